@@ -1,0 +1,1 @@
+"""The composition roots: edge, core and the supervisor that starts them."""

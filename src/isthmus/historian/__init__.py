@@ -1,0 +1,1 @@
+"""The record: writes, compresses, rolls up and answers questions about samples."""

@@ -1,0 +1,203 @@
+"""What a driver is, and how it makes itself known.
+
+A driver is the set of capabilities it has: `Polls`, `Streams`, `Browses`, `Probes` (writing is in `ports/writes.py`).
+It never sleeps, retries or logs a repeated failure; its supervisor does. Building one touches no network; `open` may
+be called again after a failure; `close` is safe at any time.
+
+Errors tell the supervisor what to do: `NotConnected` closes, backs off and opens again; `TryLater` waits;
+`Rejected` marks what was asked as bad and goes on; `ConfigError` stops the connection until its model changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from isthmus.values.clock import Clock
+from isthmus.values.errors import ConfigError
+from isthmus.values.model import Budget
+from isthmus.values.sample import SampleBatch, ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One thing to read. ``id`` is echoed back in the batch and means nothing to the driver."""
+
+    id: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a driver can tell about an address without any network.
+
+    ``area`` with [start, stop) tells what it occupies in the device, so that a plan can find overlaps; empty area: unknown
+    Units: start, stop in bits
+    """
+
+    type: ValueType
+    area: str = ""
+    start: int = 0
+    stop: int = 0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counted by the driver, read by its supervisor. Counts only grow.
+
+    Units: slowest_s is the longest answer since the supervisor last set it to 0
+    """
+
+    requests: int = 0
+    errors: int = 0
+    dropped: int = 0  # replies that belonged to no request, or came malformed
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    slowest_s: float = 0.0
+    last_error: str = ""
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """What every driver has. ``traffic`` is one object for the driver's whole life."""
+
+    traffic: Traffic
+
+    async def open(self) -> None:
+        """Connect. Called by the supervisor before the first read and after each failure.
+
+        Raises: NotConnected with the reason in words a technician understands
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release everything; safe at any time, in any state, twice."""
+        ...
+
+
+@runtime_checkable
+class Polls(Driver, Protocol):
+    """Answers when asked."""
+
+    async def read(self, points: Sequence[Point]) -> Sequence[SampleBatch]:
+        """Read all points once; called with the same sequence object again and again, so plans may be kept for it.
+
+        Shapes: n points -> at most one batch per value type, n rows in all, all with one time_ns: when the last byte
+                had arrived. What the device refuses comes as rows with a bad status
+        Raises: NotConnected when the link is gone
+        """
+        ...
+
+
+@runtime_checkable
+class Streams(Driver, Protocol):
+    """Speaks by itself once it was told what is of interest."""
+
+    def stream(self, points: Sequence[Point]) -> AsyncIterator[Sequence[SampleBatch]]:
+        """Subscribe and yield batches as they come, until the link is gone (NotConnected) or the iterator is closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing a device offers."""
+
+    address: str
+    name: str
+    type: ValueType
+    description: str = ""
+
+
+@runtime_checkable
+class Browses(Driver, Protocol):
+    """Can list what it offers."""
+
+    async def browse(self, root: str = "") -> Sequence[Found]:
+        """Everything below ``root``, in the device's order."""
+        ...
+
+
+@runtime_checkable
+class Probes(Driver, Protocol):
+    """Can tell how far a connection gets, step by step."""
+
+    async def probe(self) -> Sequence[tuple[str, bool, str]]:
+        """Steps in order as (what, reached, detail), e.g. ("Port 502 open", True, "1.2 ms"); stops at the first failure."""
+        ...
+
+
+DriverFactory = Callable[[Any, Budget, Clock], Driver]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSpec:
+    """A registered driver. ``build(config, budget, clock)`` makes one for a checked config."""
+
+    name: str
+    config: type[Any]
+    build: DriverFactory
+    parse_address: Callable[[str], Address]
+    title: str = ""
+
+    def configure(self, settings: dict[str, Any]) -> object:
+        """The checked config object.
+
+        Raises: ConfigError naming the key, the problem and the value
+        """
+        known = getattr(self.config, "__dataclass_fields__", {})
+        for key in settings:
+            if key not in known:
+                raise ConfigError(f"{key}: not a setting of driver {self.name} ({', '.join(sorted(known))})")
+        try:
+            return self.config(**settings)
+        except TypeError as error:
+            raise ConfigError(f"driver {self.name}: {error}") from None
+
+
+@dataclass(slots=True)
+class _Registry:
+    specs: dict[str, DriverSpec] = field(default_factory=dict)
+    loaded: bool = False
+
+
+_REGISTRY = _Registry()
+
+
+def driver(
+    name: str, *, config: type[Any], parse_address: Callable[[str], Address], title: str = ""
+) -> Callable[[type[Any]], type[Any]]:
+    """Register a driver class under its type name; the class is built as ``cls(config, budget, clock)``.
+
+    Raises: ValueError if two drivers want one name
+    """
+
+    def register(cls: type[Any]) -> type[Any]:
+        known = _REGISTRY.specs.get(name)
+        if known is not None and known.build is not cls:
+            raise ValueError(f"two drivers are called {name}")
+        _REGISTRY.specs[name] = DriverSpec(name, config, cls, parse_address, title or name)
+        return cls
+
+    return register
+
+
+def drivers() -> dict[str, DriverSpec]:
+    """All drivers by name: those that entry points of the group `isthmus.drivers` bring, imported once on first use."""
+    if not _REGISTRY.loaded:
+        for entry in entry_points(group="isthmus.drivers"):
+            entry.load()
+        _REGISTRY.loaded = True
+    return _REGISTRY.specs
+
+
+def driver_spec(name: str) -> DriverSpec:
+    """One driver.
+
+    Raises: ConfigError listing the known ones
+    """
+    try:
+        return drivers()[name]
+    except KeyError:
+        raise ConfigError(f"driver: unknown, known are {', '.join(sorted(drivers()))}, was {name!r}") from None

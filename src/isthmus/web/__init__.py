@@ -1,0 +1,1 @@
+"""The public API, the live stream and the built screens."""

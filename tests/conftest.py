@@ -1,0 +1,72 @@
+"""Fixtures every test shares: no test may leave a task, thread, socket or file behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _open_files() -> dict[int, str]:
+    """Descriptors that name something a test could have opened: files, sockets and pipes."""
+    folder = Path("/proc/self/fd") if Path("/proc/self/fd").is_dir() else Path("/dev/fd")
+    found = {}
+    for name in os.listdir(folder):  # noqa: PTH208  iterdir would keep its own descriptor open while we look
+        try:
+            found[int(name)] = str((folder / name).readlink())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest):
+    """Fails a test that leaves threads or descriptors behind; give `@pytest.mark.leaks("why")` where a library must."""
+    if request.node.get_closest_marker("leaks"):
+        yield
+        return
+    threads = set(threading.enumerate())
+    files = _open_files()
+    yield
+    deadline = time.monotonic() + 3
+    while True:
+        gc.collect()
+        left = [
+            t for t in threading.enumerate() if t not in threads and t.is_alive() and not t.name.startswith("asyncio_")
+        ]
+        now = _open_files()
+        opened = {
+            fd: name
+            for fd, name in now.items()
+            if fd not in files and not name.startswith(("anon_inode", "/dev/", "/proc"))
+        }
+        if not left and not opened:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    problems = [f"thread {t.name}" for t in left] + [f"descriptor {fd} {name}" for fd, name in opened.items()]
+    pytest.fail("left behind: " + ", ".join(problems))
+
+
+@pytest.fixture(autouse=True)
+async def no_task_left_behind(request: pytest.FixtureRequest):
+    """Fails an async test that ends while tasks it started still run."""
+    if request.node.get_closest_marker("leaks"):
+        yield
+        return
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(50):
+        left = {t for t in asyncio.all_tasks() - before if not t.done()} - {asyncio.current_task()}
+        if not left:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("tasks left behind: " + ", ".join(t.get_name() + " " + repr(t.get_coro()) for t in left))
