@@ -92,12 +92,14 @@ def name(code: int) -> str:
 
 def is_good(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Which rows may be counted, shown plainly and decided on. Shapes: (n,) -> (n,)"""
-    return np.equal(codes & np.uint32(SEVERITY_MASK), 0)
+    good: NDArray[np.bool_] = np.equal(codes & np.uint32(SEVERITY_MASK), 0)
+    return good
 
 
 def is_bad(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Which rows carry no usable value at all. Shapes: (n,) -> (n,)"""
-    return np.not_equal(codes & np.uint32(BAD), 0)
+    bad: NDArray[np.bool_] = np.not_equal(codes & np.uint32(BAD), 0)
+    return bad
 
 
 def worst(*codes: NDArray[np.uint32]) -> NDArray[np.uint32]:

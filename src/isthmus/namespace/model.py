@@ -1,0 +1,85 @@
+"""The plant as everyone reads it: immutable, compiled from one version of the plant file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.values.sample import ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag. ``id`` is permanent and unique in its site; ``path`` may be renamed without losing history.
+
+    Units: low, high and limits in ``unit``; period_s in seconds
+    """
+
+    id: int
+    path: str
+    asset: str  # path of the asset it belongs to
+    name: str
+    kind: str  # value, counter, state, switch, text or system
+    type: ValueType
+    unit: str = ""
+    decimals: int | None = None
+    description: str = ""
+    low: float | None = None
+    high: float | None = None
+    limits: dict[str, float] = field(default_factory=dict)  # high_high, high, low, low_low
+    setpoint: str = ""  # path of the tag that holds its set-point
+    states: dict[int, str] | None = None
+    connection: str = ""
+    address: str = ""
+    formula: str = ""
+    edge: str = ""
+    retention: str = "standard"
+    period_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A node of the equipment tree. Levels: site, area, line, cell, asset, connection (ISA-95 names, lower case)."""
+
+    path: str  # "" is the site itself
+    name: str
+    level: str
+    type: str  # asset type, "" for a mere level
+    parent: str
+    order: int  # place in the plant file
+    production: dict[str, Any] = field(default_factory=dict)  # the type's section, with tag paths resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One device connection as declared."""
+
+    name: str
+    driver: str
+    edge: str
+    zone: str
+    access: str
+    endpoint: str  # "127.0.0.1:5020", for people
+    tags: int
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """One version of the whole plant, compiled. ``tags`` are ordered by path, ``assets`` as in the file."""
+
+    version: int
+    enterprise: str
+    site: str
+    timezone: str
+    tags: tuple[Tag, ...] = ()
+    assets: tuple[Asset, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    edges: tuple[str, ...] = ()
+    by_path: dict[str, Tag] = field(default_factory=dict)
+    by_id: dict[int, Tag] = field(default_factory=dict)
+    retention: dict[str, int] = field(default_factory=dict)  # class -> days, 0 for ever
+
+
+EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")
+"""A system to which no plant was applied yet."""
