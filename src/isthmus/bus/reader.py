@@ -1,0 +1,173 @@
+"""Frames from the bus, in order, from where the reader last acknowledged.
+
+Whoever takes up a durable consumer with AckPolicy ALL rewinds it first: what a dead process held is not sent again
+before its acknowledgement is overdue, and the first group the new one acknowledges would acknowledge that too, unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import nats.errors
+import nats.js.errors
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from isthmus.bus import subjects
+from isthmus.bus.client import Bus
+from isthmus.ports.frames import Arrived
+from isthmus.values.errors import Malformed
+from isthmus.values.frame import decode
+
+BATCH = 256
+EXPIRES_S = 10.0
+MAX_IN_HAND_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ReaderCounts:
+    """What came by. ``refused`` frames did not parse: they are logged, counted and left in the stream."""
+
+    frames: int = 0
+    samples: int = 0
+    bytes: int = 0
+    refused: int = 0
+    missed: int = 0  # frames that the stream dropped before we read them
+
+
+class FrameReader:
+    """A durable pull consumer of all frames of a site's stream, with one standing pull request."""
+
+    def __init__(self, bus: Bus, durable: str, log: logging.Logger) -> None:
+        self._bus, self._durable, self._log = bus, durable, log
+        self.counts = ReaderCounts()
+        self.pending = 0  # messages the server holds for us, by the latest delivery
+        self._stream_seq = 0
+        self._replies: dict[int, str] = {}  # where to acknowledge each frame in hand; void after a rewind
+
+    async def open(self) -> None:
+        """Make the consumer if it is new, and rewind it to what was acknowledged last."""
+        config = ConsumerConfig(
+            durable_name=self._durable,
+            ack_policy=AckPolicy.ALL,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_wait=60,
+            max_ack_pending=-1,
+            max_deliver=-1,
+            filter_subject=subjects.FRAME_FILTER,
+        )
+        await self._bus.js.add_consumer(subjects.FRAME_STREAM, config)
+        answer = await self._bus.request(
+            f"$JS.API.CONSUMER.RESET.{subjects.FRAME_STREAM}.{self._durable}", b"{}", timeout_s=5
+        )
+        reply = json.loads(answer.data)
+        if "error" in reply:
+            raise nats.js.errors.APIError.from_error(reply["error"])
+        self._stream_seq = 0
+        self._replies.clear()
+
+    async def frames(self) -> AsyncIterator[list[Arrived]]:
+        """Groups of frames as they arrive, for ever. A frame that does not parse is counted, said and passed over."""
+        inbox = self._bus.nc.new_inbox()
+        queue: asyncio.Queue[Msg] = asyncio.Queue(maxsize=BATCH * 4)
+
+        async def receive(message: Msg) -> None:
+            await queue.put(message)
+
+        subscription = await self._bus.nc.subscribe(
+            inbox, cb=receive, pending_msgs_limit=BATCH * 4, pending_bytes_limit=MAX_IN_HAND_BYTES * 4
+        )
+        try:
+            with self._bus.reconnects() as returned:
+                async for messages in self._pulls(queue, inbox, returned):
+                    arrived = [a for a in map(self._open_message, messages) if a is not None]
+                    if arrived:
+                        yield arrived
+        finally:
+            with contextlib.suppress(Exception):
+                await subscription.unsubscribe()
+
+    async def _pulls(self, queue: asyncio.Queue[Msg], inbox: str, returned: asyncio.Event) -> AsyncIterator[list[Msg]]:
+        """Keep one pull request standing; a new one when it is used up, over, or the link came back."""
+        standing = 0
+        asked_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            if returned.is_set():
+                # the server may have restarted with deliveries of ours under way: begin again behind what was acknowledged
+                returned.clear()
+                while not queue.empty():
+                    queue.get_nowait()
+                await self._reopen()
+                standing = 0
+            if standing <= 0 or loop.time() - asked_at > EXPIRES_S + 1:
+                request = {"batch": BATCH, "max_bytes": MAX_IN_HAND_BYTES, "expires": int(EXPIRES_S * 1e9)}
+                with contextlib.suppress(nats.errors.Error, OSError):
+                    await self._bus.nc.publish(
+                        f"$JS.API.CONSUMER.MSG.NEXT.{subjects.FRAME_STREAM}.{self._durable}",
+                        json.dumps(request).encode(),
+                        reply=inbox,
+                    )
+                standing, asked_at = BATCH, loop.time()
+            try:
+                message = await asyncio.wait_for(queue.get(), 1.0)
+            except TimeoutError:
+                continue
+            messages = []
+            while True:
+                if message.headers and "Status" in message.headers and not message.data:
+                    standing = 0  # the request is over: expired, byte limit, or the consumer went away
+                else:
+                    messages.append(message)
+                    standing -= 1
+                if queue.empty():
+                    break
+                message = queue.get_nowait()
+            if messages:
+                yield messages
+
+    async def _reopen(self) -> None:
+        while True:
+            try:
+                await self.open()
+                return
+            except Exception as error:
+                self._log.debug("consumer %s: %s", self._durable, error)
+                await asyncio.sleep(0.1)
+
+    def _open_message(self, message: Msg) -> Arrived | None:
+        metadata = message.metadata
+        stream_seq = int(metadata.sequence.stream)
+        self.pending = int(metadata.num_pending)
+        if stream_seq <= self._stream_seq:
+            return None
+        if self._stream_seq and stream_seq != self._stream_seq + 1:
+            self.counts.missed += stream_seq - self._stream_seq - 1
+        self._stream_seq = stream_seq
+        self._replies[stream_seq] = message.reply
+        try:
+            _, edge, lane = subjects.parse_frames(message.subject)
+            frame = decode(message.data)
+            if frame.lane != lane:
+                raise Malformed(f"frame of lane {frame.lane.name} came on {message.subject}")
+        except Malformed as error:
+            self.counts.refused += 1
+            self._log.error("frame %d of the stream refused: %s", stream_seq, error)
+            return None
+        self.counts.frames += 1
+        self.counts.samples += frame.rows
+        self.counts.bytes += len(message.data)
+        return Arrived(edge, frame, stream_seq)
+
+    async def acknowledge(self, stream_seq: int) -> None:
+        """Everything up to and including this frame is durably handled; nothing happens if a rewind came between."""
+        reply = self._replies.get(stream_seq)
+        if reply is None or not self._bus.connected:
+            return
+        await self._bus.nc.publish(reply, b"+ACK")
+        self._replies = {seq: where for seq, where in self._replies.items() if seq > stream_seq}
