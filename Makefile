@@ -1,0 +1,41 @@
+# One command per wish. `make setup` is what all begin with; it takes seconds when nothing changed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test soak fix bench docs browser checks
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+demo: setup
+	@$(BIN)/isthmus demo $(if $(DATA),--data $(DATA)) $(if $(PORT),--port $(PORT)) $(if $(SCALE),--scale $(SCALE))
+
+browser:
+	@$(PYTHON) scripts/browser.py
+
+checks: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/screens.py check
+
+test: setup browser checks
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not soak" $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/python scripts/coverage_floor.py
+	$(BIN)/python scripts/status.py --check
+
+soak: setup browser
+	$(BIN)/python scripts/soak.py
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	@for name in acquisition hotpath bus historian latency plant crash; do $(BIN)/isthmus bench $$name --json --quick || exit 1; done
+
+docs: setup
+	$(BIN)/python scripts/status.py

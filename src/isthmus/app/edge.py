@@ -1,0 +1,185 @@
+"""The edge process: drivers and acquisition on one side, the bus on the other.
+
+Starts, polls and buffers without core: it keeps its last good model and its own epoch on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from isthmus.acquisition.service import Acquisition
+from isthmus.app.datadir import DataDir
+from isthmus.app.disk import DiskReserve
+from isthmus.app.settings import Settings
+from isthmus.bus import subjects
+from isthmus.bus.broker import BusAddress, edge_user, write_private
+from isthmus.bus.client import Bus
+from isthmus.bus.publisher import Publisher
+from isthmus.ports.drivers import driver_spec
+from isthmus.values.clock import SystemClock
+from isthmus.values.errors import IsthmusError, Malformed
+from isthmus.values.messages.acquisition import Heartbeat
+from isthmus.values.model import EdgeModel
+
+HEARTBEAT_S = 1.0
+MODEL_LOOK_S = 15.0
+DRAIN_S = 2.0
+
+
+def next_epoch(file: Path, now_ns: int) -> int:
+    """A number larger than every one before, even when the clock was set back; kept in the file."""
+    last = 0
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        last = int(file.read_text())
+    epoch = max(now_ns, last + 1)
+    write_private(file, str(epoch))
+    return epoch
+
+
+class EdgeProcess:
+    """Wires one edge; ``run`` returns when ``stop`` is set and what was read is on the bus, as far as it answers."""
+
+    def __init__(self, data: DataDir, settings: Settings, name: str, address: BusAddress, log: logging.Logger) -> None:
+        self._name, self._log = name, log
+        self._folder = data.edge(name)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._clock = SystemClock()
+        self._reserve = DiskReserve(data.root, settings.disk.reserve_mb * 2**20)
+        self._epoch = next_epoch(self._folder / "epoch", self._clock.now_ns())
+        self._bus = Bus(address, log)
+        self._model: EdgeModel | None = None
+        self._publisher = Publisher(self._bus, "", name, self._epoch, self._clock, log, hold=self._reserve.reason)
+        self._acquisition = Acquisition(self._publisher, self._clock, driver_spec, log, random.Random())  # noqa: S311  jitter of back-off
+        self._new_model = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stopped."""
+        publishing = asyncio.create_task(self._publisher.run(), name="publisher")
+        acquiring = asyncio.create_task(self._acquisition.run(), name="acquisition")
+        await self._load_kept_model()
+        others = [
+            asyncio.create_task(self._be_connected(), name="bus"),
+            asyncio.create_task(self._heartbeats(), name="heartbeats"),
+        ]
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait(
+                {publishing, acquiring, stopping, *others}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            for task in (*others, stopping):
+                task.cancel()
+            await self._acquisition.stop()
+            if self._bus.connected:
+                left = await self._publisher.drain(DRAIN_S)
+                if left:
+                    self._log.warning("%d samples had not reached the bus", left)
+            for task in (publishing, acquiring):
+                task.cancel()
+            await asyncio.gather(publishing, acquiring, *others, stopping, return_exceptions=True)
+            await self._bus.close()
+
+    async def _load_kept_model(self) -> None:
+        file = self._folder / "model"
+        if not file.exists():
+            return
+        try:
+            await self._apply(EdgeModel.from_bytes(file.read_bytes()))
+        except IsthmusError as error:
+            self._log.warning("kept model is not usable, waiting for core's: %s", error)
+
+    async def _apply(self, model: EdgeModel) -> None:
+        self._publisher.site = model.site
+        self._publisher.model_version = model.version
+        await self._acquisition.apply(model)
+        self._model = model
+        self._log.info(
+            "runs plant version %d: %d connections, %d tags", model.version, len(model.connections), len(model.tags)
+        )
+
+    async def _be_connected(self) -> None:
+        """Connect, then look for a new model whenever core says so, the link came back, or some time went by."""
+        await self._bus.connect(timeout_s=float("inf"))
+        await self._bus.listen(subjects.model_poke(self._name), self._on_poke)
+        await self._bus.listen(subjects.ask(self._name, "probe"), self._on_probe)
+        with self._bus.reconnects() as returned:
+            while True:
+                self._new_model.clear()
+                returned.clear()
+                await self._look_for_model()
+                waits = [asyncio.create_task(e.wait()) for e in (self._new_model, returned)]
+                try:
+                    await asyncio.wait(
+                        waits, timeout=MODEL_LOOK_S if self._model else 1, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    for task in waits:
+                        task.cancel()
+
+    async def _on_poke(self, _: str, __: bytes) -> None:
+        self._new_model.set()
+
+    async def _look_for_model(self) -> None:
+        try:
+            data = await self._bus.get_model(self._name)
+        except IsthmusError:
+            return
+        if data is None:
+            return
+        try:
+            model = EdgeModel.from_bytes(data)
+            if self._model is None or model != self._model:
+                await self._apply(model)
+                kept = self._folder / "model"
+                temporary = kept.with_suffix(".new")
+                temporary.write_bytes(data)
+                temporary.replace(kept)
+        except Malformed as error:
+            self._log.error("core's model is refused, the last good one goes on: %s", error)
+
+    async def _on_probe(self, _: str, data: bytes) -> bytes:
+        """A test read for the person who adds a connection."""
+        question = orjson.loads(data)
+        try:
+            answer = await self._acquisition.probe(question["driver"], question["config"], question["addresses"])
+        except IsthmusError as error:
+            return orjson.dumps({"error": str(error)})
+        return orjson.dumps(answer)
+
+    async def _heartbeats(self) -> None:
+        while True:
+            beat = Heartbeat(
+                edge=self._name,
+                epoch=self._epoch,
+                time_ns=time.time_ns(),
+                model_version=self._publisher.model_version,
+                queued=self._publisher.queued,
+                dropped=self._publisher.dropped,
+                published=self._publisher.published,
+                state=self._publisher.state,
+            )
+            await self._bus.publish_json(subjects.heartbeat(self._publisher.site, self._name), asdict(beat))
+            await asyncio.sleep(HEARTBEAT_S)
+
+
+async def run_edge(
+    data: DataDir, settings: Settings, name: str, address_file: Path | None, stop: asyncio.Event, log: logging.Logger
+) -> None:
+    """The edge process's main."""
+    data.prepare()
+    lock = data.lock(f"edge-{name}")
+    try:
+        address = BusAddress.load(address_file or data.bus.address_file(edge_user(name)))
+        await EdgeProcess(data, settings, name, address, log).run(stop)
+    finally:
+        lock.release()

@@ -1,0 +1,96 @@
+"""What every process of ours has: an event loop, a log, a way to be stopped, and an eye on its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from isthmus.values.errors import IsthmusError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def set_up_logging(part: str, level: int = logging.INFO) -> logging.Logger:
+    """One line an event on standard error: time in UTC, part, level and what happened."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(name)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = __import__("time").gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("nats", "asyncio", "uvicorn.access", "clickhouse_connect"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return logging.getLogger(part)
+
+
+def die_with_parent() -> None:
+    """Ask the system to end this process (SIGTERM) when its parent is gone; used between fork and exec."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _watch_parent(stop: asyncio.Event) -> None:
+    """The same where the system has no such service: an orphan has another parent than before."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    stop.set()
+
+
+def run(
+    part: str, main: Callable[[asyncio.Event, logging.Logger], Awaitable[None]], *, supervised: bool = False
+) -> int:
+    """Run an async main until it ends, or until SIGINT or SIGTERM sets its stop event; the exit code.
+
+    A declared error is one line and code 2; anything else keeps its traceback and is code 1.
+    """
+    log = set_up_logging(part)
+
+    async def wrapped() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        watcher = asyncio.create_task(_watch_parent(stop)) if supervised else None
+        try:
+            await main(stop, log)
+        except IsthmusError as error:
+            log.error("%s", error)
+            return 2
+        except BaseExceptionGroup as group:
+            declared, rest = group.split(IsthmusError)
+            if declared is None or rest is not None:
+                raise
+            for error in _leaves(declared):
+                log.error("%s", error)
+            return 2
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watcher
+        return 0
+
+    gc.freeze()  # what the imports made lives for ever: the collector need not look at it again
+    gc.set_threshold(50_000, 20, 50)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(wrapped())
+
+
+def _leaves(group: BaseExceptionGroup[IsthmusError]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,93 @@
+"""Node settings: `isthmus.toml` in the data directory. Everything has a default; unknown keys are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isthmus.values.errors import ConfigError
+from isthmus.values.ids import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Where the screens and the API are served."""
+
+    host: str = "127.0.0.1"
+    """Loopback unless told otherwise."""
+    port: int = 8420
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What runs on this machine."""
+
+    edges: tuple[str, ...] = ("edge-1",)
+    """Edges that `isthmus up` starts here."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSettings:
+    """How much of the volume stays free whatever happens."""
+
+    reserve_mb: int = 512
+    """Below this much free space nothing more is published or recorded; reading goes on, and it resumes by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistorianSettings:
+    """Where the record lies."""
+
+    url: str = ""
+    """Empty: embedded in core. Otherwise a ClickHouse server, `http://user@host:8123/database`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections."""
+
+    web: WebSettings = field(default_factory=WebSettings)
+    node: NodeSettings = field(default_factory=NodeSettings)
+    disk: DiskSettings = field(default_factory=DiskSettings)
+    historian: HistorianSettings = field(default_factory=HistorianSettings)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check the file; no file means the defaults.
+
+    Raises: ConfigError naming file, key, problem and value
+    """
+    if not path.exists():
+        return Settings()
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    sections = {f.name: f.default_factory for f in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, content in raw.items():
+        section = sections.get(name)
+        if section is None or section is dataclasses.MISSING:
+            raise ConfigError(f"{path}: {name}: unknown section, known are {', '.join(sections)}")
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: {name}: must be a section [{name}], was {content!r}")
+        default = section()
+        known = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+        for key, value in content.items():
+            if key not in known:
+                raise ConfigError(f"{path}: {name}.{key}: unknown key, known are {', '.join(known)}")
+            wanted = type(known[key])
+            given = tuple(value) if wanted is tuple and isinstance(value, list) else value
+            if type(given) is not wanted:
+                raise ConfigError(f"{path}: {name}.{key}: must be {wanted.__name__}, was {value!r}")
+            known[key] = given
+        values[name] = dataclasses.replace(default, **known)
+    settings = Settings(**values)
+    if not 0 < settings.web.port < 65536:
+        raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
+    for edge in settings.node.edges:
+        check_name(edge, f"{path}: node.edges")
+    return settings

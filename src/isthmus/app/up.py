@@ -1,0 +1,236 @@
+"""`isthmus up`: starts the bus, core and the edges of this machine, keeps them running, stops them in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from isthmus.app.datadir import DataDir
+from isthmus.app.process import die_with_parent
+from isthmus.app.settings import Settings
+from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
+from isthmus.values.errors import ConfigError, NotConnected
+
+BACKOFF_S = (0.05, 0.2, 0.5, 1, 2, 5, 10)
+STEADY_S = 30.0
+"""A child that ran this long begins again with the shortest wait."""
+STOP_S = 4.5
+"""Everything together stops within this; what is left is killed."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep running."""
+
+    name: str
+    argv: list[str]
+    ready: Callable[[], Awaitable[None]] | None = None
+    process: asyncio.subprocess.Process | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """Starts children in order, restarts those that die with a growing wait, says each death once."""
+
+    def __init__(self, log: logging.Logger, pids: Path) -> None:
+        self._log, self._pids = log, pids
+        self._children: list[Child] = []
+        self._stopping = False
+
+    async def add(self, child: Child) -> None:
+        """Start a child and wait until it is ready."""
+        self._children.append(child)
+        await self._spawn(child)
+        child.task = asyncio.create_task(self._keep(child), name=f"keep-{child.name}")
+        if child.ready is not None:
+            await self._until_ready(child, child.ready)
+
+    async def _until_ready(self, child: Child, ready: Callable[[], Awaitable[None]]) -> None:
+        """Ready, or gone for a reason that starting again cannot mend."""
+        waiting = asyncio.ensure_future(ready())
+        keeping = child.task
+        assert keeping is not None  # noqa: S101  add() has just set it
+        try:
+            await asyncio.wait({waiting, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()
+            await waiting
+        finally:
+            waiting.cancel()
+
+    async def _spawn(self, child: Child) -> None:
+        child.process = await asyncio.create_subprocess_exec(
+            *child.argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the rest in order
+            preexec_fn=die_with_parent,
+        )
+        write_private(self._pids, json.dumps({c.name: c.process.pid for c in self._children if c.process is not None}))
+
+    async def _keep(self, child: Child) -> None:
+        failures = 0
+        while True:
+            assert child.process is not None  # noqa: S101  a child is kept only once it was spawned
+            started = time.monotonic()
+            code = await child.process.wait()
+            if self._stopping:
+                return
+            if code == 2:
+                raise ConfigError(f"{child.name}: cannot run with this configuration (see above)")
+            failures = 0 if time.monotonic() - started > STEADY_S else failures + 1
+            wait_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            self._log.warning("%s died (%s), starting it again in %g s", child.name, reason, wait_s)
+            await asyncio.sleep(wait_s)
+            await self._spawn(child)
+
+    async def wait(self) -> None:
+        """Until a child cannot be kept any more, which is an error."""
+        tasks = [c.task for c in self._children if c.task is not None]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """Stop in reverse order; what does not go by itself in time is killed."""
+        self._stopping = True
+        deadline = time.monotonic() + STOP_S
+        for child in reversed(self._children):
+            if child.task is not None:
+                child.task.cancel()
+            process = child.process
+            if process is None or process.returncode is not None:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), max(0.3, deadline - time.monotonic()))
+            except TimeoutError:
+                self._log.warning("%s did not stop in time and was killed", child.name)
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        await asyncio.gather(*(c.task for c in self._children if c.task is not None), return_exceptions=True)
+        self._pids.unlink(missing_ok=True)
+
+
+def end_orphans(data: DataDir, log: logging.Logger) -> None:
+    """A supervisor that was killed may have left children where the system does not end them: end ours, and only ours."""
+    file = data.run / "pids.json"
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        for name, pid in json.loads(file.read_text()).items():
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(int(pid))
+                if str(data.root) in " ".join(process.cmdline()):
+                    log.warning("ending %s (process %d), left over from before", name, pid)
+                    process.terminate()
+                    process.wait(3)
+
+
+async def run_up(
+    data: DataDir,
+    settings: Settings,
+    port: int,
+    stop: asyncio.Event,
+    log: logging.Logger,
+    on_ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """The supervisor's main: returns after stop was set and everything is down."""
+    data.prepare()
+    lock = data.lock("isthmus up")
+    supervisor = Supervisor(log, data.run / "pids.json")
+    try:
+        end_orphans(data, log)
+        binary = find_binary()
+        verify_binary(binary)
+        bus_port = free_port()
+        configure(data.bus, bus_port, list(settings.node.edges), _server_name(data))
+        me = [sys.executable, "-m", "isthmus"]
+        common = ["--data", str(data.root), "--supervised"]
+        starting = asyncio.create_task(
+            _start(supervisor, data, settings, port, bus_port, binary, me, common), name="start"
+        )
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await starting
+            _say_ready(data, settings, port)
+            if on_ready is not None:
+                await on_ready()
+            keeping = asyncio.create_task(supervisor.wait(), name="keep")
+            await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()
+            keeping.cancel()
+        starting.cancel()
+        stopping.cancel()
+    finally:
+        await supervisor.stop()
+        lock.release()
+
+
+async def _start(
+    supervisor: Supervisor,
+    data: DataDir,
+    settings: Settings,
+    port: int,
+    bus_port: int,
+    binary: Path,
+    me: list[str],
+    common: list[str],
+) -> None:
+    await supervisor.add(Child("nats-server", command(binary, data.bus), lambda: wait_ready(bus_port)))
+    await supervisor.add(
+        Child("core", [*me, "core", *common, "--port", str(port)], lambda: core_answers(settings.web.host, port))
+    )
+    for edge in settings.node.edges:
+        await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
+
+
+def _server_name(data: DataDir) -> str:
+    """Fixed for ever for this directory: MQTT state and leaf links hang on it."""
+    file = data.bus.folder / "server_name"
+    if not file.exists():
+        write_private(file, f"isthmus-{os.urandom(6).hex()}")
+    return file.read_text().strip()
+
+
+async def core_answers(host: str, port: int, timeout_s: float = 60.0) -> None:
+    """Wait until core answers its health route.
+
+    Raises: NotConnected when the time is over
+    """
+    deadline = time.monotonic() + timeout_s
+    question = f"GET /api/v1/health HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection("127.0.0.1" if host == "0.0.0.0" else host, port)  # noqa: S104  compared, not bound
+            try:
+                writer.write(question)
+                answer = await asyncio.wait_for(reader.read(), 2)
+            finally:
+                writer.close()
+            if b'"ok"' in answer:
+                return
+        await asyncio.sleep(0.03)
+    raise NotConnected(f"core did not answer on port {port} within {timeout_s:g} s")
+
+
+def _say_ready(data: DataDir, settings: Settings, port: int) -> None:
+    host = "localhost" if settings.web.host in ("127.0.0.1", "::1") else settings.web.host
+    address = f"http://{host}:{port}"
+    link = data.run / "first-login"
+    if link.exists():
+        address = f"{address}/welcome?link={link.read_text().strip()}"
+    print(f"Isthmus is ready: {address}", flush=True)  # noqa: T201  the one line a terminal or a script waits for
