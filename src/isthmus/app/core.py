@@ -1,0 +1,265 @@
+"""The core process: model, live values, historian, rooms, API and screens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from isthmus import __version__
+from isthmus.acquisition.model import HeartbeatTable
+from isthmus.acquisition.store import OutageLog
+from isthmus.app.datadir import DataDir
+from isthmus.app.disk import DiskReserve
+from isthmus.app.migrate import migrate
+from isthmus.app.pumps import HistorianPump, LivePump
+from isthmus.app.records import open_records
+from isthmus.app.settings import Settings
+from isthmus.bus import subjects
+from isthmus.bus.broker import BusAddress, write_private
+from isthmus.bus.client import Bus
+from isthmus.historian.service import Historian
+from isthmus.namespace.live import LiveTable
+from isthmus.namespace.model import Plant
+from isthmus.namespace.service import Namespace
+from isthmus.ports.drivers import driver_spec
+from isthmus.security.service import Security
+from isthmus.values.clock import SystemClock
+from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
+from isthmus.values.messages.acquisition import Heartbeat
+from isthmus.values.messages.historian import Restated
+from isthmus.web.api import create_app
+from isthmus.web.server import serve
+from isthmus.web.services import Services
+
+ROLL_S = 20.0
+PROBE_S = 20.0
+
+
+class Core:
+    """Wires one core; ``run`` returns when ``stop`` is set and everything taken is stored or still on the bus."""
+
+    def __init__(self, data: DataDir, settings: Settings, port: int, log: logging.Logger) -> None:
+        self._data, self._settings, self._port, self._log = data, settings, port, log
+        self._clock = SystemClock()
+        self._reserve = DiskReserve(data.root, settings.disk.reserve_mb * 2**20)
+        self._engine = open_records(data.records)
+        migrate(self._engine, data.records, log)
+        self._namespace = Namespace(self._engine, self._clock, driver_spec)
+        self._security = Security(self._engine, self._clock)
+        self._live = LiveTable()
+        self._outages = OutageLog(self._engine)
+        self._heartbeats = HeartbeatTable(self._clock)
+        self._bus = Bus(BusAddress.load(data.bus.address_file("core")), log)
+        self._historian = Historian(
+            settings.historian.url or data.history, clock=self._clock, log=log, on_restated=self._on_restated
+        )
+        self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
+        self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
+        self._stream_bytes = 0
+        self._stream_limit = 0
+        self._stream_rate_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stopped."""
+        self._restore_live()
+        await self._historian.start()
+        plant = self._namespace.current()
+        await self._describe(plant)
+        self._offer_first_login()
+        await self._bus.connect()
+        self._stream_limit = await self._bus.ensure_stream(self._data.root)
+        await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
+        await self._send_models(plant)
+        works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("historian", self._pump.run),
+            ("live", self._live_pump.run),
+            ("rollups", self._roll),
+            ("edges", self._watch_edges),
+            ("models", self._resend_models),
+            ("disk", self._watch_disk),
+        ]
+        tasks = [asyncio.ensure_future(self._serve(stop))]
+        tasks += [asyncio.create_task(self._keep(name, work), name=name) for name, work in works]
+        try:
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            done, _ = await asyncio.wait({tasks[0], stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if tasks[0] in done:
+                tasks[0].result()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(tasks[0]), 1.0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(Exception):
+                await self._live_pump.save()
+            await self._historian.stop()
+            await self._bus.close()
+            self._engine.dispose()
+
+    async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """A part that fails is begun again; one line when it breaks, one when it lasts."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                await work()
+            except Exception as error:
+                failures = 1 if time.monotonic() - began > 10 else failures + 1
+                if failures == 1:
+                    self._log.warning(
+                        "%s broke: %s",
+                        name,
+                        error or type(error).__name__,
+                        exc_info=not isinstance(error, IsthmusError),
+                    )
+                await asyncio.sleep(min(5.0, 0.2 * failures))
+
+    # what the rest of core needs from the plant
+
+    async def _describe(self, plant: Plant) -> None:
+        self._live.describe(plant)
+        self._outages.describe(
+            {
+                tag.id: (tag.asset.removeprefix("connections/"), tag.name)
+                for tag in plant.tags
+                if tag.kind == "system" and tag.name in ("state", "reason")
+            }
+        )
+        await self._historian.describe(plant.tags, plant.retention)
+
+    async def _on_applied(self, version: int) -> None:
+        plant = self._namespace.current()
+        self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
+        await self._describe(plant)
+        with contextlib.suppress(IsthmusError):
+            await self._send_models(plant)
+
+    async def _send_models(self, plant: Plant) -> None:
+        for edge in plant.edges:
+            model = await asyncio.to_thread(self._namespace.edge_model, edge)
+            await self._bus.put_model(edge, model.to_bytes())
+
+    async def _resend_models(self) -> None:
+        """A model that could not be delivered when it was applied is delivered as soon as the bus is back."""
+        while True:
+            await asyncio.sleep(10)
+            if self._bus.connected:
+                await self._send_models(self._namespace.current())
+
+    def _restore_live(self) -> None:
+        self._live.describe(self._namespace.current())
+        if self._live.load(self._data.live) is None:
+            self._log.info("no snapshot of live values: they fill as samples arrive")
+
+    # edges
+
+    async def _on_heartbeat(self, _: str, data: bytes) -> None:
+        self._heartbeats.heard(Heartbeat(**orjson.loads(data)))
+
+    async def _watch_edges(self) -> None:
+        while True:
+            for edge in self._namespace.current().edges:
+                self._live.edge_stale(edge, not self._heartbeats.fresh(edge))
+            await asyncio.sleep(0.5)
+
+    async def _test_connection(self, question: dict[str, Any]) -> dict[str, Any]:
+        edge = question.get("edge") or "edge-1"
+        try:
+            answer = await self._bus.request(subjects.ask(edge, "probe"), orjson.dumps(question), timeout_s=PROBE_S)
+        except NotConnected:
+            raise TryLater(
+                f"edge {edge} does not run or does not reach the bus, so nobody can try the connection"
+            ) from None
+        found: dict[str, Any] = orjson.loads(answer.data)
+        if "error" in found:
+            raise ConfigError(found["error"])
+        return found
+
+    # historian
+
+    def _on_restated(self, event: Restated) -> None:
+        message: dict[str, object] = {"tags": list(event.tags), "since_ns": list(event.since_ns)}
+        task = asyncio.ensure_future(self._bus.publish_json("evt.v1.historian.restated", message))
+        task.add_done_callback(lambda t: t.exception() if not t.cancelled() else None)
+
+    async def _roll(self) -> None:
+        while True:
+            await asyncio.sleep(ROLL_S)
+            if not self._reserve.reason():
+                await self._historian.roll()
+
+    async def _watch_disk(self) -> None:
+        """How fast the bus fills, for the hours of buffer that are left."""
+        before, at = 0, time.monotonic()
+        while True:
+            with contextlib.suppress(Exception):
+                first, last, self._stream_bytes = await self._bus.stream_state()
+                if before and last > before and last > first:
+                    per_frame = self._stream_bytes / (last - first + 1)
+                    self._stream_rate_s = per_frame * (last - before) / (time.monotonic() - at)
+                before, at = last, time.monotonic()
+            await asyncio.sleep(10)
+
+    # what web shows
+
+    def _site_status(self) -> dict[str, Any]:
+        plant = self._namespace.current()
+        edges = self._heartbeats.status(plant.edges)
+        hours = self._stream_limit / self._stream_rate_s / 3600 if self._stream_rate_s else None
+        reason = self._reserve.reason() or self._pump.state
+        return {
+            "edges": edges,
+            "historian": {
+                "lag_s": round(self._pump.lag_s(), 3),
+                "rows": self._historian.rows,
+                "recorded": self._pump.committed_rows,
+                "state": reason or "recording",
+                "disk_hours": None if hours is None else round(hours, 1),
+                "free_mb": self._reserve.free_bytes // 2**20,
+            },
+            "bus": {"connected": self._bus.connected, "bytes": self._stream_bytes, "limit_bytes": self._stream_limit},
+        }
+
+    def _offer_first_login(self) -> None:
+        file = self._data.run / "first-login"
+        link = self._security.first_link()
+        if link is None:
+            file.unlink(missing_ok=True)
+        else:
+            write_private(file, link)
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        services = Services(
+            namespace=self._namespace,
+            live=self._live,
+            history=self._historian,
+            security=self._security,
+            clock=self._clock,
+            version=__version__,
+            outages=self._outages.outages,
+            site_status=self._site_status,
+            test_connection=self._test_connection,
+            on_applied=self._on_applied,
+        )
+        app = create_app(services)
+        socket = self._data.socket
+        socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await serve(app, self._settings.web.host, self._port, stop=stop, local_socket=socket)
+
+
+async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.Event, log: logging.Logger) -> None:
+    """The core process's main."""
+    data.prepare()
+    lock = data.lock("core")
+    try:
+        await Core(data, settings, port, log).run(stop)
+    finally:
+        lock.release()

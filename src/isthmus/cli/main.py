@@ -1,0 +1,29 @@
+"""`isthmus`: one command per wish. Heavy parts are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from isthmus.cli import access, bench, demo, plant, processes, record
+from isthmus.values.errors import IsthmusError
+
+app = typer.Typer(
+    name="isthmus",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The land bridge between operational technology and information technology.",
+)
+for room in (processes, plant, record, access, demo, bench):
+    room.register(app)
+
+
+def run() -> None:
+    """The command's entry: a declared error is one clear message and exit code 2, never a traceback."""
+    try:
+        app()
+    except IsthmusError as error:
+        print(f"isthmus: {error}", file=sys.stderr)
+        sys.exit(2)

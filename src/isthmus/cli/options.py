@@ -1,0 +1,14 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_DATA = Path("data")
+
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data directory of the installation.")]
+Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of screens and API (8420).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]

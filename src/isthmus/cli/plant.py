@@ -1,0 +1,134 @@
+"""The plant file: check, plan, apply, export, versions, schema."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli.local import call
+from isthmus.cli.options import DEFAULT_DATA, Data, Json
+from isthmus.values.errors import ConfigError
+
+PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="PLANT.YAML")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (check, plan, apply, export, versions, restore, schema):
+        app.command(name=command.__name__)(command)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A plant file and the CSV lists beside it, as the API takes them.
+
+    Raises: ConfigError naming the file and the byte that is not UTF-8
+    """
+    try:
+        text = file.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{file}:{line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from error
+    beside = {
+        p.name: base64.b64encode(p.read_bytes()).decode() for p in sorted(file.parent.glob("*.csv")) if p.name in text
+    }
+    return {"text": text, "files": beside}
+
+
+def show(changes: list[dict[str, str]], warnings: list[dict[str, Any]]) -> None:
+    """A plan for people's eyes."""
+    signs = {"add": "+", "remove": "-", "change": "~", "rename": "→"}
+    for change in changes:
+        print(f"{signs.get(change['action'], '?')} {change['what']:<11} {change['path']}  {change['detail']}".rstrip())
+    for warning in warnings:
+        print(f"! {warning['where']}:{warning['line']}: {warning['path']}: {warning['problem']}")
+    print(f"{len(changes)} change{'s' if len(changes) != 1 else ''}" if changes else "nothing would change")
+
+
+def check(file: PlantFile) -> None:
+    """Check a plant file offline; every mistake with file, line, path and value."""
+    from isthmus.app.plantcheck import check_plant
+
+    content = read(file)
+    plant, warnings = check_plant(
+        content["text"], {n: base64.b64decode(b) for n, b in content["files"].items()}, str(file)
+    )
+    for warning in warnings:
+        print(warning)
+    print(f"{file}: good: {len(plant.connections)} connections, {len(plant.assets)} assets, {len(plant.tags)} tags")
+
+
+def plan(file: PlantFile, data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """Show what applying a plant file would change, and what it touches."""
+    answer = call(data, "POST", "plant/plan", read(file))
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        show(answer["changes"], answer["warnings"])
+        print(f"planned on version {answer['base']}")
+
+
+def apply(
+    file: PlantFile,
+    data: Data = DEFAULT_DATA,
+    reason: Annotated[str, typer.Option(help="Why; kept with the version.")] = "",
+    base: Annotated[
+        int | None, typer.Option(help="Version it was planned on; refused if another one is current.")
+    ] = None,
+) -> None:
+    """Apply a plant file in one transaction."""
+    content = read(file)
+    planned = call(data, "POST", "plant/plan", content)
+    show(planned["changes"], planned["warnings"])
+    on = planned["base"] if base is None else base
+    if not planned["changes"] and on == planned["base"] and on > 0:
+        return
+    by = {"reason": reason or f"applied by {getpass.getuser()} from {file.name}"}
+    answer = call(data, "POST", "plant/apply", {**content, "base": on, **by})
+    print(f"version {answer['version']} is current")
+
+
+def export(
+    data: Data = DEFAULT_DATA, version: Annotated[int | None, typer.Option(help="An older version.")] = None
+) -> None:
+    """Print the plant file, comments kept."""
+    answer = call(data, "GET", "plant" if version is None else f"plant/versions/{version}")
+    print(answer["text"], end="")
+
+
+def versions(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """List the versions of the plant."""
+    answer = call(data, "GET", "plant/versions")["versions"]
+    if as_json:
+        print(json.dumps(answer))
+        return
+    for v in answer:
+        print(f"{v['version']:>5}  {v['applied']}  {v['by']:<12}  {v['reason']}")
+
+
+def restore(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
+    """Make an older version of the plant the current one again (as a new version)."""
+    old = call(data, "GET", f"plant/versions/{version}")
+    current = call(data, "GET", "plant")["version"]
+    body = {
+        "text": old["text"],
+        "files": old.get("files", {}),
+        "base": current,
+        "reason": reason or f"restore of version {version}",
+    }
+    print(f"version {call(data, 'POST', 'plant/apply', body)['version']} is current")
+
+
+def schema() -> None:
+    """Print the JSON Schema of the plant file, for editors."""
+    from isthmus.app.plantcheck import plant_schema
+
+    print(json.dumps(plant_schema(), indent=2))

@@ -1,0 +1,51 @@
+"""Reading the record from a terminal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+import typer
+
+from isthmus.cli.local import call
+from isthmus.cli.options import DEFAULT_DATA, Data, Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(history)
+    app.command()(status)
+
+
+def history(
+    tag: Annotated[list[str], typer.Argument(help="Paths of tags.")],
+    start: Annotated[str, typer.Option(help="ISO 8601 or now-8h.")] = "now-1h",
+    end: Annotated[str, typer.Option(help="ISO 8601 or now.")] = "now",
+    points: Annotated[int, typer.Option(help="Most buckets per tag; 0 for every sample.")] = 0,
+    data: Data = DEFAULT_DATA,
+    as_json: Json = False,
+) -> None:
+    """Print the history of tags as CSV."""
+    shape = {"shape": "bounded", "points": points} if points else {"shape": "raw"}
+    query = urlencode({"tag": tag, "start": start, "end": end, **shape}, doseq=True)
+    answer = call(data, "GET", f"history?{query}", accept="text/plain" if as_json else "text/csv")
+    print(answer.decode(), end="")
+
+
+def status(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
+    """How the installation is doing: edges, connections, historian."""
+    import json
+
+    site, connections = call(data, "GET", "site"), call(data, "GET", "connections")["connections"]
+    if as_json:
+        print(json.dumps({**site, "connections": connections}))
+        return
+    print(f"{site['enterprise']}/{site['site']}, plant version {site['model_version']}, Isthmus {site['version']}")
+    for one in site["edges"]:
+        print(
+            f"  edge {one['name']:<16} {one['state']}, heard {one['age_s']:.1f} s ago, {one['queued']} samples waiting"
+        )
+    for one in connections:
+        print(f"  {one['name']:<21} {one['state']:<10} {one['tags']:>6} tags  {one['reason'] or ''}")
+    record = site["historian"]
+    print(f"  historian {record['state']}, {record['rows']} samples, {record['lag_s']:.1f} s behind")
