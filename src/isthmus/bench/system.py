@@ -66,7 +66,7 @@ class System:
         return time.monotonic() - began
 
     async def kill_all(self) -> None:
-        """kill -9 of everything at once."""
+        """Kill -9 of everything at once."""
         for process in self.processes().values():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -128,7 +128,7 @@ class System:
 
         Raises: urllib.error.HTTPError, OSError
         """
-        request = urllib.request.Request(  # noqa: S310  our own address
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/api/v1/{path}",
             headers={"Authorization": f"Bearer {self.token()}", "Accept": accept},
         )
