@@ -11,6 +11,7 @@ Source: SI brochure 9th edition tables 2, 4, 7 and 8; NIST SP 811 (2008) annex B
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,6 +55,11 @@ class Unit:
     def plain(self) -> bool:
         """Whether it is the unit of a number without any."""
         return not self.parts
+
+    @property
+    def difference(self) -> Unit:
+        """The unit of a difference of two values in this one; itself where it has no zero of its own."""
+        return parse_unit(_DIFFERENCES[self.parts[0][0].partition("{")[0]]) if self.offset else self
 
     def times(self, other: Unit, sign: int = 1) -> Unit:
         """The product with a unit (``sign`` 1) or the quotient by it (-1); offsets do not take part.
@@ -158,14 +164,16 @@ _SHIFTED: Final[dict[str, tuple[str, str, str]]] = {
     "mbarg": ("100", "101325", "kg m-1 s-2"),
 }
 
+_DIFFERENCES: Final = {"degC": "K", "degF": "K", "bar(g)": "bar", "mbarg": "mbar"}
+
 _SHARES: Final = {"%": Fraction(1, 100), "‰": Fraction(1, 1000), "ppm": Fraction(1, 10**6), "ppb": Fraction(1, 10**9)}
 
 _COUNTED: Final = """pc pcs piece pieces ea EA unit units item items part parts bottle bottles can cans case cases crate
     crates box boxes pack packs bag bags roll rolls sheet sheets label labels cap caps pallet pallets batch batches order
     orders cycle cycles stroke strokes rev revs turn turns pulse pulses count counts U Stk Stück shift shifts person
-    persons sample samples value values CFU""".split()
+    persons sample samples value values CFU"""
 
-_CURRENCIES: Final = "EUR USD GBP CHF JPY CNY SEK NOK DKK PLN CZK HUF INR BRL MXN CAD AUD KRW TRY ZAR".split()
+_CURRENCIES: Final = "EUR USD GBP CHF JPY CNY SEK NOK DKK PLN CZK HUF INR BRL MXN CAD AUD KRW TRY ZAR"
 
 _ALIASES: Final = {
     "°C": "degC", "℃": "degC", "°F": "degF", "barg": "bar(g)", "bara": "bar", "bar(a)": "bar", "L": "l", "ohm": "Ohm",
@@ -200,8 +208,8 @@ _KNOWN: Final[dict[str, Unit]] = {
     **_table(_ALONE),
     **{symbol: _entry(symbol, *row) for symbol, row in _SHIFTED.items()},
     **{symbol: Unit(share=share, shares=1, parts=((symbol, 1),)) for symbol, share in _SHARES.items()},
-    **{symbol: Unit(parts=((symbol, 1),)) for symbol in _COUNTED},
-    **{symbol: Unit(dimension=((symbol, 1),), parts=((symbol, 1),)) for symbol in _CURRENCIES},
+    **{symbol: Unit(parts=((symbol, 1),)) for symbol in _COUNTED.split()},
+    **{symbol: Unit(dimension=((symbol, 1),), parts=((symbol, 1),)) for symbol in _CURRENCIES.split()},
     "°": Unit(factor=Fraction("0.017453292519943295"), parts=(("°", 1),)),
 }
 
@@ -351,26 +359,31 @@ def compatible(a: Unit, b: Unit) -> bool:
     return _canonical(a) == _canonical(b)
 
 
-def conversion(a: Unit, b: Unit) -> tuple[float, float]:
-    """Factor and offset that take a value in ``a`` to one in ``b``; each rounded once.
-
-    Raises: ConfigError if their dimensions differ
-    """
+def _exact(a: Unit, b: Unit) -> tuple[Fraction, Fraction]:
     if not compatible(a, b):
         raise ConfigError(f"cannot convert {a.text or 'a plain number'} to {b.text or 'a plain number'}")
     ratio = a.factor / b.factor
     if a.shares == b.shares:
         ratio *= a.share / b.share
-    return float(ratio), float((a.offset - b.offset) / b.factor)
+    return ratio, (a.offset - b.offset) / b.factor
+
+
+def conversion(a: Unit, b: Unit) -> tuple[float, float]:
+    """Factor and offset that take a value in ``a`` to one in ``b``; each rounded once.
+
+    Raises: ConfigError if their dimensions differ
+    """
+    factor, offset = _exact(a, b)
+    return float(factor), float(offset)
 
 
 def convert(value: float, a: str, b: str) -> float:
-    """A value in unit ``a``, told in unit ``b``.
+    """A value in unit ``a``, told in unit ``b``; rounded once. What is no number stays as it is.
 
     Raises: ConfigError if either is no unit or their dimensions differ
     """
-    factor, offset = conversion(parse_unit(a), parse_unit(b))
-    return value * factor + offset
+    factor, offset = _exact(parse_unit(a), parse_unit(b))
+    return float(Fraction(value) * factor + offset) if math.isfinite(value) else value
 
 
 _DURATION = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|min|h|d|w)\s*")
