@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
@@ -223,9 +223,11 @@ _SUGGESTED: Final = [
 _LETTER: Final = "[^\\W\\d_⁰¹²³⁴-⁹]"
 _TOKEN = re.compile(
     rf"(?P<word>dB\(A\)|m?bar\([ag]\)|U/min|%rH|%RH|vol%|[NS]m[3³]|m?mH2O|inH2O|°?{_LETTER}+|[%‰€Ω℃°])"
-    r"(?P<note>\{[^{}]+\})?(?P<exponent>\^?-?\d+|[⁻⁰¹²³⁴-⁹]+)?"
-    r"|(?P<custom>\{[^{}]+\})|(?P<one>1(?!\d))|(?P<sign>[*·⋅./()])"
+    r"(?P<note>\{[^{}]+\})?|(?P<custom>\{[^{}]+\})|(?P<one>1(?!\d))|(?P<sign>[*·⋅./()])"
 )
+
+
+_EXPONENT = re.compile(r"\^?-?[0-9]{1,3}|⁻?[⁰¹²³⁴-⁹]{1,3}")
 
 
 @lru_cache(maxsize=4096)
@@ -293,16 +295,14 @@ class _Parser:
         self._at = match.end()
         if match["one"]:
             return PLAIN
-        if match["custom"]:
-            return Unit(parts=((match["custom"], 1),))
-        unit = self._symbol(match["word"])
+        unit = self._symbol(match["word"]) if match["word"] else Unit(parts=((match["custom"], 1),))
         if match["note"]:
-            unit = Unit(
-                unit.dimension, unit.factor, unit.offset, unit.share, unit.shares, ((match["word"] + match["note"], 1),)
-            )
-        if match["exponent"]:
-            return unit.power(int(match["exponent"].lstrip("^").translate(_SUPERSCRIPTS)))
-        return unit
+            unit = replace(unit, parts=((unit.text + match["note"], 1),))
+        exponent = _EXPONENT.match(self._text, self._at)
+        if exponent is None:
+            return unit
+        self._at = exponent.end()
+        return unit.power(int(exponent[0].lstrip("^").translate(_SUPERSCRIPTS)))
 
     def _symbol(self, word: str) -> Unit:
         unit = _look_up(word)

@@ -7,6 +7,7 @@ number (a division by zero, a root of -1, an overflow) is marked BadOutOfRange.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -124,10 +125,17 @@ def _input(name: str, column: Column, rows: int) -> _Value:
 # --- statuses ---------------------------------------------------------------------------------------------------------
 
 
+def _worse(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Row by row the more severe, the first among equals; plain Good gives way to any other.
+
+    That last rule is why a column without codes may be left out: a row's answer never depends on other rows.
+    """
+    return np.where(((b & status.SEVERITY_MASK) > (a & status.SEVERITY_MASK)) | (a == 0), b, a)
+
+
 def _worst(*codes: Statuses) -> Statuses:
-    """Row by row the most severe, the first among equals."""
     given = [c for c in codes if c is not None]
-    return status.worst(*given) if given else None
+    return functools.reduce(_worse, given) if given else None
 
 
 def _marked(data: Data, wrong: NDArray[np.bool_], codes: Statuses) -> _Value:
@@ -384,7 +392,7 @@ def _either(deciding: bool) -> Callable[[list[_Value]], _Value]:
         codes = np.where(
             a_decides,
             np.where(b_decides, best, code_a),
-            np.where(b_decides, code_b, status.worst(code_a, code_b)),
+            np.where(b_decides, code_b, _worse(code_a, code_b)),
         )
         return _Value(np.where(a_decides | b_decides, deciding, data), codes.astype(np.uint32, copy=False))
 

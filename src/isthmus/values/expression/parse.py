@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 from isthmus.values.errors import ConfigError
 from isthmus.values.expression.program import (
@@ -141,7 +141,7 @@ class _Parser:
             raise ExpressionError("an expression must not be empty", 0)
         steps = self._expression(TERNARY)
         if self._here.kind != "end":
-            self._unexpected()
+            raise self._unexpected()
         return steps
 
     @property
@@ -161,8 +161,8 @@ class _Parser:
             raise ExpressionError(f"expected {sign} {why}, found {self._here}", self._here.at)
         self._index += 1
 
-    def _unexpected(self) -> NoReturn:
-        raise ExpressionError(f"did not expect {self._here} here", self._here.at)
+    def _unexpected(self) -> ExpressionError:
+        return ExpressionError(f"did not expect {self._here} here", self._here.at)
 
     def _expression(self, least: int) -> list[Step]:
         """As much as binds at least as strongly as ``least``."""
@@ -271,7 +271,7 @@ class _Parser:
             return [Step("name", token.text, at=token.at)]
         if token.kind == "end":
             raise ExpressionError("the expression ends where a value should come", token.at)
-        self._unexpected()
+        raise self._unexpected()
 
     def _call(self, name: _Token) -> list[Step]:
         limits = FUNCTIONS.get(name.text)
