@@ -14,6 +14,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,9 +188,8 @@ class _Connection(asyncio.Protocol):
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  create_server gives nothing else
-        self._transport = transport
-        self._server.connections.add(transport)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance, yet does the same
+        self._server.connections.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self._transport)

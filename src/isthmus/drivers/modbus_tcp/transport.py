@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -120,9 +120,9 @@ class Link(asyncio.Protocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # create_connection gives a full transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance, yet does the same
         if self.lost is not None:
-            self._transport.abort()  # type: ignore[union-attr]  # assigned right above
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(NotConnected(f"{self._peer} closed the connection" + (f" ({exc})" if exc else "")))
