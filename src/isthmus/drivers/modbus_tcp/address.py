@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from isthmus.ports.drivers import Address
@@ -111,12 +112,13 @@ def parse_address(text: str) -> Address:
     return Address(parsed.type, parsed.area, 16 * parsed.start, 16 * (parsed.start + parsed.count))
 
 
-def wire_order(registers: int, swap_bytes: bool, swap_words: bool) -> list[int]:
+@cache
+def wire_order(registers: int, swap_bytes: bool, swap_words: bool) -> tuple[int, ...]:
     """Where each byte of a little-endian value lies among the bytes on the wire. Shapes: -> 2 * registers"""
     name = _LETTERS[: 2 * registers]
     pairs = [name[i : i + 2] for i in range(0, len(name), 2)]
     wire = "".join(pair[::-1] if swap_bytes else pair for pair in (pairs[::-1] if swap_words else pairs))
-    return [wire.index(letter) for letter in reversed(name)]
+    return tuple(wire.index(letter) for letter in reversed(name))
 
 
 def _wrong(problem: str, text: str) -> ConfigError:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.drivers.modbus_tcp.address import REGISTERS, ModbusAddress, wire_order
+from isthmus.drivers.modbus_tcp.address import ModbusAddress, wire_order
 from isthmus.values import status
 from isthmus.values.sample import SampleBatch, ValueType
 
@@ -39,7 +39,7 @@ class _Group:
     stop: int
     index: NDArray[np.intp]
     mask: NDArray[np.uint8] | None = None  # of a bit, in its byte
-    width: int = 0  # bytes of one string
+    width: int = 0  # bytes of one value
 
 
 @dataclass(slots=True)
@@ -72,70 +72,60 @@ class Decoder:
         self.rows = np.zeros(len(addresses), np.intp)
         self._columns: list[_Column] = []
         self._texts: tuple[bytes, NDArray[np.int32], tuple[str, ...]] = (b"", np.zeros(0, np.int32), ())
+        groups: dict[ValueType, dict[tuple[str, int], list[int]]] = {type_: {} for type_ in _TYPES}
+        for i, address in enumerate(addresses):
+            if address is None:
+                groups[ValueType.INT].setdefault(("", 0), []).append(i)
+            else:
+                groups[address.type].setdefault((address.kind, address.count), []).append(i)
         row = 0
-        for type_ in _TYPES:
-            members: dict[tuple[str, int], list[int]] = {}
-            for i, address in enumerate(addresses):
-                if address is None:
-                    if type_ is ValueType.INT:
-                        members.setdefault(("", 0), []).append(i)
-                elif address.type is type_:
-                    members.setdefault((address.kind, address.count), []).append(i)
-            chosen = [i for group in members.values() for i in group]
+        for type_, by_kind in groups.items():
+            chosen = [i for points in by_kind.values() for i in points]
             if not chosen:
                 continue
-            self.rows[chosen] = np.arange(row, row + len(chosen))
             column = _Column(type_, np.array([ids[i] for i in chosen], np.int32), row)
+            self.rows[chosen] = np.arange(row, row + len(chosen))
             start = 0
-            for (kind, _), group in members.items():
-                if kind:
-                    column.groups.append(self._group(kind, start, group, places))
-                start += len(group)
+            for (kind, count), points in by_kind.items():
+                members = [address for i in points if (address := addresses[i]) is not None]
+                if members:
+                    base = np.array([places[i] for i in points], np.intp)
+                    column.groups.append(self._group(kind, count, start, members, base))
+                start += len(points)
             self._columns.append(column)
             row += len(chosen)
         self._point_of_row = np.argsort(self.rows)
 
-    def _group(self, kind: str, start: int, points: list[int], places: Sequence[int]) -> _Group:
-        stop = start + len(points)
-        base = np.array([places[i] for i in points], np.intp)
+    def _group(self, kind: str, count: int, start: int, members: list[ModbusAddress], base: NDArray[np.intp]) -> _Group:
+        """Shapes: members, base (rows,)"""
+        stop = start + len(members)
         if kind == "bit":
-            return self._bits(start, points, base)
-        chosen = [self._addresses[i] for i in points]
-        if kind == "string":
-            width = 2 * max(a.count for a in chosen if a is not None)
-            orders = [self._string_order(a, width) for a in chosen if a is not None]
-        else:
-            width = 0
-            orders = [wire_order(REGISTERS[kind], *self._swap(a)) for a in chosen if a is not None]
+            offsets, masks = zip(*[self._bit(a) for a in members], strict=True)
+            return _Group(kind, start, stop, base + np.array(offsets, np.intp), np.array(masks, np.uint8))
+        orders = [self._order(kind, count, a) for a in members]
         index = base[:, None] + np.array(orders, np.intp)
-        return _Group(kind, start, stop, index.ravel(), width=width)
+        return _Group(kind, start, stop, index.ravel(), width=2 * count)
 
-    def _bits(self, start: int, points: list[int], base: NDArray[np.intp]) -> _Group:
-        """A coil or input has a byte of the image to itself; a register's bits 0 to 7 are in its second byte."""
-        offsets, masks = [], []
-        for i in points:
-            address = self._addresses[i]
-            assert address is not None  # noqa: S101  grouped by kind
-            if address.area in {"co", "di"}:
-                offsets.append(0)
-                masks.append(1)
-            else:
-                low_byte = address.bit < 8
-                offsets.append(int(low_byte != self._swap(address)[0]))
-                masks.append(1 << address.bit % 8)
-        index = base + np.array(offsets, np.intp)
-        return _Group("bit", start, start + len(points), index, np.array(masks, np.uint8))
+    def _bit(self, address: ModbusAddress) -> tuple[int, int]:
+        """Offset and mask. A coil or input has a byte of the image to itself; bits 0 to 7 of a register come second."""
+        if address.area in {"co", "di"}:
+            return 0, 1
+        second = (address.bit < 8) != self._swap(address)[0]
+        return int(second), 1 << address.bit % 8
+
+    def _order(self, kind: str, count: int, address: ModbusAddress) -> tuple[int, ...]:
+        """Where each byte of a value lies behind its first one: least significant first, texts as they are read."""
+        swap_bytes, swap_words = self._swap(address)
+        if kind == "string":
+            return tuple(i ^ swap_bytes for i in range(2 * count))
+        return wire_order(count, swap_bytes, swap_words)
 
     def _swap(self, address: ModbusAddress) -> tuple[bool, bool]:
-        default_bytes, default_words = self._swaps
+        swap_bytes, swap_words = self._swaps
         return (
-            default_bytes if address.swap_bytes is None else address.swap_bytes,
-            default_words if address.swap_words is None else address.swap_words,
+            swap_bytes if address.swap_bytes is None else address.swap_bytes,
+            swap_words if address.swap_words is None else address.swap_words,
         )
-
-    def _string_order(self, address: ModbusAddress, width: int) -> list[int]:
-        swapped = self._swap(address)[0]
-        return [i ^ 1 if swapped else i for i in range(width)]
 
     def decode(
         self, image: NDArray[np.uint8], time_ns: int, codes: NDArray[np.uint32]
