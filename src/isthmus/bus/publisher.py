@@ -75,6 +75,11 @@ class Publisher:
         return sum(q.rows for q in self._queues.values())
 
     @property
+    def in_flight(self) -> int:
+        """Samples sent and not yet confirmed."""
+        return self._in_flight
+
+    @property
     def dropped(self) -> int:
         """Samples dropped since the start because the bus was away for too long."""
         return self._dropped
