@@ -50,7 +50,7 @@ class Column:
             filled = [0 if v is None else v for v in values]
             kind = np.float64 if any(isinstance(v, float) for v in known) else _whole_type(filled)
             data = np.array(filled, kind)
-        return cls(data, np.broadcast_to(np.asarray(statuses, np.uint32), data.shape))
+        return cls(data, np.full(len(data), statuses, np.uint32))
 
 
 def _whole_type(values: Sequence[Any]) -> Any:
@@ -327,9 +327,7 @@ def _whole(data: Data) -> tuple[Data, NDArray[np.bool_]]:
 
 
 def _order(a: Data, b: Data) -> Data:
-    """-1, 0 or 1; exact between int64 and float64 too, which neither type alone would be."""
-    if a.dtype.kind == b.dtype.kind:
-        return np.where(a < b, -1, np.where(a > b, 1, 0))
+    """-1, 0 or 1 between an int64 and a float64; exact, which neither type alone would be."""
     if a.dtype.kind == "f":
         return -_order(b, a)
     near = a.astype(np.float64)
