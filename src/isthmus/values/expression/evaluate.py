@@ -319,7 +319,7 @@ def _whole(data: Data) -> tuple[Data, NDArray[np.bool_]]:
     """As int64, and where it is none."""
     if data.dtype.kind == "i":
         return data, np.zeros(1, np.bool_)
-    wrong = (data != np.trunc(data)) | (np.abs(data) >= 2.0**63)
+    wrong = (data != np.trunc(data)) | (data >= 2.0**63) | (data < -(2.0**63))
     return np.where(wrong, 0.0, data).astype(np.int64), wrong
 
 
