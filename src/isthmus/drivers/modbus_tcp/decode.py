@@ -84,6 +84,7 @@ class Decoder:
             if not chosen:
                 continue
             column = _Column(type_, np.array([ids[i] for i in chosen], np.int32), row)
+            column.id.flags.writeable = False  # shared by the batches of many reads
             self.rows[chosen] = np.arange(row, row + len(chosen))
             start = 0
             for (kind, count), points in by_kind.items():
@@ -174,6 +175,7 @@ class Decoder:
                 for i in range(0, len(data), g.width)
             ]
             self._texts = key, np.array(codes, np.int32), tuple(table)
+            self._texts[1].flags.writeable = False  # shared by the batches of many reads
         return self._texts[1], self._texts[2]
 
 

@@ -12,7 +12,7 @@ from isthmus.drivers.modbus_tcp.address import parse_address
 from isthmus.drivers.modbus_tcp.config import ModbusTcpConfig
 from isthmus.drivers.modbus_tcp.framer import EXCEPTIONS, Request, read_request
 from isthmus.drivers.modbus_tcp.plan import EXTRA_REQUESTS, Block, Key, Plan
-from isthmus.drivers.modbus_tcp.transport import TIMED_OUT, WRONG_REPLY, Exchange, Link, Pace
+from isthmus.drivers.modbus_tcp.transport import ABSENT, TIMED_OUT, WRONG_REPLY, Exchange, Link, Pace
 from isthmus.drivers.modbus_tcp.write import UNCERTAIN, write_request
 from isthmus.ports.drivers import Point, Traffic, driver
 from isthmus.ports.writes import PointWrite
@@ -23,7 +23,6 @@ from isthmus.values.model import Budget
 from isthmus.values.sample import SampleBatch
 
 _PLANS: Final = 256
-_ABSENT: Final = frozenset((10, 11))  # a gateway speaks for a device that is not there
 _CUTTING: Final = frozenset(
     (2, 3)
 )  # no such address; and what many devices answer to a block that is too long for them
@@ -52,7 +51,11 @@ class ModbusTcp:
         for plan in self._plans.values():
             plan.ask_again_now()
         opening = self._opening
-        link = await self._connect(await self._resolve())
+        try:
+            link = await self._connect(await self._resolve())
+        except NotConnected as error:
+            self.traffic.last_error = str(error)
+            raise
         if opening != self._opening:
             await link.close()
             raise NotConnected(f"{self._peer}: closed while connecting")
@@ -142,7 +145,7 @@ class ModbusTcp:
             if not code:
                 return True, f"{area} 0 read, {self._since(start_ns)}"
             detail = f"{area} 0: {self._words(code)}, {self._since(start_ns)}"
-            if code < 0 or code in _ABSENT:
+            if code < 0 or code in ABSENT:
                 return False, detail
         return True, detail
 
@@ -247,7 +250,6 @@ class ModbusTcp:
                 reason = f"{said} {address} port {config.port} ({error.strerror or error})"
             else:
                 return link
-        self.traffic.last_error = reason
         raise NotConnected(reason)
 
     def _status(self, code: int) -> int:

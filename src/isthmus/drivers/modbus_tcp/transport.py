@@ -20,6 +20,9 @@ from isthmus.values.model import Budget
 TIMED_OUT: Final = -1
 WRONG_REPLY: Final = -2
 
+ABSENT: Final = frozenset((10, 11))
+"""Exceptions by which a gateway says that the device behind it is not there."""
+
 _SILENCES: Final = 2  # unanswered requests in a row after which the link counts as gone
 _TICK_S: Final = 0.001  # the finest timer of an event loop
 
@@ -39,6 +42,13 @@ class Exchange:
         self.left = len(requests)
         self.next = 0
         self.ended_ns = 0
+
+    def give_up_rest(self, code: int) -> None:
+        """What was not sent yet would fail the same way, and hold the line for others while it does."""
+        for i in range(self.next, len(self.requests)):
+            self.failed[i] = code
+        self.left -= len(self.requests) - self.next
+        self.next = len(self.requests)
 
 
 class Pace:
@@ -183,17 +193,30 @@ class Link(asyncio.Protocol):
     def _scan(self) -> None:
         """Take every whole frame out of what has arrived."""
         data, at = self._rest, 0
+        frames: list[bytes] = []
         try:
-            while self.lost is None and (stop := frame_end(data, at)):
-                self._match(data[at:stop])
+            while stop := frame_end(data, at):
+                frames.append(data[at:stop])
                 at = stop
+            self._rest = data[at:]
+            self._check_rest(frames)
         except Malformed as error:
             self._traffic.dropped += 1
-            self._rest = b""
             self.give_up(f"{self._peer} does not speak Modbus TCP: {error}")
             return
-        self._rest = data[at:]
+        for frame in frames:
+            self._match(frame)
         self._send()
+
+    def _check_rest(self, frames: list[bytes]) -> None:
+        """Bytes behind the last answer that is due belong to no frame: then the answer before them is in doubt, too.
+
+        Raises: Malformed if so
+        """
+        if self._rest:
+            answered = {frame[:2] for frame in frames} & self._waiting.keys()
+            if answered and len(answered) == len(self._waiting):
+                raise Malformed(f"{len(self._rest)} bytes too many behind an answer")
 
     def _match(self, frame: bytes) -> None:
         """Give one whole frame to the request it answers."""
@@ -204,12 +227,14 @@ class Link(asyncio.Protocol):
         request = entry[0].requests[entry[1]]
         if len(frame) == request.size and frame.startswith(request.head, 2):
             self._take(entry, frame)
-        elif len(frame) == 9 and frame[6] == request.tail[4] and frame[7] == request.function | 0x80 and frame[8]:
-            self._note_answer(entry)
+            return
+        self._note_answer(entry)
+        if len(frame) == 9 and frame[6] == request.tail[4] and frame[7] == request.function | 0x80 and frame[8]:
+            if frame[8] in ABSENT:
+                entry[0].give_up_rest(frame[8])
             self._fail(entry, frame[8])
         else:
             self._traffic.dropped += 1
-            self._note_answer(entry)
             self._fail(entry, WRONG_REPLY)
 
     def _take(self, entry: tuple[Exchange, int, float, int], frame: bytes) -> None:
@@ -257,13 +282,12 @@ class Link(asyncio.Protocol):
             if due > now + _TICK_S / 2:
                 self._deadline = self._loop.call_at(due, self._expire)
                 break
-            del self._waiting[key]
             self._silences += 1
             if self._silences >= _SILENCES or self._rest:
-                self._traffic.errors += 1
                 short = f" (a frame ended after {len(self._rest)} bytes)" if self._rest else ""
                 self.give_up(f"no answer from {self._peer} within {self._timeout_s:g} s{short}")
                 return
+            del self._waiting[key]
             self._traffic.slowest_s = max(self._traffic.slowest_s, self._timeout_s)
             self._fail(entry, TIMED_OUT)
         self._send()
@@ -276,6 +300,7 @@ class Link(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._deadline = self._pacing = None
+        self._traffic.errors += len(self._waiting)
         self._waiting.clear()
         if self._exchange is not None and not self._exchange.done.done():
             self._exchange.done.set_exception(why)
