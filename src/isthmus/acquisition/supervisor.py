@@ -248,6 +248,8 @@ class Supervisor:
         while True:
             group = min(self._groups, key=lambda g: g.cadence.due_ns)
             await self._sleep_until(max(group.cadence.due_ns, self._not_before_ns))
+            if self._not_before_ns > group.cadence.due_ns:  # waiting because the device asked for it is no lag
+                group.cadence.start(self._clock.monotonic_ns())
             await self._read(driver, group)
 
     async def _read(self, driver: Polls, group: _Group) -> None:
@@ -463,7 +465,7 @@ class Supervisor:
             self._log.info("%s: stopped: %s", self.name, reason)
         elif before is Link.BAD:
             away_s = (now_ns - self._away_ns) / NS_PER_S
-            self._log.info("%s: back after %.1f s and %d attempts", self.name, away_s, self._attempts)
+            self._log.info("%s: back after %.1f s, %d attempts to connect", self.name, away_s, self._attempts)
         elif state is Link.SLOW:
             self._log.warning("%s: %s", self.name, reason)
         elif before is Link.SLOW:

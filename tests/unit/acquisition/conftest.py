@@ -260,18 +260,28 @@ def make_model(
     table = TagColumns()
 
     def add(row: dict[str, Any]) -> None:
-        defaults = dict(
-            type="float", connection="", address="", period_s=period_s, factor=1.0, offset=0.0, low=None, high=None,
-            deadband=0.0, deadband_percent=0.0, max_gap_s=600.0, resolution_ns=1_000_000,
-        )  # fmt: skip
+        defaults = {
+            "type": "float",
+            "connection": "",
+            "address": "",
+            "period_s": period_s,
+            "factor": 1.0,
+            "offset": 0.0,
+            "low": None,
+            "high": None,
+            "deadband": 0.0,
+            "deadband_percent": 0.0,
+            "max_gap_s": 600.0,
+            "resolution_ns": 1_000_000,
+        }
         row = {"path": f"tag{row['id']}", **defaults, **columns, **row}
         for name, value in row.items():
             getattr(table, name).append(value)
 
-    for k, connection in enumerate(connections, 1):
-        if isinstance(connection, str):
-            ids = {name: SYSTEM_BASE + 10 * k + j for j, name in enumerate(SYSTEM_TAGS)}
-            connection = ConnectionModel(connection, "fake", {"host": connection}, system=ids)
+    for k, given in enumerate(connections, 1):
+        ids = {name: SYSTEM_BASE + 10 * k + j for j, name in enumerate(SYSTEM_TAGS)}
+        named = isinstance(given, str)
+        connection = ConnectionModel(given, "fake", {"host": given}, system=ids) if named else given
         made.append(connection)
         for i in range(1, tags + 1):
             add({"id": 100 * k + i, "connection": connection.name, "address": f"a{i}"})

@@ -94,7 +94,7 @@ def test_a_silent_device_turns_its_tags_bad_within_three_periods(rig, model, per
         await acquisition.apply(model("plc1", period_s=period_s))
         await asyncio.sleep(10)
         last = device.reads[-1][0]
-        device.answer = lambda points: never()
+        device.answer = lambda _: never()
         rig.outbox.clear()
         await asyncio.sleep(last + 3 * period_s + 0.001 - rig.seconds())
         assert rig.outbox.statuses(101) == [BAD_TIMEOUT]
@@ -120,7 +120,7 @@ def test_a_link_that_breaks_and_heals_gives_two_lines_one_bad_and_one_good_sampl
         await asyncio.sleep(58)
         rig.lines.clear()
         rig.outbox.clear()
-        device.answer, device.opening = lambda points: refuse(), refuse
+        device.answer, device.opening = lambda _: refuse(), refuse
         await asyncio.sleep(300)
         tried = device.opened
         assert 10 < tried < 40, "back-off grows to 30 s"
@@ -232,7 +232,7 @@ def test_a_driver_that_swallows_its_cancellation_never_gets_a_second_request(rig
     async def story(acquisition):
         await acquisition.apply(model("plc1", "plc2"))
         await asyncio.sleep(2)
-        device.answer = lambda points: deaf()
+        device.answer = lambda _: deaf()
         await asyncio.sleep(200)
         assert len(free) == 1
         assert acquisition.status()[0].state == "Bad"
@@ -247,7 +247,7 @@ def test_a_driver_that_swallows_its_cancellation_never_gets_a_second_request(rig
 
 def test_a_device_that_hangs_does_not_delay_another(rig, model):
     device = rig.device("plc1")
-    device.answer = lambda points: never()
+    device.answer = lambda _: never()
 
     async def story(acquisition):
         await acquisition.apply(model("plc1", "plc2"))
@@ -294,7 +294,7 @@ def test_garbage_values_are_bad(rig, model):
 
 @pytest.mark.parametrize("garbage", [None, [None], [object()], 7])
 def test_an_answer_that_is_no_batch_is_a_bug_of_the_driver(rig, model, garbage):
-    rig.device("plc1").answer = lambda points: garbage
+    rig.device("plc1").answer = lambda _: garbage
 
     async def story(acquisition):
         await acquisition.apply(model("plc1"))
