@@ -1,0 +1,139 @@
+"""A test read for whoever sets up a connection: a driver of its own, opened, asked once, closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from isthmus.ports.drivers import Driver, DriverSpec, Point, Polls, Probes, Streams
+from isthmus.values.clock import Clock
+from isthmus.values.errors import IsthmusError
+from isthmus.values.model import Budget
+from isthmus.values.sample import SampleBatch, ValueType
+from isthmus.values.status import BAD_NO_DATA, name
+
+PROBE_S = 15.0
+"""A probe is cut after this long in all."""
+
+CLOSE_S = 2.0
+MAX_ADDRESSES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStep:
+    """How far the connection got, in words for a technician."""
+
+    what: str
+    reached: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one address answered, raw. ``value`` is None where the status is bad."""
+
+    address: str
+    value: float | int | str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """Steps in order, the first failure last, and one reading per address when it came so far."""
+
+    steps: tuple[ProbeStep, ...]
+    readings: tuple[Reading, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step was reached."""
+        return all(step.reached for step in self.steps)
+
+
+async def run_probe(spec: DriverSpec, config: object, addresses: Sequence[str], clock: Clock) -> ProbeReport:
+    """Probe a device with the smallest budget there is. Failures are steps, not exceptions.
+
+    Cost: at most PROBE_S + CLOSE_S; addresses beyond MAX_ADDRESSES are not read
+    """
+    driver: Driver = spec.build(config, Budget(), clock)
+    steps: list[ProbeStep] = []
+    readings: list[Reading] = []
+    try:
+        async with asyncio.timeout(PROBE_S):
+            await _walk(driver, addresses[:MAX_ADDRESSES], clock, steps, readings)
+    except TimeoutError:
+        steps.append(ProbeStep("Answer in time", reached=False, detail=f"nothing within {PROBE_S:.0f} s"))
+    except IsthmusError as error:
+        steps.append(ProbeStep(_doing(steps), reached=False, detail=str(error)))
+    except Exception as error:
+        steps.append(ProbeStep(_doing(steps), reached=False, detail=f"the driver failed: {error!r}"))
+    finally:
+        await _close(driver)
+    return ProbeReport(tuple(steps), tuple(readings))
+
+
+async def _walk(
+    driver: Driver, addresses: Sequence[str], clock: Clock, steps: list[ProbeStep], readings: list[Reading]
+) -> None:
+    if isinstance(driver, Probes):
+        steps += [ProbeStep(what, reached, detail) for what, reached, detail in await driver.probe()]
+        if not all(step.reached for step in steps):
+            return
+    started_ns = clock.monotonic_ns()
+    await driver.open()
+    steps.append(ProbeStep("Connected", reached=True, detail=_took(clock, started_ns)))
+    if not addresses:
+        return
+    points = tuple(Point(i, address) for i, address in enumerate(addresses))
+    started_ns = clock.monotonic_ns()
+    batches = await _read(driver, points)
+    readings += _readings(addresses, batches)
+    bad = sum(reading.value is None for reading in readings)
+    detail = f"{len(readings) - bad} of {len(readings)} values, {_took(clock, started_ns)}"
+    steps.append(ProbeStep("Values read", reached=bad < len(readings), detail=detail))
+
+
+async def _read(driver: Driver, points: Sequence[Point]) -> Sequence[SampleBatch]:
+    if isinstance(driver, Polls):
+        return await driver.read(points)
+    if isinstance(driver, Streams):
+        stream = driver.stream(points)
+        try:
+            return await anext(stream)
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+    return ()
+
+
+async def _close(driver: Driver) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await driver.close()
+    except Exception:  # noqa: S110  the report says what the user needs; nothing depends on this driver any more
+        pass
+
+
+def _readings(addresses: Sequence[str], batches: Sequence[SampleBatch]) -> list[Reading]:
+    found: dict[int, Reading] = {}
+    for batch in batches:
+        for row, value, status in zip(
+            batch.id.tolist(), batch.value.tolist(), batch.status.astype(np.int64).tolist(), strict=True
+        ):
+            if 0 <= row < len(addresses):
+                spelt = batch.text[value] if batch.type is ValueType.TEXT and not status >> 31 else value
+                found[row] = Reading(addresses[row], None if status >> 31 else spelt, name(status))
+    missing = name(BAD_NO_DATA)
+    return [found.get(i, Reading(address, None, missing)) for i, address in enumerate(addresses)]
+
+
+def _doing(steps: Sequence[ProbeStep]) -> str:
+    return "Values read" if steps and steps[-1].what == "Connected" else "Connected"
+
+
+def _took(clock: Clock, started_ns: int) -> str:
+    return f"{(clock.monotonic_ns() - started_ns) / 1e6:.1f} ms"
