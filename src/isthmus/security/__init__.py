@@ -1,1 +1,1 @@
-"""Who may do what: identity, sessions and tokens."""
+"""Who may do what: identity, sessions and tokens. Everything is denied that a role is not given."""

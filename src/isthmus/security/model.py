@@ -1,0 +1,189 @@
+"""Who somebody is and what they may do: pure values and rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from isthmus.values.clock import NS_PER_S
+from isthmus.values.errors import ConfigError, Denied, TryLater
+
+
+class Role(StrEnum):
+    """What an account may do; each role may also do what the one before it may."""
+
+    VIEWER = "viewer"
+    ENGINEER = "engineer"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """Everything that is asked for permission. A route or command names one of these, or it is refused to everybody."""
+
+    READ = "read"
+    PLANT_CHANGE = "plant.change"
+    CONNECTION_TEST = "connection.test"
+    ACCOUNT_OWN = "account.own"  # one's own name, password and session
+    ACCOUNTS = "accounts"  # other people's accounts, tokens and links
+
+
+_VIEWER = frozenset({Action.READ, Action.ACCOUNT_OWN})
+_ENGINEER = _VIEWER | {Action.PLANT_CHANGE, Action.CONNECTION_TEST}
+ALLOWED: dict[Role, frozenset[Action]] = {
+    Role.VIEWER: _VIEWER,
+    Role.ENGINEER: _ENGINEER,
+    Role.ADMIN: _ENGINEER | {Action.ACCOUNTS},
+}
+"""What is not here is denied."""
+
+
+class Proof(StrEnum):
+    """By what somebody is known."""
+
+    SESSION = "session"
+    TOKEN = "token"  # noqa: S105  the word, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who proved who they are. ``key`` names the session or token, without being one."""
+
+    name: str
+    role: Role
+    proof: Proof
+    key: str
+    user_id: int | None = None
+    has_password: bool = False
+
+
+def authorise(principal: Principal | None, action: Action) -> None:
+    """Pass, or say why not; the one place where permission is decided.
+
+    Raises: Denied
+    """
+    if principal is None:
+        raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
+    if principal.proof is Proof.TOKEN and action is Action.ACCOUNT_OWN:
+        raise Denied("a token has no account of its own; sign in with a name and a password", "needs_session")
+    if action in ALLOWED.get(principal.role, frozenset()):
+        return
+    roles = [role.value for role in Role if action in ALLOWED[role]]
+    needs = f"role {' or '.join(roles)}" if roles else "a right that no role has"
+    raise Denied(f"{action.value} needs {needs}; {principal.name} has role {principal.role.value}", "role_missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long things last and how often one may err.
+
+    Units: seconds
+    """
+
+    idle_s: float = 12 * 3600
+    session_s: float = 7 * 24 * 3600
+    link_s: float = 24 * 3600
+    failures: int = 5
+    first_wait_s: float = 30
+    longest_wait_s: float = 15 * 60
+    remember_s: float = 60
+    """A verified session or token is looked up in the records again after this long."""
+
+
+class TooManyFailures(TryLater):
+    """Wrong passwords too often for this name from this place."""
+
+
+MIN_PASSWORD_CHARS = 12
+MAX_PASSWORD_CHARS = 256
+MAX_NAME_CHARS = 64
+
+
+def check_password(password: str, name: str) -> str:
+    """The password when it is fit.
+
+    Raises: ConfigError; the text never holds the password
+    """
+    if len(password) < MIN_PASSWORD_CHARS:
+        raise ConfigError(f"password: must have {MIN_PASSWORD_CHARS} characters or more, has {len(password)}")
+    if len(password) > MAX_PASSWORD_CHARS:
+        raise ConfigError(f"password: must have {MAX_PASSWORD_CHARS} characters or fewer, has {len(password)}")
+    if password.casefold() == name.casefold() or len(set(password)) < 4:
+        raise ConfigError("password: must not be the name, nor three characters or fewer repeated")
+    return password
+
+
+def check_account_name(name: str) -> str:
+    """The name of a person or token when it is fit to be shown anywhere.
+
+    Raises: ConfigError
+    """
+    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable() or name != name.strip():
+        raise ConfigError(f"name: must have 1 to {MAX_NAME_CHARS} printable characters, was {name[:80]!r}")
+    return name
+
+
+def name_key(name: str) -> str:
+    """What two spellings of one name have in common."""
+    return name.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account of a person."""
+
+    id: int
+    name: str
+    role: Role
+    has_password: bool
+    disabled: bool
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token as it is listed; the token itself was shown once and is kept nowhere."""
+
+    id: int
+    name: str
+    role: Role
+    hint: str  # its first characters
+    created_by: str
+    created_ns: int
+    expires_ns: int | None
+    revoked_ns: int | None
+
+
+class Attempts:
+    """Wrong passwords, counted by (name, source): after five a wait that doubles with each further one.
+
+    Bounded: beyond ``limit`` pairs the oldest is forgotten, which costs an attacker as many attempts as it gains.
+    """
+
+    def __init__(self, policy: Policy, limit: int = 10_000) -> None:
+        self._policy, self._limit = policy, limit
+        self._failed: dict[tuple[str, str], tuple[int, int]] = {}  # failures, and when the wait is over
+
+    def check(self, name: str, source: str, now_ns: int) -> None:
+        """Pass when no wait is due.
+
+        Raises: TooManyFailures
+        """
+        count, until_ns = self._failed.get((name_key(name), source), (0, 0))
+        if count >= self._policy.failures and now_ns < until_ns:
+            wait_s = (until_ns - now_ns) / NS_PER_S
+            raise TooManyFailures(f"{count} failed attempts; try again in {wait_s:.0f} s", wait_s)
+
+    def failed(self, name: str, source: str, now_ns: int) -> None:
+        """Count a failure. An hour after the last wait the count begins anew."""
+        key = name_key(name), source
+        count, until_ns = self._failed.pop(key, (0, now_ns))
+        count = 1 if now_ns > until_ns + 3600 * NS_PER_S else count + 1
+        over = max(0, count - self._policy.failures)
+        wait_s = min(self._policy.longest_wait_s, self._policy.first_wait_s * 2.0 ** min(over, 20))
+        self._failed[key] = (count, now_ns + round(wait_s * NS_PER_S) if count >= self._policy.failures else now_ns)
+        if len(self._failed) > self._limit:
+            del self._failed[next(iter(self._failed))]
+
+    def succeeded(self, name: str, source: str) -> None:
+        """Forget the failures of this pair."""
+        self._failed.pop((name_key(name), source), None)

@@ -1,0 +1,121 @@
+"""The API and the screens as one ASGI application."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+
+import isthmus
+from isthmus.security.model import Action
+from isthmus.web import problems
+from isthmus.web.access import action_of, allow, check_closed
+from isthmus.web.compress import Compress
+from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
+from isthmus.web.live import LiveHub, Streams
+from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
+from isthmus.web.routes import connections, control, history, plant, session, site, tags
+from isthmus.web.screens import Screens
+from isthmus.web.services import Services
+
+own = APIRouter(tags=["api"])
+
+
+@own.get("/openapi.json", dependencies=allow(Action.READ), include_in_schema=False)
+async def openapi(request: Request) -> dict[str, Any]:
+    """The contract itself."""
+    return openapi_document(cast("FastAPI", request.app))
+
+
+@own.get("/live", dependencies=allow(Action.READ), status_code=426, response_model=None, tags=["live"])
+async def open_live_stream() -> Response:
+    """The live stream: a WebSocket at this address (docs/api.md has its layout)."""
+    raise Refused("the live stream is a WebSocket; upgrade the connection", 426, "upgrade_required")
+
+
+ROUTERS = (
+    site.router,
+    session.router,
+    tags.router,
+    history.router,
+    connections.router,
+    plant.router,
+    control.router,
+    own,
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over the given services. Building it opens nothing and starts nothing."""
+    app = _routes()
+    hub = LiveHub(services.live, services.security, lambda: services.site_status()["edges"], services.clock)
+    app.state.services, app.state.live = services, hub
+    app.add_middleware(Screens, folder=services.static)
+    app.add_middleware(Compress)
+    app.add_middleware(Streams, hub=hub, path=f"{API}/live")
+    app.add_middleware(Doors, services=services)  # added last, so it stands outermost
+    return app
+
+
+def _routes() -> FastAPI:
+    check_closed(ROUTERS)
+    app = FastAPI(
+        title="Isthmus",
+        version=isthmus.__version__,
+        description="Reads and guards machines, records what they do, and tells what it means.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router, prefix=API)
+    return app
+
+
+def openapi_document(app: FastAPI | None = None) -> dict[str, Any]:
+    """The contract as OpenAPI: every route with the problems it may answer and the role it asks for."""
+    app = app or _routes()
+    if app.openapi_schema is None:
+        document = app.openapi()
+        _complete(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete(document: dict[str, Any]) -> None:
+    """What FastAPI cannot know: one shape of errors, and how to say who one is."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(shape.pop("$defs"))
+    schemas["Problem"] = shape
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "isk_…, from `isthmus token create`"},
+        "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "set by signing in"},
+    }
+    actions = {(method, API + r.path): action_of(r) for r in _plain_routes() for method in r.methods or ()}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            public = (method.upper(), path) in PUBLIC
+            operation["security"] = [] if public else [{"token": []}, {"session": []}]
+            if not public:
+                operation["x-isthmus-action"] = str(actions[method.upper(), path])
+            answers = operation["responses"]
+            known = [code for code in answers if int(code) >= 400]
+            for code in {*known, *(() if public else ("401", "403"))}:
+                answers[code] = _problem("Problem")
+            answers["default"] = _problem("Any other problem")
+
+
+def _plain_routes() -> list[APIRoute]:
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}

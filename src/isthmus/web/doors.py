@@ -1,0 +1,200 @@
+"""The doors: what every request passes before any route sees it, and every answer on its way out.
+
+Host name, size, credentials, cross-site requests, security headers, and the last catch for bugs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from isthmus.security.model import Principal, Proof
+from isthmus.security.service import key_of, looks_like_token
+from isthmus.values.errors import Denied, IsthmusError
+from isthmus.web.problems import Refused, answer, internal
+from isthmus.web.services import Services
+
+COOKIE: Final = "isthmus_session"
+API: Final = "/api/v1"
+PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"), ("POST", f"{API}/session/link")})
+"""All of the API that answers somebody unknown."""
+
+PRINCIPAL: Final = "isthmus.principal"
+"""Where a request's scope keeps who asks."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK = frozenset({"localhost", "ip6-localhost"})
+_BODY_LIMIT: Final = 256 * 1024
+_PLANT_LIMIT: Final = 32 * 1024 * 1024
+_BEARER_PROTOCOL: Final = "isthmus.bearer."
+
+_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+        "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Doors:
+    """ASGI middleware around everything."""
+
+    def __init__(self, app: ASGIApp, services: Services, log: logging.Logger | None = None) -> None:
+        self._app, self._services = app, services
+        self._hosts = _LOOPBACK | {host.casefold() for host in services.hosts}
+        self._log = log or logging.getLogger("isthmus.web")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        out = _Out(scope, send)
+        try:
+            headers = Headers(scope=scope)
+            self._check_host(headers)
+            path: str = scope["path"]
+            if path == "/api" or path.startswith("/api/"):
+                receive = _limited(headers, receive, _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT)
+                _check_origin(scope, headers)
+                scope[PRINCIPAL] = await self._who(scope, headers)
+            await self._app(scope, receive, out.send)
+        except IsthmusError as error:
+            if out.started:
+                raise
+            await answer(error)(scope, receive, out.deny)
+        except Exception:
+            if out.started:
+                raise  # the server cuts the connection, so that nobody takes half an answer for a whole one
+            self._log.exception("%s %s failed", scope.get("method", "WebSocket"), scope["path"])
+            await internal()(scope, receive, out.deny)
+
+    def _check_host(self, headers: Headers) -> None:
+        """A page elsewhere may point its own name at us (DNS rebinding); an address cannot be rebound."""
+        name = _host_name(headers.get("host", ""))
+        if name in self._hosts:
+            return
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            reason = f"this server does not answer to the name {name[:100]!r}; list it under hosts in isthmus.toml"
+            raise Refused(reason, 421, "unknown_host") from None
+
+    async def _who(self, scope: Scope, headers: Headers) -> Principal | None:
+        """Who asks.
+
+        Raises: Denied (no_credentials) unless the route is public
+        """
+        if (scope.get("method", ""), scope["path"]) in PUBLIC:
+            return None
+        proof, secret = _credentials(scope, headers)
+        if secret:
+            security, key = self._services.security, key_of(secret)
+            principal = security.recall(proof, key) or await asyncio.to_thread(security.verify, proof, key)
+            if principal is not None:
+                return principal
+            raise Denied("this token or session is not valid any more; sign in again", "no_credentials")
+        raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
+
+
+def _host_name(host: str) -> str:
+    """The name or address in a Host header, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0].casefold() if ":" in host else host.casefold()
+
+
+def _credentials(scope: Scope, headers: Headers) -> tuple[Proof, str]:
+    """The token of the Authorization header (or, for browsers' WebSockets, of a subprotocol), else the cookie's session."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme:
+        token = token.strip()
+        return Proof.TOKEN, token if scheme.casefold() == "bearer" and looks_like_token(token) else ""
+    for protocol in scope.get("subprotocols", ()):
+        if protocol.startswith(_BEARER_PROTOCOL):
+            token = protocol.removeprefix(_BEARER_PROTOCOL)
+            return Proof.TOKEN, token if looks_like_token(token) else ""
+    return Proof.SESSION, _cookie(headers)
+
+
+def _cookie(headers: Headers) -> str:
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")[:100]
+
+
+def _check_origin(scope: Scope, headers: Headers) -> None:
+    """Nobody's browser is made to act here by another site's page.
+
+    Raises: Denied (cross_site)
+    """
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2].casefold() != headers.get("host", "").casefold():
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE:
+            raise Denied(f"requests from pages of {origin[:100]} are not taken", "cross_site")
+        return  # the browser does not show the answer to that page
+    if "authorization" in headers or not _cookie(headers):
+        return
+    if scope["type"] == "websocket":
+        if origin is None:
+            raise Denied("a live stream opened by cookie must say its Origin", "cross_site")
+    elif scope["method"] not in _SAFE and (origin is None or headers.get("x-isthmus") != "1"):
+        raise Denied("a change by cookie must carry X-Isthmus: 1 and a same-origin Origin", "cross_site")
+
+
+def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
+    """``receive`` that refuses a body beyond the limit, announced or not."""
+    announced = headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit:
+        raise Refused(f"the request is larger than {limit} bytes", 413, "too_large")
+    taken = 0
+
+    async def counted() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                # an HTTPException is what FastAPI lets out of its body reader
+                raise HTTPException(413, f"the request is larger than {limit} bytes")
+        return message
+
+    return counted
+
+
+class _Out:
+    """The way out: security headers on every answer, refusals to WebSockets as plain HTTP."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send = scope, send
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+            self.started = True
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._scope["path"].startswith("/api"):
+                headers.setdefault("cache-control", "no-store")
+            message = {**message, "headers": headers.raw}
+        await self._send(message)
+
+    async def deny(self, message: Message) -> None:
+        """Send part of an error answer; a WebSocket that was not accepted is answered by HTTP where the server can."""
+        if self._scope["type"] != "websocket" or "websocket.http.response" in self._scope.get("extensions", {}):
+            await self.send(message)
+        elif message["type"].endswith("response.start"):
+            await self._send({"type": "websocket.close", "code": 1008})

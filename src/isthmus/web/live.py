@@ -1,0 +1,322 @@
+"""The live stream: what is in view, and of that only what changed. The layout is told in docs/api.md.
+
+Each viewer has a task of its own that sends what changed since its last completed send, so a slow viewer gets fewer and
+newer frames and holds nobody else. One ticker wakes them, at most 20 times a second, and only those for whom there is
+something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from isthmus.namespace.live import FORMS, LiveRows, LiveTable
+from isthmus.security.model import Action, Principal, authorise
+from isthmus.security.service import Security
+from isthmus.values import status
+from isthmus.values.clock import NS_PER_MS, Clock
+from isthmus.values.errors import Malformed, TryLater
+from isthmus.values.sample import ValueType
+from isthmus.web.doors import PRINCIPAL
+from isthmus.web.problems import NotFound
+from isthmus.web.services import EdgeStatus
+
+VERSION: Final = 1
+KIND_VALUES: Final = 1
+MOST_SLOTS: Final = 50_000
+MOST_VIEWERS: Final = 1_000
+TICK_S: Final = 0.05
+BEAT_TICKS: Final = 40
+PROTOCOL: Final = "isthmus.live.v1"
+SIGNED_OUT: Final = 4401
+GOING_AWAY: Final = 1001
+
+_HEADER = struct.Struct("<BBHIIId")
+_EXACT = 2**53
+_INT, _TEXT = FORMS.index(ValueType.INT), FORMS.index(ValueType.TEXT)
+
+
+def encode_values(view: int, now_ns: int, slots: NDArray[np.uint32], rows: LiveRows) -> bytes:
+    """One binary frame. Shapes: slots (n,), the columns of rows (n,)"""
+    n = len(slots)
+    parts = [
+        _HEADER.pack(VERSION, KIND_VALUES, 0, n, view, 0, now_ns / NS_PER_MS),
+        (rows.time_ns / NS_PER_MS).astype("<f8").tobytes(),
+        rows.value.astype("<f8", copy=False).tobytes(),
+        slots.astype("<u4", copy=False).tobytes(),
+        b"\0" * (4 * (n % 2)),
+        rows.status.astype("<u4", copy=False).tobytes(),
+    ]
+    texts = _texts(slots, rows)
+    if texts:  # blanks keep it on a multiple of 8, and JSON does not mind them
+        parts += [b" " * (4 * (n % 2)), orjson.dumps(texts)]
+    return b"".join(parts)
+
+
+def _texts(slots: NDArray[np.uint32], rows: LiveRows) -> list[list[object]]:
+    """What a float64 cannot carry: texts, and integers beyond 2^53."""
+    large = (rows.form == _INT) & ((rows.ints > _EXACT) | (rows.ints < -_EXACT))
+    wanted = ((rows.form == _TEXT) | large) & ~status.is_bad(rows.status)
+    return [[int(slots[i]), str(rows.python(int(i)))] for i in np.flatnonzero(wanted)]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a client says is in view."""
+
+    number: int
+    paths: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, message: str | bytes) -> View:
+        """The view in a client's message.
+
+        Raises: Malformed
+        """
+        try:
+            given = orjson.loads(message)
+        except ValueError:
+            raise Malformed("the view is not JSON") from None
+        number = given.get("view") if isinstance(given, dict) else None
+        paths = given.get("paths") if isinstance(given, dict) else None
+        if type(number) is not int or not 0 <= number < 2**32:
+            raise Malformed("view must be an integer from 0 to 2^32 - 1")
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise Malformed("paths must be a list of texts")
+        if len(paths) > MOST_SLOTS:
+            raise Malformed(f"a view has at most {MOST_SLOTS} paths, was {len(paths)}")
+        return cls(number, tuple(paths))
+
+
+class Viewer:
+    """One client's view of the table: which rows, in which slots, and up to which tick they were sent."""
+
+    def __init__(self, table: LiveTable) -> None:
+        self._table = table
+        self._view: View | None = None
+        self._asked: View | None = None
+        self._generation = -1
+        self._rows = np.empty(0, np.intp)
+        self._slots = np.empty(0, np.uint32)
+        self._tick = 0
+        self._everything = False
+
+    def ask(self, view: View) -> None:
+        """The client looks elsewhere; a view it asked for before and never got is forgotten."""
+        self._asked = view
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there may be something to send. Cost: no array is touched"""
+        if self._asked is not None:
+            return True
+        return self._view is not None and self._tick != self._table.tick
+
+    def turn(self) -> bytes | None:
+        """The answer to a new view, and again whenever another plant moved the rows; None when nothing of that is due."""
+        view = self._asked or (self._view if self._generation != self._table.generation else None)
+        if view is None:
+            return None
+        rows = self._table.rows_of(view.paths)
+        known = np.flatnonzero(rows >= 0)
+        self._view, self._asked, self._generation = view, None, self._table.generation
+        self._rows, self._slots = rows[known], known.astype(np.uint32)
+        self._everything = True
+        slots: list[str | None] = list(view.paths)
+        for gone in np.flatnonzero(rows < 0):
+            slots[gone] = None
+        return orjson.dumps({"view": view.number, "slots": slots})
+
+    def frame(self, now_ns: int) -> bytes | None:
+        """What changed since the frame before; None when nothing did. Cost: a few slices of the view's length"""
+        if self._view is None:
+            return None
+        table = self._table
+        if self._everything:
+            rows, slots = self._rows, self._slots
+        else:
+            changed = table.changed_since(self._rows, self._tick)
+            rows, slots = self._rows[changed], self._slots[changed]
+        first, self._everything, self._tick = self._everything, False, table.tick
+        if not len(rows) and not first:
+            return None
+        return encode_values(self._view.number, now_ns, slots, table.read(rows))
+
+
+@dataclass(eq=False, slots=True)
+class _Seat:
+    """A connected client, as the hub sees it."""
+
+    viewer: Viewer
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    beat: str | None = None
+
+
+class LiveHub:
+    """All viewers of one core. ``viewers`` and ``sent_bytes`` are for diagnostics."""
+
+    def __init__(
+        self,
+        table: LiveTable,
+        security: Security,
+        edges: Callable[[], list[EdgeStatus]],
+        clock: Clock,
+        tick_s: float = TICK_S,
+    ) -> None:
+        self._table, self._security, self._edges, self._clock = table, security, edges, clock
+        self._tick_s = tick_s
+        self._seats: set[_Seat] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._closing = False
+        self._log = logging.getLogger("isthmus.web")
+        self.sent_bytes = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    @property
+    def viewers(self) -> int:
+        """Clients connected now."""
+        return len(self._seats)
+
+    async def attend(self, socket: WebSocket) -> None:
+        """Serve one client until it goes.
+
+        Raises: Denied, TryLater before the stream is accepted
+        """
+        principal: Principal | None = socket.scope.get(PRINCIPAL)
+        authorise(principal, Action.READ)
+        if principal is None or self._closing or len(self._seats) >= MOST_VIEWERS:
+            raise TryLater(f"{len(self._seats)} live streams are open, more than that are not taken", 5.0)
+        seat = _Seat(Viewer(self._table))
+        self._seats.add(seat)
+        self.empty.clear()
+        if self._ticker is None:
+            self._ticker = asyncio.create_task(self._tick(), name="live ticker")
+        try:
+            offered = socket.scope.get("subprotocols", ())
+            await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+            await self._converse(socket, seat, principal)
+        finally:
+            self._seats.discard(seat)
+            if not self._seats:
+                self.empty.set()
+                if self._ticker is not None:
+                    self._ticker.cancel()
+                    self._ticker = None
+
+    async def _converse(self, socket: WebSocket, seat: _Seat, principal: Principal) -> None:
+        """Listen and send side by side; whichever ends first ends both."""
+        tasks = [
+            asyncio.create_task(self._listen(socket, seat), name="live listen"),
+            asyncio.create_task(self._send(socket, seat, principal), name="live send"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            if task.cancelled():
+                continue
+            error = task.exception()
+            if isinstance(error, Malformed):
+                await _close(socket, 1008, str(error))
+            elif error is None:
+                await _close(socket, *task.result())
+            elif not isinstance(error, WebSocketDisconnect):
+                raise error
+
+    async def _listen(self, socket: WebSocket, seat: _Seat) -> tuple[int, str]:
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1005))
+            seat.viewer.ask(View.parse(message.get("text") or message.get("bytes") or b""))
+            # woken by the ticker, not here: however often a client changes its mind, it costs 20 views a second
+
+    async def _send(self, socket: WebSocket, seat: _Seat, principal: Principal) -> tuple[int, str]:
+        """Runs until the hub closes or the client is nobody any more."""
+        while True:
+            await seat.wake.wait()
+            seat.wake.clear()
+            if self._closing:
+                return GOING_AWAY, "core stops"
+            if seat.beat is not None:
+                if not await self._still(principal):
+                    return SIGNED_OUT, "signed out"
+                beat, seat.beat = seat.beat, None
+                await socket.send_text(beat)
+            answer = seat.viewer.turn()
+            if answer is not None:
+                await socket.send_text(answer.decode())
+            frame = seat.viewer.frame(self._clock.now_ns())
+            if frame is not None:
+                self.sent_bytes += len(frame)
+                await socket.send_bytes(frame)
+
+    async def _still(self, principal: Principal) -> bool:
+        """Whether the session or token is still good; watching counts as use."""
+        proof, key = principal.proof, principal.key
+        return (
+            self._security.recall(proof, key) or await asyncio.to_thread(self._security.verify, proof, key)
+        ) is not None
+
+    async def _tick(self) -> None:
+        """Wake whoever has something to send."""
+        count = 0
+        while True:
+            await asyncio.sleep(self._tick_s)
+            count += 1
+            beat = self._beat() if count % BEAT_TICKS == 0 else None
+            for seat in self._seats:
+                if beat is not None:
+                    seat.beat = beat
+                if beat is not None or seat.viewer.waiting:
+                    seat.wake.set()
+
+    def _beat(self) -> str:
+        ages: dict[str, Any] = {}
+        try:
+            ages = {edge["name"]: edge["age_s"] for edge in self._edges()}
+        except Exception:
+            self._log.exception("the state of the edges cannot be told")  # the stream goes on; their ages are missing
+        now_ms = self._clock.now_ns() // NS_PER_MS
+        return orjson.dumps({"beat": now_ms, "edges": ages, "model_version": self._table.model_version}).decode()
+
+    def close(self) -> None:
+        """Tell every viewer to go; those that do not read are cut off by the server."""
+        self._closing = True
+        for seat in self._seats:
+            seat.wake.set()
+
+
+class Streams:
+    """ASGI middleware: WebSockets go to the hub, and only at its path."""
+
+    def __init__(self, app: ASGIApp, hub: LiveHub, path: str) -> None:
+        self._app, self._hub, self._path = app, hub, path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+        elif scope["path"] == self._path:
+            await self._hub.attend(WebSocket(scope, receive, send))
+        else:
+            raise NotFound(f"there is no WebSocket at {scope['path'][:200]}")
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is gone already
+        await socket.close(code, reason[:100])

@@ -1,0 +1,164 @@
+"""The plant file: read, plan, apply, and its versions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from isthmus.security.model import Action
+from isthmus.values.errors import ConfigError
+from isthmus.web.access import Room, Who, allow
+from isthmus.web.problems import NotFound, Place, place
+from isthmus.web.services import PlanResult, PlantVersion, Services
+from isthmus.web.times import iso
+
+router = APIRouter(tags=["plant"])
+
+_log = logging.getLogger("isthmus.web")
+
+MOST_TEXT_CHARS = 30_000_000
+
+
+class PlantAnswer(BaseModel):
+    version: int = Field(description="0: no plant was applied yet")
+    text: str
+    applied: str | None
+    by: str
+    reason: str
+
+
+class VersionAnswer(BaseModel):
+    version: int
+    applied: str
+    by: str
+    reason: str
+
+
+class Versions(BaseModel):
+    versions: list[VersionAnswer]
+
+
+class PlanRequest(BaseModel):
+    text: str = Field(max_length=MOST_TEXT_CHARS)
+    base: int = Field(ge=0, description="the version this text was made from")
+    files: dict[str, str] = Field({}, description="tag lists beside the plant file, as text, by name")
+
+
+class ApplyRequest(PlanRequest):
+    reason: str = Field(max_length=1000)
+
+
+class ChangeAnswer(BaseModel):
+    action: str
+    what: str
+    path: str
+    detail: str
+
+
+class Plan(BaseModel):
+    base: int
+    token: str
+    changes: list[ChangeAnswer]
+    warnings: list[Place]
+
+
+class Applied(BaseModel):
+    version: int
+
+
+class NewConnection(BaseModel):
+    name: str = Field(max_length=64)
+    connection: dict[str, Any]
+    base: int = Field(ge=0)
+
+
+class PlanWithText(Plan):
+    text: str
+
+
+def _files(request: PlanRequest) -> dict[str, bytes]:
+    return {name: text.encode() for name, text in request.files.items()}
+
+
+def _plan(result: PlanResult) -> dict[str, Any]:
+    return {
+        "base": result.base,
+        "token": result.token,
+        "changes": [{"action": c.action, "what": c.what, "path": c.path, "detail": c.detail} for c in result.changes],
+        "warnings": [place(warning) for warning in result.warnings],
+    }
+
+
+def _version(found: PlantVersion) -> PlantAnswer:
+    return PlantAnswer(
+        version=found.version, text=found.text, applied=iso(found.applied_ns), by=found.by, reason=found.reason
+    )
+
+
+async def _current_text(services: Services) -> PlantAnswer:
+    version = services.namespace.current().version
+    if not version:
+        return PlantAnswer(version=0, text="", applied=None, by="", reason="")
+    return _version(await asyncio.to_thread(services.namespace.version, version))
+
+
+@router.get("/plant", dependencies=allow(Action.READ))
+async def get_plant(services: Room) -> PlantAnswer:
+    """The plant file as it was applied last."""
+    return await _current_text(services)
+
+
+@router.get("/plant/versions", dependencies=allow(Action.READ))
+async def list_versions(services: Room) -> Versions:
+    """Every version that was ever applied, as the namespace orders them."""
+    found = await asyncio.to_thread(services.namespace.versions)
+    return Versions(
+        versions=[VersionAnswer(version=v.version, applied=iso(v.applied_ns), by=v.by, reason=v.reason) for v in found]
+    )
+
+
+@router.get("/plant/versions/{n}", dependencies=allow(Action.READ))
+async def get_version(services: Room, n: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> PlantAnswer:
+    """One version of the plant file."""
+    try:
+        return _version(await asyncio.to_thread(services.namespace.version, n))
+    except (ConfigError, LookupError):
+        raise NotFound(f"there is no version {n} of the plant", "unknown_version") from None
+
+
+@router.post("/plant/plan", dependencies=allow(Action.PLANT_CHANGE))
+async def plan_plant(request: PlanRequest, services: Room) -> Plan:
+    """What applying this text would change; changes nothing."""
+    result = await asyncio.to_thread(services.namespace.plan, request.text, request.base, _files(request))
+    return Plan.model_validate(_plan(result))
+
+
+@router.post("/plant/apply", dependencies=allow(Action.PLANT_CHANGE))
+async def apply_plant(request: ApplyRequest, services: Room, principal: Who) -> Applied:
+    """Make this text the plant, in one transaction, if `base` is still the current version."""
+    version = await asyncio.to_thread(
+        services.namespace.apply, request.text, request.base, principal.name, request.reason, _files(request)
+    )
+    try:
+        await services.on_applied(version)
+    except Exception:
+        # the version is applied whatever the rooms make of it, and they take it up at their next start
+        _log.exception("plant version %d is applied, but telling the rooms failed", version)
+    return Applied(version=version)
+
+
+@router.post("/plant/connections", dependencies=allow(Action.PLANT_CHANGE))
+async def add_connection(new: NewConnection, services: Room) -> PlanWithText:
+    """The plant text with one more connection, comments kept, and what applying it would change; changes nothing."""
+    text = await asyncio.to_thread(_with_connection, services, new)
+    result = await asyncio.to_thread(services.namespace.plan, text, new.base, {})
+    return PlanWithText.model_validate({**_plan(result), "text": text})
+
+
+def _with_connection(services: Services, new: NewConnection) -> str:
+    base = services.namespace.version(new.base).text if new.base else ""
+    return services.namespace.add_connection(base, new.name, new.connection)

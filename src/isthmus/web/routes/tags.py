@@ -1,0 +1,178 @@
+"""Assets, tags and their newest values."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from isthmus.namespace.live import LiveRows
+from isthmus.namespace.model import Plant, Tag
+from isthmus.security.model import Action
+from isthmus.values import status
+from isthmus.values.ids import MAX_PATH_CHARS, is_under
+from isthmus.web.access import Room, allow
+from isthmus.web.times import iso
+
+router = APIRouter(tags=["tags"])
+
+MOST_TAGS = 50_000
+Under = Annotated[str, Query(max_length=MAX_PATH_CHARS, description="at or below this path; empty: everything")]
+
+
+class AssetNode(BaseModel):
+    path: str = Field(description="empty for the site itself")
+    name: str
+    level: str = Field(description="site, area, line, cell, asset or connection")
+    type: str
+    parent: str
+    tags: int = Field(description="tags at or below it")
+    order: int = Field(description="place in the plant file")
+
+
+class Assets(BaseModel):
+    assets: list[AssetNode]
+
+
+class Limits(BaseModel):
+    high_high: float | None = None
+    high: float | None = None
+    low: float | None = None
+    low_low: float | None = None
+
+
+class TagAnswer(BaseModel):
+    id: int
+    path: str
+    asset: str
+    name: str
+    kind: str = Field(description="value, counter, state, switch, text or system")
+    type: Literal["float", "int", "text"]
+    unit: str
+    decimals: int | None
+    description: str
+    low: float | None
+    high: float | None
+    limits: Limits
+    setpoint: str = Field(description="path of the tag that holds its set-point, or empty")
+    states: dict[str, str] | None
+    connection: str
+    address: str
+    formula: str
+    edge: str
+
+
+class Tags(BaseModel):
+    total: int = Field(description="tags that match, whatever offset and limit")
+    tags: list[TagAnswer]
+
+
+class TagValue(BaseModel):
+    path: str
+    value: float | int | str | None
+    unit: str
+    time: str | None = Field(description="null if there was never a sample")
+    status: str = Field(description="name of the OPC UA status code")
+
+
+class TagValues(BaseModel):
+    values: list[TagValue]
+
+
+@router.get("/assets", dependencies=allow(Action.READ))
+async def list_assets(services: Room, under: Under = "") -> Assets:
+    """The equipment tree, in the order of the plant file."""
+    live = services.live
+    return Assets(
+        assets=[
+            AssetNode(
+                path=asset.path,
+                name=asset.name,
+                level=asset.level,
+                type=asset.type,
+                parent=asset.parent,
+                tags=len(live.rows_under(asset.path)),
+                order=asset.order,
+            )
+            for asset in live.plant.assets
+            if is_under(asset.path, under)
+        ]
+    )
+
+
+def tag_answer(tag: Tag) -> dict[str, Any]:
+    """A tag as the API shows it."""
+    return {
+        "id": tag.id,
+        "path": tag.path,
+        "asset": tag.asset,
+        "name": tag.name,
+        "kind": tag.kind,
+        "type": tag.type.value,
+        "unit": tag.unit,
+        "decimals": tag.decimals,
+        "description": tag.description,
+        "low": tag.low,
+        "high": tag.high,
+        "limits": tag.limits,
+        "setpoint": tag.setpoint,
+        "states": None if tag.states is None else {str(code): name for code, name in tag.states.items()},
+        "connection": tag.connection,
+        "address": tag.address,
+        "formula": tag.formula,
+        "edge": tag.edge,
+    }
+
+
+def _find(tags: list[Tag], search: str, offset: int, limit: int) -> bytes:
+    words = search.casefold().split()
+    if words:
+        texts = (f"{tag.path} {tag.description} {tag.address}".casefold() for tag in tags)
+        tags = [tag for tag, text in zip(tags, texts, strict=True) if all(word in text for word in words)]
+    page = tags[offset : offset + limit]
+    return orjson.dumps({"total": len(tags), "tags": [tag_answer(tag) for tag in page]})
+
+
+@router.get("/tags", dependencies=allow(Action.READ), response_model=Tags)
+async def list_tags(
+    services: Room,
+    under: Under = "",
+    search: Annotated[str, Query(max_length=200, description="words of path, description or address")] = "",
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_TAGS)] = 1000,
+) -> Response:
+    """Tags ordered by path."""
+    plant, rows = services.live.plant, services.live.rows_under(under)
+    body = await asyncio.to_thread(lambda: _find([plant.tags[row] for row in rows], search, offset, limit))
+    return Response(body, media_type="application/json")
+
+
+def values_answer(plant: Plant, rows: list[int], live: LiveRows) -> bytes:
+    """Newest values as JSON."""
+    return orjson.dumps(
+        {
+            "values": [
+                {
+                    "path": plant.tags[row].path,
+                    "value": live.python(i),
+                    "unit": plant.tags[row].unit,
+                    "time": iso(time_ns) if time_ns else None,
+                    "status": status.name(code),
+                }
+                for i, (row, time_ns, code) in enumerate(
+                    zip(rows, live.time_ns.tolist(), live.status.tolist(), strict=True)
+                )
+            ]
+        }
+    )
+
+
+@router.get("/tags/values", dependencies=allow(Action.READ), response_model=TagValues)
+async def list_values(services: Room, under: Under = "") -> Response:
+    """The newest value of every tag at or below a path."""
+    plant, rows = services.live.plant, services.live.rows_under(under)
+    live = services.live.read(rows)
+    return Response(await asyncio.to_thread(values_answer, plant, rows.tolist(), live), media_type="application/json")

@@ -1,0 +1,158 @@
+"""Serving the application inside a process that has more to do than that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from isthmus.values.errors import ConfigError
+from isthmus.web.live import LiveHub
+
+_GRACE_S = 2.0
+_FAREWELL_S = 0.3
+_VIEW_BYTES = 8 * 1024 * 1024
+_LINE_BYTES = 256 * 1024
+"""A thousand tags fit into one request line."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn as a guest: signals are the host's, and viewers that do not read hold up no shutdown."""
+
+    def __init__(self, config: uvicorn.Config, hub: LiveHub | None) -> None:
+        super().__init__(config)
+        self._hub = hub
+        self.ready = asyncio.Event()
+        self.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # else it re-raises SIGTERM when done
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._hub is not None:
+            self._hub.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hub.empty.wait(), _FAREWELL_S)
+            self._abort(WebSocketsSansIOProtocol)  # these do not read what we send
+        await super().shutdown(sockets)
+        self._abort(asyncio.Protocol)  # slow downloads, after their grace
+
+    def _abort(self, kind: type[asyncio.Protocol]) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, kind):
+                connection.transport.abort()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises: ConfigError naming the port and what to do
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"host: is no address of this machine ({error}), was {host!r}") from None
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port: {port} on {host} is taken by another program; stop it, or choose another with --port, was {port}"
+            ) from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise ConfigError(
+                f"port: {port} needs rights this user lacks; choose one from 1024 on, was {port}"
+            ) from None
+        raise ConfigError(f"host: cannot listen on {host} port {port} ({error}), was {host!r}") from None
+    return listener
+
+
+@contextlib.asynccontextmanager
+async def running(
+    app: FastAPI,
+    host: str = "127.0.0.1",
+    port: int = 8420,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    trusted_proxy: str = "",
+) -> AsyncIterator[int]:
+    """The application served while the context lasts; gives the port. With a certificate it speaks HTTPS.
+
+    ``trusted_proxy`` is the address whose X-Forwarded-For and -Proto are believed.
+    Raises: ConfigError when the port is taken or the certificate does not load
+    """
+    listener = bind(host, port)
+    config = uvicorn.Config(
+        app,
+        loop="none",  # the host has one already
+        http="h11",
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",  # its info lines hold request targets
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxy),
+        forwarded_allow_ips=trusted_proxy or "127.0.0.1",
+        ws_max_size=_VIEW_BYTES,
+        ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=_LINE_BYTES,
+        timeout_graceful_shutdown=round(_GRACE_S),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        listener.close()
+        raise ConfigError(f"certificate: does not load ({error}), was {certificate} with key {key}") from None
+    server = _Server(config, cast("LiveHub | None", getattr(app.state, "live", None)))
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
+    ready = asyncio.create_task(server.ready.wait())
+    try:
+        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        yield cast("int", listener.getsockname()[1])
+    finally:
+        ready.cancel()
+        server.should_exit = True
+        await asyncio.wait([task])
+        listener.close()
+        task.result()
+
+
+async def serve(
+    app: FastAPI,
+    host: str = "127.0.0.1",
+    port: int = 8420,
+    *,
+    stop: asyncio.Event,
+    started: Callable[[int], None] | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    trusted_proxy: str = "",
+) -> None:
+    """Serve until ``stop`` is set or this is cancelled; ``started`` is told the port.
+
+    Raises: ConfigError as `running`
+    """
+    async with running(app, host, port, certificate=certificate, key=key, trusted_proxy=trusted_proxy) as bound:
+        if started is not None:
+            started(bound)
+        await stop.wait()

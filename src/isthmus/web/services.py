@@ -1,0 +1,130 @@
+"""What web needs from the rest of core, handed in by app."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+from isthmus.namespace.live import LiveTable
+from isthmus.namespace.model import Plant
+from isthmus.ports.drivers import DriverSpec, drivers
+from isthmus.ports.history import HistoryReader
+from isthmus.security.service import Security
+from isthmus.values.clock import Clock, SystemClock
+from isthmus.values.errors import Finding
+
+
+class Change(Protocol):
+    """One line of a plan."""
+
+    @property
+    def action(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+class PlanResult(Protocol):
+    """What applying a text would change. ``token`` names text and base."""
+
+    @property
+    def base(self) -> int: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def changes(self) -> Sequence[Change]: ...
+    @property
+    def warnings(self) -> Sequence[Finding]: ...
+
+
+class PlantVersion(Protocol):
+    """One version of the plant text; ``applied_ns`` is UTC ns."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def applied_ns(self) -> int: ...
+    @property
+    def by(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class NamespaceService(Protocol):
+    """The plant: synchronous; everything but ``current`` is called from threads."""
+
+    def current(self) -> Plant: ...
+    def plan(self, text: str, base: int, files: Mapping[str, bytes]) -> PlanResult: ...
+    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes]) -> int: ...
+    def versions(self) -> Sequence[PlantVersion]: ...
+    def version(self, n: int) -> PlantVersion: ...
+    def add_connection(self, text: str, name: str, settings: dict[str, Any]) -> str: ...
+
+
+class EdgeStatus(TypedDict):
+    """How an edge is. Units: age_s since its last heartbeat, None if it was never heard; queued, dropped in samples."""
+
+    name: str
+    state: str
+    age_s: float | None
+    queued: int
+    dropped: int
+
+
+class HistorianStatus(TypedDict):
+    """How the record is. Units: lag_s behind the bus; disk_hours until the volume is full, None if not known yet."""
+
+    lag_s: float | None
+    rows: int
+    state: str
+    disk_hours: float | None
+
+
+class SiteStatus(TypedDict):
+    """What core knows about its own parts."""
+
+    edges: list[EdgeStatus]
+    historian: HistorianStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which a connection was not Good; ``end_ns`` is None while it lasts."""
+
+    connection: str
+    start_ns: int
+    end_ns: int | None
+    reason: str
+
+
+TestConnection = Callable[[str, str, dict[str, Any], list[str]], Awaitable[dict[str, Any]]]
+"""(edge, driver, config, addresses) -> {"steps": […], "values": […]} as in docs/api.md.
+
+Raises: NotConnected when the edge does not answer; ConfigError for wrong settings
+"""
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
+
+    namespace: NamespaceService
+    live: LiveTable
+    history: HistoryReader
+    security: Security
+    site_status: Callable[[], SiteStatus]
+    outages: Callable[[str | None, int], Sequence[Outage]]
+    test_connection: TestConnection
+    on_applied: Callable[[int], Awaitable[None]]
+    clock: Clock = field(default_factory=SystemClock)
+    drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
+    hosts: tuple[str, ...] = ()
+    """Names beside localhost under which browsers may reach us; any IP address is fine."""
+    static: Path = Path(__file__).parent / "static"
