@@ -322,6 +322,7 @@ def test_columns_agree_with_one_row_at_a_time(tree, rows) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1_800)
 @settings(max_examples=20_000, deadline=None)
 @given(st.one_of(numbers(4), truths(4)), ROWS)
 def test_columns_agree_with_one_row_at_a_time_long(tree, rows) -> None:
