@@ -42,11 +42,12 @@ def create_token(
 def list_tokens(data: Data = DEFAULT_DATA) -> None:
     """List tokens (never their secrets)."""
     for one in call(data, "GET", "tokens")["tokens"]:
-        print(f"{one['id']}  {one['role']:<9} {one['created']}  {one['name']}")
+        state = f"revoked {one['revoked']}" if one["revoked"] else f"expires {one['expires']}" if one["expires"] else ""
+        print(f"{one['id']:>4}  {one['hint']}…  {one['role']:<9} {one['created']}  {one['name']}  {state}".rstrip())
 
 
 @token.command("revoke")
-def revoke_token(ident: str, data: Data = DEFAULT_DATA) -> None:
+def revoke_token(ident: int, data: Data = DEFAULT_DATA) -> None:
     """Make a token worthless, at once."""
     call(data, "DELETE", f"tokens/{ident}")
 
@@ -58,7 +59,7 @@ def user_link(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Print a one-time sign-in link for a user, made if new; also the way back in when a password is lost."""
-    print(call(data, "POST", "users/link", {"name": name, "role": role.value})["url"])
+    print("/welcome?link=" + call(data, "POST", "users/link", {"name": name, "role": role.value})["link"])
 
 
 @user.command("list")

@@ -46,7 +46,9 @@ def call(
         connection.close()
     if answer.status >= 400:
         _raise(answer.status, content)
-    return json.loads(content) if accept == "application/json" and content else content
+    if accept != "application/json":
+        return content
+    return json.loads(content) if content else None
 
 
 def _raise(status: int, content: bytes) -> None:

@@ -42,6 +42,7 @@ class Proof(StrEnum):
 
     SESSION = "session"
     TOKEN = "token"  # noqa: S105  the word, not a secret
+    SOCKET = "socket"  # the local socket, which only the owner of the data directory can open
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ def authorise(principal: Principal | None, action: Action) -> None:
     """
     if principal is None:
         raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
-    if principal.proof is Proof.TOKEN and action is Action.ACCOUNT_OWN:
-        raise Denied("a token has no account of its own; sign in with a name and a password", "needs_session")
+    if principal.proof is not Proof.SESSION and action is Action.ACCOUNT_OWN:
+        raise Denied(f"a {principal.proof} has no account of its own; sign in with a name and a password", "needs_session")
     if action in ALLOWED.get(principal.role, frozenset()):
         return
     roles = [role.value for role in Role if action in ALLOWED[role]]

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from isthmus.security.model import Principal, Proof
+from isthmus.security.model import Principal, Proof, Role
 from isthmus.security.service import key_of, looks_like_token
 from isthmus.values.errors import Denied, IsthmusError
 from isthmus.web.problems import Refused, answer, internal
@@ -28,6 +28,9 @@ PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"),
 
 PRINCIPAL: Final = "isthmus.principal"
 """Where a request's scope keeps who asks."""
+
+_LOCAL: Final = "isthmus.local"
+_OWNER: Final = Principal("owner of the data directory", Role.ADMIN, Proof.SOCKET, "")
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "ip6-localhost"})
@@ -48,6 +51,16 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+
+
+class LocalDoor:
+    """The application as the local socket serves it: who opened a 0600 socket in the data directory owns the data."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, _LOCAL: True}, receive, send)
 
 
 class Doors:
@@ -100,6 +113,8 @@ class Doors:
         """
         if (scope.get("method", ""), scope["path"]) in PUBLIC:
             return None
+        if _LOCAL in scope:  # a server sets this, no request can
+            return _OWNER
         proof, secret = _credentials(scope, headers)
         if secret:
             security, key = self._services.security, key_of(secret)

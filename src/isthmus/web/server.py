@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from isthmus.values.errors import ConfigError
@@ -81,22 +81,43 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def bind_local(path: Path) -> socket.socket:
+    """A listening socket in the file system that only this user reaches.
+
+    Raises: ConfigError naming the path
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)  # left by a process that was killed; the directory's lock is ours
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(64)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"socket: cannot be made ({error}), was {path}") from None
+    return listener
+
+
 @contextlib.asynccontextmanager
 async def running(
-    app: FastAPI,
+    app: ASGIApp,
     host: str = "127.0.0.1",
     port: int = 8420,
     *,
+    local: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
     trusted_proxy: str = "",
 ) -> AsyncIterator[int]:
     """The application served while the context lasts; gives the port. With a certificate it speaks HTTPS.
 
+    ``local`` is a socket's path instead of host and port.
     ``trusted_proxy`` is the address whose X-Forwarded-For and -Proto are believed.
     Raises: ConfigError when the port is taken or the certificate does not load
     """
-    listener = bind(host, port)
+    listener = bind(host, port) if local is None else bind_local(local)
     config = uvicorn.Config(
         app,
         loop="none",  # the host has one already
@@ -121,14 +142,14 @@ async def running(
     except OSError as error:  # ssl.SSLError is one
         listener.close()
         raise ConfigError(f"certificate: does not load ({error}), was {certificate} with key {key}") from None
-    server = _Server(config, cast("LiveHub | None", getattr(app.state, "live", None)))
+    server = _Server(config, getattr(getattr(app, "state", None), "live", None))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     ready = asyncio.create_task(server.ready.wait())
     try:
         await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
-        yield cast("int", listener.getsockname()[1])
+        yield 0 if local is not None else cast("int", listener.getsockname()[1])
     finally:
         ready.cancel()
         server.should_exit = True
@@ -138,12 +159,13 @@ async def running(
 
 
 async def serve(
-    app: FastAPI,
+    app: ASGIApp,
     host: str = "127.0.0.1",
     port: int = 8420,
     *,
     stop: asyncio.Event,
     started: Callable[[int], None] | None = None,
+    local: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
     trusted_proxy: str = "",
@@ -152,7 +174,9 @@ async def serve(
 
     Raises: ConfigError as `running`
     """
-    async with running(app, host, port, certificate=certificate, key=key, trusted_proxy=trusted_proxy) as bound:
+    async with running(
+        app, host, port, local=local, certificate=certificate, key=key, trusted_proxy=trusted_proxy
+    ) as bound:
         if started is not None:
             started(bound)
         await stop.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from typing import Annotated, Any
 
@@ -44,11 +45,12 @@ class Versions(BaseModel):
 
 class PlanRequest(BaseModel):
     text: str = Field(max_length=MOST_TEXT_CHARS)
-    base: int = Field(ge=0, description="the version this text was made from")
-    files: dict[str, str] = Field({}, description="tag lists beside the plant file, as text, by name")
+    base: int | None = Field(None, ge=0, description="the version this text was made from; the current one if absent")
+    files: dict[str, str] = Field({}, description="tag lists beside the plant file, base64, by name; those of the base are kept")
 
 
 class ApplyRequest(PlanRequest):
+    base: int = Field(ge=0, description="the version the plan was made on; refused when another one is current")
     reason: str = Field(max_length=1000)
 
 
@@ -80,8 +82,27 @@ class PlanWithText(Plan):
     text: str
 
 
-def _files(request: PlanRequest) -> dict[str, bytes]:
-    return {name: text.encode() for name, text in request.files.items()}
+def _files(services: Services, request: PlanRequest) -> dict[str, bytes]:
+    """The tag lists of the current version, and over them those sent along.
+
+    Raises: ConfigError naming the list that is not base64
+    """
+    given = {}
+    for name, content in request.files.items():
+        try:
+            given[name] = base64.b64decode(content, validate=True)
+        except ValueError:
+            raise ConfigError(f"files.{name}: must be base64") from None
+    return {**services.namespace.files(), **given}
+
+
+def _planned(services: Services, request: PlanRequest) -> PlanResult:
+    base = services.namespace.current().version if request.base is None else request.base
+    return services.namespace.plan(request.text, base, _files(services, request))
+
+
+def _applied(services: Services, request: ApplyRequest, by: str) -> int:
+    return services.namespace.apply(request.text, request.base, by, request.reason, _files(services, request))
 
 
 def _plan(result: PlanResult) -> dict[str, Any]:
@@ -133,16 +154,14 @@ async def get_version(services: Room, n: Annotated[int, Path(ge=1, le=2**31 - 1)
 @router.post("/plant/plan", dependencies=allow(Action.PLANT_CHANGE))
 async def plan_plant(request: PlanRequest, services: Room) -> Plan:
     """What applying this text would change; changes nothing."""
-    result = await asyncio.to_thread(services.namespace.plan, request.text, request.base, _files(request))
+    result = await asyncio.to_thread(_planned, services, request)
     return Plan.model_validate(_plan(result))
 
 
 @router.post("/plant/apply", dependencies=allow(Action.PLANT_CHANGE))
 async def apply_plant(request: ApplyRequest, services: Room, principal: Who) -> Applied:
     """Make this text the plant, in one transaction, if `base` is still the current version."""
-    version = await asyncio.to_thread(
-        services.namespace.apply, request.text, request.base, principal.name, request.reason, _files(request)
-    )
+    version = await asyncio.to_thread(_applied, services, request, principal.name)
     try:
         await services.on_applied(version)
     except Exception:
@@ -155,7 +174,7 @@ async def apply_plant(request: ApplyRequest, services: Room, principal: Who) -> 
 async def add_connection(new: NewConnection, services: Room) -> PlanWithText:
     """The plant text with one more connection, comments kept, and what applying it would change; changes nothing."""
     text = await asyncio.to_thread(_with_connection, services, new)
-    result = await asyncio.to_thread(services.namespace.plan, text, new.base, {})
+    result = await asyncio.to_thread(_planned, services, PlanRequest(text=text, base=new.base))
     return PlanWithText.model_validate({**_plan(result), "text": text})
 
 
