@@ -61,6 +61,11 @@ class Scope:
         return self.tags[0].symbolic
 
 
+def ns(time_ns: int) -> str:
+    """A time or width, typed: bare literals are unsigned and would turn differences into something else."""
+    return f"toInt64({time_ns})"
+
+
 def ids(tags: Sequence[TagInfo]) -> str:
     return ", ".join(str(t.id) for t in tags)
 
@@ -116,19 +121,19 @@ def hold_end(scope: Scope, time: str) -> str:
     """Where a value sampled at ``time`` stops being known: the first gap of its edge that ends after it."""
     edges = sorted({t.edge for t in scope.tags if scope.gaps.get(t.edge)})
     if not edges:
-        return str(_FAR_NS)
+        return ns(_FAR_NS)
     lists = [[*scope.gaps[e], (_FAR_NS, _FAR_NS)] for e in edges]
     starts, ends = (f"CAST({literal([[s[i] for s in g] for g in lists])} AS Array(Array(Int64)))" for i in (0, 1))
     place = literal([edges.index(t.edge) + 1 if t.edge in edges else 0 for t in scope.tags])
     edge = f"transform(g, CAST([{ids(scope.tags)}] AS Array(Int32)), CAST({place} AS Array(UInt32)), toUInt32(0))"
     which = f"arrayFirstIndex(e -> e > {time}, {ends}[{edge}])"
-    return f"if({edge} = 0, {_FAR_NS}, greatest({starts}[{edge}][{which}], {time}))"
+    return f"if({edge} = 0, {ns(_FAR_NS)}, greatest({starts}[{edge}][{which}], {time}))"
 
 
 def cells(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *, increase: bool = False) -> str:
     """Cells computed from samples, one per tag and bucket of ``width_ns`` counted from ``origin_ns``."""
     clipped = hold_end(scope, "x")
-    held = "d" if clipped == str(_FAR_NS) else f"greatest(least(x + d, {clipped}) - x, 0)"
+    held = "d" if clipped == ns(_FAR_NS) else f"greatest(least(x + d, {clipped}) - x, 0)"
     grown = "arraySum((d, x) -> if(d < 0, x, d), arrayPopFront(arrayDifference(gv)), arrayPopFront(gv))"
     return f"""
 SELECT g, b, ta[1] AS tf, ta[-1] AS tl, no, n - no AS nb, mn, mx, sm, fv, lv, fs, ls, no > 0 AS hg, oa[-1] AS lo,
@@ -145,7 +150,7 @@ FROM (
       if(sorted, v_, arraySort((y, x) -> x, v_, t_)) AS va,
       if(sorted, o_, arraySort((y, x) -> x, o_, t_)) AS oa
     FROM (
-      SELECT g, intDiv(t - {origin_ns}, {width_ns}) AS b, groupArray(t) AS t_, groupArray(v) AS v_, groupArray(ok) AS o_,
+      SELECT g, intDiv(t - {ns(origin_ns)}, {ns(width_ns)}) AS b, groupArray(t) AS t_, groupArray(v) AS v_, groupArray(ok) AS o_,
         count() AS n, countIf(ok) AS no, minIf(v, ok) AS mn, maxIf(v, ok) AS mx, sumIf(v, ok) AS sm,
         argMinIf(v, t, ok) AS fv, argMaxIf(v, t, ok) AS lv, {_text_ends(scope)}
       FROM ({rows(scope, spans)})
@@ -164,7 +169,7 @@ def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int) -
     at = "toUnixTimestamp64Nano(ts)"
     low, high, first, last = (decode_sql(c) for c in ("low", "high", "first", "last"))
     return f"""
-SELECT tag AS g, intDiv({at} - {origin_ns}, {width_ns}) AS b, {at} + first_ns AS tf, {at} + last_ns AS tl,
+SELECT tag AS g, intDiv({at} - {ns(origin_ns)}, {ns(width_ns)}) AS b, {at} + first_ns AS tf, {at} + last_ns AS tl,
   toUInt64(good) AS no, toUInt64(other) AS nb, {low} AS mn, {high} AS mx, 0. AS sm, {first} AS fv, {last} AS lv,
   '' AS fs, '' AS ls, good > 0 AS hg, last_good AS lo, integral AS ig, last_ns - first_ns - bad_ns AS gd, 0. AS inc
 FROM {DATABASE}.rollup FINAL WHERE tag IN ({ids(scope.tags)}) AND {during(spans)}"""
@@ -194,8 +199,8 @@ def buckets(scope: Scope, parts: Sequence[str], origin_ns: int, width_ns: int, *
     previous = (
         f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
     )
-    low = f"intDiv(greatest(tl, {scope.start_ns}) - {origin_ns}, {width_ns})"
-    high = f"intDiv(nx - 1 - {origin_ns}, {width_ns})"
+    low = f"intDiv(greatest(tl, {ns(scope.start_ns)}) - {ns(origin_ns)}, {ns(width_ns)})"
+    high = f"intDiv(nx - 1 - {ns(origin_ns)}, {ns(width_ns)})"
     covered = f"range({low}, {high} + 1)" if every else f"arrayDistinct([{low}, {high}])"
     step = "if(fv < pv, fv, fv - pv)"
     return f"""
@@ -207,14 +212,14 @@ SELECT g, if(x < 0, b, x) AS bk, sumIf(no, x < 0) AS n_good, sumIf(nb, x < 0) AS
   sum(if(x < 0, ig, lv * hold)) AS integral, sum(if(x < 0, gd, hold)) AS good_ns,
   sum(if(x < 0, tl - tf, span)) AS known_ns, sumIf(inc + if(hp > 0 AND no > 0, {step}, 0), x < 0) AS increase
 FROM (
-  SELECT *, greatest(tl, {scope.start_ns}, {origin_ns} + x * {width_ns}) AS xs,
-    least(nx, {origin_ns} + (x + 1) * {width_ns}) AS xe,
+  SELECT *, greatest(tl, {ns(scope.start_ns)}, {ns(origin_ns)} + x * {ns(width_ns)}) AS xs,
+    least(nx, {ns(origin_ns)} + (x + 1) * {ns(width_ns)}) AS xe,
     if(x < 0, 0, greatest(xe - xs, 0)) AS span,
     if(x < 0 OR NOT lo, 0, greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0)) AS hold
   FROM (
-    SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > greatest(tl, {scope.start_ns}), {covered}, []))) AS x
+    SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > greatest(tl, {ns(scope.start_ns)}), {covered}, []))) AS x
     FROM (
-      SELECT *, greatest(tl, leadInFrame(tf, 1, toInt64({scope.hold_ns})) {frame} CURRENT ROW AND UNBOUNDED FOLLOWING)) AS nx,
+      SELECT *, greatest(tl, leadInFrame(tf, 1, {ns(scope.hold_ns)}) {frame} CURRENT ROW AND UNBOUNDED FOLLOWING)) AS nx,
         {previous}
       FROM ({" UNION ALL ".join(sources)})
     )
@@ -230,9 +235,9 @@ def steps(scope: Scope, *, words: bool = False) -> str:
         source += f" UNION ALL SELECT g, tf AS t, lv AS v, ls AS s, lo AS ok, 0 AS n FROM ({_before_cells(scope)})"
     frame = "OVER (PARTITION BY g ORDER BY t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
     return f"""
-SELECT g, greatest(t, {scope.start_ns}) AS at, t, v, s, ok, n, nx, greatest(nx - at, 0) AS span,
+SELECT g, greatest(t, {ns(scope.start_ns)}) AS at, t, v, s, ok, n, nx, greatest(nx - at, 0) AS span,
   if(ok, greatest(least(nx, {hold_end(scope, "t")}) - at, 0), 0) AS hold
-FROM (SELECT *, greatest(t, leadInFrame(t, 1, toInt64({scope.hold_ns})) {frame}) AS nx FROM ({source}))"""
+FROM (SELECT *, greatest(t, leadInFrame(t, 1, {ns(scope.hold_ns)}) {frame}) AS nx FROM ({source}))"""
 
 
 # Answers: each SELECT below gives g, at (ns) and the columns of its shape, before they are dressed for a format.
@@ -254,7 +259,7 @@ def bounded_buckets(scope: Scope, inner: str, origin_ns: int, width_ns: int) -> 
     )
     mean = f"if({has} OR {led}, {mean}, NULL)" if numeric else mean
     return f"""
-SELECT g, {origin_ns} + bk * {width_ns} AS at, {pick("first_" + suffix, "held_" + suffix)} AS first,
+SELECT g, {ns(origin_ns)} + bk * {ns(width_ns)} AS at, {pick("first_" + suffix, "held_" + suffix)} AS first,
   CAST({low} AS Nullable(Float64)) AS min, CAST({high} AS Nullable(Float64)) AS max,
   {pick("last_" + suffix, "held_" + suffix)} AS last, CAST({mean} AS Nullable(Float64)) AS mean,
   n_good AS count, (known_ns - good_ns) / 1e9 AS bad_s
@@ -266,7 +271,7 @@ def bounded_steps(scope: Scope, lead: Sequence[int]) -> str:
     value = "s" if scope.symbolic else "v"
     number = "NULL" if scope.symbolic else "if(ok AND (n OR hold > 0), v, NULL)"
     known = f"if(ok AND (n OR hold > 0), {value}, NULL)"
-    leading = f"g IN ({', '.join(map(str, lead))}) AND nx > {scope.start_ns}" if lead else "0"
+    leading = f"g IN ({', '.join(map(str, lead))}) AND nx > {ns(scope.start_ns)}" if lead else "0"
     return f"""
 SELECT g, at, {known} AS first, CAST({number} AS Nullable(Float64)) AS min, min AS max, first AS last, min AS mean,
   toUInt64(n AND ok) AS count, (span - hold) / 1e9 AS bad_s
@@ -298,18 +303,18 @@ def aggregate(
         columns.append(f"{sql} AS {function.value}")
     joined = f" LEFT JOIN ({durations}) AS d ON d.g = e.g AND d.bk = e.bk" if durations else ""
     return f"""
-SELECT e.g AS g, {scope.start_ns} + e.bk * {width_ns} AS at, {", ".join(columns)}
+SELECT e.g AS g, {ns(scope.start_ns)} + e.bk * {ns(width_ns)} AS at, {", ".join(columns)}
 FROM (SELECT arrayJoin(CAST([{ids(scope.tags)}] AS Array(Int32))) AS g, arrayJoin(range(toInt64(0), toInt64({points}))) AS bk) AS e
 LEFT JOIN ({inner}) AS a ON a.g = e.g AND a.bk = e.bk{joined}"""
 
 
 def durations(scope: Scope, width_ns: int) -> str:
     """Seconds in each state: g, bk, states (a map from the state's words to seconds)."""
-    low, high = (f"intDiv({x} - {scope.start_ns}, {width_ns})" for x in ("at", "at + hold - 1"))
+    low, high = (f"intDiv({x} - {ns(scope.start_ns)}, {ns(width_ns)})" for x in ("at", "at + hold - 1"))
     return f"""
 SELECT g, bk, CAST(arraySort(groupArray((s, seconds))) AS Map(String, Float64)) AS states
 FROM (
-  SELECT g, bk, s, sum(least(at + hold, {scope.start_ns} + (bk + 1) * {width_ns}) - greatest(at, {scope.start_ns} + bk * {width_ns})) / 1e9 AS seconds
+  SELECT g, bk, s, sum(least(at + hold, {ns(scope.start_ns)} + (bk + 1) * {ns(width_ns)}) - greatest(at, {ns(scope.start_ns)} + bk * {ns(width_ns)})) / 1e9 AS seconds
   FROM (SELECT g, s, at, hold, arrayJoin(range({low}, {high} + 1)) AS bk FROM ({steps(scope, words=True)}) WHERE hold > 0)
   GROUP BY g, bk, s
 )
@@ -353,7 +358,7 @@ def dress(parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Seq
         parts = [
             f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})" for p in parts
         ]
-    union = " UNION ALL ".join(f"SELECT g, at, {', '.join(columns[2:])} FROM ({p})" for p in parts)
+    union = " UNION ALL ".join(f"SELECT g, toInt64(at) AS at, {', '.join(columns[2:])} FROM ({p})" for p in parts)
     rest = "".join(f", {c}" for c in columns[2:])
     return f"SELECT {tag} AS tag, {time} AS time{rest} FROM ({union}) ORDER BY g, at"
 

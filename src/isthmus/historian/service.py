@@ -32,7 +32,7 @@ from isthmus.namespace.model import Tag
 from isthmus.ports.frames import Arrived, Cursor, Position
 from isthmus.ports.history import Gap, HistoryAnswer, HistoryQuery
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import ConfigError, TryLater
+from isthmus.values.errors import ConfigError
 from isthmus.values.frame import Lane
 from isthmus.values.messages.historian import GapFound, Restated
 from isthmus.values.sample import SampleBatch, ValueType, join_by_type
@@ -79,6 +79,7 @@ class Historian:
         self._log = log or logging.getLogger("isthmus.historian")
         self._tags, self._dirty = TagTable(), Dirty()
         self._infos: dict[int, TagInfo] = {}
+        self._texts: set[int] = set()  # tags that have texts, described or not
         self._lanes: LaneStates = {}
         self._gaps: list[Gap] = []
         self._classes: dict[str, int] = {STANDARD: 0}
@@ -128,7 +129,10 @@ class Historian:
 
     def info(self, tag: int) -> TagInfo:
         """What is known of a tag."""
-        return self._infos.get(tag) or TagInfo(tag, "")
+        found = self._infos.get(tag)
+        if found is None:
+            return TagInfo(tag, "", ValueType.TEXT if tag in self._texts else ValueType.FLOAT)
+        return found
 
     # Frames.
 
@@ -225,9 +229,9 @@ class Historian:
     def _commit(self, store: Store, intake: Intake) -> Restated | None:
         batches = join_by_type(b for item in intake.fresh for b in item.frame.batches)
         batches = tuple(self._plausible(b) for b in batches)
+        for batch in batches:
+            self._tags.rows(batch.id)  # adds what is new, which moves rows; only then are row numbers good
         rows = [self._tags.rows(b.id) for b in batches]
-        if any(len(b) for b in batches):
-            rows = [self._tags.rows(b.id) for b in batches]  # again: an id that was new moved those before it
         restated = self._late(batches, rows)
         self._insert_numbers(store, [(b, r) for b, r in zip(batches, rows, strict=True) if b.type is not ValueType.TEXT])
         for batch, row in zip(batches, rows, strict=True):
@@ -292,6 +296,7 @@ class Historian:
         return mantissa, code
 
     def _insert_texts(self, store: Store, batch: SampleBatch, row: NDArray[np.intp]) -> None:
+        self._texts.update(np.unique(batch.id).tolist())
         store.insert(
             "text",
             [
@@ -383,17 +388,18 @@ class Historian:
         """The last snapshot, and what lies in buckets marked since."""
         from isthmus.historian.query import during
 
-        parts = [f"SELECT tag, ns FROM {DATABASE}.newest FINAL"]
         spans = during([(b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in sorted(self._dirty.open)])
-        parts += [
-            f"SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM {DATABASE}.{t} WHERE {w} GROUP BY tag"
-            for t, w in (("sample", spans), ("text", "1"))
-        ]
-        found = store.rows(f"SELECT tag, max(ns) FROM ({' UNION ALL '.join(parts)}) GROUP BY tag")
-        if found:
-            ids = np.array([t for t, _ in found], np.int32)
-            rows = self._tags.rows(ids)
-            self._tags.seen(rows, np.array([ns for _, ns in found], np.int64))
+        newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
+        texts = store.rows(f"{newest} {DATABASE}.text GROUP BY tag")
+        self._texts = {tag for tag, _ in texts}
+        numbers = store.rows(
+            f"SELECT tag, max(ns) FROM (SELECT tag, ns FROM {DATABASE}.newest FINAL "
+            f"UNION ALL {newest} {DATABASE}.sample WHERE {spans} GROUP BY tag) GROUP BY tag"
+        )
+        for found in (texts, numbers):
+            ids, times = np.array([t for t, _ in found], np.int32), np.array([ns for _, ns in found], np.int64)
+            self._tags.rows(ids)
+            self._tags.seen(self._tags.rows(ids), times)
 
     def _describe(self, store: Store, retention: Mapping[str, int]) -> None:
         wanted = {STANDARD, *retention, *(i.retention for i in self._infos.values())}
@@ -479,5 +485,3 @@ class Historian:
             self._log.info("the historian works again")
         self._problem = ""
 
-
-_ = TryLater
