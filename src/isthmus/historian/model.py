@@ -1,0 +1,288 @@
+"""Values and rules of the record: buckets, retention classes, what is known of each tag, and where data is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.namespace.model import Tag
+from isthmus.ports.frames import Arrived, Position
+from isthmus.ports.history import Gap
+from isthmus.values.clock import NS_PER_S
+from isthmus.values.frame import Lane
+from isthmus.values.sample import ValueType
+
+BUCKET_NS = 600 * NS_PER_S
+"""Width of a rollup bucket: ten minutes, counted from 1970."""
+
+WEEK_NS = 7 * 86_400 * NS_PER_S
+STANDARD = "standard"
+"""Retention class of every tag nobody described."""
+
+EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990
+LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100
+"""Times outside these bounds are a broken clock, not a measurement, and are refused."""
+
+NO_TIME = np.iinfo(np.int64).min
+"""The newest time of a tag that has no sample."""
+
+RESTARTED = "edge restarted"
+LOST = "frames lost on the bus"
+
+
+@dataclass(frozen=True, slots=True)
+class TagInfo:
+    """What the historian needs to know of one tag to answer for it."""
+
+    id: int
+    path: str
+    type: ValueType = ValueType.FLOAT
+    decimals: int | None = None
+    retention: str = STANDARD
+    edge: str = ""
+    states: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def of(cls, tag: Tag) -> TagInfo:
+        """The historian's view of a plant's tag."""
+        states = tuple(sorted((tag.states or {}).items()))
+        return cls(tag.id, tag.path, tag.type, tag.decimals, tag.retention or STANDARD, tag.edge, states)
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether its values are words: texts, or numbers with names."""
+        return self.type is ValueType.TEXT or bool(self.states)
+
+
+class TagTable:
+    """Columns about tags, by a sorted id column: any int32 may come, and none makes the table large.
+
+    Rows are appended for ids never seen before; a row number is valid until the next ``rows`` with a new id.
+    """
+
+    def __init__(self) -> None:
+        self.id: NDArray[np.int32] = np.zeros(0, np.int32)
+        self.newest_ns: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.code: NDArray[np.int8] = np.zeros(0, np.int8)  # exponent that held last, tried first
+        self.retention: NDArray[np.uint8] = np.zeros(0, np.uint8)  # class number from since_ns on
+        self.before: NDArray[np.uint8] = np.zeros(0, np.uint8)  # class number of anything older
+        self.since_ns: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._guard = threading.Lock()  # readers ask for newest times while the writer adds rows
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def rows(self, ids: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Row number of each id, adding what is new. Shapes: (n,) -> (n,)"""
+        if len(self.id):
+            at = np.minimum(np.searchsorted(self.id, ids), len(self.id) - 1)
+            missing = self.id[at] != ids
+            if not missing.any():
+                return at
+            self._add(np.unique(ids[missing]))
+        elif len(ids):
+            self._add(np.unique(ids))
+        return np.searchsorted(self.id, ids)
+
+    def newest(self, tag: int) -> int:
+        """Time of a tag's newest sample, or NO_TIME."""
+        with self._guard:
+            at = int(np.searchsorted(self.id, tag))
+            return int(self.newest_ns[at]) if at < len(self.id) and self.id[at] == tag else NO_TIME
+
+    def snapshot(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Ids and newest times of all tags that have samples."""
+        with self._guard:
+            known = self.newest_ns != NO_TIME
+            return self.id[known], self.newest_ns[known]
+
+    def seen(self, rows: NDArray[np.intp], time_ns: NDArray[np.int64]) -> None:
+        """Samples of these times are stored now."""
+        with self._guard:
+            np.maximum.at(self.newest_ns, rows, time_ns)
+
+    def classes(self, rows: NDArray[np.intp], time_ns: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Retention class of samples: a function of tag and time alone, so that a row sent twice lands on itself."""
+        return np.where(time_ns >= self.since_ns[rows], self.retention[rows], self.before[rows])
+
+    def _add(self, new: NDArray[np.int32]) -> None:
+        at = np.searchsorted(self.id, new)
+        with self._guard:
+            self.id = np.insert(self.id, at, new)
+            self.newest_ns = np.insert(self.newest_ns, at, NO_TIME)
+        self.code = np.insert(self.code, at, 2)  # two decimals are the commonest guess
+        self.retention = np.insert(self.retention, at, 0)
+        self.before = np.insert(self.before, at, 0)
+        self.since_ns = np.insert(self.since_ns, at, NO_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """The last stored frame of an (edge, lane), and the newest sample time of that lane."""
+
+    position: Position
+    last_ns: int
+
+
+LaneStates = dict[tuple[str, Lane], LaneState]
+
+
+@dataclass(slots=True)
+class Intake:
+    """What a group of frames means: the fresh ones, the lanes afterwards, and the gaps they reveal."""
+
+    fresh: list[Arrived] = field(default_factory=list)
+    lanes: LaneStates = field(default_factory=dict)  # only lanes that moved
+    gaps: list[Gap] = field(default_factory=list)
+
+
+def receive(arrived: Iterable[Arrived], known: Mapping[tuple[str, Lane], LaneState], gaps: Sequence[Gap]) -> Intake:
+    """Sort frames into what is new and what was stored already, and find where samples are missing between them.
+
+    A new epoch is marked from the edge's newest sample to the first of the new epoch, a skipped sequence number from
+    the lane's newest sample to the first of the next frame. Lanes that speak seldom do not stretch a mark: when the
+    edge has a mark already inside their silence, that one stands for them.
+    """
+    intake = Intake()
+    lanes: LaneStates = dict(known)
+    for item in arrived:
+        state = lanes.get(item.key)
+        if state is not None and item.position <= state.position:
+            continue
+        times = [b.time_ns for b in item.frame.batches if len(b)]
+        first_ns = min((int(t.min()) for t in times), default=None)
+        last_ns = max((int(t.max()) for t in times), default=NO_TIME)
+        if first_ns is not None:
+            gap = _gap_before(item, first_ns, lanes, [*gaps, *intake.gaps])
+            if gap is not None:
+                intake.gaps.append(gap)
+        if state is not None:
+            last_ns = max(last_ns, state.last_ns)
+        lanes[item.key] = intake.lanes[item.key] = LaneState(item.position, last_ns)
+        intake.fresh.append(item)
+    return intake
+
+
+def _gap_before(item: Arrived, first_ns: int, lanes: LaneStates, gaps: Sequence[Gap]) -> Gap | None:
+    """The gap a fresh frame reveals, if any."""
+    state, lane, epoch = lanes.get(item.key), item.frame.lane, item.frame.epoch
+    of_edge = {key[1]: s for key, s in lanes.items() if key[0] == item.edge}
+    if state is not None and state.position.epoch == epoch:
+        if item.frame.seq == state.position.seq + 1 or state.last_ns == NO_TIME:
+            return None
+        start_ns, reason = state.last_ns, LOST
+    else:
+        older = [s.last_ns for s in of_edge.values() if s.position.epoch < epoch and s.last_ns != NO_TIME]
+        told = any(s.position.epoch == epoch for s in of_edge.values())
+        if not older or lane is Lane.BACKFILL or (told and lane is not Lane.LIVE):
+            return None
+        start_ns, reason = max(older), RESTARTED
+        if told and state is not None:
+            start_ns = state.last_ns
+        if start_ns == NO_TIME:
+            return None
+    gap = Gap(item.edge, min(start_ns, first_ns), max(start_ns + 1, first_ns), reason)
+    covered = lane is not Lane.LIVE and any(
+        g.edge == gap.edge and gap.start_ns <= g.start_ns and g.end_ns <= gap.end_ns for g in gaps
+    )
+    return None if covered else gap
+
+
+def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Half-open spans in order, overlapping and touching ones joined."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        elif end > start:
+            merged.append((start, end))
+    return merged
+
+
+def few_spans(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """At most ``most`` spans that cover all the given (merged) ones, closing the smallest holes first."""
+    if len(spans) <= most:
+        return spans
+    holes = np.array([b[0] - a[1] for a, b in zip(spans[:-1], spans[1:], strict=True)])
+    keep = np.sort(np.argsort(holes, kind="stable")[len(holes) - (most - 1) :]) if most > 1 else np.zeros(0, np.intp)
+    starts = [0, *(int(k) + 1 for k in keep)]
+    ends = [*(int(k) for k in keep), len(spans) - 1]
+    return [(spans[a][0], spans[b][1]) for a, b in zip(starts, ends, strict=True)]
+
+
+class Dirty:
+    """Buckets whose rollup is not (or no longer) what their rows say.
+
+    Live data marks a bucket for every tag at once; late rows of few tags mark (tag, bucket). A bucket being computed
+    counts as dirty until that is done, and rows that arrive meanwhile mark it anew.
+    """
+
+    EVERY_TAG = -1
+
+    def __init__(self) -> None:
+        self.open: dict[int, set[int]] = {}  # bucket -> tags, or {EVERY_TAG}
+        self.rolling: dict[int, set[int]] = {}
+        self._guard = threading.Lock()
+
+    def mark(self, buckets: NDArray[np.int64], tags: NDArray[np.int32], many: int = 500) -> list[tuple[int, int]]:
+        """Mark what rows touched; returns the (bucket, tag) marks that were not there yet. Shapes: (n,) x 2"""
+        order = np.argsort(buckets, kind="stable")
+        found, starts = np.unique(buckets[order], return_index=True)
+        with self._guard:
+            return [
+                (bucket, tag)
+                for bucket, touched in zip(found.tolist(), np.split(tags[order], starts[1:]), strict=True)
+                for tag in self._mark(bucket, set(touched.tolist()), many)
+            ]
+
+    def _mark(self, bucket: int, touched: set[int], many: int) -> list[int]:
+        marked = self.open.setdefault(bucket, set())
+        if self.EVERY_TAG in marked:
+            return []
+        touched -= marked
+        if touched and (len(marked) + len(touched) > many or bucket >= self._newest()):
+            self.open[bucket] = {self.EVERY_TAG}
+            return [self.EVERY_TAG]
+        marked |= touched
+        return sorted(touched)
+
+    def _newest(self) -> int:
+        return max((*self.open, *self.rolling), default=NO_TIME)
+
+    def load(self, marks: Iterable[tuple[int, int]]) -> None:
+        """Marks as the store has them."""
+        for bucket, tag in marks:
+            self.open.setdefault(bucket, set()).add(tag)
+
+    def begin(self, before_bucket: int) -> dict[int, set[int]]:
+        """Take the closed buckets in hand; they stay dirty for readers until ``done`` or ``failed``."""
+        with self._guard:
+            self.rolling = {b: self.open.pop(b) for b in sorted(self.open) if b < before_bucket}
+            return self.rolling
+
+    def done(self) -> None:
+        """What was in hand is computed."""
+        self.rolling = {}
+
+    def failed(self) -> None:
+        """What was in hand stays dirty."""
+        with self._guard:
+            for bucket, tags in self.rolling.items():
+                self.open.setdefault(bucket, set()).update(tags)
+            self.rolling = {}
+
+    def spans(self, tags: set[int], start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+        """Time spans of dirty buckets that concern any of the tags and overlap [start, end)."""
+        wanted = tags | {self.EVERY_TAG}
+        with self._guard:
+            return merge_spans(
+                (b * BUCKET_NS, (b + 1) * BUCKET_NS)
+                for marks in (self.open, self.rolling)
+                for b, marked in marks.items()
+                if b * BUCKET_NS < end_ns and (b + 1) * BUCKET_NS > start_ns and not marked.isdisjoint(wanted)
+            )

@@ -1,0 +1,382 @@
+"""Questions to the record, as the engine's SQL.
+
+Every answer is made of *cells*: what is known of one tag in one stretch of time (first and last sample, lowest, highest,
+count, integral of the held good value, good time). A rollup row is a cell of ten minutes; where the rollup cannot be
+used a cell is computed from samples. A value is held from its sample to the next one of its tag, never across a gap
+mark, never past now. What holds from one cell into the next is shared out over the buckets it covers.
+
+In the SQL: g tag, b bucket, t time, v value, s its words, ok whether it counts; tf, tl first and last time in a cell,
+no, nb good and other samples, mn, mx, sm, fv, lv, fs, ls of the good ones, hg whether there is one, lo whether the last
+sample counts, ig integral (value x ns), gd good ns, inc increase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from isthmus.historian.codec import INT, decode_sql
+from isthmus.historian.model import BUCKET_NS, TagInfo
+from isthmus.historian.schema import DATABASE
+from isthmus.historian.store import literal
+from isthmus.ports.history import Format, Function, Shape
+from isthmus.values.sample import ValueType
+from isthmus.values.status import BAD, SEVERITY_MASK
+
+Span = tuple[int, int]
+
+CELL = "g, b, tf, tl, no, nb, mn, mx, sm, fv, lv, fs, ls, hg, lo, ig, gd, inc"
+BOUNDED_COLUMNS = ("tag", "time", "first", "min", "max", "last", "mean", "count", "bad_s")
+RAW_COLUMNS = ("tag", "time", "value", "status")
+_FAR_NS = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The sample a tag had before the range: held into it when ``ok``; ``good`` is the last value that counted."""
+
+    time_ns: int
+    ok: bool
+    value: float = 0.0
+    text: str = ""
+    good: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a part of a question is about.
+
+    Units: UTC ns; [start, end) is the range, nothing is held past hold_ns
+    """
+
+    tags: tuple[TagInfo, ...]
+    start_ns: int
+    end_ns: int
+    hold_ns: int
+    gaps: Mapping[str, Sequence[Span]] = field(default_factory=dict)  # merged, by edge
+    before: Mapping[int, Before] = field(default_factory=dict)
+
+    @property
+    def symbolic(self) -> bool:
+        return self.tags[0].symbolic
+
+
+def ns(time_ns: int) -> str:
+    """A time or width, typed: bare literals are unsigned and would turn differences into something else."""
+    return f"toInt64({time_ns})"
+
+
+def ids(tags: Sequence[TagInfo]) -> str:
+    return ", ".join(str(t.id) for t in tags)
+
+
+def during(spans: Sequence[Span], column: str = "ts") -> str:
+    """A condition on a time column that the engine's index understands."""
+    if not spans:
+        return "0"
+    each = (
+        f"({column} >= fromUnixTimestamp64Nano({a}, 'UTC') AND {column} < fromUnixTimestamp64Nano({b}, 'UTC'))"
+        for a, b in spans
+    )
+    return f"({' OR '.join(each)})"
+
+
+def _words(tags: Sequence[TagInfo]) -> str:
+    """What a whole number is called: by the tag's names, else as written."""
+    by_states: dict[tuple[tuple[int, str], ...], list[TagInfo]] = {}
+    for tag in tags:
+        if tag.states and tag.type is not ValueType.TEXT:
+            by_states.setdefault(tag.states, []).append(tag)
+    plain = f"if(exponent = {INT}, toString(mantissa), toString({decode_sql()}))"
+    branches = [
+        f"tag IN ({ids(members)}), transform(if(exponent = {INT}, mantissa, toInt64OrZero(toString({decode_sql()}))), "
+        f"CAST({literal([number for number, _ in states])} AS Array(Int64)), {literal([name for _, name in states])}, {plain})"
+        for states, members in by_states.items()
+    ]
+    return f"multiIf({', '.join([*branches, plain])})" if branches else plain
+
+
+def rows(scope: Scope, spans: Sequence[Span], *, words: bool = False) -> str:
+    """Samples of the scope's tags in the spans: g, t, v, s, ok."""
+    good = f"bitAnd(status, {SEVERITY_MASK}) = 0"
+    numbers = tuple(t for t in scope.tags if t.type is not ValueType.TEXT)
+    texts = tuple(t for t in scope.tags if t.type is ValueType.TEXT)
+    parts = []
+    if numbers:
+        spoken = words or scope.symbolic
+        parts.append(
+            f"SELECT tag AS g, toUnixTimestamp64Nano(ts) AS t, {decode_sql()} AS v, "
+            f"{_words(numbers) if spoken else repr('')} AS s, ({good}) AND isFinite(v) AS ok "
+            f"FROM {DATABASE}.sample FINAL WHERE tag IN ({ids(numbers)}) AND {during(spans)}"
+        )
+    if texts:
+        parts.append(
+            f"SELECT tag AS g, toUnixTimestamp64Nano(ts) AS t, toFloat64(0) AS v, text AS s, {good} AS ok "
+            f"FROM {DATABASE}.text FINAL WHERE tag IN ({ids(texts)}) AND {during(spans)}"
+        )
+    return " UNION ALL ".join(parts)
+
+
+def hold_end(scope: Scope, time: str) -> str:
+    """Where a value sampled at ``time`` stops being known: the first gap of its edge that ends after it."""
+    edges = sorted({t.edge for t in scope.tags if scope.gaps.get(t.edge)})
+    if not edges:
+        return ns(_FAR_NS)
+    lists = [[*scope.gaps[e], (_FAR_NS, _FAR_NS)] for e in edges]
+    starts, ends = (f"CAST({literal([[s[i] for s in g] for g in lists])} AS Array(Array(Int64)))" for i in (0, 1))
+    place = literal([edges.index(t.edge) + 1 if t.edge in edges else 0 for t in scope.tags])
+    edge = f"transform(g, CAST([{ids(scope.tags)}] AS Array(Int32)), CAST({place} AS Array(UInt32)), toUInt32(0))"
+    which = f"arrayFirstIndex(e -> e > {time}, {ends}[{edge}])"
+    return f"if({edge} = 0, {ns(_FAR_NS)}, greatest({starts}[{edge}][{which}], {time}))"
+
+
+def cells(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *, increase: bool = False) -> str:
+    """Cells computed from samples, one per tag and bucket of ``width_ns`` counted from ``origin_ns``."""
+    clipped = hold_end(scope, "x")
+    held = "d" if clipped == ns(_FAR_NS) else f"greatest(least(x + d, {clipped}) - x, 0)"
+    grown = "arraySum((d, x) -> if(d < 0, x, d), arrayPopFront(arrayDifference(gv)), arrayPopFront(gv))"
+    return f"""
+SELECT g, b, ta[1] AS tf, ta[-1] AS tl, no, n - no AS nb, mn, mx, sm, fv, lv, fs, ls, no > 0 AS hg, oa[-1] AS lo,
+  arraySum((h, y, k) -> if(k, h * y, 0.), held, arrayPopBack(va), arrayPopBack(oa)) AS ig,
+  toInt64(arraySum((h, k) -> if(k, h, 0), held, arrayPopBack(oa))) AS gd,
+  {grown if increase else "0."} AS inc
+FROM (
+  SELECT g, b, n, no, mn, mx, sm, fv, lv, fs, ls, ta, va, oa,
+    arrayMap((x, d) -> {held}, arrayPopBack(ta), arrayPopFront(arrayDifference(ta))) AS held,
+    {"arrayFilter((y, k) -> k, va, oa)" if increase else "0"} AS gv
+  FROM (
+    SELECT g, b, n, no, mn, mx, sm, fv, lv, fs, ls, arrayAll(d -> d >= 0, arrayDifference(t_)) AS sorted,
+      if(sorted, t_, arraySort(t_)) AS ta,
+      if(sorted, v_, arraySort((y, x) -> x, v_, t_)) AS va,
+      if(sorted, o_, arraySort((y, x) -> x, o_, t_)) AS oa
+    FROM (
+      SELECT g, intDiv(t - {ns(origin_ns)}, {ns(width_ns)}) AS b, groupArray(t) AS t_, groupArray(v) AS v_, groupArray(ok) AS o_,
+        count() AS n, countIf(ok) AS no, minIf(v, ok) AS mn, maxIf(v, ok) AS mx, sumIf(v, ok) AS sm,
+        argMinIf(v, t, ok) AS fv, argMaxIf(v, t, ok) AS lv, {_text_ends(scope)}
+      FROM ({rows(scope, spans)})
+      GROUP BY g, b
+    )
+  )
+)"""
+
+
+def _text_ends(scope: Scope) -> str:
+    return "argMinIf(s, t, ok) AS fs, argMaxIf(s, t, ok) AS ls" if scope.symbolic else "'' AS fs, '' AS ls"
+
+
+def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int) -> str:
+    """Cells as the rollup has them."""
+    at = "toUnixTimestamp64Nano(ts)"
+    low, high, first, last = (decode_sql(c) for c in ("low", "high", "first", "last"))
+    return f"""
+SELECT tag AS g, intDiv({at} - {ns(origin_ns)}, {ns(width_ns)}) AS b, {at} + first_ns AS tf, {at} + last_ns AS tl,
+  toUInt64(good) AS no, toUInt64(other) AS nb, {low} AS mn, {high} AS mx, 0. AS sm, {first} AS fv, {last} AS lv,
+  '' AS fs, '' AS ls, good > 0 AS hg, last_good AS lo, integral AS ig, last_ns - first_ns - bad_ns AS gd, 0. AS inc
+FROM {DATABASE}.rollup FINAL WHERE tag IN ({ids(scope.tags)}) AND {during(spans)}"""
+
+
+def _before_cells(scope: Scope) -> str:
+    """The samples before the range, as cells without content of their own."""
+    values = ", ".join(
+        f"({g}, 0, {b.time_ns}, {b.time_ns}, {float(b.value)!r}, {literal(b.text)}, {int(b.good)}, {int(b.ok)})"
+        for g, b in scope.before.items()
+    )
+    kinds = "g Int32, b Int64, tf Int64, tl Int64, lv Float64, ls String, hg UInt8, lo UInt8"
+    return f"""
+SELECT g, b, tf, tl, toUInt64(0) AS no, toUInt64(0) AS nb, 0. AS mn, 0. AS mx, 0. AS sm, 0. AS fv, lv, '' AS fs, ls,
+  hg, lo, 0. AS ig, toInt64(0) AS gd, 0. AS inc
+FROM values('{kinds}', {values})"""
+
+
+def buckets(scope: Scope, parts: Sequence[str], origin_ns: int, width_ns: int, *, every: bool, increase: bool) -> str:
+    """Cells joined and shared out: one row per tag and bucket with everything any answer needs.
+
+    With ``every`` a held value fills all the buckets it covers, else only those that hold samples, and the first.
+    """
+    sources = [f"SELECT {CELL} FROM ({p})" for p in (*parts, *([_before_cells(scope)] if scope.before else []))]
+    frame = "OVER (PARTITION BY g ORDER BY tf ROWS BETWEEN"
+    earlier = f"{frame} UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    previous = (
+        f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
+    )
+    low = f"intDiv(greatest(tl, {ns(scope.start_ns)}) - {ns(origin_ns)}, {ns(width_ns)})"
+    high = f"intDiv(nx - 1 - {ns(origin_ns)}, {ns(width_ns)})"
+    covered = f"range({low}, {high} + 1)" if every else f"arrayDistinct([{low}, {high}])"
+    step = "if(fv < pv, fv, fv - pv)"
+    return f"""
+SELECT g, if(x < 0, b, x) AS bk, sumIf(no, x < 0) AS n_good, sumIf(nb, x < 0) AS n_other,
+  minIf(mn, x < 0 AND no > 0) AS low, maxIf(mx, x < 0 AND no > 0) AS high, sumIf(sm, x < 0) AS total,
+  argMinIf(fv, tf, x < 0 AND no > 0) AS first_v, argMaxIf(lv, tf, x < 0 AND no > 0) AS last_v,
+  argMinIf(fs, tf, x < 0 AND no > 0) AS first_s, argMaxIf(ls, tf, x < 0 AND no > 0) AS last_s,
+  argMinIf(lv, tf, hold > 0) AS held_v, argMinIf(ls, tf, hold > 0) AS held_s,
+  sum(if(x < 0, ig, lv * hold)) AS integral, sum(if(x < 0, gd, hold)) AS good_ns,
+  sum(if(x < 0, tl - tf, span)) AS known_ns, sumIf(inc + if(hp > 0 AND no > 0, {step}, 0), x < 0) AS increase
+FROM (
+  SELECT *, greatest(tl, {ns(scope.start_ns)}, {ns(origin_ns)} + x * {ns(width_ns)}) AS xs,
+    least(nx, {ns(origin_ns)} + (x + 1) * {ns(width_ns)}) AS xe,
+    if(x < 0, 0, greatest(xe - xs, 0)) AS span,
+    if(x < 0 OR NOT lo, 0, greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0)) AS hold
+  FROM (
+    SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > greatest(tl, {ns(scope.start_ns)}), {covered}, []))) AS x
+    FROM (
+      SELECT *, greatest(tl, leadInFrame(tf, 1, {ns(scope.hold_ns)}) {frame} CURRENT ROW AND UNBOUNDED FOLLOWING)) AS nx,
+        {previous}
+      FROM ({" UNION ALL ".join(sources)})
+    )
+  )
+)
+GROUP BY g, bk"""
+
+
+def steps(scope: Scope, *, words: bool = False) -> str:
+    """Samples with the one before the range, each with what it holds: g, t, v, s, ok, n, span, hold."""
+    source = f"SELECT g, t, v, s, ok, 1 AS n FROM ({rows(scope, [(scope.start_ns, scope.end_ns)], words=words)})"
+    if scope.before:
+        source += f" UNION ALL SELECT g, tf AS t, lv AS v, ls AS s, lo AS ok, 0 AS n FROM ({_before_cells(scope)})"
+    frame = "OVER (PARTITION BY g ORDER BY t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
+    return f"""
+SELECT g, greatest(t, {ns(scope.start_ns)}) AS at, t, v, s, ok, n, nx, greatest(nx - at, 0) AS span,
+  if(ok, greatest(least(nx, {hold_end(scope, "t")}) - at, 0), 0) AS hold
+FROM (SELECT *, greatest(t, leadInFrame(t, 1, {ns(scope.hold_ns)}) {frame}) AS nx FROM ({source}))"""
+
+
+# Answers: each SELECT below gives g, at (ns) and the columns of its shape, before they are dressed for a format.
+
+
+def bounded_buckets(scope: Scope, inner: str, origin_ns: int, width_ns: int) -> str:
+    """One row per bucket that holds samples, and the first one when a value is held into it."""
+    suffix = "s" if scope.symbolic else "v"
+    has, led = "n_good > 0", "bk = 0 AND good_ns > 0"
+
+    def pick(column: str, held: str) -> str:
+        return f"multiIf({has}, {column}, {led}, {held}, NULL)"
+
+    numeric = not scope.symbolic
+    low, high, mean = (
+        (pick("low", "held_v"), pick("high", "held_v"), "if(good_ns > 0, integral / good_ns, if(n_good > 0, first_v, NULL))")
+        if numeric
+        else ("NULL", "NULL", "NULL")
+    )
+    mean = f"if({has} OR {led}, {mean}, NULL)" if numeric else mean
+    return f"""
+SELECT g, {ns(origin_ns)} + bk * {ns(width_ns)} AS at, {pick("first_" + suffix, "held_" + suffix)} AS first,
+  CAST({low} AS Nullable(Float64)) AS min, CAST({high} AS Nullable(Float64)) AS max,
+  {pick("last_" + suffix, "held_" + suffix)} AS last, CAST({mean} AS Nullable(Float64)) AS mean,
+  n_good AS count, (known_ns - good_ns) / 1e9 AS bad_s
+FROM ({inner}) WHERE n_good + n_other > 0 OR bk = 0"""
+
+
+def bounded_steps(scope: Scope, lead: Sequence[int]) -> str:
+    """One row per sample, and one at the start for the tags of ``lead`` whose earlier value holds into the range."""
+    value = "s" if scope.symbolic else "v"
+    number = "NULL" if scope.symbolic else "if(ok AND (n OR hold > 0), v, NULL)"
+    known = f"if(ok AND (n OR hold > 0), {value}, NULL)"
+    leading = f"g IN ({', '.join(map(str, lead))}) AND nx > {ns(scope.start_ns)}" if lead else "0"
+    return f"""
+SELECT g, at, {known} AS first, CAST({number} AS Nullable(Float64)) AS min, min AS max, first AS last, min AS mean,
+  toUInt64(n AND ok) AS count, (span - hold) / 1e9 AS bad_s
+FROM ({steps(scope)}) WHERE n OR ({leading})"""
+
+
+def aggregate(
+    scope: Scope, functions: Sequence[Function], points: int, width_ns: int, inner: str, durations: str
+) -> str:
+    """One row per tag and bucket, all of them, with the asked functions."""
+    symbolic = scope.symbolic
+    number = {
+        Function.TIME_WEIGHTED_MEAN: "if(good_ns > 0, integral / good_ns, NULL)",
+        Function.MIN: "if(n_good > 0, low, NULL)",
+        Function.MAX: "if(n_good > 0, high, NULL)",
+        Function.SUM: "if(n_good > 0, total, NULL)",
+        Function.INCREASE: "if(n_good > 0 OR good_ns > 0, increase, NULL)",
+    }
+    columns = []
+    for function in functions:
+        if function in number:
+            sql = f"CAST({'NULL' if symbolic else number[function]} AS Nullable(Float64))"
+        elif function is Function.COUNT:
+            sql = "n_good"
+        elif function is Function.DURATION:
+            sql = "states"
+        else:
+            sql = f"if(n_good > 0, {function.value}_{'s' if symbolic else 'v'}, NULL)"
+        columns.append(f"{sql} AS {function.value}")
+    joined = f" LEFT JOIN ({durations}) AS d ON d.g = e.g AND d.bk = e.bk" if durations else ""
+    return f"""
+SELECT e.g AS g, {ns(scope.start_ns)} + e.bk * {ns(width_ns)} AS at, {", ".join(columns)}
+FROM (SELECT arrayJoin(CAST([{ids(scope.tags)}] AS Array(Int32))) AS g, arrayJoin(range(toInt64(0), toInt64({points}))) AS bk) AS e
+LEFT JOIN ({inner}) AS a ON a.g = e.g AND a.bk = e.bk{joined}"""
+
+
+def durations(scope: Scope, width_ns: int) -> str:
+    """Seconds in each state: g, bk, states (a map from the state's words to seconds)."""
+    low, high = (f"intDiv({x} - {ns(scope.start_ns)}, {ns(width_ns)})" for x in ("at", "at + hold - 1"))
+    return f"""
+SELECT g, bk, CAST(arraySort(groupArray((s, seconds))) AS Map(String, Float64)) AS states
+FROM (
+  SELECT g, bk, s, sum(least(at + hold, {ns(scope.start_ns)} + (bk + 1) * {ns(width_ns)}) - greatest(at, {ns(scope.start_ns)} + bk * {ns(width_ns)})) / 1e9 AS seconds
+  FROM (SELECT g, s, at, hold, arrayJoin(range({low}, {high} + 1)) AS bk FROM ({steps(scope, words=True)}) WHERE hold > 0)
+  GROUP BY g, bk, s
+)
+GROUP BY g, bk"""
+
+
+def raw(tags: Sequence[TagInfo], spans: Sequence[Span], kind: str) -> str:
+    """Every sample of tags that are all in one table; ``kind`` is what the value column is to be."""
+    bad = f"bitAnd(status, {BAD}) != 0"
+    text = tags[0].type is ValueType.TEXT
+    if text:
+        value = "text"
+    elif tags[0].symbolic:
+        value = _words(tags)
+    elif kind == "Int64":
+        value = f"if(exponent = {INT}, mantissa, toInt64({decode_sql()}))"
+    elif kind == "Float64":
+        value = decode_sql()
+    else:
+        value = f"if(exponent = {INT}, CAST(mantissa AS {kind}), CAST({decode_sql()} AS {kind}))" if "Variant" in kind else (
+            f"if(exponent = {INT}, toString(mantissa), toString({decode_sql()}))"
+        )
+    return f"""
+SELECT tag AS g, toUnixTimestamp64Nano(ts) AS at, if({bad}, NULL, {value}) AS value, status
+FROM {DATABASE}.{"text" if text else "sample"} FINAL WHERE tag IN ({ids(tags)}) AND {during(spans)}"""
+
+
+def dress(parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Sequence[TagInfo], fmt: Format, kind: str) -> str:
+    """The final SELECT: tags and times as the format writes them, rows by tag and time."""
+    numbers = ", ".join(str(t.id) for t in order)
+    if fmt is Format.CSV:
+        tag = f"transform(g, CAST([{numbers}] AS Array(Int32)), {literal([t.path or str(t.id) for t in order])}, toString(g))"
+    else:
+        tag = f"transform(g, CAST([{numbers}] AS Array(Int32)), CAST({literal(list(range(len(order))))} AS Array(UInt32)), toUInt32(0))"
+    time = (
+        "intDiv(at, 1000000) + (at % 1000000) / 1e6" if fmt is Format.JSON else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
+    )
+    mixed = len(parts) > 1 and bool(kind)
+    if mixed:
+        open_columns = {"value", "first", "last"}
+        parts = [
+            f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})" for p in parts
+        ]
+    union = " UNION ALL ".join(f"SELECT g, toInt64(at) AS at, {', '.join(columns[2:])} FROM ({p})" for p in parts)
+    rest = "".join(f", {c}" for c in columns[2:])
+    return f"SELECT {tag} AS tag, {time} AS time{rest} FROM ({union}) ORDER BY g, at"
+
+
+def _cast(column: str, kind: str) -> str:
+    return f"if(isNull({column}), NULL, toString({column})) AS {column}" if kind == "String" else f"CAST({column} AS {kind}) AS {column}"
+
+
+VARIANT = "Variant(Float64, Int64, String)"
+
+
+def width_for(start_ns: int, end_ns: int, points: int) -> int:
+    """Narrowest bucket that needs no more than ``points`` of them."""
+    return max(1, -(-(end_ns - start_ns) // points))
+
+
+def snap(start_ns: int, end_ns: int, points: int) -> tuple[int, int, int]:
+    """Start and end on the ten-minute grid around the range, and the narrowest width on it with at most ``points`` buckets."""
+    start = start_ns // BUCKET_NS * BUCKET_NS
+    end = -(-end_ns // BUCKET_NS) * BUCKET_NS
+    return start, end, max(1, -(-(end - start) // (points * BUCKET_NS))) * BUCKET_NS

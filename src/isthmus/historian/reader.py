@@ -1,0 +1,403 @@
+"""Answers questions: decides which tables to read, asks the engine, and hands on its bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from isthmus.historian import query as sql
+from isthmus.historian.codec import decode_sql
+from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, few_spans, merge_spans
+from isthmus.historian.query import Before, Scope, Span
+from isthmus.historian.schema import DATABASE
+from isthmus.historian.store import Store
+from isthmus.ports.history import Format, Function, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.values.clock import NS_PER_S, Clock
+from isthmus.values.errors import ConfigError
+from isthmus.values.sample import ValueType
+
+MEDIA = {
+    Format.JSON: "application/json",
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.ARROW: "application/vnd.apache.arrow.stream",
+}
+MAX_POINTS = 100_000
+MAX_TAGS = 50_000
+_SPANS = 200  # conditions of a question; more holes than these are read through
+_SLICE_ROWS = 500_000  # rows of one block of a stream
+_LOOK_BACK = tuple(s * NS_PER_S for s in (60, 3_600, 86_400, 8 * 86_400, 60 * 86_400, 400 * 86_400))
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest sample of a tag; ``value`` is undefined where the status is Bad."""
+
+    time_ns: int
+    value: float | int | str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a question is answered: SELECTs to be joined, and what the answer will say of itself."""
+
+    parts: tuple[str, ...]
+    columns: tuple[str, ...]
+    kind: str
+    snapped_ns: int
+    start_ns: int
+    end_ns: int
+
+
+class Reader:
+    """Answers questions in a reading thread of the store; everything it knows is shared with the writing side."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        tags: TagTable,
+        dirty: Dirty,
+        info: Callable[[int], TagInfo],
+        gaps: Callable[[], Sequence[Gap]],
+    ) -> None:
+        self._store, self._clock, self._tags, self._dirty = store, clock, tags, dirty
+        self._info, self._gaps = info, gaps
+
+    def answer(self, query: HistoryQuery) -> HistoryAnswer:
+        """The whole answer at once."""
+        check_query(query)
+        plan = self._plan(query)
+        body = self._ask(plan, query, Format(query.format))
+        if query.format is Format.JSON:
+            body = b"[" + body.rstrip(b"\n").replace(b"\n", b",\n") + b"]"
+        return HistoryAnswer(MEDIA[query.format], body, plan.snapped_ns, plan.start_ns, plan.end_ns)
+
+    def blocks(self, query: HistoryQuery) -> Iterator[bytes]:
+        """The same answer, asked for in slices that fit in memory."""
+        check_query(query)
+        slices = self._slices(query)
+        if query.format is Format.ARROW:
+            yield from self._arrow_blocks(query, slices)
+            return
+        started = False
+        if query.format is Format.JSON:
+            yield b"["
+        for part in slices:
+            body = self._ask(self._plan(part, query), query, query.format, head=not started)
+            if query.format is Format.JSON:
+                body = body.rstrip(b"\n").replace(b"\n", b",\n")
+                if body and started:
+                    body = b",\n" + body
+            started = started or bool(body)
+            if body:
+                yield body
+        if query.format is Format.JSON:
+            yield b"]"
+
+    def latest(self, tags: Sequence[int]) -> dict[int, Latest]:
+        """The newest sample of each tag that has one."""
+        found: dict[int, Latest] = {}
+        known = [(t, self._tags.newest(t)) for t in tags]
+        known = [(t, ns) for t, ns in known if ns != NO_TIME]
+        for start in range(0, len(known), 5_000):
+            some = known[start : start + 5_000]
+            pairs = ", ".join(f"({t}, fromUnixTimestamp64Nano({ns}, 'UTC'))" for t, ns in some)
+            where = f"(tag, ts) IN ({pairs})"
+            at = "toUnixTimestamp64Nano(ts)"
+            for t, ns, mantissa, exponent, value, status in self._store.rows(
+                f"SELECT tag, {at}, mantissa, exponent, {decode_sql()}, status FROM {DATABASE}.sample FINAL WHERE {where}"
+            ):
+                number = mantissa if exponent == -1 else float("nan") if value is None else value
+                found[t] = Latest(ns, number, status)
+            for t, ns, text, status in self._store.rows(
+                f"SELECT tag, {at}, text, status FROM {DATABASE}.text FINAL WHERE {where}"
+            ):
+                found[t] = Latest(ns, text, status)
+        return found
+
+    def _ask(self, plan: Plan, query: HistoryQuery, fmt: Format, *, head: bool = True) -> bytes:
+        order = [self._info(t) for t in query.tags]
+        statement = sql.dress(plan.parts, query.shape, plan.columns, order, fmt, plan.kind)
+        if fmt is Format.JSON:
+            return self._store.answer(
+                statement,
+                "JSONCompactEachRow",
+                output_format_json_quote_64bit_integers=0,
+                output_format_json_quote_denormals=0,
+            )
+        if fmt is Format.CSV:
+            return self._store.answer(
+                statement, "CSVWithNames" if head else "CSV", date_time_output_format="iso", format_csv_null_representation=""
+            )
+        return self._store.answer(statement, "ArrowStream", output_format_arrow_string_as_string=1)
+
+    def _plan(self, query: HistoryQuery, whole: HistoryQuery | None = None) -> Plan:
+        """``whole`` is the question of which ``query`` is a slice: it decides types, so that slices agree."""
+        tags = [self._info(t) for t in query.tags]
+        kind = _kind([self._info(t) for t in (whole or query).tags], query)
+        if query.shape is Shape.RAW:
+            return self._plan_raw(query, tags, kind)
+        if query.shape is Shape.AGGREGATE:
+            return self._plan_aggregate(query, tags, kind)
+        return self._plan_bounded(query, tags, kind)
+
+    def _plan_raw(self, query: HistoryQuery, tags: Sequence[TagInfo], kind: str) -> Plan:
+        spans = [(query.start_ns, query.end_ns)]
+        groups = (
+            [t for t in tags if t.type is ValueType.TEXT],
+            [t for t in tags if t.symbolic and t.type is not ValueType.TEXT],
+            [t for t in tags if not t.symbolic],
+        )
+        parts = tuple(sql.raw(g, spans, kind) for g in groups if g)
+        return Plan(parts, sql.RAW_COLUMNS, kind, 0, query.start_ns, query.end_ns)
+
+    def _scope(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int, *, words: bool, good: bool = False) -> Scope:
+        hold_ns = max(start_ns, min(end_ns, self._clock.now_ns()))
+        by_edge: dict[str, list[Span]] = {}
+        edges = {t.edge for t in tags}
+        before = self._before(tags, start_ns, words=words, good=good)
+        earliest = min((b.time_ns for b in before.values()), default=start_ns)
+        for gap in self._gaps():
+            if gap.edge in edges and gap.start_ns < end_ns and gap.end_ns > earliest:
+                by_edge.setdefault(gap.edge, []).append((gap.start_ns, gap.end_ns))
+        gaps = {edge: merge_spans(spans) for edge, spans in by_edge.items()}
+        return Scope(tuple(tags), start_ns, end_ns, hold_ns, gaps, before)
+
+    def _before(self, tags: Sequence[TagInfo], start_ns: int, *, words: bool, good: bool) -> dict[int, Before]:
+        """The newest sample of each tag before a time, looked for where it is likely first."""
+        found: dict[int, Before] = {}
+        for members in (
+            [t for t in tags if t.symbolic],
+            [t for t in tags if not t.symbolic],
+        ):
+            left = {t.id: t for t in members}
+            newest = {t: self._tags.newest(t) for t in left}
+            left = {t: i for t, i in left.items() if newest[t] != NO_TIME}
+            still = {t: i for t, i in left.items() if newest[t] < start_ns}
+            if still:
+                # Nothing came since: the sample is the newest one, and its time is known.
+                spans = few_spans(merge_spans((newest[t], newest[t] + 1) for t in still), _SPANS)
+                found |= self._last(list(still.values()), spans, words=words)
+            for step_ns in _LOOK_BACK:
+                missing = [i for t, i in left.items() if t not in found]
+                if not missing:
+                    break
+                found |= self._last(missing, [(start_ns - step_ns, start_ns)], words=words)
+            missing = [i for t, i in left.items() if t not in found]
+            if missing:
+                found |= self._last(missing, [(0, start_ns - _LOOK_BACK[-1])], words=words)
+        if good:
+            self._add_good(found, {t.id: t for t in tags}, start_ns)
+        return found
+
+    def _last(self, tags: Sequence[TagInfo], spans: Sequence[Span], *, words: bool) -> dict[int, Before]:
+        scope = Scope(tuple(tags), 0, 0, 0)
+        inner = sql.rows(scope, spans, words=words)
+        found = {}
+        for g, t, v, s, ok in self._store.rows(
+            f"SELECT r.g, max(r.t), argMax(r.v, r.t), argMax(r.s, r.t), argMax(r.ok, r.t) FROM ({inner}) AS r GROUP BY r.g"
+        ):
+            found[g] = Before(t, bool(ok), v if ok else 0.0, s, bool(ok))
+        return found
+
+    def _add_good(self, found: dict[int, Before], tags: Mapping[int, TagInfo], start_ns: int) -> None:
+        """The last value that counted, for tags whose last one does not."""
+        for step_ns in (*_LOOK_BACK, start_ns):
+            missing = [tags[t] for t, b in found.items() if not b.good]
+            if not missing:
+                return
+            inner = sql.rows(Scope(tuple(missing), 0, 0, 0), [(start_ns - step_ns, start_ns)])
+            for g, v in self._store.rows(f"SELECT r.g, argMax(r.v, r.t) FROM ({inner}) AS r WHERE r.ok GROUP BY r.g"):
+                found[g] = replace(found[g], value=v, good=True)
+
+    def _plan_aggregate(self, query: HistoryQuery, tags: Sequence[TagInfo], kind: str) -> Plan:
+        width = sql.width_for(query.start_ns, query.end_ns, query.points)
+        points = -(-(query.end_ns - query.start_ns) // width)
+        increase = Function.INCREASE in query.functions
+        timed = Function.DURATION in query.functions
+        parts = []
+        for members in _split(tags):
+            scope = self._scope(members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase)
+            cells = sql.cells(scope, [(query.start_ns, query.end_ns)], query.start_ns, width, increase=increase)
+            inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, increase=increase)
+            states = sql.durations(scope, width) if timed else ""
+            parts.append(sql.aggregate(scope, query.functions, points, width, inner, states))
+        columns = ("tag", "time", *(f.value for f in query.functions))
+        return Plan(tuple(parts), columns, kind, width, query.start_ns, query.end_ns)
+
+    def _plan_bounded(self, query: HistoryQuery, tags: Sequence[TagInfo], kind: str) -> Plan:
+        width = sql.width_for(query.start_ns, query.end_ns, query.points)
+        long = width >= BUCKET_NS
+        counts = self._counts(tags, query.start_ns, query.end_ns, long=long)
+        parts: list[str] = []
+        sparse = [t for t in tags if counts.get(t.id, 0) <= query.points]
+        for members in _split(sparse):
+            scope = self._scope(members, query.start_ns, query.end_ns, words=members[0].symbolic)
+            lead = [t.id for t in members if t.id in scope.before and counts.get(t.id, 0) < query.points]
+            parts.append(sql.bounded_steps(scope, lead))
+        dense = [t for t in tags if counts.get(t.id, 0) > query.points]
+        if not dense:
+            return Plan(tuple(parts), sql.BOUNDED_COLUMNS, kind, 0, query.start_ns, query.end_ns)
+        start, end = query.start_ns, query.end_ns
+        if long:
+            start, end, width = sql.snap(start, end, query.points)
+        for members in _split(dense):
+            scope = self._scope(members, start, end, words=members[0].symbolic)
+            cells = self._cells(scope, start, width, long=long)
+            inner = sql.buckets(scope, cells, start, width, every=False, increase=False)
+            parts.append(sql.bounded_buckets(scope, inner, start, width))
+        return Plan(tuple(parts), sql.BOUNDED_COLUMNS, kind, width, start, end)
+
+    def _cells(self, scope: Scope, origin_ns: int, width_ns: int, *, long: bool) -> list[str]:
+        """SELECTs of cells: from the rollup where it is right, from samples elsewhere."""
+        whole = [(scope.start_ns, scope.end_ns)]
+        if not long or scope.symbolic:
+            return [sql.cells(scope, whole, origin_ns, width_ns)]
+        raw, rolled = self._split_spans(scope, whole[0])
+        parts = []
+        if rolled:
+            parts.append(sql.rolled(scope, rolled, origin_ns, width_ns))
+        if raw:
+            parts.append(sql.cells(scope, raw, origin_ns, width_ns))
+        return parts
+
+    def _split_spans(self, scope: Scope, span: Span) -> tuple[list[Span], list[Span]]:
+        """Spans to be read from samples (dirty, or touched by a gap), and those the rollup answers for."""
+        start, end = span
+        raw = self._dirty.spans({t.id for t in scope.tags}, start, end)
+        for gaps in scope.gaps.values():
+            raw += [(a // BUCKET_NS * BUCKET_NS, -(-b // BUCKET_NS) * BUCKET_NS) for a, b in gaps]
+        raw = [(max(a, start), min(b, end)) for a, b in raw if a < end and b > start]
+        raw = few_spans(merge_spans(raw), _SPANS)
+        edges = [start, *(x for s in raw for x in s), end]
+        rolled = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
+        return raw, rolled
+
+    def _counts(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int, *, long: bool) -> dict[int, int]:
+        """Samples of each tag in the range."""
+        counts: dict[int, int] = {}
+        for table, members in (
+            ("text", [t for t in tags if t.type is ValueType.TEXT]),
+            ("sample", [t for t in tags if t.type is not ValueType.TEXT]),
+        ):
+            if not members:
+                continue
+            raw, rolled = [(start_ns, end_ns)], list[Span]()
+            if long and table == "sample":
+                inside = -(-start_ns // BUCKET_NS) * BUCKET_NS, end_ns // BUCKET_NS * BUCKET_NS
+                raw, rolled = self._split_spans(Scope(tuple(members), *inside, 0), inside)
+                raw = few_spans(merge_spans([*raw, (start_ns, inside[0]), (inside[1], end_ns)]), _SPANS)
+            where = f"tag IN ({sql.ids(members)})"
+            parts = []
+            if raw:
+                parts.append(f"SELECT tag, count() AS n FROM {DATABASE}.{table} FINAL WHERE {where} AND {sql.during(raw)} GROUP BY tag")
+            if rolled:
+                parts.append(
+                    f"SELECT tag, sum(good + other) AS n FROM {DATABASE}.rollup FINAL WHERE {where} AND {sql.during(rolled)} GROUP BY tag"
+                )
+            for tag, n in self._store.rows(f"SELECT tag, sum(n) FROM ({' UNION ALL '.join(parts)}) GROUP BY tag"):
+                counts[tag] = n
+        return counts
+
+    def _slices(self, query: HistoryQuery) -> list[HistoryQuery]:
+        """The question cut by tags, and raw ones by days too, so that no slice is large; together they are the whole."""
+        tags = sorted(set(query.tags))
+        if query.shape is not Shape.RAW:
+            step = max(1, _SLICE_ROWS // query.points)
+            return [replace(query, tags=tuple(tags[i : i + step])) for i in range(0, len(tags), step)]
+        days: dict[int, dict[int, int]] = {}
+        for table in ("sample", "text"):
+            for tag, day, n in self._store.rows(
+                f"SELECT tag, intDiv(toUnixTimestamp64Nano(ts), {86_400 * NS_PER_S}) AS day, count() FROM {DATABASE}.{table} "
+                f"WHERE tag IN ({', '.join(map(str, tags))}) AND {sql.during([(query.start_ns, query.end_ns)])} GROUP BY tag, day"
+            ):
+                of_tag = days.setdefault(tag, {})
+                of_tag[day] = of_tag.get(day, 0) + n
+        slices: list[HistoryQuery] = []
+        together: list[int] = []
+        total = 0
+        for tag in tags:
+            n = sum(days.get(tag, {}).values())
+            if together and total + n > _SLICE_ROWS:
+                slices.append(replace(query, tags=tuple(together)))
+                together, total = [], 0
+            if n > _SLICE_ROWS:
+                slices += [replace(query, tags=(tag,), start_ns=a, end_ns=b) for a, b in _cut(days[tag], query)]
+            else:
+                together.append(tag)
+                total += n
+        if together or not slices:
+            slices.append(replace(query, tags=tuple(together or tags)))
+        return slices
+
+    def _arrow_blocks(self, query: HistoryQuery, slices: Sequence[HistoryQuery]) -> Iterator[bytes]:
+        """Slices are Arrow streams of their own; their batches are passed on in one."""
+        import pyarrow as pa
+
+        out = io.BytesIO()
+        writer: Any = None
+        for part in slices:
+            with pa.ipc.open_stream(self._ask(self._plan(part, query), query, Format.ARROW)) as batches:
+                if writer is None:
+                    writer = pa.ipc.new_stream(out, batches.schema)
+                for batch in batches:
+                    writer.write_batch(batch)
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+        writer.close()
+        yield out.getvalue()
+
+
+def check_query(query: HistoryQuery) -> None:
+    """Refuse what cannot be answered.
+
+    Raises: ConfigError naming the part and the value
+    """
+    if not query.tags:
+        raise ConfigError("history: asks for no tag")
+    if len(query.tags) > MAX_TAGS:
+        raise ConfigError(f"history: at most {MAX_TAGS} tags in one question, was {len(query.tags)}")
+    if query.end_ns <= query.start_ns:
+        raise ConfigError("history: end must be after start")
+    if not 1 <= query.points <= MAX_POINTS:
+        raise ConfigError(f"history: points must be 1 to {MAX_POINTS}, was {query.points}")
+    if query.shape is Shape.AGGREGATE and not query.functions:
+        raise ConfigError("history: an aggregate needs at least one function")
+
+
+def _split(tags: Sequence[TagInfo]) -> list[tuple[TagInfo, ...]]:
+    """Numbers, and words (texts and states) apart; empty groups are left out."""
+    groups = tuple(t for t in tags if not t.symbolic), tuple(t for t in tags if t.symbolic)
+    return [g for g in groups if g]
+
+
+def _kind(tags: Sequence[TagInfo], query: HistoryQuery) -> str:
+    """Engine type of the value column when tags of different types meet in one answer."""
+    words = any(t.symbolic for t in tags)
+    numbers = {t.type for t in tags if not t.symbolic}
+    if query.shape is not Shape.RAW:
+        return ("String" if query.format is Format.ARROW else sql.VARIANT) if words and numbers else ""
+    if words and numbers:
+        return "String" if query.format is Format.ARROW else sql.VARIANT
+    if words:
+        return "String"
+    if len(numbers) > 1:
+        return "Float64" if query.format is Format.ARROW else sql.VARIANT
+    return "Int64" if ValueType.INT in numbers else "Float64"
+
+
+def _cut(days: Mapping[int, int], query: HistoryQuery) -> Iterator[Span]:
+    """Ranges of whole days with few rows each, together the whole range."""
+    day_ns = 86_400 * NS_PER_S
+    start, total = query.start_ns, 0
+    for day in sorted(days):
+        if total and total + days[day] > _SLICE_ROWS:
+            yield start, day * day_ns
+            start, total = day * day_ns, 0
+        total += days[day]
+    yield start, query.end_ns
+

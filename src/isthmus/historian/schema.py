@@ -1,0 +1,144 @@
+"""Tables of the record, for one embedded engine and for a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from isthmus.historian.model import BUCKET_NS, WEEK_NS
+
+DATABASE = "isthmus"
+VERSION = 1
+"""Version of these tables; a store with a newer one is refused."""
+
+_NS = "toUnixTimestamp64Nano(ts)"
+_DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
+_FOREVER = "toDateTime(4294967295, 'UTC')"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: columns, how rows that mean the same are told apart, and what is dropped when."""
+
+    name: str
+    columns: str
+    order: str
+    version: str = ""  # of rows with equal order the one with the highest version stays, else the last inserted one
+    partition: str = ""
+    expires: bool = False  # has ts and class: whole parts go when their class says so
+    ttl: str = ""
+
+    def body(self, name: str, engine: str, ttl: str) -> str:
+        """The CREATE statement under a name, with an engine."""
+        lines = [f"CREATE TABLE IF NOT EXISTS {name} ({self.columns})", f"ENGINE = {engine}"]
+        if self.partition:
+            lines.append(f"PARTITION BY {self.partition}")
+        lines.append(f"ORDER BY {self.order}")
+        if ttl or self.ttl:
+            lines.append(f"TTL {ttl or self.ttl}")
+        settings = ", ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1" if self.expires else ""
+        lines.append(f"SETTINGS {_DURABLE}{settings}")
+        return "\n".join(lines)
+
+
+TABLES = (
+    Table(
+        "sample",
+        "class UInt8 CODEC(ZSTD(1)), tag Int32 CODEC(Delta, ZSTD(1)), ts DateTime64(9, 'UTC') CODEC(GCD, Delta, ZSTD(3)), "
+        "mantissa Int64 CODEC(DoubleDelta, ZSTD(1)), exponent Int8 CODEC(ZSTD(1)), status UInt32 CODEC(ZSTD(1))",
+        order="(tag, ts)",
+        partition=f"(class, toInt32(intDiv({_NS}, {WEEK_NS})))",
+        expires=True,
+    ),
+    Table(
+        "text",
+        "class UInt8 CODEC(ZSTD(1)), tag Int32 CODEC(Delta, ZSTD(1)), ts DateTime64(9, 'UTC') CODEC(GCD, Delta, ZSTD(3)), "
+        "text String CODEC(ZSTD(3)), status UInt32 CODEC(ZSTD(1))",
+        order="(tag, ts)",
+        partition=f"(class, toInt32(intDiv({_NS}, {WEEK_NS * 4})))",
+        expires=True,
+    ),
+    Table(
+        "rollup",
+        "class UInt8 CODEC(ZSTD(1)), tag Int32 CODEC(Delta, ZSTD(1)), ts DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)), "
+        "first_ns Int64 CODEC(GCD, ZSTD(3)), last_ns Int64 CODEC(GCD, ZSTD(3)), exponent Int8 CODEC(ZSTD(1)), "
+        "first Int64 CODEC(Delta, ZSTD(3)), last Int64 CODEC(Delta, ZSTD(3)), low Int64 CODEC(Delta, ZSTD(3)), "
+        "high Int64 CODEC(Delta, ZSTD(3)), good UInt32 CODEC(ZSTD(3)), other UInt32 CODEC(ZSTD(1)), "
+        "last_good UInt8 CODEC(ZSTD(1)), integral Float64 CODEC(ZSTD(3)), bad_ns Int64 CODEC(ZSTD(1)), "
+        "ver UInt64 CODEC(Delta, ZSTD(3))",
+        order="(tag, ts)",
+        version="ver",
+        partition=f"(class, toInt32(intDiv({_NS}, {WEEK_NS * 4})))",
+        expires=True,
+    ),
+    Table(
+        "cursor",
+        "edge String, lane UInt8, epoch UInt64, seq UInt64, last_ns Int64, ver UInt64",
+        order="(edge, lane)",
+        version="ver",
+    ),
+    Table("gap", "edge String, start_ns Int64, end_ns Int64, reason String", order="(edge, start_ns, end_ns)"),
+    Table(
+        "dirty",
+        "bucket Int64 CODEC(ZSTD(1)), tag Int32, at DateTime('UTC'), done UInt8, ver UInt64",
+        order="(bucket, tag)",
+        version="ver",
+        ttl="at + INTERVAL 90 DAY"  # a mark that outlives its removal only rolls a bucket once more,
+    ),
+    Table("newest", "tag Int32, ns Int64", order="tag", version="ns"),
+    Table(
+        "tag",
+        "tag Int32, class UInt8, before UInt8, since_ns Int64, ver UInt64",
+        order="tag",
+        version="ver",
+    ),
+    Table("retention", "name String, class UInt8, days UInt32, ver UInt64", order="name", version="ver"),
+    Table("schema_version", "one UInt8, version UInt32", order="one", version="version"),
+)
+
+BY_NAME: Mapping[str, Table] = {t.name: t for t in TABLES}
+EXPIRING = tuple(t for t in TABLES if t.expires)
+
+
+def retention_ttl(days: Mapping[int, int]) -> str:
+    """When a row goes, by the days of its class; a class that is not named or has 0 days stays for ever."""
+    branches = "".join(f"class = {c}, toDateTime(ts, 'UTC') + toIntervalDay({d}), " for c, d in sorted(days.items()) if d)
+    return f"multiIf({branches}{_FOREVER})" if branches else ""
+
+
+def single(days: Mapping[int, int], database: str = DATABASE) -> list[str]:
+    """Statements that create everything in one engine."""
+    ttl = retention_ttl(days)
+    return [
+        f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic",
+        *(
+            t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "")
+            for t in TABLES
+        ),
+    ]
+
+
+def cluster(name: str, days: Mapping[int, int], database: str = DATABASE) -> list[str]:
+    """Statements that create everything on a cluster: replicated tables on each shard, one distributed face each.
+
+    Rows of a tag live on one shard, so that FINAL, which works inside a shard, sees all versions of a row.
+    """
+    on = f"ON CLUSTER '{name}'"
+    ttl = retention_ttl(days)
+    statements = [f"CREATE DATABASE IF NOT EXISTS {database} {on}"]
+    for table in TABLES:
+        local = f"{database}.{table.name}_local"
+        version = f", {table.version}" if table.version else ""
+        engine = f"ReplicatedReplacingMergeTree('/clickhouse/tables/{{shard}}/{local}', '{{replica}}'{version})"
+        shard = "tag" if "tag Int32" in table.columns else "0"
+        face = f"Distributed('{name}', '{database}', '{table.name}_local', {shard})"
+        statements += [
+            table.body(f"{local} {on}", engine, ttl if table.expires else ""),
+            f"CREATE TABLE IF NOT EXISTS {database}.{table.name} {on} AS {local} ENGINE = {face}",
+        ]
+    return statements
+
+
+def bucket_of(column: str = "ts") -> str:
+    """The engine's expression for the rollup bucket of a time column (times are after 1990)."""
+    return f"intDiv(toUnixTimestamp64Nano({column}), {BUCKET_NS})"

@@ -1,0 +1,487 @@
+"""The historian: takes frames from the bus into the record, keeps the rollup right, answers questions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.historian import codec, rollup
+from isthmus.historian.model import (
+    BUCKET_NS,
+    EARLIEST_NS,
+    LATEST_NS,
+    NO_TIME,
+    STANDARD,
+    Dirty,
+    Intake,
+    LaneState,
+    LaneStates,
+    TagInfo,
+    TagTable,
+    receive,
+)
+from isthmus.historian.reader import Latest, Reader
+from isthmus.historian.schema import DATABASE
+from isthmus.historian.store import Store, StoreConfig
+from isthmus.namespace.model import Tag
+from isthmus.ports.frames import Arrived, Cursor, Position
+from isthmus.ports.history import Gap, HistoryAnswer, HistoryQuery
+from isthmus.values.clock import NS_PER_S, Clock
+from isthmus.values.errors import ConfigError
+from isthmus.values.frame import Lane
+from isthmus.values.messages.historian import GapFound, Restated
+from isthmus.values.sample import SampleBatch, ValueType, join_by_type
+
+GRACE_NS = 60 * NS_PER_S
+"""A bucket is computed when it has been over for this long, so that its last samples have arrived."""
+
+_MAX_CLASSES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class HistorianStatus:
+    """How the record is doing.
+
+    Units: rows include versions not merged away yet; bytes on disk; oldest_ns UTC ns or None
+    """
+
+    rows: int
+    bytes: int
+    oldest_ns: int | None
+    state: str  # "running" or "degraded"
+    reason: str
+    refused: int  # samples with impossible times since the start
+    dirty_buckets: int
+
+
+class Historian:
+    """The record of samples: a frame sink and a history reader.
+
+    ``say`` hears what the historian finds out: Restated for late rows, GapFound for missing ones. It is called on the
+    event loop, after what it tells of is durable.
+    """
+
+    name = "historian"
+
+    def __init__(
+        self,
+        config: StoreConfig,
+        clock: Clock,
+        say: Callable[[Restated | GapFound], None] = lambda _: None,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self._store, self._clock, self._say = Store(config), clock, say
+        self._log = log or logging.getLogger("isthmus.historian")
+        self._tags, self._dirty = TagTable(), Dirty()
+        self._infos: dict[int, TagInfo] = {}
+        self._texts: set[int] = set()  # tags that have texts, described or not
+        self._lanes: LaneStates = {}
+        self._gaps: list[Gap] = []
+        self._classes: dict[str, int] = {STANDARD: 0}
+        self._days: dict[str, int] = {}
+        self._unsaved: list[tuple[int, int]] = []  # dirty marks the store does not have yet
+        self._last_ver = 0
+        self._refused = 0
+        self._problem = ""
+        self._taking, self._rolling = asyncio.Lock(), asyncio.Lock()
+        self._reader = Reader(self._store, clock, self._tags, self._dirty, self.info, lambda: self._gaps)
+
+    # Life.
+
+    async def open(self) -> None:
+        """Open the store and load what the last run knew.
+
+        Raises: ConfigError if the store is newer than this build or in use, NotConnected if its server is away
+        """
+        await self._store.open()
+        try:
+            await self._store.write(self._load)
+        except BaseException:
+            await self._store.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every connection; what was taken is durable already."""
+        await self._store.close()
+
+    async def run(self, period_s: float = 60.0) -> None:
+        """Keep the rollup up to date until cancelled."""
+        while True:
+            await asyncio.sleep(period_s)
+            try:
+                await self.roll()
+            except Exception as error:
+                self._fail(f"the rollup could not be computed: {error}")
+
+    async def describe(self, tags: Sequence[Tag], retention: Mapping[str, int] | None = None) -> None:
+        """Tell about tags when a plant is applied: type, decimals, names of states, retention class, edge.
+
+        ``retention`` is days by class, 0 for ever. Ids never described are numbers of the class "standard".
+        """
+        async with self._taking:
+            self._infos = {t.id: TagInfo.of(t) for t in tags}
+            await self._store.write(lambda store: self._describe(store, retention or {}))
+
+    def info(self, tag: int) -> TagInfo:
+        """What is known of a tag."""
+        found = self._infos.get(tag)
+        if found is None:
+            return TagInfo(tag, "", ValueType.TEXT if tag in self._texts else ValueType.FLOAT)
+        return found
+
+    # Frames.
+
+    async def cursor(self) -> Cursor:
+        """The last stored frame of each (edge, lane)."""
+        return {key: state.position for key, state in self._lanes.items()}
+
+    async def take(self, arrived: Sequence[Arrived]) -> None:
+        """Store frames: samples, then marks of buckets they touched, then the cursor. Repeating any of it is harmless.
+
+        Raises: TryLater, NotConnected or the engine's error; then nothing is acknowledged and the frames come again
+        """
+        async with self._taking:
+            intake = receive(arrived, self._lanes, self._gaps)
+            if not intake.fresh:
+                return
+            try:
+                restated = await self._store.write(lambda store: self._commit(store, intake))
+            except Exception as error:
+                self._fail(f"samples could not be stored: {error}")
+                raise
+            self._heal()
+        for gap in intake.gaps:
+            self._say(GapFound(gap.edge, gap.start_ns, gap.end_ns, gap.reason))
+        if restated is not None:
+            self._say(restated)
+
+    async def note_gap(self, edge: str, start_ns: int | None, end_ns: int, reason: str) -> None:
+        """Mark known missing data of an edge; ``start_ns`` None is from its newest stored sample on."""
+        async with self._taking:
+            if start_ns is None:
+                start_ns = max((s.last_ns for k, s in self._lanes.items() if k[0] == edge), default=NO_TIME)
+            if start_ns == NO_TIME or end_ns <= start_ns:
+                return
+            gap = Gap(edge, start_ns, end_ns, reason)
+            await self._store.write(lambda store: self._store_gaps(store, [gap]))
+        self._say(GapFound(edge, start_ns, end_ns, reason))
+
+    async def roll(self) -> int:
+        """Compute the rollup of all dirty buckets that are over; how many there were."""
+        async with self._rolling:
+            ver = self._next_ver()
+            in_hand = self._dirty.begin((self._clock.now_ns() - GRACE_NS) // BUCKET_NS)
+            if not in_hand:
+                return 0
+            try:
+                everything = self._tags.snapshot()[0]
+                await self._store.read(lambda store: rollup.compute(store, in_hand, everything, ver))
+                await self._store.write(lambda store: self._rolled(store, in_hand, ver))
+            except BaseException:
+                self._dirty.failed()
+                raise
+            self._dirty.done()
+            return len(in_hand)
+
+    # Questions.
+
+    async def query(self, query: HistoryQuery) -> HistoryAnswer:
+        """Answer a question.
+
+        Raises: TryLater when a limit was hit, ConfigError when the question makes no sense
+        """
+        return await self._store.read(lambda _: self._reader.answer(query))
+
+    async def stream(self, query: HistoryQuery) -> AsyncIterator[bytes]:
+        """The same as blocks of bytes, for exports too large for memory."""
+        blocks: Iterator[bytes] = self._reader.blocks(query)
+        while (block := await self._store.read(lambda _: next(blocks, None))) is not None:
+            yield block
+
+    async def gaps(self, edges: Sequence[str], start_ns: int, end_ns: int) -> Sequence[Gap]:
+        """Gap marks overlapping the range, in order of time; of all edges where none is named."""
+        return sorted(
+            (g for g in self._gaps if (not edges or g.edge in edges) and g.start_ns < end_ns and g.end_ns > start_ns),
+            key=lambda g: (g.start_ns, g.edge),
+        )
+
+    async def latest(self, tags: Sequence[int]) -> dict[int, Latest]:
+        """The newest sample of each tag that has one."""
+        return await self._store.read(lambda _: self._reader.latest(tags))
+
+    async def count(self) -> int:
+        """Samples in the record, each counted once. Cost: reads the keys of the whole record."""
+        return await self._store.read(
+            lambda store: sum(int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text"))
+        )
+
+    async def status(self) -> HistorianStatus:
+        """How the record is doing, without reading it."""
+        return await self._store.read(self._status)
+
+    # In the writing thread.
+
+    def _commit(self, store: Store, intake: Intake) -> Restated | None:
+        batches = join_by_type(b for item in intake.fresh for b in item.frame.batches)
+        batches = tuple(self._plausible(b) for b in batches)
+        for batch in batches:
+            self._tags.rows(batch.id)  # adds what is new, which moves rows; only then are row numbers good
+        rows = [self._tags.rows(b.id) for b in batches]
+        restated = self._late(batches, rows)
+        self._insert_numbers(store, [(b, r) for b, r in zip(batches, rows, strict=True) if b.type is not ValueType.TEXT])
+        for batch, row in zip(batches, rows, strict=True):
+            if batch.type is ValueType.TEXT:
+                self._insert_texts(store, batch, row)
+        self._store_gaps(store, intake.gaps)
+        self._mark(store, batches)
+        self._store_lanes(store, intake.lanes)
+        for batch, row in zip(batches, rows, strict=True):
+            self._tags.seen(row, batch.time_ns)
+        return restated
+
+    def _plausible(self, batch: SampleBatch) -> SampleBatch:
+        sane = (batch.time_ns >= EARLIEST_NS) & (batch.time_ns < LATEST_NS)
+        if sane.all():
+            return batch
+        refused = int(len(batch) - sane.sum())
+        if not self._refused:
+            self._log.warning("%d samples with times outside 1990 to 2100 were refused", refused)
+        self._refused += refused
+        return batch.rows(sane)
+
+    def _late(self, batches: Sequence[SampleBatch], rows: Sequence[NDArray[np.intp]]) -> Restated | None:
+        """Rows older than their tag's newest, as the earliest time of each such tag."""
+        since: dict[int, int] = {}
+        for batch, row in zip(batches, rows, strict=True):
+            late = batch.time_ns < self._tags.newest_ns[row]
+            order = np.argsort(row, kind="stable")
+            sorted_row, sorted_ns = row[order], batch.time_ns[order]
+            back = (np.diff(sorted_ns) < 0) & (np.diff(sorted_row) == 0)
+            for tag_row in np.unique(sorted_row[1:][back]):
+                of_tag = order[sorted_row == tag_row]
+                late[of_tag] |= batch.time_ns[of_tag] < np.maximum.accumulate(batch.time_ns[of_tag])
+            for tag, time_ns in zip(batch.id[late].tolist(), batch.time_ns[late].tolist(), strict=True):
+                since[tag] = min(time_ns, since.get(tag, time_ns))
+        return Restated(tuple(since), tuple(since.values())) if since else None
+
+    def _insert_numbers(self, store: Store, parts: Sequence[tuple[SampleBatch, NDArray[np.intp]]]) -> None:
+        if not parts:
+            return
+        pairs = [self._encode(batch, row) for batch, row in parts]
+        batches = [b for b, _ in parts]
+        row, time_ns = np.concatenate([r for _, r in parts]), np.concatenate([b.time_ns for b in batches])
+        store.insert(
+            "sample",
+            [
+                ("class", "UInt8", self._tags.classes(row, time_ns)),
+                ("tag", "Int32", np.concatenate([b.id for b in batches])),
+                ("ts", "DateTime64(9, 'UTC')", time_ns),
+                ("mantissa", "Int64", np.concatenate([m for m, _ in pairs])),
+                ("exponent", "Int8", np.concatenate([e for _, e in pairs])),
+                ("status", "UInt32", np.concatenate([b.status for b in batches])),
+            ],
+        )
+
+    def _encode(self, batch: SampleBatch, row: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        if batch.type is ValueType.INT:
+            return batch.value.astype(np.int64, copy=False), np.full(len(batch), codec.INT, np.int8)
+        mantissa, code = codec.encode(np.ascontiguousarray(batch.value, np.float64), self._tags.code[row])
+        held = code < codec.SINGLE_BITS
+        self._tags.code[row[held]] = code[held]
+        return mantissa, code
+
+    def _insert_texts(self, store: Store, batch: SampleBatch, row: NDArray[np.intp]) -> None:
+        self._texts.update(np.unique(batch.id).tolist())
+        store.insert(
+            "text",
+            [
+                ("class", "UInt8", self._tags.classes(row, batch.time_ns)),
+                ("tag", "Int32", batch.id),
+                ("ts", "DateTime64(9, 'UTC')", batch.time_ns),
+                ("text", "String", [batch.text[int(code)] for code in batch.value]),
+                ("status", "UInt32", batch.status),
+            ],
+        )
+
+    def _store_gaps(self, store: Store, gaps: Sequence[Gap]) -> None:
+        new = [g for g in gaps if g not in self._gaps]
+        if not new:
+            return
+        store.insert(
+            "gap",
+            [
+                ("edge", "String", [g.edge for g in new]),
+                ("start_ns", "Int64", np.array([g.start_ns for g in new], np.int64)),
+                ("end_ns", "Int64", np.array([g.end_ns for g in new], np.int64)),
+                ("reason", "String", [g.reason for g in new]),
+            ],
+        )
+        self._gaps = [*self._gaps, *new]
+
+    def _mark(self, store: Store, batches: Sequence[SampleBatch]) -> None:
+        """Record dirty buckets of numbers; texts have no rollup. In memory first: only new marks cost a write."""
+        numbers = [b for b in batches if b.type is not ValueType.TEXT and len(b)]
+        if numbers:
+            times = np.concatenate([b.time_ns for b in numbers])
+            self._unsaved += self._dirty.mark(times // BUCKET_NS, np.concatenate([b.id for b in numbers]))
+        if self._unsaved:
+            self._store_marks(store, self._unsaved, done=False, ver=self._next_ver())
+            self._unsaved = []
+
+    def _store_marks(self, store: Store, marks: Sequence[tuple[int, int]], *, done: bool, ver: int) -> None:
+        n = len(marks)
+        store.insert(
+            "dirty",
+            [
+                ("bucket", "Int64", np.array([b for b, _ in marks], np.int64)),
+                ("tag", "Int32", np.array([t for _, t in marks], np.int32)),
+                ("at", "DateTime('UTC')", np.full(n, self._clock.now_ns() // NS_PER_S, np.uint32)),
+                ("done", "UInt8", np.full(n, done, np.uint8)),
+                ("ver", "UInt64", np.full(n, ver, np.uint64)),
+            ],
+        )
+
+    def _store_lanes(self, store: Store, lanes: LaneStates) -> None:
+        items = list(lanes.items())
+        store.insert(
+            "cursor",
+            [
+                ("edge", "String", [key[0] for key, _ in items]),
+                ("lane", "UInt8", np.array([int(key[1]) for key, _ in items], np.uint8)),
+                ("epoch", "UInt64", np.array([s.position.epoch for _, s in items], np.uint64)),
+                ("seq", "UInt64", np.array([s.position.seq for _, s in items], np.uint64)),
+                ("last_ns", "Int64", np.array([s.last_ns for _, s in items], np.int64)),
+                ("ver", "UInt64", np.full(len(items), self._next_ver(), np.uint64)),
+            ],
+        )
+        self._lanes = {**self._lanes, **lanes}
+
+    def _rolled(self, store: Store, in_hand: Mapping[int, set[int]], ver: int) -> None:
+        """Newest times first: whatever came later than this snapshot lies in a bucket that is still marked."""
+        ids, newest = self._tags.snapshot()
+        store.insert("newest", [("tag", "Int32", ids), ("ns", "Int64", newest)])
+        self._store_marks(store, [(b, t) for b, tags in in_hand.items() for t in sorted(tags)], done=True, ver=ver)
+
+    def _load(self, store: Store) -> None:
+        for edge, lane, epoch, seq, last_ns, ver in store.rows(
+            f"SELECT edge, lane, epoch, seq, last_ns, ver FROM {DATABASE}.cursor FINAL"
+        ):
+            self._lanes[edge, Lane(lane)] = LaneState(Position(epoch, seq), last_ns)
+            self._last_ver = max(self._last_ver, ver)
+        self._gaps = [Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")]
+        marks = store.rows(f"SELECT bucket, tag, ver FROM {DATABASE}.dirty FINAL WHERE NOT done")
+        self._dirty.load((bucket, tag) for bucket, tag, _ in marks)
+        self._last_ver = max(self._last_ver, *(ver for *_, ver in marks), 0)
+        for name, number, days in store.rows(f"SELECT name, class, days FROM {DATABASE}.retention FINAL"):
+            self._classes[name], self._days[name] = number, days
+        self._load_newest(store)
+        for tag, number, before, since_ns in store.rows(f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"):
+            row = self._tags.rows(np.array([tag], np.int32))
+            self._tags.retention[row], self._tags.before[row], self._tags.since_ns[row] = number, before, since_ns
+
+    def _load_newest(self, store: Store) -> None:
+        """The last snapshot, and what lies in buckets marked since."""
+        from isthmus.historian.query import during
+
+        spans = during([(b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in sorted(self._dirty.open)])
+        newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
+        texts = store.rows(f"{newest} {DATABASE}.text GROUP BY tag")
+        self._texts = {tag for tag, _ in texts}
+        numbers = store.rows(
+            f"SELECT tag, max(ns) FROM (SELECT tag, ns FROM {DATABASE}.newest FINAL "
+            f"UNION ALL {newest} {DATABASE}.sample WHERE {spans} GROUP BY tag) GROUP BY tag"
+        )
+        for found in (texts, numbers):
+            ids, times = np.array([t for t, _ in found], np.int32), np.array([ns for _, ns in found], np.int64)
+            self._tags.rows(ids)
+            self._tags.seen(self._tags.rows(ids), times)
+
+    def _describe(self, store: Store, retention: Mapping[str, int]) -> None:
+        wanted = {STANDARD, *retention, *(i.retention for i in self._infos.values())}
+        for name in sorted(wanted - self._classes.keys()):
+            if len(self._classes) > _MAX_CLASSES:
+                raise ConfigError(f"retention: at most {_MAX_CLASSES} classes, {name!r} is one too many")
+            self._classes[name] = max(self._classes.values()) + 1
+        days = {name: int(retention.get(name, 0)) for name in self._classes}
+        if days != self._days:
+            names = sorted(days)
+            store.insert(
+                "retention",
+                [
+                    ("name", "String", names),
+                    ("class", "UInt8", np.array([self._classes[n] for n in names], np.uint8)),
+                    ("days", "UInt32", np.array([days[n] for n in names], np.uint32)),
+                    ("ver", "UInt64", np.full(len(names), self._next_ver(), np.uint64)),
+                ],
+            )
+            store.expire({self._classes[n]: d for n, d in days.items()})
+            self._days = days
+        self._describe_tags(store)
+
+    def _describe_tags(self, store: Store) -> None:
+        """Put tags into their class from now on; what they recorded before stays where it is."""
+        infos = list(self._infos.values())
+        if not infos:
+            return
+        tags, ids = self._tags, np.array([i.id for i in infos], np.int32)
+        tags.rows(ids)
+        rows = tags.rows(ids)
+        decimals = np.array([2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8)
+        unseen = tags.newest_ns[rows] == NO_TIME
+        tags.code[rows[unseen]] = decimals[unseen]
+        number = np.array([self._classes[i.retention] for i in infos], np.uint8)
+        changed = tags.retention[rows] != number
+        rows, number = rows[changed], number[changed]
+        if not len(rows):
+            return
+        fresh = tags.newest_ns[rows] == NO_TIME
+        before = np.where(fresh, number, tags.retention[rows]).astype(np.uint8)
+        since = np.where(fresh, NO_TIME, np.maximum(tags.newest_ns[rows] + 1, self._clock.now_ns())).astype(np.int64)
+        store.insert(
+            "tag",
+            [
+                ("tag", "Int32", tags.id[rows]),
+                ("class", "UInt8", number),
+                ("before", "UInt8", before),
+                ("since_ns", "Int64", since),
+                ("ver", "UInt64", np.full(len(rows), self._next_ver(), np.uint64)),
+            ],
+        )
+        tags.retention[rows], tags.before[rows], tags.since_ns[rows] = number, before, since
+
+    def _status(self, store: Store) -> HistorianStatus:
+        rows, size = store.rows(
+            "SELECT sumIf(rows, table IN ('sample', 'text')), sum(bytes_on_disk) FROM system.parts "
+            f"WHERE active AND database = '{DATABASE}'"
+        )[0]
+        oldest = store.rows(f"SELECT toUnixTimestamp64Nano(min(ts)) FROM {DATABASE}.sample")[0][0]
+        return HistorianStatus(
+            rows=rows,
+            bytes=size,
+            oldest_ns=oldest or None,
+            state="degraded" if self._problem else "running",
+            reason=self._problem,
+            refused=self._refused,
+            dirty_buckets=len(self._dirty.open) + len(self._dirty.rolling),
+        )
+
+    def _next_ver(self) -> int:
+        """A number that only grows, over restarts too."""
+        self._last_ver = max(self._last_ver + 1, self._clock.now_ns())
+        return self._last_ver
+
+    def _fail(self, problem: str) -> None:
+        if not self._problem:
+            self._log.error("%s", problem)
+        self._problem = problem
+
+    def _heal(self) -> None:
+        if self._problem:
+            self._log.info("the historian works again")
+        self._problem = ""
+
