@@ -1,0 +1,266 @@
+"""A plant with its ids: what everyone reads, what each edge runs, and what versions are compared by."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from isthmus.namespace.compile import CONNECTIONS
+from isthmus.namespace.draft import Draft, DraftTag
+from isthmus.namespace.model import EMPTY, Asset, Connection, Plant, Tag
+from isthmus.values.errors import Malformed
+from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, TagColumns
+from isthmus.values.sample import ValueType
+
+FORMAT = 1
+
+_TAG_FIELDS = tuple(f.name for f in fields(Tag))
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One version, compiled. ``said[said_of[i]]`` is what was declared of the i-th tag in the order of paths."""
+
+    plant: Plant
+    edges: dict[str, EdgeModel]
+    said: list[dict[str, Any]]
+    said_of: list[int]
+    facts: dict[str, dict[str, Any]]
+
+    def to_bytes(self) -> bytes:
+        """Compressed JSON, for starting without reading the plant file again."""
+        plant = self.plant
+        document = {
+            "format": FORMAT,
+            "plant": {
+                "version": plant.version,
+                "enterprise": plant.enterprise,
+                "site": plant.site,
+                "timezone": plant.timezone,
+                "edges": plant.edges,
+                "retention": plant.retention,
+                "assets": [_row(a) for a in plant.assets],
+                "connections": [_row(c) for c in plant.connections],
+                "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
+            },
+            "edges": {name: model.to_bytes().hex() for name, model in self.edges.items()},
+            "said": self.said,
+            "said_of": self.said_of,
+            "facts": self.facts,
+        }
+        return zlib.compress(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS), 3)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Compiled:
+        """Inverse of ``to_bytes``.
+
+        Raises: Malformed if the bytes are not of this build's format
+        """
+        try:
+            raw = orjson.loads(zlib.decompress(data))
+            if raw["format"] != FORMAT:
+                raise Malformed("the compiled plant has a format this build does not read")
+            plant = raw["plant"]
+            columns = plant.pop("tags")
+            columns["type"] = [ValueType(t) for t in columns["type"]]
+            columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
+            tags = tuple(map(Tag, *(columns[name] for name in _TAG_FIELDS))) if columns["id"] else ()
+            return cls(
+                plant=make_plant(
+                    **{**plant, "edges": tuple(plant["edges"])},
+                    assets=tuple(Asset(**a) for a in plant.pop("assets")),
+                    connections=tuple(Connection(**c) for c in plant.pop("connections")),
+                    tags=tags,
+                ),
+                edges={name: EdgeModel.from_bytes(bytes.fromhex(model)) for name, model in raw["edges"].items()},
+                said=raw["said"],
+                said_of=raw["said_of"],
+                facts=raw["facts"],
+            )
+        except Malformed:
+            raise
+        except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Malformed(f"the compiled plant does not parse: {error}") from error
+
+    @cached_property
+    def said_by_id(self) -> dict[int, dict[str, Any]]:
+        """What was declared of each tag."""
+        return {t.id: self.said[i] for t, i in zip(self.plant.tags, self.said_of, strict=True)}
+
+
+NOTHING = Compiled(EMPTY, {}, [], [], {})
+"""Before the first version."""
+
+
+def _row(value: Any) -> dict[str, Any]:
+    return {f.name: getattr(value, f.name) for f in fields(value)}
+
+
+def make_plant(*, tags: tuple[Tag, ...], **rest: Any) -> Plant:
+    """A plant with its indexes."""
+    return Plant(tags=tags, by_path={t.path: t for t in tags}, by_id={t.id: t for t in tags}, **rest)
+
+
+def tag_paths(draft: Draft) -> list[str]:
+    """Paths of all tags that need an id, diagnostics of connections included, in order."""
+    system = [f"{CONNECTIONS}/{name}/{tag}" for name in draft.connections for tag in SYSTEM_TAGS]
+    return sorted([*draft.tags, *system])
+
+
+def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
+    """The draft with ids and version. ``ids`` has one for each of ``tag_paths``."""
+    said, index = _declarations(draft)
+    tags: list[Tag] = []
+    said_of: list[int] = []
+    for path in tag_paths(draft):
+        draft_tag = draft.tags.get(path)
+        if draft_tag is None:
+            tags.append(_system_tag(draft, path, ids[path]))
+            said_of.append(0)
+        else:
+            tags.append(_tag(draft_tag, ids[path]))
+            said_of.append(index[id(draft_tag.common)])
+    connections = tuple(
+        Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description)
+        for c in draft.connections.values()
+    )
+    edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))
+    if not edges:
+        edges = tuple(dict.fromkeys(t.edge for t in tags if t.edge))
+    plant = make_plant(
+        version=version,
+        enterprise=draft.enterprise,
+        site=draft.site,
+        timezone=draft.timezone,
+        tags=tuple(tags),
+        assets=tuple(draft.assets),
+        connections=connections,
+        edges=edges,
+        retention=dict(draft.retention),
+    )
+    return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
+
+
+def with_version(compiled: Compiled, version: int) -> Compiled:
+    """The same plant as another version."""
+    return Compiled(
+        replace(compiled.plant, version=version),
+        {name: replace(model, version=version) for name, model in compiled.edges.items()},
+        compiled.said,
+        compiled.said_of,
+        compiled.facts,
+    )
+
+
+def _declarations(draft: Draft) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """What was declared, each once, and where it is in the list by the identity of its Common."""
+    said: list[dict[str, Any]] = [{}]
+    index: dict[int, int] = {}
+    for tag in draft.tags.values():
+        key = id(tag.common)
+        if key not in index:
+            index[key] = len(said)
+            said.append(tag.common.declared)
+    return said, index
+
+
+def _tag(tag: DraftTag, number: int) -> Tag:
+    common = tag.common
+    return Tag(
+        number,
+        tag.path,
+        tag.asset,
+        tag.name,
+        tag.kind,
+        tag.type,
+        tag.unit,
+        common.section.decimals,
+        tag.description,
+        common.low,
+        common.high,
+        common.limits,
+        tag.setpoint,
+        common.states,
+        tag.connection,
+        tag.address,
+        tag.formula,
+        tag.edge,
+        common.retention,
+        tag.period_s,
+    )
+
+
+def _system_tag(draft: Draft, path: str, number: int) -> Tag:
+    asset, _, name = path.rpartition("/")
+    connection = draft.connections[asset.rpartition("/")[2]]
+    kind, unit, doc = SYSTEM_TAGS[name]
+    return Tag(
+        id=number,
+        path=path,
+        asset=asset,
+        name=name,
+        kind="system",
+        type=kind,
+        unit=unit,
+        description=doc.split(";")[0],
+        connection=connection.name,
+        edge=connection.edge,
+    )
+
+
+def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
+    by_path = plant.by_path
+    columns = TagColumns()
+    for tag in plant.tags:
+        drafted = draft.tags.get(tag.path)
+        if drafted is None or drafted.edge != edge or not (drafted.address or drafted.resolved):
+            continue
+        common = drafted.common
+        columns.id.append(tag.id)
+        columns.path.append(tag.path)
+        columns.type.append(str(tag.type))
+        columns.connection.append(tag.connection)
+        columns.address.append(tag.address)
+        columns.period_s.append(tag.period_s)
+        columns.factor.append(common.factor)
+        columns.offset.append(common.offset)
+        columns.low.append(common.low)
+        columns.high.append(common.high)
+        columns.deadband.append(common.deadband)
+        columns.deadband_percent.append(common.deadband_percent)
+        columns.max_gap_s.append(common.max_gap_s)
+        columns.resolution_ns.append(common.resolution_ns)
+    return EdgeModel(
+        version=plant.version,
+        enterprise=plant.enterprise,
+        site=plant.site,
+        edge=edge,
+        connections=tuple(
+            ConnectionModel(
+                name=c.name,
+                driver=c.driver,
+                config=c.config,
+                budget=Budget(c.budget.outstanding, c.budget.requests_per_s, c.budget.pause_s),
+                access=c.access,
+                zone=c.zone,
+                system={name: by_path[f"{CONNECTIONS}/{c.name}/{name}"].id for name in SYSTEM_TAGS},
+            )
+            for c in draft.connections.values()
+            if c.edge == edge
+        ),
+        tags=columns,
+        formulas=tuple(
+            FormulaModel(
+                by_path[path].id,
+                draft.tags[path].resolved,
+                {name: by_path[p].id for name, p in draft.tags[path].inputs.items()},
+            )
+            for path in draft.formulas
+            if draft.tags[path].edge == edge and draft.tags[path].resolved
+        ),
+    )

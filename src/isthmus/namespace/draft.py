@@ -1,0 +1,154 @@
+"""What compiling works on: tags and assets before they have ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.namespace.model import Asset
+from isthmus.namespace.plantfile import Document, Spot
+from isthmus.ports.drivers import Address
+from isthmus.values.model import Budget
+from isthmus.values.plant.namespace import TagSection, declared
+from isthmus.values.sample import ValueType
+
+DEFAULT_MAX_GAP_S = 600.0
+DEFAULT_RESOLUTION_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class InFile:
+    """A row of a tag list. Units: line, column count from 1"""
+
+    file: str
+    line: int
+    path: str
+    column: int = 1
+
+
+Place = Spot | InFile
+"""Where something was declared."""
+
+
+def note(
+    document: Document,
+    place: Place,
+    problem: str,
+    value: str | None = None,
+    *,
+    key: bool = False,
+    warning: bool = False,
+) -> None:
+    """Notes a finding wherever it was declared."""
+    if isinstance(place, InFile):
+        document.report.add(
+            problem,
+            where=place.file,
+            line=place.line,
+            column=place.column,
+            path=place.path,
+            value=value or "",
+            warning=warning,
+        )
+    else:
+        document.error(place, problem, value, key=key, warning=warning)
+
+
+class Common:
+    """What all tags with one declaration share, worked out once."""
+
+    __slots__ = (
+        "deadband",
+        "deadband_percent",
+        "declared",
+        "factor",
+        "high",
+        "limits",
+        "low",
+        "max_gap_s",
+        "offset",
+        "resolution_ns",
+        "retention",
+        "section",
+        "states",
+    )
+
+    def __init__(self, section: TagSection, states: dict[int, str] | None) -> None:
+        self.section = section
+        self.states = states
+        self.low: float | None = section.range[0] if section.range is not None else None
+        self.high: float | None = section.range[1] if section.range is not None else None
+        self.limits = section.alarms.limits if section.alarms is not None else {}
+        self.factor, self.offset = section.scale.line if section.scale is not None else (1.0, 0.0)
+        self.deadband = section.deadband.absolute if section.deadband is not None else 0.0
+        self.deadband_percent = section.deadband.percent if section.deadband is not None else 0.0
+        self.max_gap_s = DEFAULT_MAX_GAP_S if section.max_gap is None else section.max_gap
+        self.resolution_ns = (
+            DEFAULT_RESOLUTION_NS if section.resolution is None else max(1, round(section.resolution * 1e9))
+        )
+        self.retention = section.retention or "standard"
+        said = declared(section)
+        for own in ("at", "formula", "description", "was", "source"):  # these are compared tag by tag
+            said.pop(own, None)
+        self.declared: dict[str, Any] = said
+
+
+@dataclass(slots=True)
+class DraftTag:
+    """One tag without its id. ``inputs`` map names in the formula to paths."""
+
+    path: str
+    asset: str
+    name: str
+    common: Common
+    place: Place
+    at: Place  # of its address
+    kind: str
+    type: ValueType
+    unit: str = ""
+    description: str = ""
+    connection: str = ""
+    address: str = ""
+    formula: str = ""
+    edge: str = ""
+    period_s: float = 1.0
+    setpoint: str = ""
+    occupies: Address | None = None
+    resolved: str = ""  # the formula as the edge runs it
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class DraftConnection:
+    """One checked connection."""
+
+    name: str
+    driver: str
+    edge: str
+    zone: str
+    access: str
+    endpoint: str
+    description: str
+    config: dict[str, Any]
+    budget: Budget
+    poll_s: float
+    declared: dict[str, Any]
+    tags: int = 0
+
+
+@dataclass(slots=True)
+class Draft:
+    """A checked plant without ids and version."""
+
+    enterprise: str
+    site: str
+    timezone: str
+    description: str = ""
+    connections: dict[str, DraftConnection] = field(default_factory=dict)
+    assets: list[Asset] = field(default_factory=list)
+    tags: dict[str, DraftTag] = field(default_factory=dict)  # without the diagnostics of connections
+    formulas: list[str] = field(default_factory=list)  # paths in the order they must be computed
+    retention: dict[str, int] = field(default_factory=dict)
+    renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
+    rename_places: dict[str, Place] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # "type filler" etc. -> what was declared

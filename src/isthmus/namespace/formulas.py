@@ -1,0 +1,198 @@
+"""Calculated tags: finds what they read, puts them in order, checks types and units, and tells which edge runs them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from isthmus.namespace.draft import Draft, DraftTag, InFile, Place, note
+from isthmus.namespace.plantfile import MAX_FINDINGS, Document, without_value
+from isthmus.values.errors import ConfigError
+from isthmus.values.expression import Expression, Symbol, compile_expression
+from isthmus.values.sample import ValueType
+
+Environment = tuple[tuple[str, Symbol], ...]
+
+
+def link(document: Document, draft: Draft) -> None:
+    """Resolves, orders and compiles every formula of the draft; what is wrong is noted in the document's report."""
+    _Linker(document, draft).run()
+
+
+class _Linker:
+    def __init__(self, document: Document, draft: Draft) -> None:
+        self._document, self._draft = document, draft
+        self._parsed: dict[str, frozenset[str]] = {}
+        self._compiled: dict[tuple[str, str, Environment], Expression] = {}
+        self._failed: set[str] = set()
+
+    def run(self) -> None:
+        formulas = {path: tag for path, tag in self._draft.tags.items() if tag.formula}
+        needs = {path: self._inputs(tag) for path, tag in formulas.items()}
+        order = self._order(needs)
+        for path in order:
+            if path not in self._failed:
+                self._compile(formulas[path], needs[path])
+        self._draft.formulas = order
+
+    def _place(self, tag: DraftTag) -> Place:
+        """Where the formula stands: in the tag itself, in its type, or in a row of a list."""
+        if isinstance(tag.place, InFile):
+            return tag.place
+        for spot in ((*tag.place, "formula"), *self._type_spots(tag)):
+            if self._document.find(spot) is not None:
+                return spot
+        return tag.place
+
+    def _type_spots(self, tag: DraftTag) -> Iterable[tuple[str, ...]]:
+        named = self._document.find(("assets", tag.asset, "type"))
+        kind = named.text if named else ""
+        for _ in range(64):  # as far as types extend each other
+            if not kind:
+                return
+            yield ("types", kind, "tags", tag.name, "formula")
+            above = self._document.find(("types", kind, "extends"))
+            kind = above.text if above else ""
+
+    def _error(self, tag: DraftTag, problem: str) -> None:
+        self._failed.add(tag.path)
+        note(self._document, self._place(tag), problem, tag.formula)
+
+    def _inputs(self, tag: DraftTag) -> dict[str, str]:
+        """Names in the formula that are tags, with their paths; other words may be states."""
+        names = self._parsed.get(tag.formula)
+        if names is None:
+            try:
+                names = compile_expression(tag.formula).names
+            except ConfigError as error:
+                self._error(tag, without_value(str(error)))
+                return {}
+            self._parsed[tag.formula] = names
+        found = {}
+        for name in names:
+            beside = f"{tag.asset}/{name}" if tag.asset else name
+            path = beside if beside in self._draft.tags else name
+            if path in self._draft.tags:
+                found[name] = path
+        return found
+
+    def _order(self, needs: dict[str, dict[str, str]]) -> list[str]:
+        """Each formula behind those it reads; a circle is an error that names it."""
+        waits = {path: {p for p in inputs.values() if p in needs} for path, inputs in needs.items()}
+        readers: dict[str, list[str]] = {path: [] for path in needs}
+        for path, before in waits.items():
+            for other in before:
+                readers[other].append(path)
+        ready = deque(path for path, before in waits.items() if not before)
+        order: list[str] = []
+        while ready:
+            path = ready.popleft()
+            order.append(path)
+            for reader in readers[path]:
+                waits[reader].discard(path)
+                if not waits[reader]:
+                    ready.append(reader)
+        left = set(needs) - set(order)
+        while left:
+            circle = _circle(left, waits)
+            first = min(circle)
+            at = circle.index(first)
+            shown = " → ".join([*circle[at:], *circle[:at], first])
+            self._error(self._draft.tags[first], f"formulas go round in a circle: {shown}")
+            self._failed.update(circle)
+            left -= _reaching(circle, left, readers)
+        return order
+
+    def _compile(self, tag: DraftTag, inputs: dict[str, str]) -> None:
+        if any(path in self._failed for path in inputs.values()):
+            self._failed.add(tag.path)
+            return
+        env = tuple(sorted((name, _symbol(self._draft.tags[path])) for name, path in inputs.items()))
+        key = (tag.formula, tag.unit, env)
+        expression = self._compiled.get(key)
+        if expression is None:
+            try:
+                expression = compile_expression(tag.formula, dict(env), unit=tag.unit or None)
+            except ConfigError as error:
+                self._error(tag, self._explained(tag, dict(env), error))
+                return
+            self._compiled[key] = expression
+        self._typed(tag, expression)
+        tag.resolved = expression.resolved
+        tag.inputs = {name: inputs[name] for name in sorted(expression.names)}
+        self._edge(tag)
+
+    def _explained(self, tag: DraftTag, env: dict[str, Symbol], error: ConfigError) -> str:
+        """The error again with all tags beside it in view, so that a misspelt name finds its neighbour."""
+        if len(self._failed) > MAX_FINDINGS:
+            return without_value(str(error))
+        beside = {t.name: _symbol(t) for t in self._draft.tags.values() if t.asset == tag.asset}
+        try:
+            compile_expression(tag.formula, {**beside, **env}, unit=tag.unit or None)
+        except ConfigError as better:
+            return without_value(str(better))
+        return without_value(str(error))
+
+    def _typed(self, tag: DraftTag, expression: Expression) -> None:
+        section = tag.common.section
+        if expression.type == "text":
+            if section.kind not in {None, "text"} or section.map is not None:
+                self._error(tag, f"gives a text, and the tag is of kind {tag.kind}")
+            tag.kind, tag.type = "text", ValueType.TEXT
+        elif tag.kind == "text":
+            self._error(tag, "must give a text, and gives a number")
+        elif expression.type == "bool":
+            tag.kind = "switch" if section.kind is None and section.map is None else tag.kind
+            tag.type = ValueType.INT
+        elif tag.kind in {"counter", "state", "switch"}:
+            tag.type = ValueType.INT
+        else:
+            tag.type = ValueType.FLOAT
+
+    def _edge(self, tag: DraftTag) -> None:
+        """A formula runs where its inputs are read."""
+        edges: dict[str, str] = {}
+        for path in tag.inputs.values():
+            edge = self._draft.tags[path].edge
+            if edge:
+                edges.setdefault(edge, path)
+        if len(edges) > 1:
+            told = " and ".join(f"{path} (edge {edge})" for edge, path in sorted(edges.items())[:2])
+            self._error(
+                tag,
+                f"reads {told}: a formula is computed at one edge, so that it goes on when the network is down; "
+                "read both devices from one edge, or calculate per edge",
+            )
+            return
+        first = next((c.edge for c in self._draft.connections.values()), "")
+        tag.edge = next(iter(edges), "") or tag.edge or first
+
+
+def _symbol(tag: DraftTag) -> Symbol:
+    if tag.type is ValueType.TEXT:
+        return Symbol("text")
+    return Symbol("bool" if tag.kind == "switch" else "number", tag.unit, tag.common.states)
+
+
+def _circle(left: set[str], waits: dict[str, set[str]]) -> list[str]:
+    """One circle among tags that all wait for each other, each before the one it reads."""
+    path = min(left)
+    seen: dict[str, int] = {}
+    walk: list[str] = []
+    while path not in seen:
+        seen[path] = len(walk)
+        walk.append(path)
+        path = min(waits[path] & left)
+    return walk[seen[path] :]
+
+
+def _reaching(circle: list[str], left: set[str], readers: dict[str, list[str]]) -> set[str]:
+    """The circle and everything that waits for it."""
+    found = set(circle)
+    queue = deque(circle)
+    while queue:
+        for reader in readers[queue.popleft()]:
+            if reader in left and reader not in found:
+                found.add(reader)
+                queue.append(reader)
+    return found

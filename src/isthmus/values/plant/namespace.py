@@ -1,0 +1,235 @@
+"""The plant file as a whole: site, connections, types, assets and tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from isthmus.values.errors import ConfigError
+from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, ScaleSection
+from isthmus.values.plant.alarms import AlarmsSection
+from isthmus.values.plant.control import WriteSection
+from isthmus.values.plant.maintenance import MaintenanceSection
+from isthmus.values.plant.production import ProductionSection
+from isthmus.values.plant.scalars import (
+    Days,
+    Name,
+    PathText,
+    Period,
+    Resolution,
+    Seconds,
+    Segment,
+    Timezone,
+    UnitText,
+)
+from isthmus.values.schema import Scalar
+
+TagKind = Literal["value", "counter", "state", "switch", "text"]
+
+
+def _state_set(value: Any) -> str:
+    if value != "packml":
+        raise ConfigError("must be packml, or a mapping from number to state such as {0: Off, 1: On}")
+    return "packml"
+
+
+StateSet = Annotated[str, Scalar("packml", _state_set, {"const": "packml"})]
+
+
+def _state_number(value: Any) -> int:
+    try:
+        return int(str(value), 10)
+    except ValueError:
+        raise ConfigError("a state is told by a whole number") from None
+
+
+StateNumber = Annotated[int, Scalar("a whole number", _state_number, {"type": "integer"})]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagSection:
+    """One tag. In an asset it overrides what the asset's type says, field by field."""
+
+    kind: TagKind | None = None
+    """What it is: a value, a counter that only grows, a state, a switch, or a text. State where `map` is given."""
+    unit: UnitText | None = None
+    """Engineering unit."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest sensible value, in the unit; outside it the value is Uncertain."""
+    decimals: int | None = None
+    """How many decimals people are shown."""
+    deadband: DeadbandText | None = None
+    """How much it must change to be sent: a number in the unit, a percentage of the last sent value, or `every` for
+    every reading. 0 sends every change."""
+    max_gap: Seconds | None = None
+    """An unchanged value is sent again after this long; 10 min unless told."""
+    scale: ScaleSection | None = None
+    """From the device's numbers to the unit."""
+    at: str | None = None
+    """Address in the device, in the words of its driver. `{base+2}` is filled from the asset's `with`."""
+    source: Name | None = None
+    """The connection its address belongs to; that of the asset unless told."""
+    every: Period | None = None
+    """How often it is read; the connection's `poll` unless told."""
+    formula: str | None = None
+    """Calculated from other tags instead of read."""
+    map: StateSet | dict[StateNumber, str] | None = None
+    """Names of its states: `packml`, or a mapping from number to name."""
+    retention: Name | None = None
+    """Which class of `history` it is kept in; `standard` unless told."""
+    resolution: Resolution | None = None
+    """How finely its times are kept; 1 ms unless told."""
+    description: str | None = None
+    """For people."""
+    alarms: AlarmsSection | None = None
+    """Alarm limits."""
+    write: WriteSection | None = None
+    """Who may write it."""
+    setpoint: str | None = None
+    """The tag beside it (or the path of the tag) that holds its set-point."""
+    owner: str | None = None
+    """Who answers for it."""
+    was: str | None = None
+    """The name (or path) it had before; it keeps its history."""
+
+    def __post_init__(self) -> None:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ConfigError(f"range: low must be below high, was {list(self.range)}")
+        if self.decimals is not None and not 0 <= self.decimals <= 12:
+            raise ConfigError(f"decimals: must lie between 0 and 12, was {self.decimals}")
+        if self.at is not None and self.formula is not None:
+            raise ConfigError("formula: a tag is read (at) or calculated (formula), not both")
+
+
+EMPTY_TAG = TagSection()
+
+
+def override(base: TagSection, over: TagSection) -> TagSection:
+    """What ``over`` says, and ``base`` where it says nothing; alarm limits are joined one by one."""
+    said = {f.name: value for f in fields(over) if (value := getattr(over, f.name)) is not None}
+    if base.alarms is not None and over.alarms is not None:
+        limits = {f.name: v for f in fields(over.alarms) if (v := getattr(over.alarms, f.name)) is not None}
+        said["alarms"] = replace(base.alarms, **limits)
+    if over.formula is not None and over.at is None:
+        said["at"] = None
+    if over.at is not None and over.formula is None:
+        said["formula"] = None
+    return replace(base, **said) if said else base
+
+
+def declared(section: object) -> dict[str, Any]:
+    """What a section says, as plain data, without what it leaves open."""
+    found: dict[str, Any] = {}
+    for f in fields(section):  # type: ignore[arg-type]  # callers hand in sections only
+        value = getattr(section, f.name)
+        if value is None or value == f.default or value in ({}, ()):
+            continue
+        found[f.name] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return declared(value)
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagFile:
+    """A tag list beside the plant file; a bare name is the file alone."""
+
+    SHORT: ClassVar[str] = "file"
+
+    file: str
+    """Name of the CSV file, relative to the plant file."""
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    """How its characters are written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetTags:
+    """Tags of one asset. All keys but these two are names of tags."""
+
+    REST: ClassVar[str] = "own"
+
+    file: str = ""
+    """CSV file with tags of this asset; its paths are relative to the asset."""
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    """How the characters of that file are written."""
+    own: dict[str, TagSection] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeSection:
+    """A type of asset, declared once for all of its kind."""
+
+    extends: Name = ""
+    """The type it is like; what is said here comes on top."""
+    description: str = ""
+    """For people."""
+    tags: dict[Segment, TagSection] = field(default_factory=dict)
+    """Its tags by name."""
+    production: ProductionSection | None = None
+    """How its production is counted."""
+    maintenance: MaintenanceSection | None = None
+    """Its maintenance plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetSection:
+    """One asset, or a mere level of the plant."""
+
+    type: Name = ""
+    """Its type; without one it has only its own tags."""
+    source: Name = ""
+    """The connection its addresses belong to."""
+    at: dict[Segment, str] = field(default_factory=dict)
+    """Addresses by tag."""
+    parameters: dict[Name, int | str] = field(default_factory=dict, metadata={"key": "with"})
+    """Numbers and texts that fill `{…}` in addresses."""
+    tags: AssetTags = AssetTags()
+    """Tags of its own, and what differs from its type."""
+    level: Literal["area", "line", "cell", "asset", ""] = ""
+    """ISA-95 level; told by the depth of its path unless given."""
+    description: str = ""
+    """For people."""
+    was: PathText = ""
+    """The path it had before; its tags keep their history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantSection:
+    """Which plant this is."""
+
+    enterprise: Segment
+    """The company."""
+    site: Segment
+    """The place; tag ids are unique in it."""
+    timezone: Timezone = "UTC"
+    """Time zone of shifts and reports."""
+    description: str = ""
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantFile:
+    """The whole plant as one file."""
+
+    plant: PlantSection
+    """Which plant this is."""
+    connections: dict[Name, ConnectionSection] = field(default_factory=dict)
+    """Devices by name."""
+    types: dict[Name, TypeSection] = field(default_factory=dict)
+    """Types of assets by name."""
+    assets: dict[PathText, AssetSection] = field(default_factory=dict)
+    """Assets by path, such as packaging/line1/filler."""
+    history: dict[Name, Days] = field(default_factory=dict)
+    """Retention classes: how long history is kept. `standard` is 400 d unless told."""
+    tag_files: tuple[TagFile, ...] = ()
+    """CSV files with tags; their paths begin at the site."""
+    renamed: dict[PathText, PathText] = field(default_factory=dict)
+    """Old path to new path of tags, assets or connections/<name>; they keep their history."""
