@@ -1,0 +1,132 @@
+import { decodeFrame } from './frame'
+import { LiveStore, SILENCE_MS } from './store'
+
+interface SlotsMessage {
+  view: number
+  slots: (string | null)[]
+}
+interface BeatMessage {
+  beat: number
+  edges: Record<string, number>
+  model_version: number
+}
+
+/** Waits between attempts, ms; the last one repeats. */
+const BACK_OFF = [250, 500, 1000, 2000, 4000]
+const VIEW_PAUSE_MS = 60
+
+/** One WebSocket for the whole application. Its view is the union of what is on screen. */
+export class LiveClient {
+  private socket: WebSocket | undefined
+  private view = 0
+  private attempts = 0
+  private wanted = false
+  private viewTimer: ReturnType<typeof setTimeout> | undefined
+  private openTimer: ReturnType<typeof setTimeout> | undefined
+  private watchdog: ReturnType<typeof setInterval> | undefined
+  private frameAsked = false
+  private lastPaths = ''
+  private modelVersion = -1
+  private readonly store: LiveStore
+  onModel: (version: number) => void = () => undefined
+
+  constructor(store: LiveStore) {
+    this.store = store
+    store.onViewChange = () => this.viewSoon()
+    store.onDirty = () => this.flushSoon()
+  }
+
+  start(): void {
+    if (this.wanted) return
+    this.wanted = true
+    this.open()
+    this.watchdog = setInterval(() => this.watch(), 1000)
+  }
+
+  stop(): void {
+    this.wanted = false
+    clearInterval(this.watchdog)
+    clearTimeout(this.openTimer)
+    clearTimeout(this.viewTimer)
+    this.viewTimer = undefined
+    this.socket?.close()
+    this.socket = undefined
+  }
+
+  private open(): void {
+    const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
+    const socket = new WebSocket(`${scheme}://${location.host}/api/v1/live`)
+    socket.binaryType = 'arraybuffer'
+    this.socket = socket
+    socket.onopen = () => {
+      this.attempts = 0
+      this.lastPaths = ''
+      this.sendView()
+    }
+    socket.onmessage = (event: MessageEvent<ArrayBuffer | string>) => this.take(event.data)
+    socket.onclose = () => {
+      if (this.socket === socket) this.again()
+    }
+  }
+
+  private again(): void {
+    this.socket = undefined
+    if (!this.wanted) return
+    this.store.setLink('lost')
+    const wait = BACK_OFF[Math.min(this.attempts, BACK_OFF.length - 1)] as number
+    this.attempts += 1
+    this.openTimer = setTimeout(() => this.open(), wait)
+  }
+
+  private watch(): void {
+    const silent = Date.now() - this.store.lastHeard > SILENCE_MS
+    if (!silent || this.store.link !== 'live') return
+    this.store.setLink('lost')
+    this.socket?.close()
+  }
+
+  private take(data: ArrayBuffer | string): void {
+    if (typeof data !== 'string') {
+      this.store.takeFrame(decodeFrame(data))
+      return
+    }
+    const message = JSON.parse(data) as SlotsMessage | BeatMessage
+    if ('slots' in message) {
+      this.store.takeSlots(message.view, message.slots)
+    } else if ('beat' in message) {
+      this.store.takeBeat(message.beat, message.edges)
+      if (this.modelVersion >= 0 && message.model_version !== this.modelVersion) this.onModel(message.model_version)
+      this.modelVersion = message.model_version
+    }
+  }
+
+  private viewSoon(): void {
+    if (this.viewTimer !== undefined) return
+    this.viewTimer = setTimeout(() => {
+      this.viewTimer = undefined
+      this.sendView()
+    }, VIEW_PAUSE_MS)
+  }
+
+  private sendView(): void {
+    if (this.socket?.readyState !== WebSocket.OPEN) return
+    const paths = this.store.inView().sort()
+    const key = paths.join('\n')
+    if (key === this.lastPaths && this.view > 0) return
+    this.lastPaths = key
+    this.view += 1
+    this.socket.send(JSON.stringify({ view: this.view, paths }))
+  }
+
+  private flushSoon(): void {
+    if (this.frameAsked) return
+    this.frameAsked = true
+    requestAnimationFrame(() => {
+      this.frameAsked = false
+      this.store.flush()
+    })
+  }
+}
+
+export const store = new LiveStore()
+export const live = new LiveClient(store)

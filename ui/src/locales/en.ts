@@ -1,0 +1,21 @@
+/** Where a count changes the words. Every other text is its own key. */
+export const en: Record<string, string> = {
+  'All {{count}} connections good_one': 'The one connection is good',
+  'All {{count}} connections good_other': 'All {{count}} connections good',
+  '{{count}} tags_one': '{{count}} tag',
+  '{{count}} tags_other': '{{count}} tags',
+  '{{count}} units_one': '{{count}} unit',
+  '{{count}} units_other': '{{count}} units',
+  '{{count}} run well_one': '{{count}} runs well',
+  '{{count}} run well_other': '{{count}} run well',
+  '{{count}} need a look_one': '{{count}} needs a look',
+  '{{count}} need a look_other': '{{count}} need a look',
+  '{{count}} devices_one': '{{count}} device',
+  '{{count}} devices_other': '{{count}} devices',
+  '{{count}} edges_one': '{{count}} edge',
+  '{{count}} edges_other': '{{count}} edges',
+  '{{count}} values bad_one': '{{count}} value bad',
+  '{{count}} values bad_other': '{{count}} values bad',
+  '{{count}} changes_one': '{{count}} change',
+  '{{count}} changes_other': '{{count}} changes',
+}

@@ -1,0 +1,89 @@
+import type { Tag } from '../api/types'
+import { locale } from '../i18n'
+
+/** U+2212, because a hyphen is too easily missed. */
+export const MINUS = '\u2212'
+export const THIN = '\u2009'
+
+const numbers = new Map<string, Intl.NumberFormat>()
+
+function numberFormat(decimals: number): Intl.NumberFormat {
+  const key = `${locale()}/${decimals}`
+  let format = numbers.get(key)
+  if (!format) {
+    format = new Intl.NumberFormat(locale(), {
+      minimumFractionDigits: decimals,
+      maximumFractionDigits: decimals,
+      useGrouping: 'always',
+    })
+    numbers.set(key, format)
+  }
+  return format
+}
+
+export function formatNumber(value: number, decimals: number): string {
+  const text = numberFormat(decimals).format(value)
+  // "-0.0" says nothing: a value that rounds to nought has no sign.
+  if (text.charCodeAt(0) !== 45) return text
+  return /[1-9]/.test(text) ? MINUS + text.slice(1) : text.slice(1)
+}
+
+/** Decimals of a tag: its own; else none for integers, else by the width of its range. */
+export function decimalsOf(tag: Pick<Tag, 'decimals' | 'type' | 'low' | 'high'>): number {
+  if (tag.decimals !== null && tag.decimals !== undefined) return Math.max(0, Math.min(9, tag.decimals))
+  if (tag.type !== 'float') return 0
+  if (tag.low === null || tag.high === null) return 2
+  const width = Math.abs(tag.high - tag.low)
+  if (width >= 1000) return 0
+  if (width >= 50) return 1
+  if (width >= 2) return 2
+  return 3
+}
+
+export function stateWord(tag: Pick<Tag, 'states'>, value: number | string): string | undefined {
+  return tag.states?.[String(typeof value === 'number' ? Math.round(value) : value)]
+}
+
+/** The value as people read it, without its unit. */
+export function formatValue(
+  tag: Pick<Tag, 'decimals' | 'type' | 'low' | 'high' | 'states' | 'kind'>,
+  value: number | string | boolean | null | undefined,
+): string {
+  if (value === null || value === undefined) return '–'
+  if (typeof value === 'boolean') return value ? 'On' : 'Off'
+  if (typeof value === 'string') return stateWord(tag, value) ?? (value === '' ? '–' : value)
+  if (Number.isNaN(value)) return '–'
+  const word = stateWord(tag, value)
+  if (word !== undefined) return word
+  if (tag.kind === 'switch') return value ? 'On' : 'Off'
+  return formatNumber(value, decimalsOf(tag))
+}
+
+/** "0.4 s", "42 s", "5 min", "5 h 14 min", "3 d 4 h": two units at most. */
+export function formatAge(seconds: number): string {
+  const s = Math.max(0, seconds)
+  if (s < 9.95) return `${formatNumber(s, 1)} s`
+  if (s < 59.5) return `${Math.round(s)} s`
+  if (s < 3570) {
+    const m = Math.floor(s / 60)
+    const rest = Math.round(s % 60)
+    return m < 10 && rest > 0 && rest < 60 ? `${m} min ${rest} s` : `${Math.round(s / 60)} min`
+  }
+  const minutes = Math.round(s / 60)
+  if (minutes < 24 * 60) {
+    const m = minutes % 60
+    return m ? `${Math.floor(minutes / 60)} h ${m} min` : `${minutes / 60} h`
+  }
+  const hours = Math.round(s / 3600)
+  const h = hours % 24
+  return h && hours < 24 * 30 ? `${Math.floor(hours / 24)} d ${h} h` : `${Math.floor(hours / 24)} d`
+}
+
+export function formatCount(value: number): string {
+  return formatNumber(value, 0)
+}
+
+/** "line1 / filler" out of "packaging/line1/filler". */
+export function shortPath(path: string, parts = 2): string {
+  return path.split('/').slice(-parts).join(' / ')
+}

@@ -1,0 +1,53 @@
+/** What an OPC UA status code means on a screen. */
+
+export type Quality = 'good' | 'uncertain' | 'stale' | 'bad'
+
+const LAST_USABLE = new Set([0x408f0000, 0x40900000])
+
+/** Source: OPC 10000-4 7.39: the top two bits are the severity. */
+export function qualityOf(status: number): Quality {
+  const code = status >>> 0
+  if (code >>> 30 === 0) return 'good'
+  if (LAST_USABLE.has((code & 0xffff0000) >>> 0)) return 'stale'
+  if (code >>> 30 === 1) return 'uncertain'
+  return 'bad'
+}
+
+const NAMES: Record<number, string> = {
+  0x00960000: 'set by hand',
+  0x408f0000: 'no communication, last usable value',
+  0x40900000: 'last usable value',
+  0x40910000: 'substitute value',
+  0x40920000: 'initial value',
+  0x40930000: 'sensor not accurate',
+  0x40940000: 'outside its engineering range',
+  0x40950000: 'too few good sources',
+  0x80050000: 'communication error',
+  0x80070000: 'could not be decoded',
+  0x80090000: 'device gave an unknown answer',
+  0x800a0000: 'no answer in time',
+  0x800c0000: 'shut down',
+  0x80310000: 'no communication',
+  0x80320000: 'waiting for the first value',
+  0x80340000: 'address unknown to the device',
+  0x803a0000: 'not readable',
+  0x803c0000: 'out of range',
+  0x803d0000: 'not supported',
+  0x80740000: 'wrong type',
+  0x80890000: 'wrong configuration',
+  0x808a0000: 'not connected',
+  0x808b0000: 'device failure',
+  0x808c0000: 'sensor failure',
+  0x808d0000: 'out of service',
+  0x809b0000: 'no data',
+  0x809d0000: 'data lost',
+}
+
+/** The cause in words; empty for plain good, the bare code for one we do not know. */
+export function causeOf(status: number): string {
+  const code = (status & 0xffff0000) >>> 0
+  const known = NAMES[code]
+  if (known) return known
+  if (code === 0 || code === 0x40000000 || code === 0x80000000) return ''
+  return `0x${(status >>> 0).toString(16).toUpperCase().padStart(8, '0')}`
+}

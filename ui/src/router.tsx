@@ -1,0 +1,152 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router'
+import { Empty } from './components/ui'
+import { t } from './i18n'
+import { Frame } from './shell'
+
+type Search = Record<string, string | string[]>
+
+/** Addresses stay readable: plain text, a repeated key is a list. */
+export function parseSearch(text: string): Search {
+  const found: Search = {}
+  const params = new URLSearchParams(text)
+  for (const key of new Set(params.keys())) {
+    const all = params.getAll(key)
+    found[key] = all.length > 1 ? all : (all[0] as string)
+  }
+  return found
+}
+
+export function stringifySearch(search: Record<string, unknown>): string {
+  const parts: string[] = []
+  const add = (key: string, value: unknown): void => {
+    // Slashes, colons and commas are legal in a query; paths stay legible.
+    const text = encodeURIComponent(String(value)).replace(/%2F/g, '/').replace(/%3A/g, ':').replace(/%2C/g, ',')
+    parts.push(`${encodeURIComponent(key)}=${text}`)
+  }
+  for (const [key, value] of Object.entries(search)) {
+    if (value === undefined || value === null || value === '') continue
+    if (Array.isArray(value)) for (const item of value) add(key, item)
+    else add(key, value)
+  }
+  return parts.length ? `?${parts.join('&')}` : ''
+}
+
+const rootRoute = createRootRoute({
+  component: Frame,
+  notFoundComponent: () => <Empty title={t('There is no such page')}>{t('Press Ctrl K to look for a tag, an asset or a page.')}</Empty>,
+})
+
+const asText = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
+const asList = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((v): v is string => typeof v === 'string') : typeof value === 'string' ? [value] : []
+
+/** Optional keys are left out, not set to undefined, so that links stay short. */
+function only<T extends string>(search: Record<string, unknown>, keys: readonly T[]): Partial<Record<T, string>> {
+  const kept: Partial<Record<T, string>> = {}
+  for (const key of keys) {
+    const text = asText(search[key])
+    if (text !== undefined) kept[key] = text
+  }
+  return kept
+}
+
+const indexRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/overview', replace: true })
+  },
+})
+
+const overviewRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/overview',
+  component: lazyRouteComponent(() => import('./pages/overview'), 'OverviewPage'),
+})
+
+const TAG_KEYS = ['under', 'q', 'quality', 'kind', 'connection', 'sort', 'tag'] as const
+export type TagsSearch = Partial<Record<(typeof TAG_KEYS)[number], string>>
+const tagsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/tags',
+  validateSearch: (search: Record<string, unknown>): TagsSearch => only(search, TAG_KEYS),
+  component: lazyRouteComponent(() => import('./pages/tags'), 'TagsPage'),
+})
+
+const TREND_KEYS = ['start', 'end', 'span', 'mode', 'c1', 'c2', 'hide', 'view', 'axis'] as const
+export type TrendsSearch = Partial<Record<(typeof TREND_KEYS)[number], string>> & { pen?: string[] }
+const trendsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/trends',
+  validateSearch: (search: Record<string, unknown>): TrendsSearch => {
+    const pens = asList(search['pen']).slice(0, 8)
+    return { ...(pens.length ? { pen: pens } : {}), ...only(search, TREND_KEYS) }
+  },
+  component: lazyRouteComponent(() => import('./pages/trends'), 'TrendsPage'),
+})
+
+const ASSET_KEYS = ['tag'] as const
+const assetRootRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/asset',
+  component: lazyRouteComponent(() => import('./pages/asset'), 'AssetPage'),
+})
+const assetRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/asset/$',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'tag', string>> => only(search, ASSET_KEYS),
+  component: lazyRouteComponent(() => import('./pages/asset'), 'AssetPage'),
+})
+
+const CONNECTION_KEYS = ['name', 'sort', 'add'] as const
+export type ConnectionsSearch = Partial<Record<(typeof CONNECTION_KEYS)[number], string>>
+const connectionsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/connections',
+  validateSearch: (search: Record<string, unknown>): ConnectionsSearch => only(search, CONNECTION_KEYS),
+  component: lazyRouteComponent(() => import('./pages/connections'), 'ConnectionsPage'),
+})
+
+const moreRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/more',
+  component: lazyRouteComponent(() => import('./pages/more'), 'MorePage'),
+})
+
+export const loginRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/login',
+  validateSearch: (search: Record<string, unknown>): { to?: string } => only(search, ['to'] as const),
+  component: lazyRouteComponent(() => import('./pages/signin'), 'LoginPage'),
+})
+export const welcomeRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/welcome',
+  validateSearch: (search: Record<string, unknown>): { link?: string } => only(search, ['link'] as const),
+  component: lazyRouteComponent(() => import('./pages/signin'), 'WelcomePage'),
+})
+
+export const router = createRouter({
+  routeTree: rootRoute.addChildren([
+    indexRoute,
+    overviewRoute,
+    tagsRoute,
+    trendsRoute,
+    assetRootRoute,
+    assetRoute,
+    connectionsRoute,
+    moreRoute,
+    loginRoute,
+    welcomeRoute,
+  ]),
+  parseSearch,
+  stringifySearch,
+  defaultPreload: 'intent',
+  scrollRestoration: true,
+})
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router
+  }
+}

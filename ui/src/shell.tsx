@@ -1,0 +1,385 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
+import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
+import { Button as AriaButton } from 'react-aria-components/Button'
+import { Menu, MenuItem, MenuTrigger, Separator } from 'react-aria-components/Menu'
+import { Popover } from 'react-aria-components/Popover'
+import { ApiError, remove } from './api/client'
+import { byHealth, isUp, useConnections, useSession, useSite } from './api/queries'
+import type { Connection, Session } from './api/types'
+import { Icon, Logo, type IconName } from './components/icons'
+import { Boundary, Kbd, Loading, Trouble } from './components/ui'
+import { t } from './i18n'
+import { live, store } from './live/client'
+import { useEverySecond, useLink } from './live/react'
+import { formatAge } from './model/format'
+import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
+import { keysOn, setTheme, themeWish } from './theme'
+
+const Palette = lazy(() => import('./palette').then((m) => ({ default: m.Palette })))
+const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
+
+const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections'; icon: IconName; name: string; key: string }[] = [
+  { to: '/overview', icon: 'overview', name: 'Overview', key: 'o' },
+  { to: '/asset', icon: 'assets', name: 'Assets', key: 'p' },
+  { to: '/tags', icon: 'tags', name: 'Tags', key: 'l' },
+  { to: '/trends', icon: 'trends', name: 'Trends', key: 't' },
+  { to: '/connections', icon: 'connections', name: 'Connect', key: 'c' },
+]
+
+/** The frame every page is in: sign-in pages without, all others with rail, path, health bar. */
+export function Frame() {
+  const path = useRouterState({ select: (s) => s.location.pathname })
+  const open = path === '/login' || path === '/welcome'
+  return open ? (
+    <Boundary>
+      <Outlet />
+    </Boundary>
+  ) : (
+    <SignedIn />
+  )
+}
+
+function SignedIn() {
+  const session = useSession()
+  const navigate = useNavigate()
+  const href = useRouterState({ select: (s) => s.location.href })
+  const signedOut = session.error instanceof ApiError && session.error.status === 401
+  const ready = session.data !== undefined && !signedOut
+  useEffect(() => {
+    if (signedOut) void navigate({ to: '/login', search: href === '/' || href === '/overview' ? {} : { to: href }, replace: true })
+  }, [signedOut, navigate, href])
+  useEffect(() => {
+    if (!ready) return
+    live.start()
+    return () => live.stop()
+  }, [ready])
+  if (session.data && !signedOut) {
+    setZone(session.data.timezone)
+    return <Shell session={session.data} />
+  }
+  if (session.error && !signedOut) return <Trouble error={session.error} retry={() => void session.refetch()} />
+  return <Loading what={t('Isthmus')} />
+}
+
+function Shell({ session }: { session: Session }) {
+  const [palette, setPalette] = useState(false)
+  const [help, setHelp] = useState(false)
+  useKeys(() => setPalette(true), () => setHelp(true))
+  const link = useLink()
+  useEffect(() => {
+    document.documentElement.dataset['link'] = link
+  }, [link])
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">
+        {t('Skip to the content')}
+      </a>
+      <Rail />
+      <header className="top">
+        <Crumbs session={session} />
+        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K">
+          <Icon name="search" />
+          <span>{t('Tag, asset or page')}</span>
+          <Kbd>Ctrl K</Kbd>
+        </button>
+        <Clock />
+        <UserMenu session={session} onHelp={() => setHelp(true)} />
+      </header>
+      <HealthBar />
+      <LostBar />
+      <main id="main" tabIndex={-1}>
+        <Boundary>
+          <Suspense fallback={<Loading what={t('the page')} />}>
+            <Outlet />
+          </Suspense>
+        </Boundary>
+      </main>
+      <BottomBar />
+      <Suspense fallback={null}>
+        {palette ? <Palette onClose={() => setPalette(false)} /> : null}
+        {help ? <HelpSheet onClose={() => setHelp(false)} /> : null}
+      </Suspense>
+    </div>
+  )
+}
+
+function Rail() {
+  return (
+    <nav className="rail" aria-label={t('Pages')}>
+      <Link to="/overview" className="rail-logo" aria-label="Isthmus">
+        <Logo />
+      </Link>
+      {PAGES.map((page) => (
+        <Link key={page.to} to={page.to} className="rail-item" activeProps={{ 'aria-current': 'page' }} activeOptions={{ includeSearch: false }}>
+          <Icon name={page.icon} size={20} />
+          <span>{t(page.name)}</span>
+        </Link>
+      ))}
+    </nav>
+  )
+}
+
+function BottomBar() {
+  const items = [...PAGES.slice(0, 4), { to: '/more' as const, icon: 'more' as const, name: 'More', key: '' }]
+  return (
+    <nav className="bottom" aria-label={t('Pages')}>
+      {items.map((page) => (
+        <Link key={page.to} to={page.to} className="rail-item" activeProps={{ 'aria-current': 'page' }} activeOptions={{ includeSearch: false }}>
+          <Icon name={page.icon} size={20} />
+          <span>{t(page.name)}</span>
+        </Link>
+      ))}
+    </nav>
+  )
+}
+
+function Crumbs({ session }: { session: Session }) {
+  const path = useRouterState({ select: (s) => s.location.pathname })
+  const parts: { text: string; href: ReactNode | undefined; key: string }[] = []
+  if (path.startsWith('/asset/')) {
+    const segments = decodeURIComponent(path.slice(7)).split('/').filter(Boolean)
+    segments.forEach((segment, i) => {
+      const splat = segments.slice(0, i + 1).join('/')
+      parts.push({
+        key: splat,
+        text: segment,
+        href: (
+          <Link to="/asset/$" params={{ _splat: splat }}>
+            {segment}
+          </Link>
+        ),
+      })
+    })
+  } else {
+    const name = path.slice(1) === 'asset' ? 'assets' : path.slice(1)
+    if (name !== 'overview') parts.push({ key: name, text: t(name), href: undefined })
+  }
+  const site = <Link to="/overview">{session.site || t('site')}</Link>
+  return (
+    <nav className="crumbs" aria-label={t('Path')}>
+      <ol>
+        <li className="crumb-far">
+          <Link to="/overview">{session.enterprise || 'isthmus'}</Link>
+        </li>
+        <li className={parts.length > 1 ? 'crumb-far' : ''} {...(parts.length ? {} : { 'aria-current': 'page' as const })}>
+          {site}
+        </li>
+        {parts.map((part, i) => (
+          <li key={part.key} className={i < parts.length - 2 ? 'crumb-far' : ''} {...(i === parts.length - 1 ? { 'aria-current': 'page' as const } : {})}>
+            {i === parts.length - 1 ? part.text : part.href}
+          </li>
+        ))}
+      </ol>
+    </nav>
+  )
+}
+
+function Clock() {
+  const time = useRef<HTMLElement>(null)
+  const day = useRef<HTMLElement>(null)
+  const paint = (): void => {
+    const now = store.now()
+    if (time.current) time.current.textContent = clockTime(now)
+    if (time.current?.parentElement) time.current.parentElement.title = `${utcText(now).slice(0, 19)} UTC`
+    const text = `${dayName(now)}, ${(plantZone().split('/').at(-1) ?? '').replace(/_/g, ' ')}`
+    if (day.current && day.current.textContent !== text) day.current.textContent = text
+  }
+  useEverySecond(paint)
+  useEffect(paint, [])
+  return (
+    <div className="clock" role="group" aria-label={t('Plant time')}>
+      <b ref={time} />
+      <small ref={day} />
+    </div>
+  )
+}
+
+function UserMenu({ session, onHelp }: { session: Session; onHelp: () => void }) {
+  const client = useQueryClient()
+  const navigate = useNavigate()
+  const [theme, setShown] = useState(themeWish())
+  const signOut = async (): Promise<void> => {
+    live.stop()
+    await remove('session').catch(() => undefined)
+    client.clear()
+    await navigate({ to: '/login', search: {} })
+  }
+  const choose = (key: string): void => {
+    if (key === 'help') onHelp()
+    else if (key === 'out') void signOut()
+    else if (key === 'password') void navigate({ to: '/welcome', search: {} })
+    else if (key === 'light' || key === 'dark' || key === 'system') {
+      setTheme(key)
+      setShown(key)
+    }
+  }
+  return (
+    <MenuTrigger>
+      <AriaButton className="user" aria-label={t('{{name}}, {{role}}: menu', { name: session.user.name, role: t(session.user.role) })}>
+        <Icon name="user" size={20} />
+        <span className="user-text">
+          <b>{session.user.name}</b>
+          <small>{t(session.user.role)}</small>
+        </span>
+      </AriaButton>
+      <Popover className="popover" placement="bottom end">
+        <Menu className="menu" onAction={(key) => choose(String(key))} aria-label={t('Menu')}>
+          {(['light', 'dark', 'system'] as const).map((key) => (
+            <MenuItem key={key} id={key} className="menu-item" textValue={key}>
+              <Icon name={theme === key ? 'check' : 'theme'} size={16} className={theme === key ? '' : 'faint'} />
+              {t({ light: 'Light theme', dark: 'Dark theme', system: 'Theme of this device' }[key])}
+            </MenuItem>
+          ))}
+          <Separator className="menu-line" />
+          <MenuItem id="help" className="menu-item" textValue="help">
+            <Icon name="help" size={16} />
+            {t('Keys and help')}
+          </MenuItem>
+          <MenuItem id="password" className="menu-item" textValue="password">
+            <Icon name="user" size={16} />
+            {session.user.has_password ? t('Change password') : t('Choose a name and password')}
+          </MenuItem>
+          <MenuItem id="out" className="menu-item" textValue="out">
+            <Icon name="out" size={16} />
+            {t('Sign out')}
+          </MenuItem>
+        </Menu>
+      </Popover>
+    </MenuTrigger>
+  )
+}
+
+/** The strip under the path: is the plant connected, and how old is what you see. */
+function HealthBar() {
+  const connections = useConnections()
+  const site = useSite()
+  const all = connections.data ?? []
+  const bad = all.filter((c) => !isUp(c)).sort(byHealth)
+  const worst = bad[0]
+  const edges = site.data?.edges ?? []
+  const quiet = edges.filter((e) => e.age_s === null || e.age_s > 6 || e.state !== '')
+  const historian = site.data?.historian
+  return (
+    <div className="health" role="region" aria-label={t('Health of the connections')}>
+      <div className="health-now" aria-live="polite">
+        {connections.data === undefined ? (
+          <span className="muted">{connections.error ? t('Connections unknown') : t('Looking at the connections …')}</span>
+        ) : all.length === 0 ? (
+          <span className="muted">{t('No connections yet')}</span>
+        ) : worst ? (
+          <Link to="/connections" search={{ name: worst.name }} className="health-bad">
+            <span className="mark bad" aria-hidden="true">
+              <Icon name="cross" size={14} />
+            </span>
+            <b>{t('{{bad}} of {{all}} connections bad', { bad: bad.length, all: all.length })}</b>
+            <span className="health-name">{worst.name}</span>
+            <span className="health-why">{reasonOf(worst)}</span>
+          </Link>
+        ) : (
+          <Link to="/connections" className="health-good">
+            <span className="mark good" aria-hidden="true" />
+            {t('All {{count}} connections good', { count: all.length })}
+          </Link>
+        )}
+      </div>
+      <div className="health-side">
+        {edges.length ? (
+          <span className="health-edge" title={edges.map((e) => `${e.name}: ${e.state || t('running')}`).join('\n')}>
+            {quiet.length ? (
+              <b>{quiet[0]?.state ? `${quiet[0].name}: ${quiet[0].state}` : t('{{edge}} silent', { edge: quiet[0]?.name ?? '' })}</b>
+            ) : (
+              <>
+                {edges.length === 1 ? edges[0]?.name : t('{{count}} edges', { count: edges.length })} <b>{t('running')}</b>
+              </>
+            )}
+          </span>
+        ) : null}
+        {historian ? (
+          <span className="health-hist" title={historian.state || t('The historian keeps up')}>
+            {t('Recording')} <b>{historian.state && historian.state !== 'running' && historian.state !== 'ok' ? historian.state : t('normal')}</b>
+          </span>
+        ) : null}
+        <LiveBadge />
+      </div>
+    </div>
+  )
+}
+
+export function reasonOf(c: Pick<Connection, 'reason' | 'state'>): string {
+  return c.reason || t(c.state)
+}
+
+function LiveBadge() {
+  const text = useRef<HTMLElement>(null)
+  const paint = (): void => {
+    if (!text.current) return
+    const heard = store.lastHeard
+    text.current.textContent = Number.isNaN(heard) ? '–' : formatAge((Date.now() - heard) / 1000)
+  }
+  useEverySecond(paint)
+  const link = useLink()
+  useEffect(paint, [link])
+  return (
+    <span className="health-live">
+      {link === 'live' ? t('Live') : link === 'connecting' ? t('Connecting') : t('Lost')} <b ref={text}>–</b>
+    </span>
+  )
+}
+
+function LostBar() {
+  const link = useLink()
+  const text = useRef<HTMLElement>(null)
+  const paint = (): void => {
+    if (text.current) text.current.textContent = Number.isNaN(store.lastHeard) ? '' : formatAge((Date.now() - store.lastHeard) / 1000)
+  }
+  useEverySecond(paint)
+  useEffect(paint, [link])
+  if (link !== 'lost') return null
+  return (
+    <div className="lost" role="alert">
+      <Icon name="clock" size={16} />
+      <span>
+        <b>{t('No connection to Isthmus.')}</b> {t('All values are old, the newest by')} <b ref={text} />. {t('Trying again …')}
+      </span>
+    </div>
+  )
+}
+
+function typing(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false
+  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
+}
+
+/** Ctrl K, ?, and g with a letter. */
+function useKeys(openPalette: () => void, openHelp: () => void): void {
+  const navigate = useNavigate()
+  const after = useRef(0)
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
+        event.preventDefault()
+        openPalette()
+        return
+      }
+      if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || !keysOn()) return
+      if (event.key === '?') {
+        event.preventDefault()
+        openHelp()
+      } else if (event.key === 'g') {
+        after.current = Date.now()
+      } else if (Date.now() - after.current < 1500) {
+        after.current = 0
+        const page = PAGES.find((p) => p.key === event.key)
+        if (page) {
+          event.preventDefault()
+          void navigate({ to: page.to })
+        }
+      }
+    }
+    window.addEventListener('keydown', onKey)
+    return () => window.removeEventListener('keydown', onKey)
+  }, [navigate, openPalette, openHelp])
+}
+
+export { PAGES }
