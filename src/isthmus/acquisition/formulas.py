@@ -17,19 +17,12 @@ from numpy.typing import NDArray
 
 from isthmus.acquisition.binding import FLOAT, INT, KINDS, Binder, Ints, Rows, TagTable
 from isthmus.values.errors import ConfigError
+from isthmus.values.expression import Column
 from isthmus.values.model import EdgeModel, FormulaModel
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.values.status import BAD, BAD_CONFIGURATION_ERROR, BAD_INTERNAL_ERROR, BAD_WAITING_FOR_INITIAL_DATA
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One name over many assets. Shapes: (n,); value float64, int64, bool or object (str); undefined where Bad"""
-
-    value: NDArray[Any]
-    status: NDArray[np.uint32]
 
 
 class CompiledFormula(Protocol):

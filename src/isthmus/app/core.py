@@ -7,12 +7,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
-from isthmus import __version__
-from isthmus.acquisition.model import HeartbeatTable
+from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import OutageLog
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
@@ -24,6 +25,7 @@ from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, write_private
 from isthmus.bus.client import Bus
 from isthmus.historian.service import Historian
+from isthmus.historian.store import StoreConfig
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant
 from isthmus.namespace.service import Namespace
@@ -32,12 +34,12 @@ from isthmus.security.service import Security
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
 from isthmus.values.messages.acquisition import Heartbeat
-from isthmus.values.messages.historian import Restated
+from isthmus.values.messages.historian import GapFound, Restated
 from isthmus.web.api import create_app
-from isthmus.web.server import serve
-from isthmus.web.services import Services
+from isthmus.web.doors import LocalDoor
+from isthmus.web.server import running
+from isthmus.web.services import EdgeStatus, Services, SiteStatus
 
-ROLL_S = 20.0
 PROBE_S = 20.0
 
 
@@ -53,14 +55,16 @@ class Core:
         self._namespace = Namespace(self._engine, self._clock, driver_spec)
         self._security = Security(self._engine, self._clock)
         self._live = LiveTable()
-        self._outages = OutageLog(self._engine)
-        self._heartbeats = HeartbeatTable(self._clock)
+        self._words: dict[int, tuple[str, str]] = {}
+        self._outages = OutageLog(self._engine, lambda tag: self._words.get(tag))
+        self._heartbeats = Heartbeats()
+        self._events: set[asyncio.Task[None]] = set()
         self._bus = Bus(BusAddress.load(data.bus.address_file("core")), log)
-        self._historian = Historian(
-            settings.historian.url or data.history, clock=self._clock, log=log, on_restated=self._on_restated
-        )
+        self._historian = Historian(store_config(data, settings), self._clock, self._on_found, log)
+        self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
+        self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
         self._stream_rate_s = 0.0
@@ -68,9 +72,10 @@ class Core:
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
         self._restore_live()
-        await self._historian.start()
+        await self._historian.open()
         plant = self._namespace.current()
         await self._describe(plant)
+        self._rows = await self._historian.count()
         self._offer_first_login()
         await self._bus.connect()
         self._stream_limit = await self._bus.ensure_stream(self._data.root)
@@ -79,7 +84,7 @@ class Core:
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("historian", self._pump.run),
             ("live", self._live_pump.run),
-            ("rollups", self._roll),
+            ("rollups", self._historian.run),
             ("edges", self._watch_edges),
             ("models", self._resend_models),
             ("disk", self._watch_disk),
@@ -100,7 +105,7 @@ class Core:
             await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(Exception):
                 await self._live_pump.save()
-            await self._historian.stop()
+            await self._historian.close()
             await self._bus.close()
             self._engine.dispose()
 
@@ -126,13 +131,11 @@ class Core:
 
     async def _describe(self, plant: Plant) -> None:
         self._live.describe(plant)
-        self._outages.describe(
-            {
-                tag.id: (tag.asset.removeprefix("connections/"), tag.name)
-                for tag in plant.tags
-                if tag.kind == "system" and tag.name in ("state", "reason")
-            }
-        )
+        self._words = {
+            tag.id: (tag.asset.removeprefix("connections/"), tag.name)
+            for tag in plant.tags
+            if tag.kind == "system" and tag.name in ("state", "reason")
+        }
         await self._historian.describe(plant.tags, plant.retention)
 
     async def _on_applied(self, version: int) -> None:
@@ -162,16 +165,22 @@ class Core:
     # edges
 
     async def _on_heartbeat(self, _: str, data: bytes) -> None:
-        self._heartbeats.heard(Heartbeat(**orjson.loads(data)))
+        beat = Heartbeat(**orjson.loads(data))
+        self._heartbeats.heard(beat, self._clock.now_ns(), self._clock.monotonic_ns())
+        self._edge_states[beat.edge] = beat.state
 
     async def _watch_edges(self) -> None:
         while True:
+            now = self._clock.monotonic_ns()
             for edge in self._namespace.current().edges:
-                self._live.edge_stale(edge, not self._heartbeats.fresh(edge))
+                health = self._heartbeats.edge(edge, now)
+                self._live.edge_stale(edge, health is None or not health.fresh)
             await asyncio.sleep(0.5)
 
-    async def _test_connection(self, question: dict[str, Any]) -> dict[str, Any]:
-        edge = question.get("edge") or "edge-1"
+    async def _test_connection(
+        self, edge: str, driver: str, config: dict[str, Any], addresses: list[str]
+    ) -> dict[str, Any]:
+        question = {"driver": driver, "config": config, "addresses": addresses}
         try:
             answer = await self._bus.request(subjects.ask(edge, "probe"), orjson.dumps(question), timeout_s=PROBE_S)
         except NotConnected:
@@ -185,16 +194,14 @@ class Core:
 
     # historian
 
-    def _on_restated(self, event: Restated) -> None:
-        message: dict[str, object] = {"tags": list(event.tags), "since_ns": list(event.since_ns)}
-        task = asyncio.ensure_future(self._bus.publish_json("evt.v1.historian.restated", message))
-        task.add_done_callback(lambda t: t.exception() if not t.cancelled() else None)
-
-    async def _roll(self) -> None:
-        while True:
-            await asyncio.sleep(ROLL_S)
-            if not self._reserve.reason():
-                await self._historian.roll()
+    def _on_found(self, event: Restated | GapFound) -> None:
+        """Tell whoever derives something that its ground changed, or that something is missing."""
+        if isinstance(event, GapFound):
+            self._log.warning("gap in the record of %s: %s", event.edge, event.reason)
+        kind = "restated" if isinstance(event, Restated) else "gap"
+        task = asyncio.create_task(self._bus.publish_json(f"evt.v1.historian.{kind}", asdict(event)))
+        self._events.add(task)
+        task.add_done_callback(self._events.discard)
 
     async def _watch_disk(self) -> None:
         """How fast the bus fills, for the hours of buffer that are left."""
@@ -210,22 +217,29 @@ class Core:
 
     # what web shows
 
-    def _site_status(self) -> dict[str, Any]:
-        plant = self._namespace.current()
-        edges = self._heartbeats.status(plant.edges)
+    def _site_status(self) -> SiteStatus:
         hours = self._stream_limit / self._stream_rate_s / 3600 if self._stream_rate_s else None
-        reason = self._reserve.reason() or self._pump.state
         return {
-            "edges": edges,
+            "edges": [self._edge_status(edge) for edge in self._namespace.current().edges],
             "historian": {
                 "lag_s": round(self._pump.lag_s(), 3),
-                "rows": self._historian.rows,
-                "recorded": self._pump.committed_rows,
-                "state": reason or "recording",
+                "rows": self._rows + self._pump.committed_rows,
+                "state": self._reserve.reason() or self._pump.state or "recording",
                 "disk_hours": None if hours is None else round(hours, 1),
-                "free_mb": self._reserve.free_bytes // 2**20,
             },
-            "bus": {"connected": self._bus.connected, "bytes": self._stream_bytes, "limit_bytes": self._stream_limit},
+        }
+
+    def _edge_status(self, edge: str) -> EdgeStatus:
+        health = self._heartbeats.edge(edge, self._clock.monotonic_ns())
+        if health is None:
+            return {"name": edge, "state": "never heard", "age_s": None, "queued": 0, "dropped": 0}
+        state = (self._edge_states.get(edge) or "running") if health.fresh else "silent"
+        return {
+            "name": edge,
+            "state": state,
+            "age_s": round(health.age_s, 3),
+            "queued": health.queued,
+            "dropped": health.dropped,
         }
 
     def _offer_first_login(self) -> None:
@@ -237,22 +251,41 @@ class Core:
             write_private(file, link)
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        services = Services(
-            namespace=self._namespace,
-            live=self._live,
-            history=self._historian,
-            security=self._security,
-            clock=self._clock,
-            version=__version__,
-            outages=self._outages.outages,
-            site_status=self._site_status,
-            test_connection=self._test_connection,
-            on_applied=self._on_applied,
+        """The API and the screens, on the network and on the local socket."""
+        app = create_app(
+            Services(
+                namespace=self._namespace,
+                live=self._live,
+                history=self._historian,
+                security=self._security,
+                clock=self._clock,
+                outages=self._outages.outages,
+                site_status=self._site_status,
+                test_connection=self._test_connection,
+                on_applied=self._on_applied,
+            )
         )
-        app = create_app(services)
-        socket = self._data.socket
-        socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await serve(app, self._settings.web.host, self._port, stop=stop, local_socket=socket)
+        async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):
+            await stop.wait()
+
+
+def store_config(data: DataDir, settings: Settings) -> StoreConfig:
+    """Where the record is: embedded in the data directory, or a ClickHouse server.
+
+    Raises: ConfigError if the URL is none
+    """
+    if not settings.historian.url:
+        return StoreConfig(path=data.history, reserve=settings.disk.reserve_mb * 2**20 // 2)
+    url = urlsplit(settings.historian.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigError(f"historian.url: must be http://user@host:port, was {settings.historian.url!r}")
+    return StoreConfig(
+        host=url.hostname,
+        port=url.port or (8443 if url.scheme == "https" else 8123),
+        username=url.username or "",
+        password=url.password or "",
+        secure=url.scheme == "https",
+    )
 
 
 async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.Event, log: logging.Logger) -> None:

@@ -26,6 +26,7 @@ from isthmus.bus.publisher import Publisher
 from isthmus.ports.drivers import driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import IsthmusError, Malformed
+from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
 from isthmus.values.model import EdgeModel
 
@@ -57,7 +58,9 @@ class EdgeProcess:
         self._bus = Bus(address, log)
         self._model: EdgeModel | None = None
         self._publisher = Publisher(self._bus, "", name, self._epoch, self._clock, log, hold=self._reserve.reason)
-        self._acquisition = Acquisition(self._publisher, self._clock, driver_spec, log, random.Random())  # noqa: S311  jitter of back-off
+        self._acquisition = Acquisition(
+            self._publisher, self._clock, driver_spec, log, random.Random(), compile_expression
+        )  # noqa: S311  jitter of back-off
         self._new_model = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -154,7 +157,7 @@ class EdgeProcess:
             answer = await self._acquisition.probe(question["driver"], question["config"], question["addresses"])
         except IsthmusError as error:
             return orjson.dumps({"error": str(error)})
-        return orjson.dumps(answer)
+        return orjson.dumps(asdict(answer))
 
     async def _heartbeats(self) -> None:
         while True:

@@ -30,7 +30,7 @@ def set_up_logging(part: str, level: int = logging.INFO) -> logging.Logger:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("nats", "asyncio", "uvicorn.access", "clickhouse_connect"):
+    for noisy in ("nats", "asyncio", "uvicorn.access", "clickhouse_connect", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return logging.getLogger(part)
 
@@ -73,8 +73,8 @@ def run(
             declared, rest = group.split(IsthmusError)
             if declared is None or rest is not None:
                 raise
-            for error in _leaves(declared):
-                log.error("%s", error)
+            for leaf in _leaves(declared):
+                log.error("%s", leaf)
             return 2
         finally:
             if watcher is not None:

@@ -87,7 +87,7 @@ class HistorianPump:
         next_group: asyncio.Task[list[Arrived]] | None = None
         try:
             while True:
-                next_group = next_group or asyncio.ensure_future(anext(incoming))  # type: ignore[arg-type]  # an awaitable is what ensure_future takes
+                next_group = next_group or asyncio.ensure_future(anext(incoming))
                 timeout = None if not frames else max(0.0, opened + GROUP_S - loop.time())
                 done, _ = await asyncio.wait({next_group}, timeout=timeout)
                 if done:

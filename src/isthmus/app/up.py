@@ -191,9 +191,7 @@ async def _start(
     common: list[str],
 ) -> None:
     await supervisor.add(Child("nats-server", command(binary, data.bus), lambda: wait_ready(bus_port)))
-    await supervisor.add(
-        Child("core", [*me, "core", *common, "--port", str(port)], lambda: core_answers(settings.web.host, port))
-    )
+    await supervisor.add(Child("core", [*me, "core", *common, "--port", str(port)], lambda: core_answers(data.socket)))
     for edge in settings.node.edges:
         await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
 
@@ -206,16 +204,16 @@ def _server_name(data: DataDir) -> str:
     return file.read_text().strip()
 
 
-async def core_answers(host: str, port: int, timeout_s: float = 60.0) -> None:
-    """Wait until core answers its health route.
+async def core_answers(socket: Path, timeout_s: float = 60.0) -> None:
+    """Wait until the core of this data directory answers; on its own socket, as its port may be somebody else's.
 
     Raises: NotConnected when the time is over
     """
     deadline = time.monotonic() + timeout_s
-    question = f"GET /api/v1/health HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
+    question = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, TimeoutError):
-            reader, writer = await asyncio.open_connection("127.0.0.1" if host == "0.0.0.0" else host, port)  # noqa: S104  compared, not bound
+            reader, writer = await asyncio.open_unix_connection(socket)
             try:
                 writer.write(question)
                 answer = await asyncio.wait_for(reader.read(), 2)
@@ -224,7 +222,7 @@ async def core_answers(host: str, port: int, timeout_s: float = 60.0) -> None:
             if b'"ok"' in answer:
                 return
         await asyncio.sleep(0.03)
-    raise NotConnected(f"core did not answer on port {port} within {timeout_s:g} s")
+    raise NotConnected(f"core did not answer on {socket} within {timeout_s:g} s")
 
 
 def _say_ready(data: DataDir, settings: Settings, port: int) -> None:

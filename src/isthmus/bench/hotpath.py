@@ -51,7 +51,7 @@ def _columns(rows: int, seconds: float) -> float:
         batch = SampleBatch(source.id, np.full(rows, turn * 1_000_000, np.int64), source.value, source.status)
         frame = decode(encode(Frame(Lane.LIVE, 1, turn, turn, 1, (batch,))))
         live.apply(frame.batches, turn * 1_000_000)
-        alarms += int(np.count_nonzero(frame.batches[0].value > 80))
+        alarms += int(np.count_nonzero(np.greater(frame.batches[0].value, 80)))
         done += rows
     return done / (time.process_time() - began)
 

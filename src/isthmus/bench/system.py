@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from isthmus.app.datadir import DataDir
 from isthmus.app.up import core_answers
 from isthmus.bus.broker import free_port
 from isthmus.cli.local import call
@@ -43,7 +44,7 @@ class System:
                 stderr=log,
                 start_new_session=True,
             )
-        ready = asyncio.ensure_future(core_answers("127.0.0.1", self.port, timeout_s))
+        ready = asyncio.ensure_future(core_answers(DataDir(self.folder).socket, timeout_s))
         gone = asyncio.ensure_future(self._process.wait())
         try:
             await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -83,7 +83,7 @@ TABLES = (
         "bucket Int64 CODEC(ZSTD(1)), tag Int32, at DateTime('UTC'), done UInt8, ver UInt64",
         order="(bucket, tag)",
         version="ver",
-        ttl="at + INTERVAL 90 DAY"  # a mark that outlives its removal only rolls a bucket once more,
+        ttl="at + INTERVAL 90 DAY",  # a mark that outlives its removal only rolls a bucket once more,
     ),
     Table("newest", "tag Int32, ns Int64", order="tag", version="ns"),
     Table(
@@ -102,7 +102,9 @@ EXPIRING = tuple(t for t in TABLES if t.expires)
 
 def retention_ttl(days: Mapping[int, int]) -> str:
     """When a row goes, by the days of its class; a class that is not named or has 0 days stays for ever."""
-    branches = "".join(f"class = {c}, toDateTime(ts, 'UTC') + toIntervalDay({d}), " for c, d in sorted(days.items()) if d)
+    branches = "".join(
+        f"class = {c}, toDateTime(ts, 'UTC') + toIntervalDay({d}), " for c, d in sorted(days.items()) if d
+    )
     return f"multiIf({branches}{_FOREVER})" if branches else ""
 
 
@@ -111,10 +113,7 @@ def single(days: Mapping[int, int], database: str = DATABASE) -> list[str]:
     ttl = retention_ttl(days)
     return [
         f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic",
-        *(
-            t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "")
-            for t in TABLES
-        ),
+        *(t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "") for t in TABLES),
     ]
 
 

@@ -217,7 +217,9 @@ class Historian:
     async def count(self) -> int:
         """Samples in the record, each counted once. Cost: reads the keys of the whole record."""
         return await self._store.read(
-            lambda store: sum(int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text"))
+            lambda store: sum(
+                int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text")
+            )
         )
 
     async def status(self) -> HistorianStatus:
@@ -233,7 +235,9 @@ class Historian:
             self._tags.rows(batch.id)  # adds what is new, which moves rows; only then are row numbers good
         rows = [self._tags.rows(b.id) for b in batches]
         restated = self._late(batches, rows)
-        self._insert_numbers(store, [(b, r) for b, r in zip(batches, rows, strict=True) if b.type is not ValueType.TEXT])
+        self._insert_numbers(
+            store, [(b, r) for b, r in zip(batches, rows, strict=True) if b.type is not ValueType.TEXT]
+        )
         for batch, row in zip(batches, rows, strict=True):
             if batch.type is ValueType.TEXT:
                 self._insert_texts(store, batch, row)
@@ -373,14 +377,18 @@ class Historian:
         ):
             self._lanes[edge, Lane(lane)] = LaneState(Position(epoch, seq), last_ns)
             self._last_ver = max(self._last_ver, ver)
-        self._gaps = [Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")]
+        self._gaps = [
+            Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")
+        ]
         marks = store.rows(f"SELECT bucket, tag, ver FROM {DATABASE}.dirty FINAL WHERE NOT done")
         self._dirty.load((bucket, tag) for bucket, tag, _ in marks)
         self._last_ver = max(self._last_ver, *(ver for *_, ver in marks), 0)
         for name, number, days in store.rows(f"SELECT name, class, days FROM {DATABASE}.retention FINAL"):
             self._classes[name], self._days[name] = number, days
         self._load_newest(store)
-        for tag, number, before, since_ns in store.rows(f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"):
+        for tag, number, before, since_ns in store.rows(
+            f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"
+        ):
             row = self._tags.rows(np.array([tag], np.int32))
             self._tags.retention[row], self._tags.before[row], self._tags.since_ns[row] = number, before, since_ns
 
@@ -431,7 +439,9 @@ class Historian:
         tags, ids = self._tags, np.array([i.id for i in infos], np.int32)
         tags.rows(ids)
         rows = tags.rows(ids)
-        decimals = np.array([2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8)
+        decimals = np.array(
+            [2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8
+        )
         unseen = tags.newest_ns[rows] == NO_TIME
         tags.code[rows[unseen]] = decimals[unseen]
         number = np.array([self._classes[i.retention] for i in infos], np.uint8)
@@ -484,4 +494,3 @@ class Historian:
         if self._problem:
             self._log.info("the historian works again")
         self._problem = ""
-

@@ -241,7 +241,9 @@ class Store:
             raise ConfigError(
                 f"historian: {self._config.path} cannot be opened; another Isthmus may be using it: {error}"
             ) from error
-        exists = self.rows(f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'")
+        exists = self.rows(
+            f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'"
+        )
         if exists[0][0]:
             version = self.rows(f"SELECT max(version) FROM {schema.DATABASE}.schema_version")[0][0]
             if version > schema.VERSION:
@@ -263,7 +265,17 @@ class Store:
         suffix, on = ("_local", f" ON CLUSTER '{self._config.cluster}'") if self._config.cluster else ("", "")
         for table in schema.EXPIRING:
             name = f"{schema.DATABASE}.{table.name}{suffix}{on}"
-            self.command(f"ALTER TABLE {name} MODIFY TTL {ttl}" if ttl else f"ALTER TABLE {name} REMOVE TTL")
+            if ttl:
+                self.command(f"ALTER TABLE {name} MODIFY TTL {ttl}")
+            elif self._has_ttl(table.name + suffix):  # the engine refuses to remove what is not there
+                self.command(f"ALTER TABLE {name} REMOVE TTL")
+
+    def _has_ttl(self, table: str) -> bool:
+        found = self.rows(
+            f"SELECT engine_full LIKE '% TTL %' FROM system.tables "
+            f"WHERE database = '{schema.DATABASE}' AND name = '{table}'"
+        )
+        return bool(found and found[0][0])
 
 
 def literal(value: object) -> str:

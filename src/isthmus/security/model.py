@@ -65,7 +65,9 @@ def authorise(principal: Principal | None, action: Action) -> None:
     if principal is None:
         raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
     if principal.proof is not Proof.SESSION and action is Action.ACCOUNT_OWN:
-        raise Denied(f"a {principal.proof} has no account of its own; sign in with a name and a password", "needs_session")
+        raise Denied(
+            f"a {principal.proof} has no account of its own; sign in with a name and a password", "needs_session"
+        )
     if action in ALLOWED.get(principal.role, frozenset()):
         return
     roles = [role.value for role in Role if action in ALLOWED[role]]

@@ -63,7 +63,6 @@ class NamespaceService(Protocol):
     def current(self) -> Plant: ...
     def plan(self, text: str, base: int, files: Mapping[str, bytes]) -> PlanResult: ...
     def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes]) -> int: ...
-    def files(self) -> Mapping[str, bytes]: ...
     def versions(self) -> Sequence[PlantVersion]: ...
     def version(self, n: int) -> PlantVersion: ...
     def add_connection(self, text: str, name: str, settings: dict[str, Any]) -> str: ...
@@ -95,14 +94,17 @@ class SiteStatus(TypedDict):
     historian: HistorianStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Protocol):
     """A time in which a connection was not Good; ``end_ns`` is None while it lasts."""
 
-    connection: str
-    start_ns: int
-    end_ns: int | None
-    reason: str
+    @property
+    def connection(self) -> str: ...
+    @property
+    def start_ns(self) -> int: ...
+    @property
+    def end_ns(self) -> int | None: ...
+    @property
+    def reason(self) -> str: ...
 
 
 TestConnection = Callable[[str, str, dict[str, Any], list[str]], Awaitable[dict[str, Any]]]
@@ -121,7 +123,7 @@ class Services:
     history: HistoryReader
     security: Security
     site_status: Callable[[], SiteStatus]
-    outages: Callable[[str | None, int], Sequence[Outage]]
+    outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
     on_applied: Callable[[int], Awaitable[None]]
     clock: Clock = field(default_factory=SystemClock)

@@ -184,7 +184,7 @@ async def list_outages(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Outages:
     """Times in which connections were not Good, newest first."""
-    found = await asyncio.to_thread(services.outages, connection, limit)
+    found = await services.outages(connection, limit)
     return Outages(
         outages=[
             OutageAnswer(

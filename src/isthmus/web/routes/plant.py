@@ -46,7 +46,9 @@ class Versions(BaseModel):
 class PlanRequest(BaseModel):
     text: str = Field(max_length=MOST_TEXT_CHARS)
     base: int | None = Field(None, ge=0, description="the version this text was made from; the current one if absent")
-    files: dict[str, str] = Field({}, description="tag lists beside the plant file, base64, by name; those of the base are kept")
+    files: dict[str, str] = Field(
+        {}, description="tag lists beside the plant file, base64, by name; those of the base are kept"
+    )
 
 
 class ApplyRequest(PlanRequest):
@@ -82,8 +84,8 @@ class PlanWithText(Plan):
     text: str
 
 
-def _files(services: Services, request: PlanRequest) -> dict[str, bytes]:
-    """The tag lists of the current version, and over them those sent along.
+def _files(request: PlanRequest) -> dict[str, bytes]:
+    """The tag lists that were sent along; those of the current version stand for the others.
 
     Raises: ConfigError naming the list that is not base64
     """
@@ -93,16 +95,16 @@ def _files(services: Services, request: PlanRequest) -> dict[str, bytes]:
             given[name] = base64.b64decode(content, validate=True)
         except ValueError:
             raise ConfigError(f"files.{name}: must be base64") from None
-    return {**services.namespace.files(), **given}
+    return given
 
 
 def _planned(services: Services, request: PlanRequest) -> PlanResult:
     base = services.namespace.current().version if request.base is None else request.base
-    return services.namespace.plan(request.text, base, _files(services, request))
+    return services.namespace.plan(request.text, base, _files(request))
 
 
 def _applied(services: Services, request: ApplyRequest, by: str) -> int:
-    return services.namespace.apply(request.text, request.base, by, request.reason, _files(services, request))
+    return services.namespace.apply(request.text, request.base, by, request.reason, _files(request))
 
 
 def _plan(result: PlanResult) -> dict[str, Any]:
@@ -174,7 +176,7 @@ async def apply_plant(request: ApplyRequest, services: Room, principal: Who) -> 
 async def add_connection(new: NewConnection, services: Room) -> PlanWithText:
     """The plant text with one more connection, comments kept, and what applying it would change; changes nothing."""
     text = await asyncio.to_thread(_with_connection, services, new)
-    result = await asyncio.to_thread(_planned, services, PlanRequest(text=text, base=new.base))
+    result = await asyncio.to_thread(_planned, services, PlanRequest(text=text, base=new.base, files={}))
     return PlanWithText.model_validate({**_plan(result), "text": text})
 
 
