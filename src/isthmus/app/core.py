@@ -56,7 +56,7 @@ class Core:
         self._security = Security(self._engine, self._clock)
         self._live = LiveTable()
         self._words: dict[int, tuple[str, str]] = {}
-        self._outages = OutageLog(self._engine, lambda tag: self._words.get(tag))
+        self._outages = OutageLog(self._engine, self._word)
         self._heartbeats = Heartbeats()
         self._events: set[asyncio.Task[None]] = set()
         self._bus = Bus(BusAddress.load(data.bus.address_file("core")), log)
@@ -137,6 +137,9 @@ class Core:
             if tag.kind == "system" and tag.name in ("state", "reason")
         }
         await self._historian.describe(plant.tags, plant.retention)
+
+    def _word(self, tag: int) -> tuple[str, str] | None:
+        return self._words.get(tag)
 
     async def _on_applied(self, version: int) -> None:
         plant = self._namespace.current()

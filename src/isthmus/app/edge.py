@@ -60,7 +60,7 @@ class EdgeProcess:
         self._publisher = Publisher(self._bus, "", name, self._epoch, self._clock, log, hold=self._reserve.reason)
         self._acquisition = Acquisition(
             self._publisher, self._clock, driver_spec, log, random.Random(), compile_expression
-        )  # noqa: S311  jitter of back-off
+        )
         self._new_model = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 
 from isthmus.app.datadir import DataDir
+from isthmus.app.local import call
 from isthmus.app.up import core_answers
 from isthmus.bus.broker import free_port
-from isthmus.cli.local import call
 from isthmus.values.errors import NotConnected
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.local import call
+from isthmus.app.local import call
 from isthmus.cli.options import DEFAULT_DATA, Data
 
 token = typer.Typer(no_args_is_help=True, help="API tokens.")

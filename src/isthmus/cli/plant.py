@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli.local import call
+from isthmus.app.local import call
 from isthmus.cli.options import DEFAULT_DATA, Data, Json
 from isthmus.values.errors import ConfigError
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from isthmus.cli.local import call
+from isthmus.app.local import call
 from isthmus.cli.options import DEFAULT_DATA, Data, Json
 
 

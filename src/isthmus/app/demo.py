@@ -1,0 +1,116 @@
+"""The demo: the bottling hall's PLCs beside a whole Isthmus, and the marks by which commands reach them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from pathlib import Path
+
+from isthmus.app.datadir import DataDir
+from isthmus.app.local import call
+from isthmus.app.settings import Settings
+from isthmus.app.up import run_up
+from isthmus.simulators.bottling import faults
+from isthmus.simulators.bottling.rig import Rig
+from isthmus.values.errors import ConfigError
+
+LOOK_S = 0.25
+REASON = "the demo's bottling hall"
+
+
+def plant_folder(data: DataDir) -> Path:
+    """Where the simulated hall keeps its state; it outlives a restart."""
+    return data.root / "bottling"
+
+
+def _mark(data: DataDir, plc: str) -> Path:
+    return plant_folder(data) / f"{plc}.stopped"
+
+
+def stop_plc(data: DataDir, plc: str, known: list[str]) -> None:
+    """Ask the running demo to stop one PLC.
+
+    Raises: ConfigError for an unknown one
+    """
+    _check(data, plc, known)
+    _mark(data, plc).touch()
+
+
+def start_plc(data: DataDir, plc: str, known: list[str]) -> None:
+    """Ask the running demo to start it again.
+
+    Raises: ConfigError for an unknown one
+    """
+    _check(data, plc, known)
+    _mark(data, plc).unlink(missing_ok=True)
+
+
+def _check(data: DataDir, plc: str, known: list[str]) -> None:
+    if not plant_folder(data).is_dir():
+        raise ConfigError(f"no demo has run in {data.root}: start one with `isthmus demo --data {data.root}`")
+    if plc not in known:
+        raise ConfigError(f"plc: unknown, known are {', '.join(known)}, was {plc!r}")
+
+
+def inject(data: DataDir, fault: str, duration_s: float) -> None:
+    """Let something go wrong in the hall.
+
+    Raises: ConfigError for an unknown fault
+    """
+    if fault not in faults.FAULTS:
+        raise ConfigError(f"fault: unknown, known are {', '.join(sorted(faults.FAULTS))}, was {fault!r}")
+    _check(data, faults.FAULTS[fault].plc, [faults.FAULTS[fault].plc])
+    faults.inject(plant_folder(data), fault, duration_s)
+
+
+async def _obey(rig: Rig, data: DataDir) -> None:
+    """Start and stop PLCs as the marks say. One that dies by itself stays dead: that is what one wants to look at."""
+    stopped: set[str] = set()
+    while True:
+        for plc in rig.ports:
+            marked = _mark(data, plc).exists()
+            if marked and plc not in stopped:
+                await rig.stop(plc)
+                stopped.add(plc)
+            elif not marked and plc in stopped:
+                await rig.start(plc)
+                stopped.discard(plc)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _apply_plant(data: DataDir, text: str, log: logging.Logger) -> None:
+    """Bring the hall's plant file to core, unless somebody made the plant their own since."""
+    current = await asyncio.to_thread(call, data.root, "GET", "plant")
+    ours = current["version"] == 0 or current["reason"] == REASON
+    if not ours or current["text"] == text:
+        return
+    body = {"text": text, "base": current["version"], "reason": REASON}
+    answer = await asyncio.to_thread(call, data.root, "POST", "plant/apply", body)
+    log.info("the bottling hall is plant version %d", answer["version"])
+
+
+async def run_demo(
+    data: DataDir, settings: Settings, port: int, scale: int, stop: asyncio.Event, log: logging.Logger
+) -> None:
+    """The demo's main: the hall first, then everything that reads it."""
+    data.prepare()
+    folder = plant_folder(data)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for left in folder.glob("*.stopped"):
+        left.unlink()
+    began = time.monotonic()
+    async with Rig(folder, scale=scale) as rig:
+        log.info("%d simulated PLCs run, %.1f s", len(rig.ports) + len(rig.load_ports), time.monotonic() - began)
+        obeying = asyncio.create_task(_obey(rig, data), name="marks")
+
+        async def ready() -> None:
+            await _apply_plant(data, rig.plant_yaml(), log)
+
+        try:
+            await run_up(data, settings, port, stop, log, ready)
+        finally:
+            obeying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await obeying
