@@ -26,7 +26,7 @@ from isthmus.historian.model import (
     receive,
 )
 from isthmus.historian.reader import Latest, Reader
-from isthmus.historian.schema import DATABASE
+from isthmus.historian.schema import DATABASE, during
 from isthmus.historian.store import Store, StoreConfig
 from isthmus.namespace.model import Tag
 from isthmus.ports.frames import Arrived, Cursor, Position
@@ -386,8 +386,6 @@ class Historian:
 
     def _load_newest(self, store: Store) -> None:
         """The last snapshot, and what lies in buckets marked since."""
-        from isthmus.historian.query import during
-
         spans = during([(b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in sorted(self._dirty.open)])
         newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
         texts = store.rows(f"{newest} {DATABASE}.text GROUP BY tag")
