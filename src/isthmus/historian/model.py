@@ -58,6 +58,9 @@ class TagInfo:
         return self.type is ValueType.TEXT or bool(self.states)
 
 
+_DIRECT = 1 << 22  # ids below are looked up in an array; ids are given out one after the other, so that is all of them
+
+
 class TagTable:
     """Columns about tags, by a sorted id column: any int32 may come, and none makes the table large.
 
@@ -71,6 +74,7 @@ class TagTable:
         self.retention: NDArray[np.uint8] = np.zeros(0, np.uint8)  # class number from since_ns on
         self.before: NDArray[np.uint8] = np.zeros(0, np.uint8)  # class number of anything older
         self.since_ns: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._at = np.zeros(0, np.intp)  # row of each id below _DIRECT, or -1
         self._guard = threading.Lock()  # readers ask for newest times while the writer adds rows
 
     def __len__(self) -> int:
@@ -78,14 +82,22 @@ class TagTable:
 
     def rows(self, ids: NDArray[np.int32]) -> NDArray[np.intp]:
         """Row number of each id, adding what is new. Shapes: (n,) -> (n,)"""
-        if len(self.id):
-            at = np.minimum(np.searchsorted(self.id, ids), len(self.id) - 1)
-            missing = self.id[at] != ids
-            if not missing.any():
-                return at
-            self._add(np.unique(ids[missing]))
-        elif len(ids):
-            self._add(np.unique(ids))
+        if not len(ids):
+            return np.zeros(0, np.intp)
+        if int(ids.min()) < 0 or int(ids.max()) >= _DIRECT:
+            return self._search(ids)
+        if int(ids.max()) >= len(self._at):
+            self._at = np.concatenate([self._at, np.full(int(ids.max()) + 1 - len(self._at), -1, np.intp)])
+        at = self._at[ids]
+        if (at < 0).any():
+            self._add(np.unique(ids[at < 0]))
+            at = self._at[ids]
+        return at
+
+    def _search(self, ids: NDArray[np.int32]) -> NDArray[np.intp]:
+        missing = np.setdiff1d(ids, self.id)
+        if len(missing):
+            self._add(missing)
         return np.searchsorted(self.id, ids)
 
     def newest(self, tag: int) -> int:
@@ -118,6 +130,8 @@ class TagTable:
         self.retention = np.insert(self.retention, at, 0)
         self.before = np.insert(self.before, at, 0)
         self.since_ns = np.insert(self.since_ns, at, NO_TIME)
+        near = np.flatnonzero((self.id >= 0) & (self.id < len(self._at)))
+        self._at[self.id[near]] = near
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +228,16 @@ def few_spans(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
     return [(spans[a][0], spans[b][1]) for a, b in zip(starts, ends, strict=True)]
 
 
+def _distinct(buckets: NDArray[np.int64]) -> list[int]:
+    """Buckets that occur, in order; without sorting where they lie close together, as they nearly always do."""
+    if not len(buckets):
+        return []
+    low, high = int(buckets.min()), int(buckets.max())
+    if high - low > 10_000:
+        return [int(b) for b in np.unique(buckets)]
+    return [low + int(b) for b in np.flatnonzero(np.bincount(buckets - low))]
+
+
 class Dirty:
     """Buckets whose rollup is not (or no longer) what their rows say.
 
@@ -230,20 +254,16 @@ class Dirty:
 
     def mark(self, buckets: NDArray[np.int64], tags: NDArray[np.int32], many: int = 500) -> list[tuple[int, int]]:
         """Mark what rows touched; returns the (bucket, tag) marks that were not there yet. Shapes: (n,) x 2"""
-        order = np.argsort(buckets, kind="stable")
-        found, starts = np.unique(buckets[order], return_index=True)
+        new: list[tuple[int, int]] = []
         with self._guard:
-            return [
-                (bucket, tag)
-                for bucket, touched in zip(found.tolist(), np.split(tags[order], starts[1:]), strict=True)
-                for tag in self._mark(bucket, set(touched.tolist()), many)
-            ]
+            for bucket in _distinct(buckets):
+                marked = self.open.setdefault(bucket, set())
+                if self.EVERY_TAG not in marked:
+                    touched = set(tags[buckets == bucket].tolist()) - marked
+                    new += [(bucket, tag) for tag in self._mark(bucket, marked, touched, many)]
+        return new
 
-    def _mark(self, bucket: int, touched: set[int], many: int) -> list[int]:
-        marked = self.open.setdefault(bucket, set())
-        if self.EVERY_TAG in marked:
-            return []
-        touched -= marked
+    def _mark(self, bucket: int, marked: set[int], touched: set[int], many: int) -> list[int]:
         if touched and (len(marked) + len(touched) > many or bucket >= self._newest()):
             self.open[bucket] = {self.EVERY_TAG}
             return [self.EVERY_TAG]

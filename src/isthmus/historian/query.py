@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 from isthmus.historian.codec import INT, decode_sql
 from isthmus.historian.model import BUCKET_NS, TagInfo
-from isthmus.historian.schema import DATABASE
+from isthmus.historian import rollup
+from isthmus.historian.schema import DATABASE, during
 from isthmus.historian.store import literal
 from isthmus.ports.history import Format, Function, Shape
 from isthmus.values.sample import ValueType
@@ -68,17 +69,6 @@ def ns(time_ns: int) -> str:
 
 def ids(tags: Sequence[TagInfo]) -> str:
     return ", ".join(str(t.id) for t in tags)
-
-
-def during(spans: Sequence[Span], column: str = "ts") -> str:
-    """A condition on a time column that the engine's index understands."""
-    if not spans:
-        return "0"
-    each = (
-        f"({column} >= fromUnixTimestamp64Nano({a}, 'UTC') AND {column} < fromUnixTimestamp64Nano({b}, 'UTC'))"
-        for a, b in spans
-    )
-    return f"({' OR '.join(each)})"
 
 
 def _words(tags: Sequence[TagInfo]) -> str:
@@ -171,8 +161,8 @@ def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int) -
     return f"""
 SELECT tag AS g, intDiv({at} - {ns(origin_ns)}, {ns(width_ns)}) AS b, {at} + first_ns AS tf, {at} + last_ns AS tl,
   toUInt64(good) AS no, toUInt64(other) AS nb, {low} AS mn, {high} AS mx, 0. AS sm, {first} AS fv, {last} AS lv,
-  '' AS fs, '' AS ls, good > 0 AS hg, last_good AS lo, integral AS ig, last_ns - first_ns - bad_ns AS gd, 0. AS inc
-FROM {DATABASE}.rollup FINAL WHERE tag IN ({ids(scope.tags)}) AND {during(spans)}"""
+  '' AS fs, '' AS ls, good > 0 AS hg, last_good AS lo, integral AS ig, good_ns AS gd, 0. AS inc
+FROM ({rollup.cells()}) WHERE tag IN ({ids(scope.tags)}) AND {during(spans)}"""
 
 
 def _before_cells(scope: Scope) -> str:

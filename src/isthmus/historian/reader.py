@@ -11,7 +11,7 @@ from isthmus.historian import query as sql
 from isthmus.historian.codec import decode_sql
 from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, few_spans, merge_spans
 from isthmus.historian.query import Before, Scope, Span
-from isthmus.historian.schema import DATABASE
+from isthmus.historian.schema import DATABASE, during
 from isthmus.historian.store import Store
 from isthmus.ports.history import Format, Function, Gap, HistoryAnswer, HistoryQuery, Shape
 from isthmus.values.clock import NS_PER_S, Clock
@@ -130,10 +130,7 @@ class Reader:
             )
         if fmt is Format.CSV:
             return self._store.answer(
-                statement,
-                "CSVWithNames" if head else "CSV",
-                date_time_output_format="iso",
-                format_csv_null_representation="",
+                statement, "CSVWithNames" if head else "CSV", date_time_output_format="iso", format_csv_null_representation=""
             )
         return self._store.answer(statement, "ArrowStream", output_format_arrow_string_as_string=1)
 
@@ -223,9 +220,7 @@ class Reader:
         timed = Function.DURATION in query.functions
         parts = []
         for members in _split(tags):
-            scope = self._scope(
-                members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase
-            )
+            scope = self._scope(members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase)
             cells = sql.cells(scope, [(query.start_ns, query.end_ns)], query.start_ns, width, increase=increase)
             inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, increase=increase)
             states = sql.durations(scope, width) if timed else ""
@@ -298,12 +293,10 @@ class Reader:
             where = f"tag IN ({sql.ids(members)})"
             parts = []
             if raw:
-                parts.append(
-                    f"SELECT tag, count() AS n FROM {DATABASE}.{table} FINAL WHERE {where} AND {sql.during(raw)} GROUP BY tag"
-                )
+                parts.append(f"SELECT tag, count() AS n FROM {DATABASE}.{table} FINAL WHERE {where} AND {during(raw)} GROUP BY tag")
             if rolled:
                 parts.append(
-                    f"SELECT tag, sum(good + other) AS n FROM {DATABASE}.rollup FINAL WHERE {where} AND {sql.during(rolled)} GROUP BY tag"
+                    f"SELECT tag, sum(good + other) AS n FROM {DATABASE}.rollup FINAL WHERE {where} AND {during(rolled)} GROUP BY tag"
                 )
             for tag, n in self._store.rows(f"SELECT tag, sum(n) FROM ({' UNION ALL '.join(parts)}) GROUP BY tag"):
                 counts[tag] = n
@@ -319,7 +312,7 @@ class Reader:
         for table in ("sample", "text"):
             for tag, day, n in self._store.rows(
                 f"SELECT tag, intDiv(toUnixTimestamp64Nano(ts), {86_400 * NS_PER_S}) AS day, count() FROM {DATABASE}.{table} "
-                f"WHERE tag IN ({', '.join(map(str, tags))}) AND {sql.during([(query.start_ns, query.end_ns)])} GROUP BY tag, day"
+                f"WHERE tag IN ({', '.join(map(str, tags))}) AND {during([(query.start_ns, query.end_ns)])} GROUP BY tag, day"
             ):
                 of_tag = days.setdefault(tag, {})
                 of_tag[day] = of_tag.get(day, 0) + n
@@ -407,3 +400,4 @@ def _cut(days: Mapping[int, int], query: HistoryQuery) -> Iterator[Span]:
             start, total = day * day_ns, 0
         total += days[day]
     yield start, query.end_ns
+

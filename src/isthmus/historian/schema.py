@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from isthmus.historian.model import BUCKET_NS, WEEK_NS
@@ -61,10 +61,10 @@ TABLES = (
     Table(
         "rollup",
         "class UInt8 CODEC(ZSTD(1)), tag Int32 CODEC(Delta, ZSTD(1)), ts DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)), "
-        "first_ns Int64 CODEC(GCD, ZSTD(3)), last_ns Int64 CODEC(GCD, ZSTD(3)), exponent Int8 CODEC(ZSTD(1)), "
-        "first Int64 CODEC(Delta, ZSTD(3)), last Int64 CODEC(Delta, ZSTD(3)), low Int64 CODEC(Delta, ZSTD(3)), "
-        "high Int64 CODEC(Delta, ZSTD(3)), good UInt32 CODEC(ZSTD(3)), other UInt32 CODEC(ZSTD(1)), "
-        "last_good UInt8 CODEC(ZSTD(1)), integral Float64 CODEC(ZSTD(3)), bad_ns Int64 CODEC(ZSTD(1)), "
+        "first_ns Int64 CODEC(GCD, ZSTD(3)), lasts_ns Int64 CODEC(GCD, ZSTD(3)), exponent Int8 CODEC(ZSTD(1)), "
+        "first Int64 CODEC(Delta, ZSTD(3)), last Int64 CODEC(Delta, ZSTD(3)), below Int64 CODEC(ZSTD(3)), "
+        "above Int64 CODEC(ZSTD(3)), good UInt32 CODEC(ZSTD(3)), other UInt32 CODEC(ZSTD(1)), "
+        "last_good UInt8 CODEC(ZSTD(1)), area Int64 CODEC(GCD, ZSTD(3)), bad_ns Int64 CODEC(ZSTD(1)), "
         "ver UInt64 CODEC(Delta, ZSTD(3))",
         order="(tag, ts)",
         version="ver",
@@ -141,3 +141,14 @@ def cluster(name: str, days: Mapping[int, int], database: str = DATABASE) -> lis
 def bucket_of(column: str = "ts") -> str:
     """The engine's expression for the rollup bucket of a time column (times are after 1990)."""
     return f"intDiv(toUnixTimestamp64Nano({column}), {BUCKET_NS})"
+
+
+def during(spans: Sequence[tuple[int, int]], column: str = "ts") -> str:
+    """A condition on a time column that the engine's index understands."""
+    if not spans:
+        return "0"
+    each = (
+        f"({column} >= fromUnixTimestamp64Nano({a}, 'UTC') AND {column} < fromUnixTimestamp64Nano({b}, 'UTC'))"
+        for a, b in spans
+    )
+    return f"({' OR '.join(each)})"

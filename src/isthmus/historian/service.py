@@ -26,7 +26,7 @@ from isthmus.historian.model import (
     receive,
 )
 from isthmus.historian.reader import Latest, Reader
-from isthmus.historian.schema import DATABASE
+from isthmus.historian.schema import DATABASE, during
 from isthmus.historian.store import Store, StoreConfig
 from isthmus.namespace.model import Tag
 from isthmus.ports.frames import Arrived, Cursor, Position
@@ -217,9 +217,7 @@ class Historian:
     async def count(self) -> int:
         """Samples in the record, each counted once. Cost: reads the keys of the whole record."""
         return await self._store.read(
-            lambda store: sum(
-                int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text")
-            )
+            lambda store: sum(int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text"))
         )
 
     async def status(self) -> HistorianStatus:
@@ -229,24 +227,27 @@ class Historian:
     # In the writing thread.
 
     def _commit(self, store: Store, intake: Intake) -> Restated | None:
-        batches = join_by_type(b for item in intake.fresh for b in item.frame.batches)
-        batches = tuple(self._plausible(b) for b in batches)
+        batches = [self._plausible(b) for b in join_by_type(b for item in intake.fresh for b in item.frame.batches)]
         for batch in batches:
             self._tags.rows(batch.id)  # adds what is new, which moves rows; only then are row numbers good
-        rows = [self._tags.rows(b.id) for b in batches]
-        restated = self._late(batches, rows)
-        self._insert_numbers(
-            store, [(b, r) for b, r in zip(batches, rows, strict=True) if b.type is not ValueType.TEXT]
-        )
-        for batch, row in zip(batches, rows, strict=True):
-            if batch.type is ValueType.TEXT:
-                self._insert_texts(store, batch, row)
+        late: dict[int, int] = {}
+        stored: list[_Ordered] = []
+        for kinds, insert in (((ValueType.FLOAT, ValueType.INT), self._insert_numbers), ((ValueType.TEXT,), self._insert_texts)):
+            chosen = [b for b in batches if b.type in kinds and len(b)]
+            if chosen:
+                ordered = _order(chosen, self._tags)
+                self._late(ordered, late)
+                insert(store, chosen, ordered)
+                stored.append(ordered)
+                if ValueType.FLOAT in kinds:
+                    # In memory first: only marks that are new cost a write. Texts have no rollup.
+                    self._unsaved += self._dirty.mark(ordered.time_ns // BUCKET_NS, ordered.id)
         self._store_gaps(store, intake.gaps)
-        self._mark(store, batches)
+        self._save_marks(store)
         self._store_lanes(store, intake.lanes)
-        for batch, row in zip(batches, rows, strict=True):
-            self._tags.seen(row, batch.time_ns)
-        return restated
+        for ordered in stored:
+            self._tags.seen(ordered.row, ordered.time_ns)
+        return Restated(tuple(late), tuple(late.values())) if late else None
 
     def _plausible(self, batch: SampleBatch) -> SampleBatch:
         sane = (batch.time_ns >= EARLIEST_NS) & (batch.time_ns < LATEST_NS)
@@ -258,57 +259,50 @@ class Historian:
         self._refused += refused
         return batch.rows(sane)
 
-    def _late(self, batches: Sequence[SampleBatch], rows: Sequence[NDArray[np.intp]]) -> Restated | None:
-        """Rows older than their tag's newest, as the earliest time of each such tag."""
-        since: dict[int, int] = {}
-        for batch, row in zip(batches, rows, strict=True):
-            late = batch.time_ns < self._tags.newest_ns[row]
-            order = np.argsort(row, kind="stable")
-            sorted_row, sorted_ns = row[order], batch.time_ns[order]
-            back = (np.diff(sorted_ns) < 0) & (np.diff(sorted_row) == 0)
-            for tag_row in np.unique(sorted_row[1:][back]):
-                of_tag = order[sorted_row == tag_row]
-                late[of_tag] |= batch.time_ns[of_tag] < np.maximum.accumulate(batch.time_ns[of_tag])
-            for tag, time_ns in zip(batch.id[late].tolist(), batch.time_ns[late].tolist(), strict=True):
-                since[tag] = min(time_ns, since.get(tag, time_ns))
-        return Restated(tuple(since), tuple(since.values())) if since else None
+    def _late(self, rows: _Ordered, late: dict[int, int]) -> None:
+        """Add tags with rows older than their newest, each with the earliest such time."""
+        older = rows.time_ns < self._tags.newest_ns[rows.row]
+        back = (np.diff(rows.time_ns) < 0) & (np.diff(rows.row) == 0)
+        for row in np.unique(rows.row[1:][back]):
+            of_tag = np.flatnonzero(rows.row == row)
+            older[of_tag] |= rows.time_ns[of_tag] < np.maximum.accumulate(rows.time_ns[of_tag])
+        for tag, time_ns in zip(rows.id[older].tolist(), rows.time_ns[older].tolist(), strict=True):
+            late[tag] = min(time_ns, late.get(tag, time_ns))
 
-    def _insert_numbers(self, store: Store, parts: Sequence[tuple[SampleBatch, NDArray[np.intp]]]) -> None:
-        if not parts:
-            return
-        pairs = [self._encode(batch, row) for batch, row in parts]
-        batches = [b for b, _ in parts]
-        row, time_ns = np.concatenate([r for _, r in parts]), np.concatenate([b.time_ns for b in batches])
+    def _insert_numbers(self, store: Store, batches: Sequence[SampleBatch], rows: _Ordered) -> None:
+        pairs = [self._encode(batch) for batch in batches]
         store.insert(
             "sample",
             [
-                ("class", "UInt8", self._tags.classes(row, time_ns)),
-                ("tag", "Int32", np.concatenate([b.id for b in batches])),
-                ("ts", "DateTime64(9, 'UTC')", time_ns),
-                ("mantissa", "Int64", np.concatenate([m for m, _ in pairs])),
-                ("exponent", "Int8", np.concatenate([e for _, e in pairs])),
-                ("status", "UInt32", np.concatenate([b.status for b in batches])),
+                ("class", "UInt8", self._tags.classes(rows.row, rows.time_ns)),
+                ("tag", "Int32", rows.id),
+                ("ts", "DateTime64(9, 'UTC')", rows.time_ns),
+                ("mantissa", "Int64", np.concatenate([m for m, _ in pairs])[rows.order]),
+                ("exponent", "Int8", np.concatenate([e for _, e in pairs])[rows.order]),
+                ("status", "UInt32", rows.status),
             ],
         )
 
-    def _encode(self, batch: SampleBatch, row: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    def _encode(self, batch: SampleBatch) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         if batch.type is ValueType.INT:
             return batch.value.astype(np.int64, copy=False), np.full(len(batch), codec.INT, np.int8)
+        row = self._tags.rows(batch.id)
         mantissa, code = codec.encode(np.ascontiguousarray(batch.value, np.float64), self._tags.code[row])
         held = code < codec.SINGLE_BITS
         self._tags.code[row[held]] = code[held]
         return mantissa, code
 
-    def _insert_texts(self, store: Store, batch: SampleBatch, row: NDArray[np.intp]) -> None:
-        self._texts.update(np.unique(batch.id).tolist())
+    def _insert_texts(self, store: Store, batches: Sequence[SampleBatch], rows: _Ordered) -> None:
+        self._texts.update(np.unique(rows.id).tolist())
+        (batch,) = batches
         store.insert(
             "text",
             [
-                ("class", "UInt8", self._tags.classes(row, batch.time_ns)),
-                ("tag", "Int32", batch.id),
-                ("ts", "DateTime64(9, 'UTC')", batch.time_ns),
-                ("text", "String", [batch.text[int(code)] for code in batch.value]),
-                ("status", "UInt32", batch.status),
+                ("class", "UInt8", self._tags.classes(rows.row, rows.time_ns)),
+                ("tag", "Int32", rows.id),
+                ("ts", "DateTime64(9, 'UTC')", rows.time_ns),
+                ("text", "String", [batch.text[int(code)] for code in batch.value[rows.order]]),
+                ("status", "UInt32", rows.status),
             ],
         )
 
@@ -327,12 +321,7 @@ class Historian:
         )
         self._gaps = [*self._gaps, *new]
 
-    def _mark(self, store: Store, batches: Sequence[SampleBatch]) -> None:
-        """Record dirty buckets of numbers; texts have no rollup. In memory first: only new marks cost a write."""
-        numbers = [b for b in batches if b.type is not ValueType.TEXT and len(b)]
-        if numbers:
-            times = np.concatenate([b.time_ns for b in numbers])
-            self._unsaved += self._dirty.mark(times // BUCKET_NS, np.concatenate([b.id for b in numbers]))
+    def _save_marks(self, store: Store) -> None:
         if self._unsaved:
             self._store_marks(store, self._unsaved, done=False, ver=self._next_ver())
             self._unsaved = []
@@ -377,25 +366,19 @@ class Historian:
         ):
             self._lanes[edge, Lane(lane)] = LaneState(Position(epoch, seq), last_ns)
             self._last_ver = max(self._last_ver, ver)
-        self._gaps = [
-            Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")
-        ]
+        self._gaps = [Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")]
         marks = store.rows(f"SELECT bucket, tag, ver FROM {DATABASE}.dirty FINAL WHERE NOT done")
         self._dirty.load((bucket, tag) for bucket, tag, _ in marks)
         self._last_ver = max(self._last_ver, *(ver for *_, ver in marks), 0)
         for name, number, days in store.rows(f"SELECT name, class, days FROM {DATABASE}.retention FINAL"):
             self._classes[name], self._days[name] = number, days
         self._load_newest(store)
-        for tag, number, before, since_ns in store.rows(
-            f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"
-        ):
+        for tag, number, before, since_ns in store.rows(f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"):
             row = self._tags.rows(np.array([tag], np.int32))
             self._tags.retention[row], self._tags.before[row], self._tags.since_ns[row] = number, before, since_ns
 
     def _load_newest(self, store: Store) -> None:
         """The last snapshot, and what lies in buckets marked since."""
-        from isthmus.historian.query import during
-
         spans = during([(b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in sorted(self._dirty.open)])
         newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
         texts = store.rows(f"{newest} {DATABASE}.text GROUP BY tag")
@@ -439,9 +422,7 @@ class Historian:
         tags, ids = self._tags, np.array([i.id for i in infos], np.int32)
         tags.rows(ids)
         rows = tags.rows(ids)
-        decimals = np.array(
-            [2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8
-        )
+        decimals = np.array([2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8)
         unseen = tags.newest_ns[rows] == NO_TIME
         tags.code[rows[unseen]] = decimals[unseen]
         number = np.array([self._classes[i.retention] for i in infos], np.uint8)
@@ -494,3 +475,25 @@ class Historian:
         if self._problem:
             self._log.info("the historian works again")
         self._problem = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """Rows of several batches in the order of their tags, as the tables keep them; within a tag as they came.
+
+    Shapes: all (n,); ``order`` points into the batches joined one after the other
+    """
+
+    order: NDArray[np.intp]
+    row: NDArray[np.intp]  # in the tag table
+    id: NDArray[np.int32]
+    time_ns: NDArray[np.int64]
+    status: NDArray[np.uint32]
+
+
+def _order(batches: Sequence[SampleBatch], tags: TagTable) -> _Ordered:
+    ident = np.concatenate([b.id for b in batches])
+    row = tags.rows(ident)
+    order = np.argsort(row.astype(np.uint16) if len(tags) <= 1 << 16 else row, kind="stable")  # 16 bits sort 10 times faster
+    time_ns, status = np.concatenate([b.time_ns for b in batches]), np.concatenate([b.status for b in batches])
+    return _Ordered(order, row[order], ident[order], time_ns[order], status[order])
