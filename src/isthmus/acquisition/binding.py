@@ -22,13 +22,13 @@ the deadband from the last one sent, or when the tag was silent for its max gap.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.values.clock import NS_PER_S
+from isthmus.values.clock import NS_PER_MS, NS_PER_S
 from isthmus.values.errors import Malformed
 from isthmus.values.model import TagColumns
 from isthmus.values.sample import SampleBatch, ValueType, join_by_type
@@ -86,11 +86,15 @@ class TagTable:
 
     @classmethod
     def of(cls, tags: TagColumns, index: Sequence[int]) -> TagTable:
-        """The chosen tags of a model, in the given order; columns a model left short take their defaults."""
+        """The chosen tags of a model, in the given order; columns that were left empty take their defaults."""
 
         def column(values: Sequence[float | None], default: float) -> Floats:
+            if not values:
+                return np.full(len(index), default)
             return np.array([default if (v := values[i]) is None else v for i in index], np.float64)
 
+        percent = column(tags.deadband_percent, 0.0) / 100
+        resolution = [max(1, tags.resolution_ns[i]) if tags.resolution_ns else NS_PER_MS for i in index]
         return cls(
             id=np.array([tags.id[i] for i in index], np.int32),
             kind=np.array([KINDS[ValueType(tags.type[i])] for i in index], np.int8),
@@ -98,15 +102,11 @@ class TagTable:
             offset=column(tags.offset, 0.0),
             low=column(tags.low, -np.inf),
             high=column(tags.high, np.inf),
-            deadband=column(tags.deadband, 0.0),
-            percent=column(tags.deadband_percent, 0.0) / 100,
+            deadband=np.where(percent > 0, 0.0, column(tags.deadband, 0.0)),  # a percentage replaces it
+            percent=percent,
             max_gap_ns=np.minimum(column(tags.max_gap_s, np.inf) * NS_PER_S, 2.0**62).astype(np.int64),
-            resolution_ns=np.array([max(1, tags.resolution_ns[i]) for i in index], np.int64),
+            resolution_ns=np.array(resolution, np.int64),
         )
-
-    def same(self, other: TagTable) -> bool:
-        """Whether both bind in exactly the same way."""
-        return all(np.array_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
 
 
 @dataclass(slots=True)
@@ -498,7 +498,7 @@ def _whole(bound: Floats) -> Ints:
 def _beyond(distance: Values, deadband: Floats) -> Flags:
     """Whether an exact uint64 distance exceeds a deadband; below 0 everything does."""
     # a distance is whole, so it is beyond 2.5 exactly when it is beyond 2
-    limit = np.clip(deadband, 0, 2.0**63).astype(np.uint64)
+    limit = np.clip(deadband, 0, 2.0**64 - 2048).astype(np.uint64)
     beyond: Flags = (distance > limit) | (deadband < 0)
     return beyond
 

@@ -17,8 +17,6 @@ from isthmus.values.status import GOOD
 MAX_GAP_S = 60.0
 """An unchanged figure, and the state, is said again after this long."""
 
-_RESOLUTION_NS = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -43,20 +41,8 @@ class SystemTags:
                     self._row[connection.name, name] = len(columns)
                     columns.id.append(connection.system[name])
                     columns.type.append(value_type)
-        n = len(columns)
-        plain = TagColumns(
-            id=columns.id,
-            type=columns.type,
-            factor=[1.0] * n,
-            offset=[0.0] * n,
-            low=[None] * n,
-            high=[None] * n,
-            deadband=[0.0] * n,
-            deadband_percent=[0.0] * n,
-            max_gap_s=[MAX_GAP_S] * n,
-            resolution_ns=[_RESOLUTION_NS] * n,
-        )
-        self._binder = Binder(TagTable.of(plain, range(n)))
+        columns.max_gap_s.extend([MAX_GAP_S] * len(columns))
+        self._binder = Binder(TagTable.of(columns, range(len(columns))))
 
     def adopt(self, other: SystemTags) -> None:
         """Repeat nothing that was said under the model before."""

@@ -80,8 +80,10 @@ class ConnectionPlan:
 def plan_connections(model: EdgeModel) -> dict[str, ConnectionPlan]:
     """Each connection of the model with its tags.
 
-    Raises: ConfigError if a tag names a connection the model does not have, or has no period
+    Raises: ConfigError if a tag names a connection the model does not have, has no period, or another's id
     """
+    if len(set(model.tags.id)) != len(model.tags):
+        raise ConfigError("the model has a tag id twice")
     of: dict[str, list[int]] = {c.name: [] for c in model.connections}
     for i, name in enumerate(model.tags.connection):
         if not name:
