@@ -1,10 +1,6 @@
-import { useQueryClient } from '@tanstack/react-query'
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
-import { Button as AriaButton } from 'react-aria-components/Button'
-import { Menu, MenuItem, MenuTrigger, Separator } from 'react-aria-components/Menu'
-import { Popover } from 'react-aria-components/Popover'
-import { ApiError, remove } from './api/client'
+import { ApiError } from './api/client'
 import { byHealth, isUp, useConnections, useSession, useSite } from './api/queries'
 import type { Connection, Session } from './api/types'
 import { Icon, Logo, type IconName } from './components/icons'
@@ -14,9 +10,10 @@ import { live, store } from './live/client'
 import { useEverySecond, useLink } from './live/react'
 import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
-import { keysOn, setTheme, themeWish } from './theme'
+import { keysOn } from './theme'
 
 const Palette = lazy(() => import('./palette').then((m) => ({ default: m.Palette })))
+const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
 const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections'; icon: IconName; name: string; key: string }[] = [
@@ -84,7 +81,7 @@ function Shell({ session }: { session: Session }) {
           <Kbd>Ctrl K</Kbd>
         </button>
         <Clock />
-        <UserMenu session={session} onHelp={() => setHelp(true)} />
+        <User session={session} onHelp={() => setHelp(true)} />
       </header>
       <HealthBar />
       <LostBar />
@@ -195,58 +192,32 @@ function Clock() {
   )
 }
 
-function UserMenu({ session, onHelp }: { session: Session; onHelp: () => void }) {
-  const client = useQueryClient()
-  const navigate = useNavigate()
-  const [theme, setShown] = useState(themeWish())
-  const signOut = async (): Promise<void> => {
-    live.stop()
-    await remove('session').catch(() => undefined)
-    client.clear()
-    await navigate({ to: '/login', search: {} })
-  }
-  const choose = (key: string): void => {
-    if (key === 'help') onHelp()
-    else if (key === 'out') void signOut()
-    else if (key === 'password') void navigate({ to: '/welcome', search: {} })
-    else if (key === 'light' || key === 'dark' || key === 'system') {
-      setTheme(key)
-      setShown(key)
-    }
-  }
-  return (
-    <MenuTrigger>
-      <AriaButton className="user" aria-label={t('{{name}}, {{role}}: menu', { name: session.user.name, role: t(session.user.role) })}>
-        <Icon name="user" size={20} />
-        <span className="user-text">
-          <b>{session.user.name}</b>
-          <small>{t(session.user.role)}</small>
-        </span>
-      </AriaButton>
-      <Popover className="popover" placement="bottom end">
-        <Menu className="menu" onAction={(key) => choose(String(key))} aria-label={t('Menu')}>
-          {(['light', 'dark', 'system'] as const).map((key) => (
-            <MenuItem key={key} id={key} className="menu-item" textValue={key}>
-              <Icon name={theme === key ? 'check' : 'theme'} size={16} className={theme === key ? '' : 'faint'} />
-              {t({ light: 'Light theme', dark: 'Dark theme', system: 'Theme of this device' }[key])}
-            </MenuItem>
-          ))}
-          <Separator className="menu-line" />
-          <MenuItem id="help" className="menu-item" textValue="help">
-            <Icon name="help" size={16} />
-            {t('Keys and help')}
-          </MenuItem>
-          <MenuItem id="password" className="menu-item" textValue="password">
-            <Icon name="user" size={16} />
-            {session.user.has_password ? t('Change password') : t('Choose a name and password')}
-          </MenuItem>
-          <MenuItem id="out" className="menu-item" textValue="out">
-            <Icon name="out" size={16} />
-            {t('Sign out')}
-          </MenuItem>
-        </Menu>
-      </Popover>
-    </MenuTrigger>
+/** The menu's code is fetched when it is first opened. */
+function User({ session, onHelp }: { session: Session; onHelp: () => void }) {
+  const [wanted, setWanted] = useState(false)
+  const face = (
+    <>
+      <Icon name="user" size={20} />
+      <span className="user-text">
+        <b>{session.user.name}</b>
+        <small>{t(session.user.role)}</small>
+      </span>
+    </>
+  )
+  const label = t('{{name}}, {{role}}: menu', { name: session.user.name, role: t(session.user.role) })
+  const closed = (
+    <button type="button" className="user" aria-label={label} aria-haspopup="menu" onClick={() => setWanted(true)}>
+      {face}
+    </button>
+  )
+  return wanted ? (
+    <Suspense fallback={closed}>
+      <UserMenu session={session} onHelp={onHelp} label={label}>
+        {face}
+      </UserMenu>
+    </Suspense>
+  ) : (
+    closed
   )
 }
 

@@ -1,25 +1,38 @@
 import { Component, type ErrorInfo, type ReactNode } from 'react'
-import { Button as AriaButton, type ButtonProps as AriaButtonProps } from 'react-aria-components/Button'
 import { ApiError } from '../api/client'
 import { t } from '../i18n'
 import { Icon, type IconName } from './icons'
 
-interface ButtonProps extends Omit<AriaButtonProps, 'className' | 'children'> {
+interface ButtonProps {
   kind?: 'primary' | 'plain' | 'quiet' | 'link'
   icon?: IconName
   iconEnd?: IconName
   label?: string // for icon-only buttons
   children?: ReactNode
   className?: string
+  type?: 'button' | 'submit'
+  isDisabled?: boolean
+  isPending?: boolean
+  onPress?: () => void
 }
 
-export function Button({ kind = 'plain', icon, iconEnd, label, children, className = '', ...rest }: ButtonProps) {
+export function Button({ kind = 'plain', icon, iconEnd, label, children, className = '', type = 'button', isDisabled = false, isPending = false, onPress }: ButtonProps) {
   return (
-    <AriaButton {...rest} {...(label ? { 'aria-label': label } : {})} className={`button ${kind} ${children ? '' : 'bare'} ${className}`}>
+    <button
+      type={type}
+      disabled={isDisabled}
+      aria-busy={isPending || undefined}
+      aria-label={label}
+      title={children ? undefined : label}
+      className={`button ${kind} ${children ? '' : 'bare'} ${className}`}
+      onClick={() => {
+        if (!isPending) onPress?.()
+      }}
+    >
       {icon ? <Icon name={icon} size={16} /> : null}
       {children}
       {iconEnd ? <Icon name={iconEnd} size={16} /> : null}
-    </AriaButton>
+    </button>
   )
 }
 

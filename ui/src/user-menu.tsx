@@ -1,0 +1,63 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
+import { useState, type ReactNode } from 'react'
+import { Button } from 'react-aria-components/Button'
+import { Menu, MenuItem, MenuTrigger, Separator } from 'react-aria-components/Menu'
+import { Popover } from 'react-aria-components/Popover'
+import { remove } from './api/client'
+import type { Session } from './api/types'
+import { Icon } from './components/icons'
+import { t } from './i18n'
+import { live } from './live/client'
+import { setTheme, themeWish } from './theme'
+
+export function UserMenu({ session, onHelp, label, children }: { session: Session; onHelp: () => void; label: string; children: ReactNode }) {
+  const client = useQueryClient()
+  const navigate = useNavigate()
+  const [theme, setShown] = useState(themeWish())
+  const signOut = async (): Promise<void> => {
+    live.stop()
+    await remove('session').catch(() => undefined)
+    client.clear()
+    await navigate({ to: '/login', search: {} })
+  }
+  const choose = (key: string): void => {
+    if (key === 'help') onHelp()
+    else if (key === 'out') void signOut()
+    else if (key === 'password') void navigate({ to: '/welcome', search: {} })
+    else if (key === 'light' || key === 'dark' || key === 'system') {
+      setTheme(key)
+      setShown(key)
+    }
+  }
+  return (
+    <MenuTrigger defaultOpen>
+      <Button className="user" aria-label={label}>
+        {children}
+      </Button>
+      <Popover className="popover" placement="bottom end">
+        <Menu className="menu" onAction={(key) => choose(String(key))} aria-label={t('Menu')}>
+          {(['light', 'dark', 'system'] as const).map((key) => (
+            <MenuItem key={key} id={key} className="menu-item" textValue={key}>
+              <Icon name={theme === key ? 'check' : 'theme'} size={16} className={theme === key ? '' : 'faint'} />
+              {t({ light: 'Light theme', dark: 'Dark theme', system: 'Theme of this device' }[key])}
+            </MenuItem>
+          ))}
+          <Separator className="menu-line" />
+          <MenuItem id="help" className="menu-item" textValue="help">
+            <Icon name="help" size={16} />
+            {t('Keys and help')}
+          </MenuItem>
+          <MenuItem id="password" className="menu-item" textValue="password">
+            <Icon name="user" size={16} />
+            {session.user.has_password ? t('Change password') : t('Choose a name and password')}
+          </MenuItem>
+          <MenuItem id="out" className="menu-item" textValue="out">
+            <Icon name="out" size={16} />
+            {t('Sign out')}
+          </MenuItem>
+        </Menu>
+      </Popover>
+    </MenuTrigger>
+  )
+}
