@@ -30,12 +30,23 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, hub: LiveHub | None) -> None:
         super().__init__(config)
         self._hub = hub
-        self.ready = asyncio.Event()
+        self.ready, self._stop = asyncio.Event(), asyncio.Event()
         self.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # else it re-raises SIGTERM when done
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Tick once a second, for the Date header, until told to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1.0)
+
+    def stop(self) -> None:
+        """End ``serve`` soon."""
+        self.should_exit = True
+        self._stop.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._hub is not None:
@@ -61,7 +72,7 @@ def bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"host: is no address of this machine ({error}), was {host!r}") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio gives TCP_NODELAY to this proto only
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -131,7 +142,7 @@ async def running(
         yield cast("int", listener.getsockname()[1])
     finally:
         ready.cancel()
-        server.should_exit = True
+        server.stop()
         await asyncio.wait([task])
         listener.close()
         task.result()
