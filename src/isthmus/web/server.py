@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,6 +23,16 @@ _FAREWELL_S = 0.3
 _VIEW_BYTES = 8 * 1024 * 1024
 _LINE_BYTES = 256 * 1024
 """A thousand tags fit into one request line."""
+
+
+class _Refusals(logging.Filter):
+    """Leaves out the error uvicorn logs for every WebSocket that is refused by a plain HTTP answer, as it may be."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing handshake" not in record.getMessage()
+
+
+_REFUSALS = _Refusals()
 
 
 class _Server(uvicorn.Server):
@@ -72,7 +83,9 @@ def bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"host: is no address of this machine ({error}), was {host!r}") from None
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio gives TCP_NODELAY to this proto only
+    listener = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # asyncio gives TCP_NODELAY to this proto only
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -132,6 +145,7 @@ async def running(
     except OSError as error:  # ssl.SSLError is one
         listener.close()
         raise ConfigError(f"certificate: does not load ({error}), was {certificate} with key {key}") from None
+    logging.getLogger("uvicorn.error").addFilter(_REFUSALS)
     server = _Server(config, cast("LiveHub | None", getattr(app.state, "live", None)))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     ready = asyncio.create_task(server.ready.wait())

@@ -189,10 +189,16 @@ class Plantworks:
         for path, value in values.items():
             tag = self.live.plant.by_path[path]
             texts: tuple[str, ...] = ()
-            column: Any = np.array([value], np.int64 if tag.type is ValueType.INT else np.float64) if not isinstance(value, str) else None
+            column: Any = (
+                np.array([value], np.int64 if tag.type is ValueType.INT else np.float64)
+                if not isinstance(value, str)
+                else None
+            )
             if isinstance(value, str):
                 column, texts = np.zeros(1, np.int32), (value,)
-            batch = SampleBatch(np.array([tag.id], np.int32), np.array([time_ns]), column, np.array([code], np.uint32), texts)
+            batch = SampleBatch(
+                np.array([tag.id], np.int32), np.array([time_ns]), column, np.array([code], np.uint32), texts
+            )
             self.live.apply([batch], self.clock.now_ns())
 
 
@@ -275,7 +281,9 @@ class Clients:
 async def as_(works: Plantworks, port: int) -> AsyncIterator[Clients]:
     base = f"http://127.0.0.1:{port}/api/v1"
     clients = {
-        name: httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False, verify=False)
+        name: httpx.AsyncClient(
+            base_url=base, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False, verify=False
+        )
         for name, token in {**works.tokens, "nobody": ""}.items()
     }
     yield Clients(**clients)

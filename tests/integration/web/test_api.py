@@ -124,20 +124,11 @@ async def test_wrong_tokens_are_nobody(as_: Any, works: Any) -> None:
     is_problem(await as_.viewer.get("/site"), 401)
 
 
-@pytest.mark.parametrize(
-    ("host", "welcome"),
-    [
-        ("localhost:8420", True), ("127.0.0.1", True), ("[::1]:8420", True), ("192.168.0.7:80", True),
-        ("plant.example", True), ("PLANT.example:1", True), ("evil.example", False), ("localhost.evil.example", False),
-        ("127.0.0.1.evil.example", False), ("", False),
-    ],
-)  # fmt: skip
-async def test_only_known_names_are_answered(as_: Any, host: str, welcome: bool) -> None:
-    answer = await as_.nobody.get("/health", headers={"Host": host})
-    if welcome:
-        assert answer.status_code == 200
-    else:
-        is_problem(answer, 421, "unknown_host")
+async def test_only_known_names_are_answered(as_: Any) -> None:
+    for host in ("localhost:8420", "127.0.0.1", "[::1]:8420", "192.168.0.7:80", "plant.example", "PLANT.example:1"):
+        assert (await as_.nobody.get("/health", headers={"Host": host})).status_code == 200, host
+    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1:80.evil.example", ""):
+        is_problem(await as_.nobody.get("/health", headers={"Host": host}), 421, "unknown_host")
 
 
 async def test_answers_carry_the_security_headers(as_: Any) -> None:
@@ -187,13 +178,17 @@ async def test_from_the_first_link_to_a_password(as_: Any, works: Any) -> None:
     is_problem(await browser.post("/session/link", json={"link": link}, headers=origin(browser)), 401, "link_spent")
     assert (await browser.get("/session")).json() == entered.json()
     new = {"name": "Ana", "password": "correct horse battery"}
-    short = is_problem(await browser.put("/session/password", json={**new, "password": "short"}, headers=origin(browser)), 422)
+    short = is_problem(
+        await browser.put("/session/password", json={**new, "password": "short"}, headers=origin(browser)), 422
+    )
     assert "12 characters" in short["detail"]
     assert "short" not in json.dumps(short["errors"])
     changed = await browser.put("/session/password", json=new, headers=origin(browser))
     assert changed.json()["user"] == {"name": "Ana", "role": "admin", "has_password": True}
     again = {**new, "password": "another password", "current": "wrong password"}
-    is_problem(await browser.put("/session/password", json=again, headers=origin(browser)), 403, "wrong_current_password")
+    is_problem(
+        await browser.put("/session/password", json=again, headers=origin(browser)), 403, "wrong_current_password"
+    )
     assert (await browser.delete("/session", headers=origin(browser))).status_code == 204
     is_problem(await browser.get("/session"), 401)
     assert (await browser.post("/session", json=new)).json()["user"]["name"] == "Ana"
@@ -229,7 +224,9 @@ async def test_a_session_changes_things_only_from_its_own_pages(as_: Any, works:
     ):
         is_problem(await browser.post("/plant/plan", json=PLAN, headers=wrong), 403, "cross_site")
     assert (await browser.post("/plant/plan", json=PLAN, headers=good)).status_code == 200
-    is_problem(await as_.engineer.post("/plant/plan", json=PLAN, headers={"Origin": "http://evil.example"}), 403, "cross_site")
+    is_problem(
+        await as_.engineer.post("/plant/plan", json=PLAN, headers={"Origin": "http://evil.example"}), 403, "cross_site"
+    )
     assert (await as_.engineer.post("/plant/plan", json=PLAN)).status_code == 200
 
 
@@ -252,7 +249,12 @@ async def test_site(as_: Any) -> None:
 
 async def test_assets_and_tags(as_: Any) -> None:
     assets = (await as_.viewer.get("/assets")).json()["assets"]
-    assert [(a["path"], a["tags"]) for a in assets] == [("", 9), ("hall", 5), ("hall/line1", 4), ("hall/line1/filler", 4)]
+    assert [(a["path"], a["tags"]) for a in assets] == [
+        ("", 9),
+        ("hall", 5),
+        ("hall/line1", 4),
+        ("hall/line1/filler", 4),
+    ]
     assert len((await as_.viewer.get("/assets", params={"under": "hall/line1"})).json()["assets"]) == 2
     answer = await as_.viewer.get("/tags", params={"under": "hall/line1"})
     tags = Tags.model_validate_json(answer.content, strict=True)
@@ -271,7 +273,9 @@ async def test_assets_and_tags(as_: Any) -> None:
 
 
 async def test_values(as_: Any, works: Any) -> None:
-    works.feed({"hall/line1/filler/speed": 99.5, "hall/line1/filler/good": 2**60 + 1, "hall/line1/filler/batch": "B-7"}, 0.25)
+    works.feed(
+        {"hall/line1/filler/speed": 99.5, "hall/line1/filler/good": 2**60 + 1, "hall/line1/filler/batch": "B-7"}, 0.25
+    )
     answer = await as_.viewer.get("/tags/values", params={"under": "hall/line1"})
     values = TagValues.model_validate_json(answer.content)
     assert [(v.value, v.status) for v in values.values] == [
@@ -292,7 +296,11 @@ async def test_history_in_json(as_: Any, works: Any) -> None:
     assert history.tags == tags[:2]
     assert history.columns == ["tag", "time", "first", "min", "max", "last", "mean", "count", "bad_s"]
     assert history.rows == [[0, 1700000000000, 1.5, 0.5, 2, 1.25, None, 4, 0]]
-    assert (history.start, history.end, history.snapped_s) == ("2023-11-14T14:13:20.000Z", "2023-11-14T22:13:20.000Z", 600)
+    assert (history.start, history.end, history.snapped_s) == (
+        "2023-11-14T14:13:20.000Z",
+        "2023-11-14T22:13:20.000Z",
+        600,
+    )
     asked = works.history.asked[0]
     assert (asked.tags, asked.points, asked.shape, asked.format) == ((1, 2), 50, Shape.BOUNDED, Format.JSON)
     assert asked.end_ns - asked.start_ns == 8 * 3600 * NS_PER_S
@@ -335,7 +343,9 @@ async def test_history_refuses_what_makes_no_sense(as_: Any, works: Any) -> None
         {**good, "shape": "odd"},
     ):
         is_problem(await as_.viewer.get("/history", params=wrong), 422, "invalid")
-    found = is_problem(await as_.viewer.get("/history", params={"tag": ["hall/line1/filler/speed", "no/such"]}), 404, "unknown_tag")
+    found = is_problem(
+        await as_.viewer.get("/history", params={"tag": ["hall/line1/filler/speed", "no/such"]}), 404, "unknown_tag"
+    )
     assert "no/such" in found["detail"]
     is_problem(await as_.viewer.get("/history", params=good, headers={"Accept": "image/png"}), 406, "not_acceptable")
     assert works.history.asked == []
@@ -356,7 +366,9 @@ async def test_a_thousand_tags_fit_into_one_question(as_: Any, works: Any) -> No
     tag = works.live.plant.tags[0]
     by_path = {path: replace(tag, id=i, path=path) for i, path in enumerate(paths)}
     works.live.plant = replace(works.live.plant, by_path=by_path)
-    answer = await as_.viewer.get("/history", params={"tag": paths, "shape": "raw"}, headers={"Accept": "application/vnd.apache.arrow.stream"})
+    answer = await as_.viewer.get(
+        "/history", params={"tag": paths, "shape": "raw"}, headers={"Accept": "application/vnd.apache.arrow.stream"}
+    )
     assert answer.status_code == 200
     assert len(works.history.asked[0].tags) == 1000
     found = is_problem(await as_.viewer.get("/history", params={"tag": paths[:101], "shape": "raw"}), 422, "invalid")
@@ -375,7 +387,15 @@ async def test_gaps_and_outages(as_: Any) -> None:
 
 
 async def test_connections_tell_how_they_are(as_: Any, works: Any) -> None:
-    works.feed({"connections/plc1/state": "Bad", "connections/plc1/reason": "no answer", "connections/plc1/latency": 2.5, "connections/plc1/errors": 3}, 9)
+    works.feed(
+        {
+            "connections/plc1/state": "Bad",
+            "connections/plc1/reason": "no answer",
+            "connections/plc1/latency": 2.5,
+            "connections/plc1/errors": 3,
+        },
+        9,
+    )
     works.feed({"hall/line1/filler/speed": 1.0}, 5)
     works.feed({"hall/line1/filler/good": 1}, 7, code=status.BAD_TIMEOUT)
     plc1, plc2 = (await as_.viewer.get("/connections")).json()["connections"]
@@ -464,10 +484,10 @@ async def test_rooms_that_fail_do_not_make_an_applied_version_look_refused(as_: 
     assert applied.json() == {"version": 2}
 
 
-@pytest.mark.parametrize("role", ["viewer", "engineer", "admin"])
-async def test_there_is_no_way_to_write(as_: Any, role: str) -> None:
-    for body in (b"", b'{"tag": "x", "value": 1}'):
-        is_problem(await getattr(as_, role).post("/control/writes", content=body), 403, "write_path_absent")
+async def test_there_is_no_way_to_write(as_: Any) -> None:
+    for client in (as_.viewer, as_.engineer, as_.admin):
+        for body in (b"", b'{"tag": "x", "value": 1}'):
+            is_problem(await client.post("/control/writes", content=body), 403, "write_path_absent")
 
 
 # The contract itself
@@ -478,9 +498,10 @@ async def test_the_contract_is_served_and_whole(as_: Any) -> None:
     document = (await as_.viewer.get("/openapi.json")).json()
     assert document == json.loads(json.dumps(openapi_document()))
     seen = {(m.upper(), p) for p, methods in document["paths"].items() for m in methods}
-    assert seen == {(m, p) for m, p in operations()} - {("GET", f"{API}/openapi.json"), ("GET", f"{API}/plant/versions/1")} | {
-        ("GET", f"{API}/plant/versions/{{n}}")
-    }
+    assert seen == {(m, p) for m, p in operations()} - {
+        ("GET", f"{API}/openapi.json"),
+        ("GET", f"{API}/plant/versions/1"),
+    } | {("GET", f"{API}/plant/versions/{{n}}")}
     names = [o["operationId"] for methods in document["paths"].values() for o in methods.values()]
     assert len(names) == len(set(names))
     for path, methods in document["paths"].items():
@@ -504,12 +525,25 @@ async def test_large_json_is_compressed_and_small_is_not(as_: Any) -> None:
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-anything = st.one_of(text, st.sampled_from(["now", "now-8h", "raw", "hall", "-1", "1e9", "99999999999999999999", "NaN", "%00"]))
-QUESTIONS = ["/tags", "/tags/values", "/history", "/gaps", "/assets", "/connections/outages", "/plant/versions/1", "/site"]
+anything = st.one_of(
+    text, st.sampled_from(["now", "now-8h", "raw", "hall", "-1", "1e9", "99999999999999999999", "NaN", "%00"])
+)
+QUESTIONS = [
+    "/tags",
+    "/tags/values",
+    "/history",
+    "/gaps",
+    "/assets",
+    "/connections/outages",
+    "/plant/versions/1",
+    "/site",
+]
 
 
 async def test_no_question_breaks_it(as_: Any) -> None:
-    names = st.sampled_from(["under", "search", "offset", "limit", "tag", "start", "end", "points", "shape", "functions", "connection"])
+    names = st.sampled_from(
+        ["under", "search", "offset", "limit", "tag", "start", "end", "points", "shape", "functions", "connection"]
+    )
 
     async def ask(path: str, params: list[tuple[str, str]]) -> None:
         answer = await as_.viewer.get(path, params=params)
