@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,9 +30,7 @@ PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"),
 PRINCIPAL: Final = "isthmus.principal"
 """Where a request's scope keeps who asks."""
 
-_LOCAL: Final = "isthmus.local"
-_OWNER: Final = Principal("owner of the data directory", Role.ADMIN, Proof.SOCKET, "")
-
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d{1,5})?\Z")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "ip6-localhost"})
 _BODY_LIMIT: Final = 256 * 1024
@@ -126,10 +125,9 @@ class Doors:
 
 
 def _host_name(host: str) -> str:
-    """The name or address in a Host header, without port and brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0].casefold() if ":" in host else host.casefold()
+    """The name or address in a Host header, without port and brackets; empty when it is not one."""
+    found = _HOST.match(host)
+    return (found["address"] or found["name"]).casefold() if found else ""
 
 
 def _credentials(scope: Scope, headers: Headers) -> tuple[Proof, str]:

@@ -52,7 +52,9 @@ def encode_values(view: int, now_ns: int, slots: NDArray[np.uint32], rows: LiveR
     n = len(slots)
     parts = [
         _HEADER.pack(VERSION, KIND_VALUES, 0, n, view, 0, now_ns / NS_PER_MS),
-        (rows.time_ns / NS_PER_MS).astype("<f8").tobytes(),
+        (rows.time_ns // NS_PER_MS + rows.time_ns % NS_PER_MS / NS_PER_MS)
+        .astype("<f8")
+        .tobytes(),  # whole ms stay whole
         rows.value.astype("<f8", copy=False).tobytes(),
         slots.astype("<u4", copy=False).tobytes(),
         b"\0" * (4 * (n % 2)),

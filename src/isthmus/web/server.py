@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -24,18 +25,39 @@ _LINE_BYTES = 256 * 1024
 """A thousand tags fit into one request line."""
 
 
+class _Refusals(logging.Filter):
+    """Leaves out the error uvicorn logs for every WebSocket that is refused by a plain HTTP answer, as it may be."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing handshake" not in record.getMessage()
+
+
+_REFUSALS = _Refusals()
+
+
 class _Server(uvicorn.Server):
     """uvicorn as a guest: signals are the host's, and viewers that do not read hold up no shutdown."""
 
     def __init__(self, config: uvicorn.Config, hub: LiveHub | None) -> None:
         super().__init__(config)
         self._hub = hub
-        self.ready = asyncio.Event()
+        self.ready, self._stop = asyncio.Event(), asyncio.Event()
         self.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # else it re-raises SIGTERM when done
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Tick once a second, for the Date header, until told to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1.0)
+
+    def stop(self) -> None:
+        """End ``serve`` soon."""
+        self.should_exit = True
+        self._stop.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._hub is not None:
@@ -61,7 +83,9 @@ def bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"host: is no address of this machine ({error}), was {host!r}") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # asyncio gives TCP_NODELAY to this proto only
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -142,7 +166,8 @@ async def running(
     except OSError as error:  # ssl.SSLError is one
         listener.close()
         raise ConfigError(f"certificate: does not load ({error}), was {certificate} with key {key}") from None
-    server = _Server(config, getattr(getattr(app, "state", None), "live", None))
+    logging.getLogger("uvicorn.error").addFilter(_REFUSALS)
+    server = _Server(config, cast("LiveHub | None", getattr(app.state, "live", None)))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     ready = asyncio.create_task(server.ready.wait())
     try:
@@ -152,7 +177,7 @@ async def running(
         yield 0 if local is not None else cast("int", listener.getsockname()[1])
     finally:
         ready.cancel()
-        server.should_exit = True
+        server.stop()
         await asyncio.wait([task])
         listener.close()
         task.result()

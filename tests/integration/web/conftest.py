@@ -1,0 +1,290 @@
+"""The application over fakes of its neighbours, served on a loopback port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from argon2 import PasswordHasher
+
+from isthmus.app.records import open_records
+from isthmus.namespace.live import LiveTable
+from isthmus.namespace.model import Asset, Connection, Plant, Tag
+from isthmus.ports.drivers import Address, DriverSpec
+from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.security.model import Role
+from isthmus.security.service import Security
+from isthmus.security.store import metadata
+from isthmus.values.clock import NS_PER_S, ManualClock
+from isthmus.values.errors import Denied, Finding, Findings, NotConnected, TryLater
+from isthmus.values.sample import SampleBatch, ValueType
+from isthmus.web.api import create_app
+from isthmus.web.server import running
+from isthmus.web.services import Outage, Services, SiteStatus
+
+NOW = 1_700_000_000 * NS_PER_S
+
+
+def make_plant(version: int = 1, more: int = 0) -> Plant:
+    def tag(number: int, path: str, **more: Any) -> Tag:
+        asset, _, name = path.rpartition("/")
+        given: dict[str, Any] = {"kind": "value", "type": ValueType.FLOAT, "edge": "edge-1", "connection": "plc1"}
+        return Tag(id=number, path=path, asset=asset, name=name, **{**given, **more})
+
+    tags = [
+        tag(1, "hall/line1/filler/speed", unit="1/min", decimals=1, low=0.0, high=160.0, limits={"high": 140.0}, address="hr 2 float32", description="Bottles a minute"),
+        tag(2, "hall/line1/filler/good", kind="counter", type=ValueType.INT, address="hr 4 uint32"),
+        tag(3, "hall/line1/filler/state", kind="state", type=ValueType.INT, states={0: "Idle", 6: "Execute"}),
+        tag(4, "hall/line1/filler/batch", kind="text", type=ValueType.TEXT),
+        tag(5, "hall/line2/filler/speed", unit="1/min", edge="edge-2", connection="plc2"),
+        *(
+            tag(10 + i, f"connections/plc1/{name}", kind="system", type=kind, connection="")
+            for i, (name, kind) in enumerate(
+                {"state": ValueType.TEXT, "reason": ValueType.TEXT, "latency": ValueType.FLOAT, "errors": ValueType.INT}.items()
+            )
+        ),
+        *(tag(1000 + i, f"many/t{i:06d}") for i in range(more)),
+    ]  # fmt: skip
+    tags.sort(key=lambda t: t.path)
+    assets = (
+        Asset("", "lyon", "site", "", "", 0),
+        Asset("hall", "hall", "area", "", "", 1),
+        Asset("hall/line1", "line1", "line", "", "hall", 2),
+        Asset("hall/line1/filler", "filler", "asset", "filler", "hall/line1", 3),
+    )
+    connections = (
+        Connection("plc1", "modbus-tcp", "edge-1", "line1", "read-only", "127.0.0.1:5020", 4),
+        Connection("plc2", "modbus-tcp", "edge-2", "line2", "read-only", "127.0.0.1:5021", 1),
+    )
+    return Plant(
+        version, "acme", "lyon", "Europe/Paris", tuple(tags), assets, connections, ("edge-1", "edge-2"),
+        {t.path: t for t in tags}, {t.id: t for t in tags},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FakeChange:
+    action: str
+    what: str
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class FakePlan:
+    base: int
+    token: str
+    changes: tuple[FakeChange, ...]
+    warnings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class FakeVersion:
+    version: int
+    text: str
+    applied_ns: int
+    by: str
+    reason: str
+
+
+@dataclass
+class FakeNamespace:
+    plant: Plant
+    kept: list[FakeVersion] = field(default_factory=lambda: [FakeVersion(1, "plant: {}\n", NOW, "ana", "first")])
+
+    def current(self) -> Plant:
+        return self.plant
+
+    def plan(self, text: str, base: int, files: Mapping[str, bytes]) -> FakePlan:
+        if "wrong" in text:
+            raise Findings((Finding("error", "plant.yaml", 3, 7, "assets.filler", "unknown type", "fillr"),))
+        if base != self.plant.version:
+            raise Denied(f"planned on version {base}, the current one is {self.plant.version}", "stale_base")
+        change = FakeChange("add", "tag", "hall/x", f"float, {len(files)} files")
+        return FakePlan(base, "t1", (change,), (Finding("warning", "plant.yaml", 1, 1, "plant", "no timezone"),))
+
+    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes]) -> int:
+        self.plan(text, base, files)
+        self.kept.insert(0, FakeVersion(base + 1, text, NOW, by, reason))
+        self.plant = make_plant(base + 1)
+        return base + 1
+
+    def versions(self) -> Sequence[FakeVersion]:
+        return self.kept
+
+    def version(self, n: int) -> FakeVersion:
+        return next(v for v in self.kept if v.version == n) if n in {v.version for v in self.kept} else {}[n]
+
+    def add_connection(self, text: str, name: str, settings: dict[str, Any]) -> str:
+        return f"{text}# {name} {sorted(settings)}\n"
+
+
+@dataclass
+class FakeHistory:
+    asked: list[HistoryQuery] = field(default_factory=list)
+    fails: Exception | None = None
+
+    async def query(self, query: HistoryQuery) -> HistoryAnswer:
+        self.asked.append(query)
+        if self.fails:
+            raise self.fails
+        bodies = {
+            Format.JSON: b"[[0,1700000000000,1.5,0.5,2,1.25,null,4,0]]" if query.shape is Shape.BOUNDED else b"[[0,1,2,0]]",
+            Format.CSV: b"tag,time,first\n" + b"0,1,2\n" * 400,
+            Format.ARROW: b"\xff\xff\xff\xff" * 1000,
+        }  # fmt: skip
+        return HistoryAnswer("x", bodies[query.format], 600 * NS_PER_S, query.start_ns, query.end_ns)
+
+    async def stream(self, query: HistoryQuery) -> AsyncIterator[bytes]:
+        self.asked.append(query)
+        if self.fails:
+            raise self.fails
+        yield b"tag,time,value,status\n"
+        for i in range(200):
+            yield f"0,{i},1.5,0\n".encode()
+
+    async def gaps(self, edges: Sequence[str], start_ns: int, end_ns: int) -> Sequence[Gap]:
+        return [Gap(edge, start_ns, end_ns, "bus away") for edge in edges]
+
+
+@dataclass(frozen=True, slots=True)
+class SineConfig:
+    """Settings."""
+
+    host: str
+    """Where it is."""
+
+    order: str = "big"
+
+    port: int = 502
+    """TCP port;
+    502 by rule."""
+
+    secure: bool = False
+
+
+@dataclass
+class Plantworks:
+    """Everything behind the application."""
+
+    clock: ManualClock
+    security: Security
+    live: LiveTable
+    namespace: FakeNamespace
+    history: FakeHistory
+    services: Services
+    applied: list[int] = field(default_factory=list)
+    crash: bool = False
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def feed(self, values: dict[str, float | str], at_s: float = 0.0, code: int = 0) -> None:
+        """Samples as they would come from an edge."""
+        time_ns = NOW + round(at_s * NS_PER_S)
+        for path, value in values.items():
+            tag = self.live.plant.by_path[path]
+            texts: tuple[str, ...] = ()
+            column: Any = (
+                np.array([value], np.int64 if tag.type is ValueType.INT else np.float64)
+                if not isinstance(value, str)
+                else None
+            )
+            if isinstance(value, str):
+                column, texts = np.zeros(1, np.int32), (value,)
+            batch = SampleBatch(
+                np.array([tag.id], np.int32), np.array([time_ns]), column, np.array([code], np.uint32), texts
+            )
+            self.live.apply([batch], self.clock.now_ns())
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Plantworks]:
+    clock = ManualClock(NOW)
+    engine = open_records(tmp_path / "records.db")
+    metadata.create_all(engine)
+    security = Security(engine, clock, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    live = LiveTable()
+    namespace = FakeNamespace(make_plant())
+    live.describe(namespace.plant)
+    history = FakeHistory()
+
+    def site_status() -> SiteStatus:
+        if made.crash:
+            raise ZeroDivisionError("a bug")
+        return {
+            "edges": [
+                {"name": "edge-1", "state": "running", "age_s": 0.5, "queued": 0, "dropped": 0},
+                {"name": "edge-2", "state": "unknown", "age_s": None, "queued": 0, "dropped": 0},
+            ],
+            "historian": {"lag_s": 0.4, "rows": 10, "state": "running", "disk_hours": None},
+        }
+
+    def outages(connection: str | None, limit: int) -> list[Outage]:
+        found = [Outage("plc2", NOW, None, "no route"), Outage("plc1", NOW - NS_PER_S, NOW, "timed out")]
+        return [o for o in found if connection in (None, o.connection)][:limit]
+
+    async def test_connection(edge: str, driver: str, config: dict[str, Any], addresses: list[str]) -> dict[str, Any]:
+        if edge == "edge-9":
+            raise NotConnected("edge-9 does not answer")
+        if edge == "edge-8":
+            raise TryLater("another test runs", 2.2)
+        steps = [{"what": "Port open", "reached": True, "detail": f"{driver} {config}"}]
+        return {"steps": steps, "values": [{"address": a, "value": 1, "status": "Good"} for a in addresses]}
+
+    async def on_applied(version: int) -> None:
+        made.applied.append(version)
+        live.describe(namespace.plant)
+
+    spec = DriverSpec("sine", SineConfig, lambda *_: None, lambda _: Address(ValueType.FLOAT), "A sine")  # type: ignore[arg-type]  # never built here
+    services = Services(
+        namespace=namespace,
+        live=live,
+        history=history,
+        security=security,
+        site_status=site_status,
+        outages=outages,
+        test_connection=test_connection,
+        on_applied=on_applied,
+        clock=clock,
+        drivers=lambda: {"sine": spec},
+        hosts=("plant.example",),
+        static=tmp_path / "static",
+    )
+    made = Plantworks(clock, security, live, namespace, history, services)
+    made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
+    yield made
+    engine.dispose()
+
+
+@pytest.fixture
+async def port(works: Plantworks) -> AsyncIterator[int]:
+    async with running(create_app(works.services), port=0) as bound:
+        yield bound
+
+
+@dataclass
+class Clients:
+    """HTTP clients by role; ``nobody`` has no credentials."""
+
+    viewer: httpx.AsyncClient
+    engineer: httpx.AsyncClient
+    admin: httpx.AsyncClient
+    nobody: httpx.AsyncClient
+
+
+@pytest.fixture
+async def as_(works: Plantworks, port: int) -> AsyncIterator[Clients]:
+    base = f"http://127.0.0.1:{port}/api/v1"
+    clients = {
+        name: httpx.AsyncClient(
+            base_url=base, headers={"Authorization": f"Bearer {token}"} if token else {}, trust_env=False, verify=False
+        )
+        for name, token in {**works.tokens, "nobody": ""}.items()
+    }
+    yield Clients(**clients)
+    await asyncio.gather(*(client.aclose() for client in clients.values()))
