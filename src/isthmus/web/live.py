@@ -291,7 +291,7 @@ class LiveHub:
     def _beat(self) -> str:
         ages: dict[str, Any] = {}
         try:
-            ages = {edge["name"]: edge["age_s"] for edge in self._edges()}
+            ages = {edge["name"]: edge["age_s"] for edge in self._edges() if edge["age_s"] is not None}
         except Exception:
             self._log.exception("the state of the edges cannot be told")  # the stream goes on; their ages are missing
         now_ms = self._clock.now_ns() // NS_PER_MS

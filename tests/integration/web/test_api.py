@@ -396,6 +396,7 @@ async def test_connections_tell_how_they_are(as_: Any, works: Any) -> None:
         },
         9,
     )
+    works.feed({"connections/plc1/state": "Bad"}, 11)  # said again, and still the same
     works.feed({"hall/line1/filler/speed": 1.0}, 5)
     works.feed({"hall/line1/filler/good": 1}, 7, code=status.BAD_TIMEOUT)
     plc1, plc2 = (await as_.viewer.get("/connections")).json()["connections"]

@@ -31,6 +31,9 @@ class AssetNode(BaseModel):
     parent: str
     tags: int = Field(description="tags at or below it")
     order: int = Field(description="place in the plant file")
+    production: dict[str, Any] | None = Field(
+        description="the type's production section, tags as paths; null if it has none"
+    )
 
 
 class Assets(BaseModel):
@@ -96,6 +99,7 @@ async def list_assets(services: Room, under: Under = "") -> Assets:
                 parent=asset.parent,
                 tags=len(live.rows_under(asset.path)),
                 order=asset.order,
+                production=asset.production or None,
             )
             for asset in live.plant.assets
             if is_under(asset.path, under)
