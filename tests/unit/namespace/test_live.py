@@ -41,7 +41,7 @@ def floats(ids: list[int], times: list[int], values: list[float], codes: list[in
 
 def at(live: LiveTable, path: str) -> tuple[object, int, int]:
     rows = live.read(live.rows_of([path]))
-    return rows.python(0), int(rows.time_ns[0]), int(rows.status[0])
+    return rows.python()[0], int(rows.time_ns[0]), int(rows.status[0])
 
 
 def test_a_tag_without_samples_says_so() -> None:

@@ -133,7 +133,8 @@ def connection_answer(
     paths = [f"connections/{connection.name}/{name}" for name in SYSTEM_TAGS]
     places = live.rows_of(paths)
     read = live.read(places)
-    known = {name: read.python(i) if places[i] >= 0 else None for i, name in enumerate(SYSTEM_TAGS)}
+    said = read.python()
+    known = {name: said[i] if places[i] >= 0 else None for i, name in enumerate(SYSTEM_TAGS)}
     since_ns = int(read.since_ns[0]) if places[0] >= 0 else 0
     state, reason = str(known["state"] or "Unknown"), str(known["reason"] or "")
     if connection.edge in live.stale_edges():
