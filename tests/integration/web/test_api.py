@@ -554,7 +554,7 @@ async def test_no_question_breaks_it(as_: Any) -> None:
 
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(QUESTIONS), st.lists(st.tuples(names, anything), max_size=6))
     def fuzz(path: str, params: list[tuple[str, str]]) -> None:
         asyncio.run_coroutine_threadsafe(ask(path, params), loop).result(30)
@@ -576,7 +576,7 @@ async def test_no_body_breaks_it(as_: Any) -> None:
     loop = asyncio.get_running_loop()
     paths = [p for _, p in CHANGING] + [f"{API}/session", f"{API}/session/link"]
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(paths), bodies)
     def fuzz(path: str, body: dict[str, Any]) -> None:
         asyncio.run_coroutine_threadsafe(ask(path, json.dumps(body).encode()), loop).result(30)
