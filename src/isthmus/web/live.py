@@ -70,7 +70,8 @@ def _texts(slots: NDArray[np.uint32], rows: LiveRows) -> list[list[object]]:
     """What a float64 cannot carry: texts, and integers beyond 2^53."""
     large = (rows.form == _INT) & ((rows.ints > _EXACT) | (rows.ints < -_EXACT))
     wanted = ((rows.form == _TEXT) | large) & ~status.is_bad(rows.status)
-    return [[int(slots[i]), str(rows.python(int(i)))] for i in np.flatnonzero(wanted)]
+    found = np.flatnonzero(wanted).tolist()
+    return [[int(slots[i]), rows.text[i] if rows.form[i] == _TEXT else str(int(rows.ints[i]))] for i in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,7 @@ class LiveHub:
     def _beat(self) -> str:
         ages: dict[str, Any] = {}
         try:
-            ages = {edge["name"]: edge["age_s"] for edge in self._edges()}
+            ages = {edge["name"]: edge["age_s"] for edge in self._edges() if edge["age_s"] is not None}
         except Exception:
             self._log.exception("the state of the edges cannot be told")  # the stream goes on; their ages are missing
         now_ms = self._clock.now_ns() // NS_PER_MS

@@ -138,7 +138,7 @@ async def test_beats_tell_edges_and_version(port: int, works: Any, monkeypatch: 
     monkeypatch.setattr(live_module, "BEAT_TICKS", 1)
     async with stream(port, works) as socket:
         assert json.loads(await socket.recv()) == {
-            "beat": int(NOW_MS), "edges": {"edge-1": 0.5, "edge-2": None}, "model_version": 1,
+            "beat": int(NOW_MS), "edges": {"edge-1": 0.5}, "model_version": 1,
         }  # fmt: skip
         works.crash = True
         while json.loads(await socket.recv())["edges"]:
@@ -218,7 +218,7 @@ async def test_a_viewer_that_does_not_read_holds_nobody(port: int, works: Any) -
         writer.write(_masked(json.dumps({"view": 1, "paths": paths}).encode()))
         await say(quick, 1, paths[:10])
         await frame(quick)
-        for turn in range(1, 40):  # 20,000 rows a turn, and the slow one never reads a byte
+        for turn in range(1, 16):  # 20,000 rows a turn, and the slow one never reads a byte
             works.live.apply([_batch(20_000, turn)], works.clock.now_ns())
             got = await frame(quick)
             assert got["value"] == [float(turn)] * 10

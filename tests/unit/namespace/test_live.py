@@ -41,7 +41,7 @@ def floats(ids: list[int], times: list[int], values: list[float], codes: list[in
 
 def at(live: LiveTable, path: str) -> tuple[object, int, int]:
     rows = live.read(live.rows_of([path]))
-    return rows.python(0), int(rows.time_ns[0]), int(rows.status[0])
+    return rows.python()[0], int(rows.time_ns[0]), int(rows.status[0])
 
 
 def test_a_tag_without_samples_says_so() -> None:
@@ -222,3 +222,29 @@ def test_a_viewer_that_asks_for_changes_never_misses_one(
                 seen[position] = at(live, paths[position])
             tick = live.tick
             assert seen == [at(live, path) for path in paths]
+
+
+def test_a_text_keeps_the_time_since_when_it_is_said(tmp_path: Path) -> None:
+    def say(at: int, text: str, code: int = 0) -> None:
+        column = np.zeros(1, np.int32)
+        batch = SampleBatch(np.array([2], np.int32), np.array([NOW + at]), column, np.array([code], np.uint32), (text,))
+        live.apply([batch], NOW)
+
+    live = table()
+    since = []
+    for at_, text, code in (
+        (1, "Good", 0),
+        (2, "Good", 0),
+        (3, "Bad", 0),
+        (4, "Bad", 0),
+        (5, "", status.BAD),
+        (6, "Bad", 0),
+    ):
+        say(at_, text, code)
+        since.append(int(live.since_ns[live.rows_of(["b/z"])[0]]) - NOW)
+    assert since == [1, 1, 3, 3, 5, 6]
+    live.save(tmp_path / "s", {}, 0, NOW)
+    live = table()
+    live.load(tmp_path / "s")
+    say(7, "Bad")
+    assert live.since_ns[live.rows_of(["b/z"])[0]] == NOW + 6

@@ -24,6 +24,7 @@ def test_layout_is_the_golden_one() -> None:
         form=np.array([0, 2, 0], np.uint8),
         text=np.array([None, "Idle", None], object),
         status=np.array([0, 0, status.BAD_WAITING_FOR_INITIAL_DATA], np.uint32),
+        since_ns=np.zeros(3, np.int64),
     )
     data = encode_values(7, 1_700_000_000_000_000_000, np.array([0, 2, 9], np.uint32), rows)
     assert data.hex() == GOLDEN.hex()
@@ -33,7 +34,7 @@ def test_a_frame_without_texts_ends_with_its_columns() -> None:
     for n in range(4):
         rows = LiveRows(
             np.ones(n, np.int64), np.ones(n), np.array([2**53] * n, np.int64), np.ones(n, np.uint8),
-            np.full(n, None, object), np.zeros(n, np.uint32),
+            np.full(n, None, object), np.zeros(n, np.uint32), np.zeros(n, np.int64),
         )  # fmt: skip
         data = encode_values(1, 0, np.arange(n, dtype=np.uint32), rows)
         assert len(data) == 24 + 16 * n + 4 * n + 4 * (n % 2) + 4 * n

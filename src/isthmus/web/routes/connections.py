@@ -133,8 +133,9 @@ def connection_answer(
     paths = [f"connections/{connection.name}/{name}" for name in SYSTEM_TAGS]
     places = live.rows_of(paths)
     read = live.read(places)
-    known = {name: read.python(i) if places[i] >= 0 else None for i, name in enumerate(SYSTEM_TAGS)}
-    state_ns = int(read.time_ns[0]) if places[0] >= 0 else 0
+    said = read.python()
+    known = {name: said[i] if places[i] >= 0 else None for i, name in enumerate(SYSTEM_TAGS)}
+    since_ns = int(read.since_ns[0]) if places[0] >= 0 else 0
     state, reason = str(known["state"] or "Unknown"), str(known["reason"] or "")
     if connection.edge in live.stale_edges():
         state, reason = "Stale", reasons.get(connection.edge, f"{connection.edge} is not heard")
@@ -155,7 +156,7 @@ def connection_answer(
         tags=connection.tags,
         state=state,
         reason=reason,
-        since=iso(state_ns) if state_ns else None,
+        since=iso(since_ns) if since_ns else None,
         last_good=_last_good(live, rows),
         **numbers,
     )

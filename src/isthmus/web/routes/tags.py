@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
@@ -20,6 +23,7 @@ from isthmus.web.times import iso
 router = APIRouter(tags=["tags"])
 
 MOST_TAGS = 50_000
+_CHUNK = 500
 Under = Annotated[str, Query(max_length=MAX_PATH_CHARS, description="at or below this path; empty: everything")]
 
 
@@ -31,6 +35,9 @@ class AssetNode(BaseModel):
     parent: str
     tags: int = Field(description="tags at or below it")
     order: int = Field(description="place in the plant file")
+    production: dict[str, Any] | None = Field(
+        description="the type's production section, tags as paths; null if it has none"
+    )
 
 
 class Assets(BaseModel):
@@ -96,6 +103,7 @@ async def list_assets(services: Room, under: Under = "") -> Assets:
                 parent=asset.parent,
                 tags=len(live.rows_under(asset.path)),
                 order=asset.order,
+                production=asset.production or None,
             )
             for asset in live.plant.assets
             if is_under(asset.path, under)
@@ -127,13 +135,22 @@ def tag_answer(tag: Tag) -> dict[str, Any]:
     }
 
 
-def _find(tags: list[Tag], search: str, offset: int, limit: int) -> bytes:
+def _list(head: bytes, items: Iterable[dict[str, Any]]) -> bytes:
+    """``head``, the items and the end of the object, written by and by: one long list would stop every other thread."""
+    items, parts = iter(items), []
+    while chunk := list(itertools.islice(items, _CHUNK)):
+        parts.append(orjson.dumps(chunk)[1:-1])
+    return head + b"[" + b",".join(parts) + b"]}"
+
+
+def _find(plant: Plant, rows: list[int], search: str, offset: int, limit: int) -> bytes:
     words = search.casefold().split()
+    tags = [plant.tags[row] for row in rows]
     if words:
         texts = (f"{tag.path} {tag.description} {tag.address}".casefold() for tag in tags)
         tags = [tag for tag, text in zip(tags, texts, strict=True) if all(word in text for word in words)]
     page = tags[offset : offset + limit]
-    return orjson.dumps({"total": len(tags), "tags": [tag_answer(tag) for tag in page]})
+    return _list(b'{"total":%d,"tags":' % len(tags), map(tag_answer, page))
 
 
 @router.get("/tags", dependencies=allow(Action.READ), response_model=Tags)
@@ -146,27 +163,28 @@ async def list_tags(
 ) -> Response:
     """Tags ordered by path."""
     plant, rows = services.live.plant, services.live.rows_under(under)
-    body = await asyncio.to_thread(lambda: _find([plant.tags[row] for row in rows], search, offset, limit))
+    body = await asyncio.to_thread(_find, plant, rows.tolist(), search, offset, limit)
     return Response(body, media_type="application/json")
 
 
 def values_answer(plant: Plant, rows: list[int], live: LiveRows) -> bytes:
     """Newest values as JSON."""
-    return orjson.dumps(
-        {
-            "values": [
-                {
-                    "path": plant.tags[row].path,
-                    "value": live.python(i),
-                    "unit": plant.tags[row].unit,
-                    "time": iso(time_ns) if time_ns else None,
-                    "status": status.name(code),
-                }
-                for i, (row, time_ns, code) in enumerate(
-                    zip(rows, live.time_ns.tolist(), live.status.tolist(), strict=True)
-                )
-            ]
-        }
+    times: dict[int, str | None] = {0: None}  # a poll group shares its time, so there are few
+    for time_ns in np.unique(live.time_ns).tolist():
+        times[time_ns] = iso(time_ns) if time_ns else None
+    columns = zip(rows, live.python(), live.time_ns.tolist(), live.status.tolist(), strict=True)
+    return _list(
+        b'{"values":',
+        (
+            {
+                "path": plant.tags[row].path,
+                "value": value,
+                "unit": plant.tags[row].unit,
+                "time": times[time_ns],
+                "status": status.name(code),
+            }
+            for row, value, time_ns, code in columns
+        ),
     )
 
 
