@@ -30,6 +30,9 @@ PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"),
 PRINCIPAL: Final = "isthmus.principal"
 """Where a request's scope keeps who asks."""
 
+_LOCAL: Final = "isthmus.local"
+_OWNER: Final = Principal("owner of the data directory", Role.ADMIN, Proof.SOCKET, "")
+
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d{1,5})?\Z")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "ip6-localhost"})

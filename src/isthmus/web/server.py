@@ -167,7 +167,7 @@ async def running(
         listener.close()
         raise ConfigError(f"certificate: does not load ({error}), was {certificate} with key {key}") from None
     logging.getLogger("uvicorn.error").addFilter(_REFUSALS)
-    server = _Server(config, cast("LiveHub | None", getattr(app.state, "live", None)))
+    server = _Server(config, getattr(getattr(app, "state", None), "live", None))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     ready = asyncio.create_task(server.ready.wait())
     try:

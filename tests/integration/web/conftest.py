@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from argon2 import PasswordHasher
 
+from isthmus.acquisition.store import Outage
 from isthmus.app.records import open_records
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Connection, Plant, Tag
@@ -26,7 +27,7 @@ from isthmus.values.errors import Denied, Finding, Findings, NotConnected, TryLa
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.web.api import create_app
 from isthmus.web.server import running
-from isthmus.web.services import Outage, Services, SiteStatus
+from isthmus.web.services import Services, SiteStatus
 
 NOW = 1_700_000_000 * NS_PER_S
 
@@ -224,7 +225,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
             "historian": {"lag_s": 0.4, "rows": 10, "state": "running", "disk_hours": None},
         }
 
-    def outages(connection: str | None, limit: int) -> list[Outage]:
+    async def outages(connection: str | None, limit: int) -> list[Outage]:
         found = [Outage("plc2", NOW, None, "no route"), Outage("plc1", NOW - NS_PER_S, NOW, "timed out")]
         return [o for o in found if connection in (None, o.connection)][:limit]
 

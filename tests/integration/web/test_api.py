@@ -46,7 +46,7 @@ def is_problem(answer: httpx.Response, status_code: int, code: str = "") -> dict
 
 def operations() -> list[tuple[str, str]]:
     return [
-        (method, API + route.path.replace("{n}", "1"))
+        (method, API + route.path.replace("tokens/{n}", "tokens/9999").replace("{n}", "1"))
         for router in ROUTERS
         for route in router.routes
         for method in route.methods
@@ -86,6 +86,12 @@ async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
 async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     reading = {("POST", f"{API}/control/writes")} | PUBLIC
     changing = [(m, p) for m, p in operations() if m != "GET" and (m, p) not in reading and "session" not in p]
+    accounts = [(m, p) for m, p in changing if "/tokens" in p or "/users" in p]
+    for method, path in accounts:
+        for client in (as_.viewer, as_.engineer):
+            found = is_problem(await client.request(method, url(path), json={"name": "x", "role": "viewer"}), 403)
+            assert "accounts needs role admin" in found["detail"]
+    changing = [one for one in changing if one not in accounts]
     assert sorted(changing) == sorted(CHANGING)
     for method, path in changing:
         found = is_problem(await as_.viewer.request(method, url(path), json=PLAN), 403, "role_missing")
@@ -443,10 +449,12 @@ async def test_a_connection_is_tested_from_its_edge(as_: Any) -> None:
 
 
 async def test_the_plant_is_planned_applied_and_read_back(as_: Any, works: Any) -> None:
-    plan = (await as_.engineer.post("/plant/plan", json={**PLAN, "files": {"a.csv": "x"}})).json()
+    plan = (await as_.engineer.post("/plant/plan", json={**PLAN, "files": {"a.csv": "eA=="}})).json()
     assert plan["changes"] == [{"action": "add", "what": "tag", "path": "hall/x", "detail": "float, 1 files"}]
     assert plan["warnings"][0]["severity"] == "warning"
     assert works.applied == []
+    wrong = await as_.engineer.post("/plant/plan", json={**PLAN, "files": {"a.csv": "é"}})
+    assert "files.a.csv: must be base64" in is_problem(wrong, 422)["detail"]
     applied = await as_.engineer.post("/plant/apply", json={"text": "plant: {a: 1}", "base": 1, "reason": "more"})
     assert applied.json() == {"version": 2}
     assert works.applied == [2]
@@ -502,7 +510,8 @@ async def test_the_contract_is_served_and_whole(as_: Any) -> None:
     assert seen == {(m, p) for m, p in operations()} - {
         ("GET", f"{API}/openapi.json"),
         ("GET", f"{API}/plant/versions/1"),
-    } | {("GET", f"{API}/plant/versions/{{n}}")}
+        ("DELETE", f"{API}/tokens/9999"),
+    } | {("GET", f"{API}/plant/versions/{{n}}"), ("DELETE", f"{API}/tokens/{{n}}")}
     names = [o["operationId"] for methods in document["paths"].values() for o in methods.values()]
     assert len(names) == len(set(names))
     for path, methods in document["paths"].items():
