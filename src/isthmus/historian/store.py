@@ -187,6 +187,8 @@ class Store:
             "max_query_size": 1 << 26,
             "max_ast_elements": 10_000_000,
             "max_expanded_ast_elements": 10_000_000,
+            "use_variant_as_common_type": 0,  # types that do not agree are a mistake of ours, to be told at once
+            "cast_string_to_variant_use_inference": 0,  # a text "12" stays a text
             **settings,
         }
         clause = ", ".join(f"{k} = {literal(v)}" for k, v in limits.items())
@@ -262,8 +264,7 @@ class Store:
         ttl = schema.retention_ttl(days)
         suffix, on = ("_local", f" ON CLUSTER '{self._config.cluster}'") if self._config.cluster else ("", "")
         for table in schema.EXPIRING:
-            name = f"{schema.DATABASE}.{table.name}{suffix}{on}"
-            self.command(f"ALTER TABLE {name} MODIFY TTL {ttl}" if ttl else f"ALTER TABLE {name} REMOVE TTL")
+            self.command(f"ALTER TABLE {schema.DATABASE}.{table.name}{suffix}{on} MODIFY TTL {ttl}")
 
 
 def literal(value: object) -> str:
