@@ -126,7 +126,7 @@ def cells(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *,
     held = "d" if clipped == ns(_FAR_NS) else f"greatest(least(x + d, {clipped}) - x, 0)"
     grown = "arraySum((d, x) -> if(d < 0, x, d), arrayPopFront(arrayDifference(gv)), arrayPopFront(gv))"
     return f"""
-SELECT g, b, ta[1] AS tf, ta[-1] AS tl, no, n - no AS nb, mn, mx, sm, fv, lv, fs, ls, no > 0 AS hg, oa[-1] AS lo,
+SELECT g, b, ta[1] AS tf, ta[-1] AS tl, no, toUInt64(n - no) AS nb, mn, mx, sm, fv, lv, fs, ls, no > 0 AS hg, oa[-1] AS lo,
   arraySum((h, y, k) -> if(k, h * y, 0.), held, arrayPopBack(va), arrayPopBack(oa)) AS ig,
   toInt64(arraySum((h, k) -> if(k, h, 0), held, arrayPopBack(oa))) AS gd,
   {grown if increase else "0."} AS inc
@@ -202,8 +202,8 @@ SELECT g, if(x < 0, b, x) AS bk, sumIf(no, x < 0) AS n_good, sumIf(nb, x < 0) AS
 FROM (
   SELECT *, greatest(tl, {ns(scope.start_ns)}, {ns(origin_ns)} + x * {ns(width_ns)}) AS xs,
     least(nx, {ns(origin_ns)} + (x + 1) * {ns(width_ns)}) AS xe,
-    if(x < 0, 0, greatest(xe - xs, 0)) AS span,
-    if(x < 0 OR NOT lo, 0, greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0)) AS hold
+    toInt64(if(x < 0, 0, greatest(xe - xs, 0))) AS span,
+    toInt64(if(x < 0 OR NOT lo, 0, greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0))) AS hold
   FROM (
     SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > greatest(tl, {ns(scope.start_ns)}), {covered}, []))) AS x
     FROM (
@@ -223,8 +223,8 @@ def steps(scope: Scope, *, words: bool = False) -> str:
         source += f" UNION ALL SELECT g, tf AS t, lv AS v, ls AS s, lo AS ok, 0 AS n FROM ({_before_cells(scope)})"
     frame = "OVER (PARTITION BY g ORDER BY t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
     return f"""
-SELECT g, greatest(t, {ns(scope.start_ns)}) AS at, t, v, s, ok, n, nx, greatest(nx - at, 0) AS span,
-  if(ok, greatest(least(nx, {hold_end(scope, "t")}) - at, 0), 0) AS hold
+SELECT g, greatest(t, {ns(scope.start_ns)}) AS at, t, v, s, ok, n, nx, toInt64(greatest(nx - at, 0)) AS span,
+  toInt64(if(ok, greatest(least(nx, {hold_end(scope, "t")}) - at, 0), 0)) AS hold
 FROM (SELECT *, greatest(t, leadInFrame(t, 1, {ns(scope.hold_ns)}) {frame}) AS nx FROM ({source}))"""
 
 

@@ -13,7 +13,7 @@ VERSION = 1
 
 _NS = "toUnixTimestamp64Nano(ts)"
 _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
-_FOREVER = "toDateTime(4294967295, 'UTC')"
+_FOREVER_S = (1 << 32) - 1  # the last second a DateTime can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ TABLES = (
         "bucket Int64 CODEC(ZSTD(1)), tag Int32, at DateTime('UTC'), done UInt8, ver UInt64",
         order="(bucket, tag)",
         version="ver",
-        ttl="at + INTERVAL 90 DAY",  # a mark that outlives its removal only rolls a bucket once more,
+        ttl="at + INTERVAL 90 DAY"  # a mark that outlives its removal only rolls a bucket once more,
     ),
     Table("newest", "tag Int32, ns Int64", order="tag", version="ns"),
     Table(
@@ -101,11 +101,10 @@ EXPIRING = tuple(t for t in TABLES if t.expires)
 
 
 def retention_ttl(days: Mapping[int, int]) -> str:
-    """When a row goes, by the days of its class; a class that is not named or has 0 days stays for ever."""
-    branches = "".join(
-        f"class = {c}, toDateTime(ts, 'UTC') + toIntervalDay({d}), " for c, d in sorted(days.items()) if d
-    )
-    return f"multiIf({branches}{_FOREVER})" if branches else ""
+    """When a row goes, by the days of its class; a class that is not named or has 0 days stays for ever (2106)."""
+    branches = "".join(f"class = {c}, {d * 86_400}, " for c, d in sorted(days.items()) if d)
+    keep_s = f"multiIf({branches}{_FOREVER_S})" if branches else str(_FOREVER_S)
+    return f"toDateTime(least(intDiv({_NS}, 1000000000) + {keep_s}, {_FOREVER_S}), 'UTC')"
 
 
 def single(days: Mapping[int, int], database: str = DATABASE) -> list[str]:
@@ -113,7 +112,10 @@ def single(days: Mapping[int, int], database: str = DATABASE) -> list[str]:
     ttl = retention_ttl(days)
     return [
         f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic",
-        *(t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "") for t in TABLES),
+        *(
+            t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "")
+            for t in TABLES
+        ),
     ]
 
 

@@ -187,6 +187,8 @@ class Store:
             "max_query_size": 1 << 26,
             "max_ast_elements": 10_000_000,
             "max_expanded_ast_elements": 10_000_000,
+            "use_variant_as_common_type": 0,  # types that do not agree are a mistake of ours, to be told at once
+            "cast_string_to_variant_use_inference": 0,  # a text "12" stays a text
             **settings,
         }
         clause = ", ".join(f"{k} = {literal(v)}" for k, v in limits.items())
@@ -241,9 +243,7 @@ class Store:
             raise ConfigError(
                 f"historian: {self._config.path} cannot be opened; another Isthmus may be using it: {error}"
             ) from error
-        exists = self.rows(
-            f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'"
-        )
+        exists = self.rows(f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'")
         if exists[0][0]:
             version = self.rows(f"SELECT max(version) FROM {schema.DATABASE}.schema_version")[0][0]
             if version > schema.VERSION:
@@ -264,18 +264,7 @@ class Store:
         ttl = schema.retention_ttl(days)
         suffix, on = ("_local", f" ON CLUSTER '{self._config.cluster}'") if self._config.cluster else ("", "")
         for table in schema.EXPIRING:
-            name = f"{schema.DATABASE}.{table.name}{suffix}{on}"
-            if ttl:
-                self.command(f"ALTER TABLE {name} MODIFY TTL {ttl}")
-            elif self._has_ttl(table.name + suffix):  # the engine refuses to remove what is not there
-                self.command(f"ALTER TABLE {name} REMOVE TTL")
-
-    def _has_ttl(self, table: str) -> bool:
-        found = self.rows(
-            f"SELECT engine_full LIKE '% TTL %' FROM system.tables "
-            f"WHERE database = '{schema.DATABASE}' AND name = '{table}'"
-        )
-        return bool(found and found[0][0])
+            self.command(f"ALTER TABLE {schema.DATABASE}.{table.name}{suffix}{on} MODIFY TTL {ttl}")
 
 
 def literal(value: object) -> str:
