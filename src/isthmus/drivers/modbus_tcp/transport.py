@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from isthmus.drivers.modbus_tcp.framer import Request, frame_end
+from isthmus.drivers.modbus_tcp.framer import Request, frame_end, is_reply
 from isthmus.ports.drivers import Traffic
 from isthmus.values.clock import Clock
 from isthmus.values.errors import Malformed, NotConnected
@@ -76,7 +76,8 @@ class Pace:
 class Link(asyncio.Protocol):
     """A connection from being made to being lost. ``lost`` says why it ended, once it has."""
 
-    def __init__(self, peer: str, timeout_s: float, pace: Pace, traffic: Traffic, clock: Clock) -> None:
+    def __init__(self, peer: str, unit: int, timeout_s: float, pace: Pace, traffic: Traffic, clock: Clock) -> None:
+        self._unit = unit
         self._peer, self._timeout_s, self._pace, self._traffic, self._clock = peer, timeout_s, pace, traffic, clock
         self._loop = asyncio.get_running_loop()
         self._depth = pace.depth
@@ -225,7 +226,8 @@ class Link(asyncio.Protocol):
         if not awaited:
             return
         for frame in frames[awaited[0] + 1 :]:
-            if (self._transaction - int.from_bytes(frame[:2], "big")) & 0xFFFF > _LATE:
+            age = (self._transaction - int.from_bytes(frame[:2], "big")) & 0xFFFF
+            if age > _LATE or not is_reply(frame, self._unit):
                 raise Malformed("a frame nobody asked for behind an answer")
         if left and len({frames[i][:2] for i in awaited}) == len(self._waiting):
             raise Malformed(f"{left} bytes too many behind an answer")

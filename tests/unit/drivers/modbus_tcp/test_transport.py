@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, budget: Budget | None = None, timeout_s: float = 5.0) -> None:
         self.traffic = Traffic()
         self.pace = Pace(budget or Budget())
-        self.link = Link("plc1 port 502", timeout_s, self.pace, self.traffic, SystemClock())
+        self.link = Link("plc1 port 502", 1, timeout_s, self.pace, self.traffic, SystemClock())
         self.wire = Wire(self.link)
         self.link.connection_made(self.wire)  # type: ignore[arg-type]  # a stand-in
         self.image = bytearray(200)
@@ -208,6 +208,8 @@ async def test_a_peer_that_takes_nothing_is_cut_off() -> None:
     [
         (b"\0", "1 bytes too many behind an answer"),
         (b"\x40\0\0\0\0\2\1\3", "a frame nobody asked for behind an answer"),
+        (b"\0\0\0\0\0\2\1\3", "a frame nobody asked for behind an answer"),
+        (b"\0\0\0\0\0\5\2\3\2\0\1", "a frame nobody asked for behind an answer"),
         (b"\0\0\1", "3 bytes too many"),
         (b"\0\0\1\1", "protocol identifier 257"),
     ],
