@@ -212,9 +212,9 @@ def _decode_floats(column: _Column, image: NDArray[np.uint8]) -> tuple[NDArray[n
 
 
 def _text(data: bytes) -> str:
-    """Up to the first NUL, without spaces at its end; UTF-8, else every byte is a Latin-1 character."""
-    data = data.split(b"\0", 1)[0].rstrip()
+    """Up to the first NUL, without blanks at its end; UTF-8, else every byte is a Latin-1 character."""
+    data = data.split(b"\0", 1)[0]
     try:
-        return data.decode()
+        return data.decode().rstrip()
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return data.decode("latin-1").rstrip()

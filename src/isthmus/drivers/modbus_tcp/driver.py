@@ -11,7 +11,7 @@ from typing import Final
 from isthmus.drivers.modbus_tcp.address import parse_address
 from isthmus.drivers.modbus_tcp.config import ModbusTcpConfig
 from isthmus.drivers.modbus_tcp.framer import EXCEPTIONS, Request, read_request
-from isthmus.drivers.modbus_tcp.plan import EXTRA_REQUESTS, Block, Key, Plan
+from isthmus.drivers.modbus_tcp.plan import EXTRA_REQUESTS, LEAST_EXTRA, Block, Key, Plan
 from isthmus.drivers.modbus_tcp.transport import ABSENT, TIMED_OUT, WRONG_REPLY, Exchange, Link, Pace
 from isthmus.drivers.modbus_tcp.write import UNCERTAIN, write_request
 from isthmus.ports.drivers import Point, Traffic, driver
@@ -162,7 +162,8 @@ class ModbusTcp:
         failed: list[tuple[Block, int]] = []
         refused: dict[Key, int] = {}
         healed: set[Key] = set()
-        room = EXTRA_REQUESTS - len(asked)
+        vain = len(asked) + sum(code in _CUTTING for code in exchange.failed.values())
+        room = max(LEAST_EXTRA, EXTRA_REQUESTS - vain)
         resting = len(blocks) - len(asked)
         changed = False
         while blocks:
@@ -236,7 +237,7 @@ class ModbusTcp:
         loop = asyncio.get_running_loop()
         reason = ""
         for address in addresses:
-            link = Link(self._peer, config.timeout_s, self._pace, self.traffic, self._clock)
+            link = Link(self._peer, config.unit, config.timeout_s, self._pace, self.traffic, self._clock)
             try:
                 async with asyncio.timeout(config.connect_timeout_s):
                     await loop.create_connection(lambda link=link: link, address, config.port)  # type: ignore[misc]  # mypy cannot infer a lambda with a default

@@ -89,3 +89,15 @@ def frame_end(data: bytes, at: int) -> int:
     if not 2 <= length <= _LONGEST:
         raise Malformed(f"a frame of {length} bytes, allowed are 2 to {_LONGEST}")
     return at + 6 + length if here >= 6 + length else 0
+
+
+def is_reply(frame: bytes, unit: int) -> bool:
+    """Whether a whole frame could be this unit's answer to any request of ours."""
+    if frame[6] != unit:
+        return False
+    function, size = frame[7], len(frame)
+    if function & 0x80:
+        return size == 9
+    if function in READ_FUNCTIONS.values():
+        return size > 9 and size == 9 + frame[8]
+    return function in {5, 6, 15, 16} and size == 12

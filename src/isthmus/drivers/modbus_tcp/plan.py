@@ -25,7 +25,10 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.sample import SampleBatch
 
 EXTRA_REQUESTS: Final = 64
-"""Most requests one read may add to find out, or to ask again, what the device refuses."""
+"""So many requests of one read may be refused, or find out what is, before it only goes on by small steps."""
+
+LEAST_EXTRA: Final = 16
+"""The requests of such a small step."""
 
 _FIRST_REST_NS: Final = 10 * NS_PER_S
 _LONGEST_REST_NS: Final = 640 * NS_PER_S

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from isthmus.drivers.modbus_tcp.framer import Request, frame_end
+from isthmus.drivers.modbus_tcp.framer import Request, frame_end, is_reply
 from isthmus.ports.drivers import Traffic
 from isthmus.values.clock import Clock
 from isthmus.values.errors import Malformed, NotConnected
@@ -24,6 +24,7 @@ ABSENT: Final = frozenset((10, 11))
 """Exceptions by which a gateway says that the device behind it is not there."""
 
 _SILENCES: Final = 2  # unanswered requests in a row after which the link counts as gone
+_LATE: Final = 64  # so many transactions back an answer may belong to a request that was given up
 _TICK_S: Final = 0.001  # the finest timer of an event loop
 
 
@@ -75,7 +76,8 @@ class Pace:
 class Link(asyncio.Protocol):
     """A connection from being made to being lost. ``lost`` says why it ended, once it has."""
 
-    def __init__(self, peer: str, timeout_s: float, pace: Pace, traffic: Traffic, clock: Clock) -> None:
+    def __init__(self, peer: str, unit: int, timeout_s: float, pace: Pace, traffic: Traffic, clock: Clock) -> None:
+        self._unit = unit
         self._peer, self._timeout_s, self._pace, self._traffic, self._clock = peer, timeout_s, pace, traffic, clock
         self._loop = asyncio.get_running_loop()
         self._depth = pace.depth
@@ -191,32 +193,44 @@ class Link(asyncio.Protocol):
         self._send()
 
     def _scan(self) -> None:
-        """Take every whole frame out of what has arrived."""
+        """Take every whole frame out of what has arrived.
+
+        Bytes that a device adds to or leaves out of a frame show only by what follows it: so a frame is believed when
+        nothing follows, or another frame.
+        """
         data, at = self._rest, 0
         frames: list[bytes] = []
         try:
             while stop := frame_end(data, at):
                 frames.append(data[at:stop])
                 at = stop
-            self._rest = data[at:]
-            self._check_rest(frames)
+            self._check(frames, len(data) - at)
         except Malformed as error:
             self._traffic.dropped += 1
+            self._rest = b""
             self.give_up(f"{self._peer} does not speak Modbus TCP: {error}")
             return
+        if frames and at < len(data):
+            at -= len(frames.pop())
+        self._rest = data[at:]
         for frame in frames:
             self._match(frame)
         self._send()
 
-    def _check_rest(self, frames: list[bytes]) -> None:
-        """Bytes behind the last answer that is due belong to no frame: then the answer before them is in doubt, too.
+    def _check(self, frames: list[bytes], left: int) -> None:
+        """Nothing follows an answer but other answers, late or doubled ones among them, and nothing at all the last.
 
-        Raises: Malformed if so
+        Raises: Malformed if something else does, so that the answer before it is in doubt as well
         """
-        if self._rest:
-            answered = {frame[:2] for frame in frames} & self._waiting.keys()
-            if answered and len(answered) == len(self._waiting):
-                raise Malformed(f"{len(self._rest)} bytes too many behind an answer")
+        awaited = [i for i, frame in enumerate(frames) if frame[:2] in self._waiting]
+        if not awaited:
+            return
+        for frame in frames[awaited[0] + 1 :]:
+            age = (self._transaction - int.from_bytes(frame[:2], "big")) & 0xFFFF
+            if age > _LATE or not is_reply(frame, self._unit):
+                raise Malformed("a frame nobody asked for behind an answer")
+        if left and len({frames[i][:2] for i in awaited}) == len(self._waiting):
+            raise Malformed(f"{left} bytes too many behind an answer")
 
     def _match(self, frame: bytes) -> None:
         """Give one whole frame to the request it answers."""
