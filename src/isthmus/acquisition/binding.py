@@ -405,11 +405,9 @@ class Binder:
         memory.sent_ns[rows] = times
         memory.sent_at_ns[rows] = monotonic_ns
         memory.status[rows] = status
-        if bad is None:
-            memory.value(kind)[rows] = value
-        else:
+        if bad is not None:  # what a bad sample is compared with does not matter: the next good one differs in status
             value = np.where(bad, _blank(kind, 1), value)
-            memory.value(kind)[rows[~bad]] = value[~bad]
+        memory.value(kind)[rows] = value
         text: tuple[str, ...] = ()
         if kind == TEXT:
             value, text = _coded(value)

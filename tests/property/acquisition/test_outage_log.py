@@ -70,6 +70,19 @@ def test_an_outage_begins_with_bad_ends_with_good_and_keeps_its_first_reason():
     assert cursor == {("edge-1", Lane.EVENT): Position(1, 5)}
 
 
+def test_a_frame_that_comes_twice_counts_once():
+    both = arrived([frame(1, 1, [(1, 5, "Bad"), (1, 6, "Good")])])
+
+    async def story(make):
+        log = make()
+        await log.take(both + both)
+        await log.take(both)
+        await make().take(both)
+        return await log.outages()
+
+    assert len(with_log(story)) == 1
+
+
 def test_other_lanes_and_other_tags_have_no_effect():
     async def story(make):
         log = make()

@@ -43,6 +43,7 @@ def test_a_new_model_leaves_unchanged_connections_undisturbed(rig, model):
     assert len(grid) in (19, 20, 21)
     assert {round(b - a, 3) for a, b in itertools.pairwise(grid)} == {1.0}
     assert rig.outbox.statuses(101) == [], "not even a sample is repeated"
+    assert rig.outbox.values(100_010) == ["Stopped"], "nor a word about it"
     assert BAD_WAITING_FOR_INITIAL_DATA not in rig.outbox.statuses(201), "a quick reconnect is no reason to doubt a tag"
 
 

@@ -235,6 +235,7 @@ def test_a_driver_that_swallows_its_cancellation_never_gets_a_second_request(rig
         device.answer = lambda _: deaf()
         await asyncio.sleep(200)
         assert len(free) == 1
+        assert device.opened == 1, "not even a new connection, while the old request may still be out"
         assert acquisition.status()[0].state == "Bad"
         device.answer = None
         free[0].set()
