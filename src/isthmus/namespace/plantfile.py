@@ -410,15 +410,15 @@ class SectionReader:
         return self._one(fitting[-1], node, spot)
 
     def _one(self, hint: Any, node: Node, spot: Spot) -> Any:
-        if _is_scalar(node) and not _section(hint):
+        if _is_scalar(node) and not _section(hint) and typing.get_origin(hint) not in {dict, tuple}:
             return self._scalar(hint, node, spot)
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if _section(hint):
             return self._section(hint, node, spot)
         if origin is dict:
-            return self._mapping(args[0], args[1], node, spot)
+            return {} if node.value is None else self._mapping(args[0], args[1], node, spot)
         if origin is tuple:
-            return self._list(args, node, spot)
+            return () if node.value is None else self._list(args, node, spot)
         return plain_data(node)
 
     def _scalar(self, hint: Any, node: Node, spot: Spot | None) -> Any:
@@ -525,9 +525,9 @@ def _fits(hint: Any, node: Node) -> bool:
     if scalar_of(hint) is not None:
         return _is_scalar(node) and node.value is not None
     if origin is dict:
-        return isinstance(node.value, dict)
+        return isinstance(node.value, dict) or node.value is None
     if origin is tuple:
-        return isinstance(node.value, list)
+        return isinstance(node.value, list) or (node.value is None and typing.get_args(hint)[-1] is Ellipsis)
     return _is_scalar(node) and node.value is not None
 
 
