@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from isthmus.namespace.plantfile import did_you_mean
 from isthmus.values.errors import ConfigError
@@ -11,6 +14,45 @@ from isthmus.values.errors import ConfigError
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _PART = re.compile(r"\s*(?:(?P<number>[0-9]{1,12})|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>[-+*()]))")
 _MAX_PARTS = 40
+_OPERATORS: dict[str, tuple[int, Callable[[int, int], int]]] = {
+    "+": (1, operator.add),
+    "-": (1, operator.sub),
+    "*": (2, operator.mul),
+}
+
+Step = int | str | Callable[[int, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """What stands in braces: steps for a stack of whole numbers, names among them."""
+
+    text: str
+    steps: tuple[Step, ...]
+
+    def value(self, parameters: Mapping[str, int | str]) -> str:
+        """Raises: ConfigError if a name is no parameter, or a text is computed with"""
+        alone = parameters.get(self.text)
+        if alone is not None:
+            return str(alone)
+        stack: list[int] = []
+        for step in self.steps:
+            if isinstance(step, int):
+                stack.append(step)
+            elif isinstance(step, str):
+                stack.append(self._number(step, parameters))
+            else:
+                right = stack.pop()
+                stack.append(step(stack.pop(), right))
+        return str(stack[0])
+
+    def _number(self, name: str, parameters: Mapping[str, int | str]) -> int:
+        value = parameters.get(name)
+        if value is None:
+            raise _wrong(self.text, f"{name} is not among the asset's `with`{did_you_mean(name, parameters)}")
+        if not isinstance(value, int):
+            raise _wrong(self.text, f"{name} is a text and cannot be computed with")
+        return value
 
 
 def fill(template: str, parameters: Mapping[str, int | str]) -> str:
@@ -18,84 +60,65 @@ def fill(template: str, parameters: Mapping[str, int | str]) -> str:
 
     Raises: ConfigError naming the hole and the problem
     """
-
-    def one(match: re.Match[str]) -> str:
-        inside = match[1].strip()
-        value = parameters.get(inside)
-        if value is not None:
-            return str(value)
-        return str(_Sum(inside, parameters).value())
-
-    return _HOLE.sub(one, template)
+    return "".join(p if isinstance(p, str) else p.value(parameters) for p in _parsed(template))
 
 
-class _Sum:
-    """A sum of products, read from left to right."""
+@lru_cache(4096)
+def _parsed(template: str) -> tuple[str | _Hole, ...]:
+    texts = _HOLE.split(template)
+    return tuple(_hole(text.strip()) if i % 2 else text for i, text in enumerate(texts))
 
-    def __init__(self, text: str, parameters: Mapping[str, int | str]) -> None:
-        self._text, self._parameters = text, parameters
-        self._parts = self._split()
-        self._at = 0
 
-    def value(self) -> int:
-        found = self._sum()
-        if self._at < len(self._parts):
-            raise self._wrong(f"{self._parts[self._at]!r} is one too many")
-        return found
+def _wrong(text: str, problem: str) -> ConfigError:
+    return ConfigError(f"{{{text}}}: {problem}")
 
-    def _wrong(self, problem: str) -> ConfigError:
-        return ConfigError(f"{{{self._text}}}: {problem}")
 
-    def _split(self) -> list[str]:
-        parts: list[str] = []
-        at = 0
-        while at < len(self._text.rstrip()):
-            match = _PART.match(self._text, at)
-            if match is None:
-                raise self._wrong("only names of the asset's `with`, whole numbers, + - * and brackets are understood")
-            parts.append(match[match.lastgroup or 0])
-            at = match.end()
-        if len(parts) > _MAX_PARTS:
-            raise self._wrong(f"has more than {_MAX_PARTS} parts")
-        return parts
+def _split(text: str) -> list[tuple[str, str]]:
+    """Kind and word of each part."""
+    found: list[tuple[str, str]] = []
+    at = 0
+    while at < len(text):
+        match = _PART.match(text, at)
+        if match is None:
+            if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
+                return [("name", text)]  # a name with a hyphen, alone
+            raise _wrong(text, "only names of the asset's `with`, whole numbers, + - * and brackets are understood")
+        kind = str(match.lastgroup)
+        found.append((kind, match[kind]))
+        at = match.end()
+    if not 0 < len(found) <= _MAX_PARTS:
+        raise _wrong(text, f"must have 1 to {_MAX_PARTS} parts")
+    return found
 
-    def _next(self) -> str:
-        word = self._parts[self._at] if self._at < len(self._parts) else ""
-        self._at += 1
-        return word
 
-    def _peek(self) -> str:
-        return self._parts[self._at] if self._at < len(self._parts) else ""
-
-    def _sum(self) -> int:
-        total = self._product()
-        while self._peek() in {"+", "-"} and self._peek():
-            total += self._product() if self._next() == "+" else -self._product()
-        return total
-
-    def _product(self) -> int:
-        total = self._factor()
-        while self._peek() == "*":
-            self._next()
-            total *= self._factor()
-        return total
-
-    def _factor(self) -> int:
-        word = self._next()
-        if word == "(":
-            inside = self._sum()
-            if self._next() != ")":
-                raise self._wrong("a bracket is not closed")
-            return inside
-        if word == "-":
-            return -self._factor()
-        if word.isdigit():
-            return int(word)
-        if not word or word in ")+*":
-            raise self._wrong("something is missing")
-        value = self._parameters.get(word)
-        if value is None:
-            raise self._wrong(f"{word} is not among the asset's `with`{did_you_mean(word, self._parameters)}")
-        if not isinstance(value, int):
-            raise self._wrong(f"{word} is a text and cannot be computed with")
-        return value
+def _hole(text: str) -> _Hole:
+    """Products before sums, from left to right."""
+    steps: list[Step] = []
+    waiting: list[str] = []
+    value_next = True
+    for kind, word in _split(text):
+        if value_next != (kind in {"number", "name"} or word == "("):
+            raise _wrong(text, f"{word} is at the wrong place")
+        if kind == "number":
+            steps.append(int(word))
+        elif kind == "name":
+            steps.append(word)
+        elif word == "(":
+            waiting.append(word)
+            continue
+        elif word == ")":
+            while waiting and waiting[-1] != "(":
+                steps.append(_OPERATORS[waiting.pop()][1])
+            if not waiting:
+                raise _wrong(text, "a bracket is closed that was not opened")
+            waiting.pop()
+            continue
+        else:
+            while waiting and waiting[-1] != "(" and _OPERATORS[waiting[-1]][0] >= _OPERATORS[word][0]:
+                steps.append(_OPERATORS[waiting.pop()][1])
+            waiting.append(word)
+        value_next = not value_next
+    if value_next or "(" in waiting:
+        raise _wrong(text, "something is missing at the end")
+    steps.extend(_OPERATORS[word][1] for word in reversed(waiting))
+    return _Hole(text, tuple(steps))

@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus.namespace import formulas
 from isthmus.namespace.address import fill
-from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, note
+from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset
 from isthmus.namespace.overlap import find_overlaps
 from isthmus.namespace.plantfile import (
@@ -87,6 +87,7 @@ class _Compiler:
         self._commons: dict[int, tuple[TagSection, Common]] = {}
         self._folded: dict[str, str] = {}
         self._later: dict[str, Place] = {}
+        self._mute: dict[Place, list[str]] = {}  # tags without any source, by the place of their declaration
 
     def run(self) -> Draft:
         self._nodes[""] = (None, {})
@@ -104,6 +105,7 @@ class _Compiler:
         find_overlaps(self._document, self._draft)
         self._renames()
         self._facts()
+        self._warn_mute()
         self._warn_later()
         return self._draft
 
@@ -230,10 +232,9 @@ class _Compiler:
     def _check_tag(self, place: Place, section: TagSection) -> None:
         """What one declaration may not say together."""
         kind = section.kind or ("state" if section.map is not None else "value")
-        inside = place if isinstance(place, tuple) else None
         for name in ("alarms", "write"):
             if getattr(section, name) is not None:
-                self._later.setdefault(name, (*inside, name) if inside else place)
+                self._later.setdefault(name, at_field(place, name))
         wrong = []
         if kind == "text":
             wrong = ["unit", "range", "decimals", "deadband", "scale", "alarms", "map"]
@@ -250,10 +251,10 @@ class _Compiler:
                     if name in {"scale", "every"} and section.formula is not None
                     else f"tag of kind {kind}"
                 )
-                self._error((*inside, name) if inside else place, f"a {what} has no {name}", "")
+                self._error(at_field(place, name), f"a {what} has no {name}", "")
         if section.retention is not None and section.retention not in self._draft.retention:
             self._error(
-                (*inside, "retention") if inside else place,
+                at_field(place, "retention"),
                 "no class of history" + did_you_mean(section.retention, self._draft.retention),
                 section.retention,
             )
@@ -337,6 +338,8 @@ class _Compiler:
             self._error(place, "no such connection" + did_you_mean(source, self._file.connections), source)
 
     def _tag_file(self, listed: TagFile, root: str, source: str, spot: Place) -> None:
+        if not listed.file:  # refused, said before
+            return
         data = self._read_file(listed.file)
         if data is None:
             self._error(spot, "no such file beside the plant file", listed.file)
@@ -346,7 +349,7 @@ class _Compiler:
 
     def _row(self, file: str, row: Row, root: str, source: str) -> None:
         path = f"{root}/{row.path}" if root else row.path
-        place = InFile(file, row.line, path)
+        place = InFile(file, row.line, path, row.columns)
         try:
             check_path(path)
         except ConfigError as error:
@@ -357,15 +360,16 @@ class _Compiler:
             self._error(place, f"{CONNECTIONS} is kept for the diagnostics of connections", path)
             return
         if row.address and row.section.formula is not None:
-            self._error(place, "a tag is read (address) or calculated (formula), not both", row.address)
+            self._error(at_field(place, "formula"), "a tag is read (address) or calculated (formula), not both")
             return
         source = row.connection or source
-        self._check_source(place, source)
+        self._check_source(at_field(place, "connection"), source)
         if id(row.section) not in self._commons:
             self._check_tag(place, row.section)
         if asset not in self._nodes:
             self._node(asset, None)
-        self._tag(path, asset, name, row.section, place, place, source, row.address, row.description)
+        where = at_field(place, "address") if row.address else place
+        self._tag(path, asset, name, row.section, place, where, source, row.address, row.description)
 
     def _tag(
         self,
@@ -410,7 +414,20 @@ class _Compiler:
             if source in self._draft.connections:
                 tag.edge = self._draft.connections[source].edge
             if section.formula is None:
-                self._warn(place, "has neither an address nor a formula; it will never have a value", name)
+                self._mute.setdefault(self._type_place(asset, name) or place, []).append(path)
+
+    def _type_place(self, asset: str, name: str) -> Place | None:
+        """Where a tag is declared in the asset's type, if its type says it itself."""
+        section = self._nodes[asset][0]
+        if section is None or name in section.tags.own:
+            return None
+        spot = ("types", section.type, "tags", name)
+        return spot if self._document.find(spot) is not None else None
+
+    def _warn_mute(self) -> None:
+        for place, paths in self._mute.items():
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            self._warn(place, f"{paths[0]}{more}: neither an address nor a formula, so there will never be a value", "")
 
     def _told(self, place: Place) -> str:
         if isinstance(place, InFile):
@@ -515,7 +532,7 @@ class _Compiler:
             if found in self._draft.tags and found != tag.path:
                 tag.setpoint = found
             else:
-                place = tag.place
+                place = declared_at(self._document, tag, "setpoint")
                 self._error(place, "setpoint names no tag beside it and no path of a tag", tag.setpoint)
 
     # --- names that changed ------------------------------------------------------------------------------------------

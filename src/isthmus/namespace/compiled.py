@@ -32,8 +32,8 @@ class Compiled:
     said_of: list[int]
     facts: dict[str, dict[str, Any]]
 
-    def to_bytes(self) -> bytes:
-        """Compressed JSON, for starting without reading the plant file again."""
+    def to_parts(self) -> dict[str, bytes]:
+        """Compressed JSON of the plant (under "") and each edge's model, for starting without reading the file again."""
         plant = self.plant
         document = {
             "format": FORMAT,
@@ -48,36 +48,36 @@ class Compiled:
                 "connections": [_row(c) for c in plant.connections],
                 "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
             },
-            "edges": {name: model.to_bytes().hex() for name, model in self.edges.items()},
             "said": self.said,
             "said_of": self.said_of,
             "facts": self.facts,
         }
-        return zlib.compress(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS), 3)
+        packed = zlib.compress(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS), 3)
+        return {"": packed, **{name: model.to_bytes() for name, model in self.edges.items()}}
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Compiled:
-        """Inverse of ``to_bytes``.
+    def from_parts(cls, parts: Mapping[str, bytes]) -> Compiled:
+        """Inverse of ``to_parts``.
 
         Raises: Malformed if the bytes are not of this build's format
         """
         try:
-            raw = orjson.loads(zlib.decompress(data))
+            raw = orjson.loads(zlib.decompress(parts[""]))
             if raw["format"] != FORMAT:
                 raise Malformed("the compiled plant has a format this build does not read")
             plant = raw["plant"]
-            columns = plant.pop("tags")
+            columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
             tags = tuple(map(Tag, *(columns[name] for name in _TAG_FIELDS))) if columns["id"] else ()
             return cls(
                 plant=make_plant(
                     **{**plant, "edges": tuple(plant["edges"])},
-                    assets=tuple(Asset(**a) for a in plant.pop("assets")),
-                    connections=tuple(Connection(**c) for c in plant.pop("connections")),
+                    assets=tuple(Asset(**a) for a in assets),
+                    connections=tuple(Connection(**c) for c in connections),
                     tags=tags,
                 ),
-                edges={name: EdgeModel.from_bytes(bytes.fromhex(model)) for name, model in raw["edges"].items()},
+                edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
                 said_of=raw["said_of"],
                 facts=raw["facts"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isthmus.namespace.model import Asset
-from isthmus.namespace.plantfile import Document, Spot
+from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.ports.drivers import Address
 from isthmus.values.model import Budget
 from isthmus.values.plant.namespace import TagSection, declared
@@ -18,16 +19,27 @@ DEFAULT_RESOLUTION_NS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class InFile:
-    """A row of a tag list. Units: line, column count from 1"""
+    """A cell of a tag list. Units: line and columns count from 1"""
 
     file: str
     line: int
     path: str
-    column: int = 1
+    columns: Mapping[str, int] = field(hash=False, compare=False, repr=False)
+    name: str = "path"
+
+    @property
+    def column(self) -> int:
+        """Where the cell is; the cell of the path if the list has no such column."""
+        return self.columns.get(self.name) or self.columns["path"]
 
 
 Place = Spot | InFile
 """Where something was declared."""
+
+
+def at_field(place: Place, name: str) -> Place:
+    """The place of one field of a section, or of the cell that holds it."""
+    return replace(place, name=name) if isinstance(place, InFile) else (*place, name)
 
 
 def note(
@@ -152,3 +164,22 @@ class Draft:
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
     rename_places: dict[str, Place] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # "type filler" etc. -> what was declared
+
+
+def declared_at(document: Document, tag: DraftTag, name: str) -> Place:
+    """Where one field of a tag was declared: in the tag itself, in its type, or in a row of a list."""
+    if isinstance(tag.place, InFile):
+        return at_field(tag.place, name)
+    for spot in ((*tag.place, name), *_type_spots(document, tag, name)):
+        if document.find(spot) is not None:
+            return spot
+    return tag.place
+
+
+def _type_spots(document: Document, tag: DraftTag, name: str) -> Iterator[Spot]:
+    named = document.find(("assets", tag.asset, "type"))
+    for _ in range(MAX_DEPTH):  # types may extend each other in a circle, which is refused elsewhere
+        if named is None:
+            return
+        yield ("types", named.text, "tags", tag.name, name)
+        named = document.find(("types", named.text, "extends"))

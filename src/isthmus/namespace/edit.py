@@ -113,6 +113,18 @@ def _checked(before: Document, written: str, name: str, settings: dict[str, Any]
     return written
 
 
+def _escaped(char: str) -> str:
+    """One character inside double quotes. Source: YAML 1.2.2 section 5.7"""
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    number = ord(char)
+    if 0xD800 <= number <= 0xDFFF:
+        raise ConfigError("settings: holds half a character (a lone surrogate)")
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
 def flow(value: Any) -> str:
     """A value in flow style, quoted where YAML would read something else.
 
@@ -124,7 +136,7 @@ def flow(value: Any) -> str:
         return "[" + ", ".join(flow(v) for v in value) + "]"
     if isinstance(value, str):
         plain = _SAFE.match(value) and plain_scalar(value) == value and not value.startswith((".", "-"))
-        return value if plain else orjson.dumps(value).decode()
+        return value if plain else f'"{"".join(map(_escaped, value))}"'
     if value is None or isinstance(value, bool | int | float):
         return orjson.dumps(value).decode()
     raise ConfigError(f"settings: cannot be written to a plant file, was {value!r}")

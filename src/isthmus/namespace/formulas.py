@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
-from isthmus.namespace.draft import Draft, DraftTag, InFile, Place, note
+from isthmus.namespace.draft import Draft, DraftTag, declared_at, note
 from isthmus.namespace.plantfile import MAX_FINDINGS, Document, without_value
 from isthmus.values.errors import ConfigError
 from isthmus.values.expression import Expression, Symbol, compile_expression
@@ -35,28 +34,9 @@ class _Linker:
                 self._compile(formulas[path], needs[path])
         self._draft.formulas = order
 
-    def _place(self, tag: DraftTag) -> Place:
-        """Where the formula stands: in the tag itself, in its type, or in a row of a list."""
-        if isinstance(tag.place, InFile):
-            return tag.place
-        for spot in ((*tag.place, "formula"), *self._type_spots(tag)):
-            if self._document.find(spot) is not None:
-                return spot
-        return tag.place
-
-    def _type_spots(self, tag: DraftTag) -> Iterable[tuple[str, ...]]:
-        named = self._document.find(("assets", tag.asset, "type"))
-        kind = named.text if named else ""
-        for _ in range(64):  # as far as types extend each other
-            if not kind:
-                return
-            yield ("types", kind, "tags", tag.name, "formula")
-            above = self._document.find(("types", kind, "extends"))
-            kind = above.text if above else ""
-
     def _error(self, tag: DraftTag, problem: str) -> None:
         self._failed.add(tag.path)
-        note(self._document, self._place(tag), problem, tag.formula)
+        note(self._document, declared_at(self._document, tag, "formula"), problem, tag.formula)
 
     def _inputs(self, tag: DraftTag) -> dict[str, str]:
         """Names in the formula that are tags, with their paths; other words may be states."""

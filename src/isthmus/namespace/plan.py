@@ -92,15 +92,19 @@ def assign(wanted: Iterable[str], renames: Mapping[str, tuple[str, ...]], ids: I
     return found
 
 
-def stale_renames(draft: Draft, ids: Ids) -> list[tuple[str, str]]:
-    """Renamings that cannot take place because the old path is still declared: new path and old path."""
+def blocked_renames(draft: Draft, ids: Ids) -> list[tuple[str, str, bool]]:
+    """Renamings that cannot take place: new path, old path, and whether it is because the new one is in use already
+    (harmless, the old one keeps its history to itself) rather than because the old one is still declared.
+    """
     found = []
     for path, olds in draft.renames.items():
-        if path in ids.live:
-            continue
         old = next((o for o in olds if o in ids.live), None)
-        if old is not None and old in draft.tags and old not in draft.renames:
-            found.append((path, old))
+        if old is None:
+            continue
+        if path in ids.live:
+            found.append((path, old, True))
+        elif old in draft.tags and old not in draft.renames:
+            found.append((path, old, False))
     return found
 
 
@@ -168,6 +172,7 @@ def _tags(old: Compiled, new: Compiled) -> list[Change]:
     removed_assets = {k[6:] for k in old.facts.keys() - new.facts.keys() if k.startswith("asset ")}
     moved = _moved_assets(old, new)
     types = {a.path: a.type for a in new.plant.assets}
+    said_before, said_now = old.said_by_id, new.said_by_id
     found: list[Change] = []
     same: dict[tuple[str, str, str], list[str]] = {}
     for tag in new.plant.tags:
@@ -182,6 +187,8 @@ def _tags(old: Compiled, new: Compiled) -> list[Change]:
             continue
         if before.path != tag.path and (moved.get(tag.asset) != before.asset or before.name != tag.name):
             found.append(Change("rename", "tag", tag.path, f"was {before.path}; keeps its history"))
+        if tag == before and said_before.get(tag.id) == said_now.get(tag.id):
+            continue
         detail = _difference(_facets(old, before), _facets(new, tag))
         if detail:
             same.setdefault((types.get(tag.asset, ""), tag.name, detail), []).append(tag.path)

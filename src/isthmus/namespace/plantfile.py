@@ -47,7 +47,7 @@ class Report:
         self.where = where
         self.errors: list[Finding] = []
         self.warnings: list[Finding] = []
-        self._more = 0
+        self._more = {"error": 0, "warning": 0}
 
     def add(
         self,
@@ -61,24 +61,30 @@ class Report:
         warning: bool = False,
     ) -> None:
         """Notes one finding."""
+        severity = "warning" if warning else "error"
         found = self.warnings if warning else self.errors
         if len(found) >= MAX_FINDINGS:
-            self._more += not warning
+            self._more[severity] += 1
             return
-        severity = "warning" if warning else "error"
         found.append(Finding(severity, where or self.where, line, column, path, problem, _shown(value)))
 
     def check(self) -> None:
         """Raises: Findings in the order of the document, if there was any error"""
-        if not self.errors:
-            return
-        found = sorted(dict.fromkeys(self.errors), key=lambda f: (f.where != self.where, f.where, f.line, f.column))
-        if self._more:
-            found.append(Finding("error", self.where, 0, 0, "", f"and {self._more} more mistakes"))
-        raise Findings(tuple(found))
+        if self.errors:
+            raise Findings(self.ordered("error"))
+
+    def ordered(self, severity: str) -> tuple[Finding, ...]:
+        """The errors or the warnings in the order of the document, files beside it last."""
+        noted = self.errors if severity == "error" else self.warnings
+        found = sorted(dict.fromkeys(noted), key=lambda f: (f.where != self.where, f.where, f.line, f.column))
+        if self._more[severity]:
+            found.append(Finding(severity, self.where, 0, 0, "", f"and {self._more[severity]} more {severity}s"))
+        return tuple(found)
 
 
 def _shown(value: str) -> str:
+    """Fit for a line on a terminal."""
+    value = value if value.isprintable() else repr(value)[1:-1]
     return value if len(value) <= MAX_SHOWN_CHARS else value[:MAX_SHOWN_CHARS] + "…"
 
 
@@ -404,15 +410,15 @@ class SectionReader:
         return self._one(fitting[-1], node, spot)
 
     def _one(self, hint: Any, node: Node, spot: Spot) -> Any:
-        if _is_scalar(node) and not _section(hint):
+        if _is_scalar(node) and not _section(hint) and typing.get_origin(hint) not in {dict, tuple}:
             return self._scalar(hint, node, spot)
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if _section(hint):
             return self._section(hint, node, spot)
         if origin is dict:
-            return self._mapping(args[0], args[1], node, spot)
+            return {} if node.value is None else self._mapping(args[0], args[1], node, spot)
         if origin is tuple:
-            return self._list(args, node, spot)
+            return () if node.value is None else self._list(args, node, spot)
         return plain_data(node)
 
     def _scalar(self, hint: Any, node: Node, spot: Spot | None) -> Any:
@@ -519,9 +525,9 @@ def _fits(hint: Any, node: Node) -> bool:
     if scalar_of(hint) is not None:
         return _is_scalar(node) and node.value is not None
     if origin is dict:
-        return isinstance(node.value, dict)
+        return isinstance(node.value, dict) or node.value is None
     if origin is tuple:
-        return isinstance(node.value, list)
+        return isinstance(node.value, list) or (node.value is None and typing.get_args(hint)[-1] is Ellipsis)
     return _is_scalar(node) and node.value is not None
 
 
@@ -577,6 +583,21 @@ def plain_data(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain_data(value) for value in node.value]
     return node.value
+
+
+def named_files(text: str, where: str) -> tuple[str, ...]:
+    """Names of the tag lists a plant file refers to, for whoever has to bring them along.
+
+    Raises: Findings if the text is no plant file
+    """
+    document = Document(text, where)
+    file = read_plant_file(document)
+    document.report.check()
+    if file is None:
+        return ()
+    names = [listed.file for listed in file.tag_files]
+    names += [asset.tags.file for asset in file.assets.values() if asset.tags.file]
+    return tuple(dict.fromkeys(names))
 
 
 def read_plant_file(document: Document) -> PlantFile | None:

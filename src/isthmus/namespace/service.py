@@ -13,10 +13,10 @@ from sqlalchemy import Engine
 from isthmus.namespace import edit, store
 from isthmus.namespace.compile import DriverOf, compile_plant
 from isthmus.namespace.compiled import NOTHING, Compiled, finish, tag_paths
-from isthmus.namespace.draft import note
+from isthmus.namespace.draft import Draft, note
 from isthmus.namespace.jsonschema import plant_schema
 from isthmus.namespace.model import Plant
-from isthmus.namespace.plan import Change, Ids, PlanResult, assign, compare, stale_renames
+from isthmus.namespace.plan import Change, Ids, PlanResult, assign, blocked_renames, compare
 from isthmus.namespace.plantfile import Document, decode
 from isthmus.namespace.store import Version
 from isthmus.ports.drivers import DriverSpec, driver_spec, drivers
@@ -229,22 +229,20 @@ class Namespace:
             number = store.latest(connection)
             found = store.load_version(connection, number)
             files = store.load_files(connection, number)
-            data = store.load_compiled(connection, number)
+            parts = store.load_compiled(connection, number)
             ids = store.ids_at(connection, number)
         if found is None:
             now = _Now(NOTHING, "", {})
         else:
-            now = _Now(self._unpacked(data) or self._compile_known(found, files, ids), found.text, files)
+            now = _Now(self._unpacked(parts) or self._compile_known(found, files, ids), found.text, files)
         self._now = now
         return now
 
     @staticmethod
-    def _unpacked(data: bytes | None) -> Compiled | None:
+    def _unpacked(parts: Mapping[str, bytes]) -> Compiled | None:
         """The compiled form, unless another build wrote it."""
-        if data is None:
-            return None
         try:
-            return Compiled.from_bytes(data)
+            return Compiled.from_parts(parts)
         except Malformed:
             return None
 
@@ -290,10 +288,7 @@ class Namespace:
         draft = compile_plant(document, read_file, self._driver_of, self._active)
         ids = self._ids()
         if prefer is None:
-            for path, old in stale_renames(draft, ids):
-                place = draft.tags[path].place if path in draft.tags else ("renamed", old)
-                note(document, place, f"cannot take over the history of {old}, which is still declared", path)
-            document.report.check()
+            _check_renames(document, draft, ids)
             numbers = assign(tag_paths(draft), draft.renames, ids)
         else:
             numbers = {path: prefer[path] for path in tag_paths(draft)}
@@ -301,7 +296,7 @@ class Namespace:
         changes = compare(now.compiled, compiled)
         if not changes and (text != now.text or used != dict(now.files)):
             changes = (Change("change", "text", "", "comments, order or layout only"),)
-        ready = _Prepared(token, compiled, numbers, ids.live, used, changes, tuple(document.report.warnings))
+        ready = _Prepared(token, compiled, numbers, ids.live, used, changes, document.report.ordered("warning"))
         self._prepared = ready
         return ready
 
@@ -313,7 +308,7 @@ class Namespace:
         if text == now.text and ready.files == dict(now.files) and not ready.changes:
             return now.compiled.plant.version
         base, number = now.compiled.plant.version, ready.compiled.plant.version
-        packed = ready.compiled.to_bytes()
+        packed = ready.compiled.to_parts()
         with self._engine.begin() as connection:
             current = store.latest(connection)
             if current != base:
@@ -324,6 +319,17 @@ class Namespace:
         self._now = _Now(ready.compiled, text, ready.files)
         self._prepared = None
         return number
+
+
+def _check_renames(document: Document, draft: Draft, ids: Ids) -> None:
+    """Raises: Findings if a tag shall take over the history of one that is still declared"""
+    for path, old, harmless in blocked_renames(draft, ids):
+        place = draft.rename_places.get(path) or (draft.tags[path].place if path in draft.tags else ())
+        if harmless:
+            note(document, place, f"has no effect: {path} has a history of its own", path, warning=True)
+        else:
+            note(document, place, f"cannot take over the history of {old}, which is still declared", path)
+    document.report.check()
 
 
 def _token(text: str, now: _Now, files: Mapping[str, bytes], prefer: Mapping[str, int] | None) -> str:

@@ -74,6 +74,7 @@ COMPILED = Table(
     "namespace_compiled",
     metadata,
     Column("version", ForeignKey(VERSION.c.version), primary_key=True),
+    Column("part", String(80), primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
 """The current version as compiled, so that a start need not read the text again; may be missing."""
@@ -153,16 +154,16 @@ def ids_at(connection: Connection, version: int) -> dict[str, int]:
     return {row.path: row.id for row in rows}
 
 
-def load_compiled(connection: Connection, version: int) -> bytes | None:
-    """The version as compiled, if it is kept."""
-    data = connection.scalar(select(COMPILED.c.data).where(COMPILED.c.version == version))
-    return bytes(data) if data is not None else None
+def load_compiled(connection: Connection, version: int) -> dict[str, bytes]:
+    """The version as compiled, in parts; empty if it is not kept."""
+    rows = connection.execute(select(COMPILED.c.part, COMPILED.c.data).where(COMPILED.c.version == version))
+    return {row.part: bytes(row.data) for row in rows}
 
 
-def save_compiled(connection: Connection, version: int, data: bytes) -> None:
+def save_compiled(connection: Connection, version: int, parts: Mapping[str, bytes]) -> None:
     """Keeps the compiled form of a version, and of no other."""
     connection.execute(delete(COMPILED))
-    connection.execute(insert(COMPILED).values(version=version, data=data))
+    connection.execute(insert(COMPILED), [{"version": version, "part": p, "data": d} for p, d in parts.items()])
 
 
 def save_version(connection: Connection, version: Version, files: Mapping[str, bytes]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,7 @@ class Row:
     address: str
     description: str
     section: TagSection
+    columns: Mapping[str, int]
 
 
 def read_tag_list(data: bytes, where: str, encoding: str, report: Report) -> list[Row]:
@@ -179,6 +180,7 @@ class _Rows:
     def __init__(self, columns: list[str], delimiter: str, where: str, report: Report) -> None:
         self._columns, self._where, self._report = columns, where, report
         self._comma = delimiter != ","
+        self._places = {name: i + 1 for i, name in enumerate(columns)}
         self._own = {name: columns.index(name) for name in _OWN_OF_THE_ROW if name in columns}
         self._shared = [(i, name) for i, name in enumerate(columns) if name not in _OWN_OF_THE_ROW]
         self._known: dict[tuple[str, ...], TagSection] = {}
@@ -202,7 +204,13 @@ class _Rows:
             if len(self._report.errors) == before:
                 self._known[key] = section
         return Row(
-            line, own["path"], own.get("connection", ""), own.get("address", ""), own.get("description", ""), section
+            line,
+            own["path"],
+            own.get("connection", ""),
+            own.get("address", ""),
+            own.get("description", ""),
+            section,
+            self._places,
         )
 
     def _refuse(self, line: int, index: int, path: str, problem: str, value: str) -> None:

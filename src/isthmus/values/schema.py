@@ -136,7 +136,7 @@ def scalar_of(hint: Any) -> Scalar | None:
 
 
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Any: "anything"}
-_JSON = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_JSON: dict[Any, Any] = {str: ["string", "number", "boolean"], int: "integer", float: "number", bool: "boolean"}
 
 
 def words(hint: Any) -> str:
@@ -148,6 +148,8 @@ def words(hint: Any) -> str:
     if len(parts) > 1:
         return " or ".join(words(p) for p in parts)
     only = parts[0]
+    if only is not hint:
+        return words(only)
     if only in _WORDS:
         return _WORDS[only]
     origin, args = typing.get_origin(only), typing.get_args(only)
@@ -156,7 +158,7 @@ def words(hint: Any) -> str:
     if origin is typing.Literal:
         return "one of " + ", ".join(str(a) for a in args)
     if origin is dict:
-        return f"a mapping to {words(args[1])}"
+        return "a mapping"
     if origin is tuple and args[-1] is Ellipsis:
         return f"a list of {words(args[0])}"
     if origin is tuple:
@@ -166,7 +168,7 @@ def words(hint: Any) -> str:
         if short:
             return f"{words(members(typing.cast('type[Any]', only))[short].hint)} or a mapping"
         return "a mapping"
-    return scalar.words if scalar else getattr(only, "__name__", str(only))
+    return str(getattr(only, "__name__", only))
 
 
 def is_known(hint: Any) -> bool:
@@ -193,6 +195,8 @@ def json_schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     if len(parts) > 1:
         return {"anyOf": [json_schema(p, definitions) for p in parts]}
     only = parts[0]
+    if only is not hint:
+        return json_schema(only, definitions)
     if only in _JSON:
         return {"type": _JSON[only]}
     origin, args = typing.get_origin(only), typing.get_args(only)
@@ -219,11 +223,12 @@ def _section_schema(section: type[Any], definitions: dict[str, Any]) -> dict[str
         return reference
     definitions[name] = {}  # sections may contain themselves
     known = members(section)
+    required = [key for key, m in known.items() if m.required]
     schema: dict[str, Any] = {
-        "type": "object",
+        "type": "object" if required else ["object", "null"],
         "description": (section.__doc__ or "").split("\n\n")[0].strip(),
         "properties": {key: property_schema(m, definitions) for key, m in known.items()},
-        "required": [key for key, m in known.items() if m.required],
+        "required": required,
         "additionalProperties": False,
     }
     if rest_field(section):

@@ -77,8 +77,14 @@ def clock():
 
 
 @pytest.fixture
-def namespace(engine, clock):
-    return Namespace(engine, clock, driver_of, lambda: {"modbus-tcp": SPEC})
+def another(engine, clock):
+    """Opens one more namespace on the same records."""
+    return lambda: Namespace(engine, clock, driver_of, lambda: {"modbus-tcp": SPEC})
+
+
+@pytest.fixture
+def namespace(another):
+    return another()
 
 
 EXAMPLE = """\

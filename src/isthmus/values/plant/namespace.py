@@ -13,6 +13,7 @@ from isthmus.values.plant.maintenance import MaintenanceSection
 from isthmus.values.plant.production import ProductionSection
 from isthmus.values.plant.scalars import (
     Days,
+    FileName,
     Name,
     PathText,
     Period,
@@ -144,7 +145,7 @@ class TagFile:
 
     SHORT: ClassVar[str] = "file"
 
-    file: str
+    file: FileName
     """Name of the CSV file, relative to the plant file."""
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     """How its characters are written."""
@@ -156,7 +157,7 @@ class AssetTags:
 
     REST: ClassVar[str] = "own"
 
-    file: str = ""
+    file: FileName = ""
     """CSV file with tags of this asset; its paths are relative to the asset."""
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     """How the characters of that file are written."""

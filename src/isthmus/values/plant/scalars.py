@@ -86,6 +86,13 @@ def _unit(value: Any) -> str:
     return check_unit(str(value))
 
 
+def _file_name(value: Any) -> str:
+    text = str(value)
+    if not text or text.startswith(("/", "~")) or "\\" in text or ":" in text or ".." in text.split("/"):
+        raise ConfigError("must be the name of a file beside the plant file or in a folder below it")
+    return text
+
+
 def rate_per_s(text: str) -> float:
     """Pieces per second of a text such as ``120/min``.
 
@@ -132,6 +139,8 @@ Days = Annotated[
 """How long something is kept; days once read, 0 for ever."""
 
 UnitText = Annotated[str, Scalar("a unit such as bar, °C, 1/min", _unit, _TEXT)]
+
+FileName = Annotated[str, Scalar("the name of a file beside the plant file", _file_name, _TEXT)]
 
 RateText = Annotated[str, Scalar("a rate such as 120/min", _rate, _TEXT)]
 """Pieces per time; kept as written, `rate_per_s` reads it."""
