@@ -53,6 +53,7 @@ export function hatch(ctx: CanvasRenderingContext2D, x: number, y: number, w: nu
   ctx.beginPath()
   ctx.rect(x, y, w, h)
   ctx.clip()
+  ctx.setLineDash([])
   ctx.strokeStyle = color
   ctx.lineWidth = ratio
   ctx.beginPath()
@@ -110,7 +111,16 @@ export class Lane {
       this.colors = palette()
       this.shape = shape
       this.plot = new uPlot(this.options(width, height), data, this.host)
-    } else this.plot.setData(data)
+    }
+    const plot = this.plot
+    plot.batch(() => {
+      plot.setData(data, false)
+      plot.setScale('x', { min: from, max: to })
+      for (const key of new Set(pens.map((pen) => this.scaleKey(pen)))) {
+        const [min, max] = this.rangeOf(key)
+        plot.setScale(key, { min, max })
+      }
+    })
   }
 
   private join(): uPlot.AlignedData {
@@ -129,10 +139,10 @@ export class Lane {
 
   private options(width: number, height: number): uPlot.Options {
     const c = this.colors
-    const scales: uPlot.Scales = { x: { time: false, auto: false, range: () => [this.from, this.to] } }
+    const scales: uPlot.Scales = { x: { time: false, auto: false, range: (_u, min, max) => [min ?? this.from, max ?? this.to] } }
     for (const pen of this.pens) {
       const key = this.scaleKey(pen)
-      scales[key] = { auto: false, range: () => this.rangeOf(key) }
+      scales[key] = { auto: false, range: (_u, min, max) => [min ?? 0, max ?? 1] }
     }
     const lead = this.pens[this.axisPen] ?? this.pens[0]
     const key = lead ? this.scaleKey(lead) : 'y'
@@ -221,6 +231,7 @@ export class Lane {
           ctx.fillStyle = c.band
           ctx.fillRect(bbox.left, top, bbox.width, bottom - top)
           ctx.globalAlpha = 1
+          ctx.setLineDash([])
           ctx.strokeStyle = c.edge
           ctx.lineWidth = ratio * 0.75
           ctx.strokeRect(bbox.left - 2, top, bbox.width + 4, bottom - top)
@@ -268,6 +279,7 @@ export class Lane {
         hatch(ctx, x0, bbox.top, x1 - x0, bbox.height, c.edge, ratio)
       }
     }
+    ctx.setLineDash([])
     ctx.strokeStyle = c.divider
     ctx.lineWidth = ratio
     ctx.strokeRect(bbox.left, bbox.top, bbox.width, bbox.height)
