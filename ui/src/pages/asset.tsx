@@ -193,7 +193,8 @@ const UnitLine = memo(function UnitLine({ node, byAsset }: { node: TreeNode; byA
 
 /* One asset. */
 
-function Machine({ asset, title, tags }: { asset: Asset; title: string; tags: readonly Tag[] }) {
+function Machine({ asset, title, tags: byPath }: { asset: Asset; title: string; tags: readonly Tag[] }) {
+  const tags = useMemo(() => [...byPath].sort((a, b) => a.id - b.id), [byPath])
   const [span, setSpan] = useState<'600' | '3600' | '28800'>('3600')
   const state = stateTagOf(asset, tags)
   const setpointPaths = useMemo(() => new Set(tags.map((tag) => tag.setpoint).filter(Boolean)), [tags])
@@ -203,8 +204,8 @@ function Machine({ asset, title, tags }: { asset: Asset; title: string; tags: re
   const counters = tags.filter((tag) => tag.kind === 'counter')
   const rest = tags.filter((tag) => tag !== state && (tag.kind === 'state' || tag.kind === 'switch' || tag.kind === 'text' || tag.type === 'text'))
   const setpoints = useMemo(() => {
-    const byPath = new Map(tags.map((tag) => [tag.path, tag]))
-    return new Map(values.filter((tag) => byPath.has(tag.setpoint)).map((tag) => [tag.path, byPath.get(tag.setpoint) as Tag]))
+    const known = new Map(tags.map((tag) => [tag.path, tag]))
+    return new Map(values.filter((tag) => known.has(tag.setpoint)).map((tag) => [tag.path, known.get(tag.setpoint) as Tag]))
   }, [tags, values])
   const drawn = useMemo(() => {
     const key = keyTagOf(tags)

@@ -13,7 +13,7 @@ import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveValue } from '../live/react'
 import { formatAge, formatCount, formatNumber, formatValue } from '../model/format'
-import { qualityOf } from '../model/quality'
+import { qualityOfName } from '../model/quality'
 import { sideOf } from '../model/scale'
 import { hour, startOfDay, timeOrDay } from '../model/time'
 import { buildTree, human, isConnection, keyTagOf, machinesOf, shapeOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
@@ -139,7 +139,7 @@ export interface Look {
   rank: number
 }
 
-type Readings = ReadonlyMap<string, { value: unknown; status: number; time: string | null }>
+type Readings = ReadonlyMap<string, { value: unknown; status: string; time: string | null }>
 
 /** What one should know about a unit: lost data first, then values out of their limits, then machines that stand. */
 export function judge(node: TreeNode, byAsset: ReadonlyMap<string, Tag[]>, readings: Readings, connections: readonly Connection[]): Look {
@@ -153,20 +153,22 @@ export function judge(node: TreeNode, byAsset: ReadonlyMap<string, Tag[]>, readi
   let standing: { asset: Asset; word: string } | undefined
   for (const asset of machines) {
     const own = byAsset.get(asset.path) ?? []
+    const state = stateTagOf(asset, own)
+    const said = state ? readings.get(state.path) : undefined
+    const word = state && said && qualityOfName(said.status) !== 'bad' ? formatValue(state, said.value as number | string) : undefined
+    const works = word === undefined || shapeOf(word) === 'running'
     for (const tag of own) {
       const reading = readings.get(tag.path)
-      if (reading && qualityOf(reading.status) === 'bad') {
+      if (reading && qualityOfName(reading.status) === 'bad') {
         badTags += 1
         const connection = down.get(tag.connection)
         if (connection) lost ??= { asset, connection }
       }
-      if (!out && reading && typeof reading.value === 'number' && qualityOf(reading.status) === 'good' && tag.kind === 'value' && sideOf(tag, reading.value) !== 'in') out = { tag, value: reading.value }
+      // A machine that stands has low speeds by right.
+      if (!out && works && reading && typeof reading.value === 'number' && qualityOfName(reading.status) === 'good' && tag.kind === 'value' && sideOf(tag, reading.value) !== 'in') out = { tag, value: reading.value }
     }
-    const state = stateTagOf(asset, own)
-    const value = state ? readings.get(state.path) : undefined
-    if (state && value && qualityOf(value.status) !== 'bad') {
-      const word = formatValue(state, value.value as number | string)
-      if (shapeOf(word) === 'running') running += 1
+    if (word !== undefined) {
+      if (works) running += 1
       else {
         stopped += 1
         standing ??= { asset, word }
@@ -284,10 +286,12 @@ function Kpi({ name, value, unit, sub, spark }: { name: string; value: ReactNode
 /** The counter of good parts of each line: that of its first machine which has one, in flow order. */
 export function goodCounters(assets: readonly Asset[], tags: readonly Tag[]): Tag[] {
   const known = new Map(tags.map((tag) => [tag.path, tag]))
+  const good = new Map(tags.filter((tag) => tag.kind === 'counter' && tag.name === 'good').map((tag) => [tag.asset, tag]))
   const last = new Map<string, Tag>()
   for (const asset of [...assets].sort((a, b) => a.order - b.order)) {
     const named = asset.production?.good
-    const tag = named ? known.get(named) : undefined
+    // `good` is the name the production section gives this counter, where the server does not tell the section.
+    const tag = named ? known.get(named) : good.get(asset.path)
     // A line counts in one unit; cases and pallets behind the filler are not bottles.
     if (tag && tag.kind === 'counter' && !last.has(asset.parent)) last.set(asset.parent, tag)
   }
@@ -337,7 +341,7 @@ function Kpis({ assets, tags, readings, connections }: { assets: readonly Asset[
     const reading = readings.get(tag.path)
     if (!reading) continue
     heard += 1
-    if (qualityOf(reading.status) === 'good') usable += 1
+    if (qualityOfName(reading.status) === 'good') usable += 1
   }
   const notGood = heard - usable
   const up = connections.filter(isUp).length
@@ -437,9 +441,9 @@ function GoodPerHour({ assets, tags }: { assets: readonly Asset[]; tags: readonl
   const top = Math.max(...hours.map((h) => h.count), 1)
   const width = 264
   const step = width / hours.length
-  const unit = top >= 20_000 ? 1000 : 1
+  const unit = top >= 10_000 ? 1000 : 1
   return (
-    <Panel title={t('Good per hour')} aside={unit === 1000 ? t('thousand') : ''}>
+    <Panel title={t('Good per hour')} aside={hours.length > 8 ? t('at most {{n}}', { n: formatCount(top) }) : unit === 1000 ? t('thousand') : ''}>
       <div className="pad">
         <svg className="hours" viewBox={`0 0 ${width} 108`} role="img" aria-label={hours.map((h) => `${hour(h.at)}: ${formatCount(h.count)}`).join(', ')}>
           {hours.map((h, i) => {
@@ -448,7 +452,7 @@ function GoodPerHour({ assets, tags }: { assets: readonly Asset[]; tags: readonl
               <g key={h.at}>
                 <title>{`${hour(h.at)} h: ${formatCount(h.count)}`}</title>
                 <rect className="hours-bar" x={i * step + step * 0.12} y={88 - size} width={step * 0.76} height={size} />
-                {hours.length <= 8 || i === hours.length - 1 || i === 0 ? (
+                {hours.length <= 8 ? (
                   <text x={i * step + step / 2} y={84 - size} textAnchor="middle" className="hours-text">
                     {formatNumber(h.count / unit, unit === 1000 ? 1 : 0)}
                   </text>

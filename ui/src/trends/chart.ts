@@ -9,6 +9,7 @@ import { axisRange, extent, type Band, type Line } from './series'
 
 export const AXIS = 58
 export const X_AXIS = 26
+const NAMES = 22 // room above a lane for the names of its pens
 export const PEN_DASH: readonly (readonly number[])[] = [[], [7, 4], [2, 3], [9, 3, 2, 3], [], [7, 4], [2, 3], [9, 3, 2, 3]]
 export const PEN_WIDTH: readonly number[] = [1.6, 1.6, 1.8, 1.6, 2.8, 2.8, 2.8, 2.8]
 
@@ -155,7 +156,7 @@ export class Lane {
       stroke: c.muted,
       grid: { stroke: c.divider, width: 1 },
       ticks: { show: false },
-      splits: (_u, _i, min, max) => niceTicks(min, max, height < 90 ? 2 : Math.max(2, Math.min(5, Math.round(height / 48)))),
+      splits: (_u, _i, min, max) => niceTicks(min, max, height < 110 ? 2 : Math.max(2, Math.min(5, Math.round(height / 52)))),
       values: (_u, splits) => splits.map((v) => formatNumber(v, tickDecimals(splits))),
     }
     const x: uPlot.Axis = {
@@ -176,7 +177,7 @@ export class Lane {
       width,
       height,
       ms: 1,
-      padding: [6, 0, this.last ? 0 : 2, 0],
+      padding: [NAMES, 0, this.last ? 0 : 4, 0],
       legend: { show: false },
       cursor: { show: false },
       scales,
