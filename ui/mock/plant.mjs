@@ -156,13 +156,13 @@ export function makePlant({ scale = 0, startMs }) {
 export const DRIVERS = [
   { name: 'modbus-tcp', title: 'Modbus TCP', settings: [
     { name: 'host', type: 'text', default: null, doc: 'Address or name of the device.', required: true },
-    { name: 'port', type: 'integer', default: 502, doc: 'TCP port.', required: false },
-    { name: 'unit', type: 'integer', default: 1, doc: 'Unit id behind the address, 0 to 255.', required: false },
+    { name: 'port', type: 'int', default: 502, doc: 'TCP port.', required: false },
+    { name: 'unit', type: 'int', default: 1, doc: 'Unit id behind the address, 0 to 255.', required: false },
     { name: 'word_order', type: 'text', default: 'big', doc: 'Which half of a 32-bit value comes first.', required: false, choices: ['big', 'little'] },
-    { name: 'timeout_s', type: 'number', default: 1, doc: 'How long to wait for an answer, seconds.', required: false },
-    { name: 'read_only', type: 'boolean', default: true, doc: 'Refuse every write on this connection.', required: false },
+    { name: 'timeout_s', type: 'float', default: 1, doc: 'How long to wait for an answer, seconds.', required: false },
+    { name: 'read_only', type: 'bool', default: true, doc: 'Refuse every write on this connection.', required: false },
   ] },
-  { name: 'sine', title: 'Test signal', settings: [{ name: 'period_s', type: 'number', default: 60, doc: 'Seconds in a cycle.', required: false }] },
+  { name: 'sine', title: 'Test signal', settings: [{ name: 'period_s', type: 'float', default: 60, doc: 'Seconds in a cycle.', required: false }] },
 ]
 
 export const PLANT_TEXT = `plant: {enterprise: acme, site: lyon, timezone: Europe/Paris}

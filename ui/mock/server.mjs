@@ -79,7 +79,7 @@ const connection = ([name, zone, port, latency]) => {
   const isDown = down(name)
   return {
     name, driver: 'modbus-tcp', edge: 'edge-1', zone, access: name === 'plc-line1' ? 'read-write' : 'read', endpoint: `10.20.1.${port - 5000}:${port}`,
-    tags: plant.tags.filter((t) => t.connection === name && t.kind !== 'system').length, state: isDown ? 'down' : 'up',
+    tags: plant.tags.filter((t) => t.connection === name && t.kind !== 'system').length, state: isDown ? 'Bad' : 'Good',
     reason: isDown ? `Nobody listens on 10.20.1.${port - 5000}:${port}: connection refused` : '', since: iso(isDown ? plant.badFrom : now() - 86400e3 * 2),
     latency_ms: isDown ? null : latency, requests_s: isDown ? 0 : 4, values_s: isDown ? 0 : 31.2, errors: isDown ? 3770 : 0, lag_s: isDown ? null : 0.3,
     last_good: iso(isDown ? plant.badFrom - 1000 : now() - 400),
@@ -103,14 +103,14 @@ const routes = {
     const offset = Number(q.get('offset') ?? 0)
     return { total: hits.length, tags: hits.slice(offset, offset + Number(q.get('limit') ?? 1000)).map(strip) }
   },
-  'GET tags/values': (q) => ({ values: plant.tags.filter((t) => !q.get('under') || t.path.startsWith(`${q.get('under')}/`)).map((t) => { const v = plant.valueAt(t, now()); return { path: t.path, value: v.value, unit: t.unit, time: iso(now()), status: v.status } }) }),
+  'GET tags/values': (q) => ({ values: plant.tags.filter((t) => !q.get('under') || t.path.startsWith(`${q.get('under')}/`)).map((t) => { const v = plant.valueAt(t, now()); return { path: t.path, value: v.value, unit: t.unit, time: iso(now()), status: v.status === 0 ? 'Good' : v.status < 0x80000000 ? 'UncertainSensorNotAccurate' : 'BadCommunicationError' } }) }),
   'GET history': (q) => history(q),
   'GET gaps': (q) => { const at = now() - 9 * 60e3; return { gaps: [{ edge: 'edge-1', start: iso(at), end: iso(at + 58e3), reason: 'edge restarted' }] } },
   'GET connections': () => ({ connections: plant.CONNECTIONS.map(connection) }),
   'GET connections/outages': (q) => ({ outages: [{ connection: 'plc-line2-pal', start: iso(plant.badFrom), end: flag('all-good') ? iso(plant.badFrom + 6e5) : null, reason: 'connection refused' }, { connection: 'plc-line2-pal', start: iso(plant.badFrom - 26 * 3600e3), end: iso(plant.badFrom - 25.9 * 3600e3), reason: 'no answer within 1 s' }, { connection: 'plc-line1', start: iso(now() - 22 * 60e3), end: iso(now() - 21.2 * 60e3), reason: 'no answer within 1 s' }].filter((o) => !q.get('connection') || o.connection === q.get('connection')) }),
   'POST connections/test': (q, body) => {
     const bad = String(body.config?.port) === '5023'
-    return { steps: [{ what: `Network reaches ${body.config?.host}`, reached: true, detail: '0.6 ms' }, { what: `Port ${body.config?.port ?? 502} open`, reached: !bad, detail: bad ? 'connection refused' : 'yes' }, { what: 'Device answers as unit 1', reached: !bad, detail: bad ? '' : '2.1 ms' }, { what: 'Values read', reached: !bad, detail: bad ? '' : `${(body.addresses ?? []).length} of ${(body.addresses ?? []).length}` }], values: bad ? [] : (body.addresses ?? []).map((address, i) => ({ address, value: 119.6 + i, status: 0 })) }
+    return { steps: [{ what: `Network reaches ${body.config?.host}`, reached: true, detail: '0.6 ms' }, { what: `Port ${body.config?.port ?? 502} open`, reached: !bad, detail: bad ? 'connection refused' : 'yes' }, { what: 'Device answers as unit 1', reached: !bad, detail: bad ? '' : '2.1 ms' }, { what: 'Values read', reached: !bad, detail: bad ? '' : `${(body.addresses ?? []).length} of ${(body.addresses ?? []).length}` }], values: bad ? [] : (body.addresses ?? []).map((address, i) => ({ address, value: 119.6 + i, status: 'Good' })) }
   },
   'GET drivers': () => ({ drivers: DRIVERS }),
   'GET plant': () => ({ version: plantVersion, text: plantText, applied: iso(now() - 3600e3), by: 'L. Garnier', reason: 'line 3 added' }),

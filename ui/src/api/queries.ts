@@ -28,12 +28,18 @@ export const useAssets = (): UseQueryResult<Asset[]> =>
 
 const PAGE = 5000
 
+/** Limits that are not set arrive as null; here they are absent. */
+export function tidyTag(tag: Tag): Tag {
+  const limits = Object.fromEntries(Object.entries(tag.limits ?? {}).filter(([, v]) => typeof v === 'number'))
+  return { ...tag, limits, unit: tag.unit ?? '', setpoint: tag.setpoint ?? '' }
+}
+
 /** Every tag below a path, asked for in pages so that no answer holds the screen up. */
 async function allTags(under: string, signal: AbortSignal): Promise<Tag[]> {
   const tags: Tag[] = []
   for (;;) {
     const page = await get<TagPage>('tags', { under: under || undefined, offset: tags.length, limit: PAGE }, signal)
-    tags.push(...page.tags)
+    tags.push(...page.tags.map(tidyTag))
     if (tags.length >= page.total || page.tags.length === 0) return tags
   }
 }
@@ -73,12 +79,12 @@ export const useOutages = (connection?: string, limit = 50): UseQueryResult<Outa
     staleTime: 5000,
   })
 
-export const isUp = (connection: Pick<Connection, 'state'>): boolean =>
-  ['up', 'good', 'running', 'ready', 'connected', 'ok'].includes(connection.state.toLowerCase())
+/** Good and slow connections deliver values; the other states (bad, connecting, stopped, stale, unknown) do not. */
+export const isUp = (connection: Pick<Connection, 'state'>): boolean => connection.state === 'Good' || connection.state === 'Slow'
 
 /** Bad first, then by name. */
 export function byHealth(a: Connection, b: Connection): number {
-  const rank = (c: Connection): number => (isUp(c) ? (c.state.toLowerCase() === 'degraded' ? 1 : 2) : 0)
+  const rank = (c: Connection): number => (isUp(c) ? (c.state === 'Slow' ? 1 : 2) : 0)
   return rank(a) - rank(b) || b.tags * Number(!isUp(b)) - a.tags * Number(!isUp(a)) || a.name.localeCompare(b.name)
 }
 
@@ -121,7 +127,7 @@ async function askTogether(some: Waiting[], spanS: number, points: number): Prom
     })
     for (const one of some) {
       const index = answer.tags.indexOf(one.path)
-      one.resolve({ ...answer, tags: [one.path], rows: answer.rows.filter((row) => row[0] === index) })
+      one.resolve({ ...answer, tags: [one.path], rows: answer.rows.filter((row) => row[0] === index).map((row) => [0, ...row.slice(1)]) })
     }
   } catch (error) {
     for (const one of some) one.reject(error)

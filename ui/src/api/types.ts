@@ -89,7 +89,7 @@ export interface TagValue {
   value: number | string | boolean | null
   unit: string
   time: string | null
-  status: number
+  status: string // name of the OPC UA status code
 }
 
 export type Cell = number | string | null
@@ -125,7 +125,7 @@ export interface Connection {
   latency_ms: number | null
   requests_s: number | null
   values_s: number | null
-  errors: number
+  errors: number | null
   lag_s: number | null
   last_good: string | null
 }
@@ -145,7 +145,7 @@ export interface TestStep {
 
 export interface TestResult {
   steps: TestStep[]
-  values: { address: string; value: number | string | boolean | null; status: number }[]
+  values: { address: string; value: number | string | boolean | null; status: string }[]
 }
 
 export interface DriverSetting {

@@ -13,6 +13,13 @@ export function qualityOf(status: number): Quality {
   return 'bad'
 }
 
+/** The same of a code's standard name, as the JSON answers give it. */
+export function qualityOfName(name: string): Quality {
+  if (name.startsWith('Good')) return 'good'
+  if (name.startsWith('Bad')) return 'bad'
+  return /LastUsable/.test(name) ? 'stale' : 'uncertain'
+}
+
 const NAMES: Record<number, string> = {
   0x00960000: 'set by hand',
   0x408f0000: 'no communication, last usable value',

@@ -20,8 +20,10 @@ export function niceTicks(lo: number, hi: number, count: number): number[] {
 
 /** Decimals that a tick step needs. */
 export function tickDecimals(ticks: readonly number[]): number {
-  if (ticks.length < 2) return 1
-  const step = Math.abs((ticks[1] as number) - (ticks[0] as number))
+  const only = ticks[0]
+  if (only === undefined) return 0
+  if (ticks.length < 2) return [0, 1, 2, 3].find((d) => Math.abs(only * 10 ** d - Math.round(only * 10 ** d)) < 1e-6) ?? 3
+  const step = Math.abs((ticks[1] as number) - only)
   if (step === 0) return 0
   let decimals = Math.max(0, -Math.floor(Math.log10(step)))
   while (decimals < 9 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1

@@ -65,6 +65,8 @@ export function tagsByAsset(tags: readonly Tag[]): Map<string, Tag[]> {
     if (list) list.push(tag)
     else map.set(tag.asset, [tag])
   }
+  // Ids are given in the order of the plant file, which is how its author reads the machine.
+  for (const list of map.values()) list.sort((a, b) => a.id - b.id)
   return map
 }
 
@@ -84,7 +86,7 @@ export function keyTagOf(tags: readonly Tag[] | undefined): Tag | undefined {
     (tag.setpoint ? 4 : 0) +
     (Object.keys(tag.limits ?? {}).length ? 2 : 0) +
     (tag.low !== null && tag.high !== null ? 1 : 0)
-  return values.reduce<Tag | undefined>((best, tag) => (best && score(best) >= score(tag) ? best : tag), undefined)
+  return values.reduce<Tag | undefined>((best, tag) => (best && (score(best) > score(tag) || (score(best) === score(tag) && best.id < tag.id)) ? best : tag), undefined)
 }
 
 const RUNNING = /^(execute|running|run|on|producing|auto|active|open|starting|completing|unholding|unsuspending)$/i

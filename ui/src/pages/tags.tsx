@@ -9,7 +9,7 @@ import { Button, Empty, Loading, PageHead, Select, Trouble } from '../components
 import { t } from '../i18n'
 import { LiveAge, LiveQuality, LiveValue } from '../live/react'
 import { formatCount, formatNumber, decimalsOf } from '../model/format'
-import { qualityOf } from '../model/quality'
+import { qualityOfName } from '../model/quality'
 import { buildTree, isConnection, type TreeNode } from '../model/tree'
 import type { TagsSearch } from '../router'
 import '../styles/tags.css'
@@ -75,7 +75,7 @@ export function TagsPage() {
   const [treeOpen, setTreeOpen] = useState(false)
   const values = useTagValues(search.under ?? '', search.quality !== undefined)
   const quality = useMemo(
-    () => (search.quality && values.data ? new Map(values.data.map((v) => [v.path, qualityOf(v.status)] as const)) : undefined),
+    () => (search.quality && values.data ? new Map(values.data.map((v) => [v.path, qualityOfName(v.status)] as const)) : undefined),
     [values.data, search.quality],
   )
   const shown = useMemo(

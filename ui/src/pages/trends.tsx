@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useCallback, useDeferredValue, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from 'react'
 import { get, url } from '../api/client'
-import { useOutages, useSmallHistory, useTags } from '../api/queries'
+import { tidyTag, useOutages, useSmallHistory, useTags } from '../api/queries'
 import type { Outage, Tag, TagPage } from '../api/types'
 import { Icon } from '../components/icons'
 import { drawSparkline } from '../components/sparkline'
@@ -34,7 +34,7 @@ function usePenTags(paths: readonly string[]): { tags: (Tag | undefined)[]; load
       const pages = await Promise.all(
         [...new Set(missing.map(parentOf))].map((under) => get<TagPage>('tags', { under, limit: 2000 }, signal)),
       )
-      return pages.flatMap((page) => page.tags)
+      return pages.flatMap((page) => page.tags.map(tidyTag))
     },
     enabled: missing.length > 0,
     staleTime: Infinity,

@@ -9,6 +9,7 @@ import { axisRange, extent, type Band, type Line } from './series'
 
 export const AXIS = 58
 export const X_AXIS = 26
+const NAMES = 22 // room above a lane for the names of its pens
 export const PEN_DASH: readonly (readonly number[])[] = [[], [7, 4], [2, 3], [9, 3, 2, 3], [], [7, 4], [2, 3], [9, 3, 2, 3]]
 export const PEN_WIDTH: readonly number[] = [1.6, 1.6, 1.8, 1.6, 2.8, 2.8, 2.8, 2.8]
 
@@ -53,6 +54,7 @@ export function hatch(ctx: CanvasRenderingContext2D, x: number, y: number, w: nu
   ctx.beginPath()
   ctx.rect(x, y, w, h)
   ctx.clip()
+  ctx.setLineDash([])
   ctx.strokeStyle = color
   ctx.lineWidth = ratio
   ctx.beginPath()
@@ -110,7 +112,16 @@ export class Lane {
       this.colors = palette()
       this.shape = shape
       this.plot = new uPlot(this.options(width, height), data, this.host)
-    } else this.plot.setData(data)
+    }
+    const plot = this.plot
+    plot.batch(() => {
+      plot.setData(data, false)
+      plot.setScale('x', { min: from, max: to })
+      for (const key of new Set(pens.map((pen) => this.scaleKey(pen)))) {
+        const [min, max] = this.rangeOf(key)
+        plot.setScale(key, { min, max })
+      }
+    })
   }
 
   private join(): uPlot.AlignedData {
@@ -129,10 +140,10 @@ export class Lane {
 
   private options(width: number, height: number): uPlot.Options {
     const c = this.colors
-    const scales: uPlot.Scales = { x: { time: false, auto: false, range: () => [this.from, this.to] } }
+    const scales: uPlot.Scales = { x: { time: false, auto: false, range: (_u, min, max) => [min ?? this.from, max ?? this.to] } }
     for (const pen of this.pens) {
       const key = this.scaleKey(pen)
-      scales[key] = { auto: false, range: () => this.rangeOf(key) }
+      scales[key] = { auto: false, range: (_u, min, max) => [min ?? 0, max ?? 1] }
     }
     const lead = this.pens[this.axisPen] ?? this.pens[0]
     const key = lead ? this.scaleKey(lead) : 'y'
@@ -145,7 +156,7 @@ export class Lane {
       stroke: c.muted,
       grid: { stroke: c.divider, width: 1 },
       ticks: { show: false },
-      splits: (_u, _i, min, max) => niceTicks(min, max, height < 90 ? 2 : Math.max(2, Math.min(5, Math.round(height / 48)))),
+      splits: (_u, _i, min, max) => niceTicks(min, max, height < 110 ? 2 : Math.max(2, Math.min(5, Math.round(height / 52)))),
       values: (_u, splits) => splits.map((v) => formatNumber(v, tickDecimals(splits))),
     }
     const x: uPlot.Axis = {
@@ -166,7 +177,7 @@ export class Lane {
       width,
       height,
       ms: 1,
-      padding: [6, 0, this.last ? 0 : 2, 0],
+      padding: [NAMES, 0, this.last ? 0 : 4, 0],
       legend: { show: false },
       cursor: { show: false },
       scales,
@@ -221,6 +232,7 @@ export class Lane {
           ctx.fillStyle = c.band
           ctx.fillRect(bbox.left, top, bbox.width, bottom - top)
           ctx.globalAlpha = 1
+          ctx.setLineDash([])
           ctx.strokeStyle = c.edge
           ctx.lineWidth = ratio * 0.75
           ctx.strokeRect(bbox.left - 2, top, bbox.width + 4, bottom - top)
@@ -268,6 +280,7 @@ export class Lane {
         hatch(ctx, x0, bbox.top, x1 - x0, bbox.height, c.edge, ratio)
       }
     }
+    ctx.setLineDash([])
     ctx.strokeStyle = c.divider
     ctx.lineWidth = ratio
     ctx.strokeRect(bbox.left, bbox.top, bbox.width, bbox.height)
