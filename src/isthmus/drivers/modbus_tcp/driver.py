@@ -103,7 +103,7 @@ class ModbusTcp:
                 code = exchange.failed.get(0, 0)
                 if not code:
                     continue
-                self.traffic.last_error = reason = f"write {item.address}: {self._words(code)}"
+                self.traffic.last_error = reason = f"write {item.address}: {self._words(code, exchange)}"
                 if code in UNCERTAIN:
                     link.give_up(reason)
                     raise NotConnected(reason)
@@ -144,7 +144,7 @@ class ModbusTcp:
             code = exchange.failed.get(0, 0)
             if not code:
                 return True, f"{area} 0 read, {self._since(start_ns)}"
-            detail = f"{area} 0: {self._words(code)}, {self._since(start_ns)}"
+            detail = f"{area} 0: {self._words(code, exchange)}, {self._since(start_ns)}"
             if code < 0 or code in ABSENT:
                 return False, detail
         return True, detail
@@ -184,7 +184,7 @@ class ModbusTcp:
                     kept.append(block)
                 if code:
                     failed.append((block, self._status(code)))
-                    self.traffic.last_error = self._reason(block, code)
+                    self.traffic.last_error = self._reason(block, code, exchange)
             changed = changed or bool(halves)
             blocks, resting = halves, len(halves)
             if halves:
@@ -258,16 +258,16 @@ class ModbusTcp:
             return status.BAD_TIMEOUT
         return EXCEPTIONS.get(code, (status.BAD_UNKNOWN_RESPONSE, ""))[0]
 
-    def _words(self, code: int) -> str:
+    def _words(self, code: int, exchange: Exchange) -> str:
         if code == TIMED_OUT:
             return f"no answer within {self._config.timeout_s:g} s"
         if code == WRONG_REPLY:
-            return "the answer does not fit the request"
+            return exchange.misfit
         return f"refused, {EXCEPTIONS.get(code, (0, 'for a reason of its own'))[1]} (exception {code})"
 
-    def _reason(self, block: Block, code: int) -> str:
+    def _reason(self, block: Block, code: int, exchange: Exchange) -> str:
         many = f" to {block.stop - 1}" if block.stop - block.start > 1 else ""
-        return f"{block.area} {block.start}{many}: {self._words(code)}"
+        return f"{block.area} {block.start}{many}: {self._words(code, exchange)}"
 
     def _since(self, start_ns: int) -> str:
         return f"{(self._clock.monotonic_ns() - start_ns) / 1e6:.1f} ms"

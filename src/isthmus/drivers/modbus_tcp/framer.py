@@ -101,3 +101,17 @@ def is_reply(frame: bytes, unit: int) -> bool:
     if function in READ_FUNCTIONS.values():
         return size > 9 and size == 9 + frame[8]
     return function in {5, 6, 15, 16} and size == 12
+
+
+def misfit(frame: bytes, request: Request) -> str:
+    """What is wrong with a whole frame that carries this request's transaction and yet is no answer to it."""
+    unit, function = request.tail[4:6]
+    if frame[6] != unit:
+        return f"unit {frame[6]} answered instead of unit {unit}"
+    if frame[7] & 0x7F != function:
+        return f"it answered function {frame[7] & 0x7F} instead of {function}"
+    if frame[7] & 0x80:
+        return "it refused without saying why"
+    if len(frame) != request.size:
+        return f"it answered {len(frame)} bytes instead of {request.size}"
+    return "its answer contradicts itself" if request.stop else "its answer repeats something else than was written"

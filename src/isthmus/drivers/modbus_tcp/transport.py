@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from isthmus.drivers.modbus_tcp.framer import Request, frame_end, is_reply
+from isthmus.drivers.modbus_tcp.framer import Request, frame_end, is_reply, misfit
 from isthmus.ports.drivers import Traffic
 from isthmus.values.clock import Clock
 from isthmus.values.errors import Malformed, NotConnected
@@ -35,7 +35,7 @@ class Exchange:
     Units: ended_ns is UTC, when the last byte had arrived
     """
 
-    __slots__ = ("done", "ended_ns", "failed", "image", "left", "next", "requests")
+    __slots__ = ("done", "ended_ns", "failed", "image", "left", "misfit", "next", "requests")
 
     def __init__(self, requests: Sequence[Request], image: memoryview, done: asyncio.Future[None]) -> None:
         self.requests, self.image, self.done = requests, image, done
@@ -43,6 +43,7 @@ class Exchange:
         self.left = len(requests)
         self.next = 0
         self.ended_ns = 0
+        self.misfit = ""  # what was wrong with the last wrong reply
 
     def give_up_rest(self, code: int) -> None:
         """What was not sent yet would fail the same way, and hold the line for others while it does."""
@@ -249,6 +250,7 @@ class Link(asyncio.Protocol):
             self._fail(entry, frame[8])
         else:
             self._traffic.dropped += 1
+            entry[0].misfit = misfit(frame, request)
             self._fail(entry, WRONG_REPLY)
 
     def _take(self, entry: tuple[Exchange, int, float, int], frame: bytes) -> None:

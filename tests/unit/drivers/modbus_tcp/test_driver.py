@@ -156,6 +156,51 @@ async def test_an_answer_that_leaves_a_write_open_is_uncertain(bench, code: int)
     assert (await bench.read(registers(0)))[0] == {0: 0}
 
 
+async def test_a_write_echoed_wrongly_is_uncertain(bench) -> None:
+    bench.server.tamper = lambda reply: reply[:-1] + b"\7"
+    with pytest.raises(NotConnected, match="write hr 6: its answer repeats something else than was written"):
+        await bench.driver.write([PointWrite("hr 6", 1)])
+
+
+@pytest.mark.mission("M44")
+async def test_the_slowest_answer_is_measured(bench) -> None:
+    def slow(reply: bytes) -> bytes:
+        bench.clock.advance(0.25)
+        return reply
+
+    bench.server.tamper = slow
+    batches = await bench.driver.read(registers(0, 500))
+    assert bench.driver.traffic.slowest_s == pytest.approx(0.25)
+    assert batches[0].time_ns.tolist() == [bench.clock.now_ns()] * 2  # when the last byte had arrived
+
+
+@pytest.mark.mission("M44")
+async def test_a_read_of_many_blocks_starts_no_task_and_runs_on_the_wire_alone(bench) -> None:
+    points = registers(*range(0, 2000, 20))
+    tasks = asyncio.all_tasks()
+    started = []
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **kw: started.append(coro) or asyncio.Task(coro, loop=loop, **kw))
+    try:
+        found, cost = await bench.read(points)
+    finally:
+        loop.set_task_factory(None)
+    assert found == {p.id: p.id for p in points}
+    assert cost == 100
+    assert started == []
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_a_name_that_takes_too_long_is_told(bench, monkeypatch) -> None:
+    async def forever(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", forever)
+    driver = ModbusTcp(ModbusTcpConfig("plc1", connect_timeout_s=0.01), Budget(), bench.clock)
+    with pytest.raises(NotConnected, match=r"the name plc1 was not resolved within 0\.01 s"):
+        await driver.open()
+
+
 async def test_a_probe_says_how_far_it_got(bench) -> None:
     await bench.driver.close()
     steps = await bench.driver.probe()

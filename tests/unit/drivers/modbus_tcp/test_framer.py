@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from isthmus.drivers.modbus_tcp.framer import frame_end, read_request
+from isthmus.drivers.modbus_tcp.framer import frame_end, is_reply, read_request
 from isthmus.values.errors import Malformed
 
 
@@ -37,3 +37,21 @@ def test_where_a_frame_ends(data: str, end: int) -> None:
 def test_what_is_no_frame_is_refused_as_soon_as_it_shows(data: str) -> None:
     with pytest.raises(Malformed):
         frame_end(bytes.fromhex(data), 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "fits"),
+    [
+        ("0001 0000 0005 01 03 02 0001", True),
+        ("0001 0000 0003 01 83 02", True),
+        ("0001 0000 0006 01 06 0001 0003", True),
+        ("0001 0000 0005 02 03 02 0001", False),
+        ("0001 0000 0005 01 03 03 0001", False),
+        ("0001 0000 0002 01 03", False),
+        ("0001 0000 0002 01 83", False),
+        ("0001 0000 0005 01 06 0001 00", False),
+        ("0001 0000 0006 01 2b 0001 0003", False),
+    ],
+)
+def test_what_could_be_an_answer_to_something(frame: str, fits: bool) -> None:
+    assert is_reply(bytes.fromhex(frame), 1) is fits

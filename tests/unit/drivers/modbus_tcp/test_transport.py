@@ -267,3 +267,14 @@ async def test_another_function_is_a_wrong_reply() -> None:
     bench.link.data_received(request[:2] + bytes.fromhex("0000 0003 01 84 02"))
     assert (await task).failed == {0: WRONG_REPLY}
     await bench.link.close()
+
+
+async def test_a_link_given_up_before_it_was_made_is_cut() -> None:
+    bench = Bench()
+    link = Link("plc1 port 502", 1, 5.0, bench.pace, bench.traffic, SystemClock())
+    await link.close()
+    wire = Wire(link)
+    link.connection_made(wire)  # type: ignore[arg-type]  # a stand-in
+    assert wire.ended == "aborted"
+    await settle()
+    await bench.link.close()
