@@ -23,7 +23,7 @@ from isthmus.namespace.taglist import ReadFile, Row, read_tag_list
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.values import packml
 from isthmus.values.errors import ConfigError
-from isthmus.values.ids import check_path
+from isthmus.values.ids import MAX_PATH_CHARS, check_path
 from isthmus.values.model import SYSTEM_TAGS, Budget
 from isthmus.values.plant.acquisition import ConnectionSection
 from isthmus.values.plant.historian import DEFAULT_RETENTION_DAYS
@@ -350,12 +350,12 @@ class _Compiler:
     def _row(self, file: str, row: Row, root: str, source: str) -> None:
         path = f"{root}/{row.path}" if root else row.path
         place = InFile(file, row.line, path, row.columns)
+        asset, _, name = path.rpartition("/")
         try:
-            check_path(path)
+            check_path(name if asset in self._nodes and len(path) <= MAX_PATH_CHARS else path)
         except ConfigError as error:
             self._error(place, without_value(str(error)), row.path)
             return
-        asset, _, name = path.rpartition("/")
         if path.split("/", 1)[0].lower() == CONNECTIONS:
             self._error(place, f"{CONNECTIONS} is kept for the diagnostics of connections", path)
             return
@@ -363,7 +363,8 @@ class _Compiler:
             self._error(at_field(place, "formula"), "a tag is read (address) or calculated (formula), not both")
             return
         source = row.connection or source
-        self._check_source(at_field(place, "connection"), source)
+        if source not in self._file.connections:
+            self._check_source(at_field(place, "connection"), source)
         if id(row.section) not in self._commons:
             self._check_tag(place, row.section)
         if asset not in self._nodes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.namespace.model import Asset
@@ -17,14 +17,14 @@ DEFAULT_MAX_GAP_S = 600.0
 DEFAULT_RESOLUTION_NS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # there are two of them for each row, and frozen ones cost four times as much
 class InFile:
-    """A cell of a tag list. Units: line and columns count from 1"""
+    """A cell of a tag list; never changed. Units: line and columns count from 1"""
 
     file: str
     line: int
     path: str
-    columns: Mapping[str, int] = field(hash=False, compare=False, repr=False)
+    columns: Mapping[str, int]
     name: str = "path"
 
     @property
@@ -39,7 +39,9 @@ Place = Spot | InFile
 
 def at_field(place: Place, name: str) -> Place:
     """The place of one field of a section, or of the cell that holds it."""
-    return replace(place, name=name) if isinstance(place, InFile) else (*place, name)
+    if isinstance(place, InFile):
+        return InFile(place.file, place.line, place.path, place.columns, name)
+    return (*place, name)
 
 
 def note(

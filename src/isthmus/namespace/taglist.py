@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from isthmus.namespace.plantfile import Report, did_you_mean, read_scalar, without_value
 from isthmus.values.errors import ConfigError
@@ -60,8 +59,7 @@ _NUMBERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One tag of a list. ``section`` is shared by all rows that say the same."""
 
     line: int

@@ -194,7 +194,7 @@ class AssetSection:
     """Numbers and texts that fill `{…}` in addresses."""
     tags: AssetTags = AssetTags()
     """Tags of its own, and what differs from its type."""
-    level: Literal["area", "line", "cell", "asset", ""] = ""
+    level: Literal["area", "line", "cell", "asset"] | None = None
     """ISA-95 level; told by the depth of its path unless given."""
     description: str = ""
     """For people."""
