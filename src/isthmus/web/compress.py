@@ -59,7 +59,9 @@ class _Gzip:
         if self._packer is None:
             await self._send(message)
             return
-        await self._send({**message, "body": await self._pack(self._packer, body, last=not more)})
+        packed = await self._pack(self._packer, body, last=not more)
+        if packed or not more:
+            await self._send({**message, "body": packed})
 
     def _decide(self, size: int, more: bool) -> Message:
         headers = MutableHeaders(raw=list(self._start.get("headers", ())))

@@ -591,3 +591,37 @@ async def test_no_body_breaks_it(as_: Any) -> None:
         asyncio.run_coroutine_threadsafe(ask(path, json.dumps(body).encode()), loop).result(30)
 
     await asyncio.to_thread(fuzz)
+
+
+async def test_a_download_that_is_broken_off_ends_the_question(
+    as_: Any, works: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    async def endless(_: object) -> Any:
+        try:
+            while True:
+                yield b"0,1,2,0\n" * 1000
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    works.history.stream = endless
+    params = {"tag": "hall/line1/filler/speed", "shape": "raw"}
+    async with as_.viewer.stream("GET", "/history", params=params, headers={"Accept": "text/csv"}) as answer:
+        async for _ in answer.aiter_raw():
+            break
+    await asyncio.wait_for(ended.wait(), 10)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_stream_that_fails_half_way_is_not_taken_for_whole(as_: Any, works: Any) -> None:
+    async def broken(_: object) -> Any:
+        yield b"tag,time,value,status\n" * 5000
+        raise TryLater("the engine gave up")
+
+    works.history.stream = broken
+    params = {"tag": "hall/line1/filler/speed", "shape": "raw"}
+    for encoding in ("gzip", "identity"):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await as_.viewer.get("/history", params=params, headers={"Accept": "text/csv", "Accept-Encoding": encoding})
