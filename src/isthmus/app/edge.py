@@ -25,7 +25,7 @@ from isthmus.bus.client import Bus
 from isthmus.bus.publisher import Publisher
 from isthmus.ports.drivers import driver_spec
 from isthmus.values.clock import SystemClock
-from isthmus.values.errors import IsthmusError, Malformed
+from isthmus.values.errors import ConfigError, IsthmusError, Malformed
 from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
 from isthmus.values.model import EdgeModel
@@ -147,7 +147,7 @@ class EdgeProcess:
                 temporary = kept.with_suffix(".new")
                 temporary.write_bytes(data)
                 temporary.replace(kept)
-        except Malformed as error:
+        except (ConfigError, Malformed) as error:
             self._log.error("core's model is refused, the last good one goes on: %s", error)
 
     async def _on_probe(self, _: str, data: bytes) -> bytes:
