@@ -48,14 +48,18 @@ class SystemTags:
         """Repeat nothing that was said under the model before."""
         self._binder.adopt(other._binder)
 
-    def words(
-        self, connection: str, state: str, reason: str, now_ns: int, monotonic_ns: int
-    ) -> tuple[SampleBatch, ...]:
-        """State and reason as far as they are new; they belong on the event lane."""
-        said = [(self._row.get((connection, name)), text) for name, text in (("reason", reason), ("state", state))]
-        rows = [row for row, _ in said if row is not None]
-        texts = tuple(text for row, text in said if row is not None)
-        return self._bind(rows, np.arange(len(rows), dtype=np.int32), now_ns, monotonic_ns, texts)
+    def words(self, of: Iterable[tuple[str, str, str]], now_ns: int, monotonic_ns: int) -> tuple[SampleBatch, ...]:
+        """(connection, state, reason) as far as they are new; they belong on the event lane."""
+        codes: dict[str, int] = {}
+        rows: list[int] = []
+        said: list[int] = []
+        for connection, state, reason in of:
+            for name, text in (("reason", reason), ("state", state)):
+                row = self._row.get((connection, name))
+                if row is not None:
+                    rows.append(row)
+                    said.append(codes.setdefault(text, len(codes)))
+        return self._bind(rows, np.array(said, np.int32), now_ns, monotonic_ns, tuple(codes))
 
     def figures(self, of: Iterable[tuple[str, Figures]], now_ns: int, monotonic_ns: int) -> tuple[SampleBatch, ...]:
         """The figures of many connections as far as they are new; they belong on the live lane."""

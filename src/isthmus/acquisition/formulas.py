@@ -138,9 +138,6 @@ class Formulas:
                 self._latest.kind[slot] = KINDS[ValueType(model.tags.type[index[tag]])]
         self._levels = self._arrange(model.formulas, compile_formula)
 
-    def __len__(self) -> int:
-        return len(self.table)
-
     def adopt(self, other: Formulas) -> None:
         """Go on from what the model before had seen and said."""
         self._binder.adopt(other._binder)

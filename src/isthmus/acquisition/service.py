@@ -179,7 +179,10 @@ class Acquisition:
             self._outbox.offer(Lane.LIVE, join_by_type(batches))
 
     def _turned(self, connection: str, state: Link, reason: str) -> None:
-        words = self._running.system.words(connection, state.value, reason, *self._now())
+        self._tell([(connection, state.value, reason)])
+
+    def _tell(self, said: Sequence[tuple[str, str, str]]) -> None:
+        words = self._running.system.words(said, *self._now())
         if words:
             self._outbox.offer(Lane.EVENT, words)
 
@@ -187,8 +190,7 @@ class Acquisition:
         now = self._now()
         supervisors = self._running.supervisors
         self._offer(self._running.system.figures([(name, s.tick()) for name, s in supervisors.items()], *now))
-        for name, supervisor in supervisors.items():
-            self._turned(name, supervisor.state, supervisor.reason)  # goes out only when its minute is over
+        self._tell([(name, s.state.value, s.reason) for name, s in supervisors.items()])  # once a minute, if unchanged
 
 
 def _endpoint(config: object) -> tuple[tuple[str, object], ...]:

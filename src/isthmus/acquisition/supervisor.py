@@ -174,7 +174,7 @@ class Supervisor:
             self._fail(error, BAD_INTERNAL_ERROR)
             await asyncio.Event().wait()
 
-    def _build(self) -> Driver:
+    def _build(self) -> Polls | Streams:
         connection = self.plan.connection
         spec = self._driver_of(connection.driver)
         self.config = spec.configure(connection.config)
@@ -184,7 +184,7 @@ class Supervisor:
         self._traffic = driver.traffic
         return driver
 
-    async def _session(self, driver: Driver) -> float:
+    async def _session(self, driver: Polls | Streams) -> float:
         """Open, acquire until something breaks, close. Answers how long to wait before the next attempt.
 
         Raises: ConfigError when another attempt is pointless until the model changes
@@ -214,7 +214,7 @@ class Supervisor:
             self._backoff.held((self._clock.monotonic_ns() - opened_ns) / NS_PER_S)
         return self._backoff.wait_s()
 
-    async def _acquire(self, driver: Driver) -> None:
+    async def _acquire(self, driver: Polls | Streams) -> None:
         self._swept = False
         if not self._groups:
             self._swept = True
@@ -222,7 +222,7 @@ class Supervisor:
             await asyncio.Event().wait()
         if isinstance(driver, Streams):
             await self._listen(driver)
-        elif isinstance(driver, Polls):
+        else:
             await self._poll(driver)
 
     async def _close(self, driver: Driver) -> None:
@@ -540,7 +540,7 @@ class Supervisor:
             self._judge()
         now_ns = self._clock.monotonic_ns()
         since_ns, requests, values = self._ticked
-        elapsed_s = max((now_ns - since_ns) / NS_PER_S, 1e-3)
+        elapsed_s = max(round((now_ns - since_ns) / NS_PER_S, 1), 0.1)  # rounded, so that a steady rate reads steady
         traffic, lag_ns = self._traffic, self._lag_ns
         if self._reading is not None:
             lag_ns = max(lag_ns, self._reading.cadence.late_ns(now_ns))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from isthmus.acquisition.binding import Binder, TagTable
 from isthmus.values.clock import NS_PER_S
+from isthmus.values.errors import Malformed
 from isthmus.values.model import TagColumns
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.values.status import (
@@ -289,3 +290,21 @@ def test_a_new_table_that_adopts_the_old_one_goes_on_as_if_nothing_had_happened(
         return out
 
     assert run(when) == run(None)
+
+
+def test_a_batch_that_contradicts_itself_is_malformed():
+    binder = Binder(table_of([{"id": 7, "type": "text"}]))
+    one = np.zeros(1, np.int64)
+    uneven = SampleBatch(np.zeros(2, np.int32), one, np.zeros(1), np.zeros(1, np.uint32))
+    for code, text in ((1, ("a",)), (-1, ("a",)), (0, ())):
+        beyond = SampleBatch(np.zeros(1, np.int32), one, np.array([code], np.int32), np.zeros(1, np.uint32), text)
+        for batch in (uneven, beyond):
+            with pytest.raises(Malformed):
+                binder.bind([batch], START, 0)
+
+
+def test_an_empty_batch_says_nothing_and_an_endless_text_is_refused():
+    binder = Binder(table_of([{"id": 7, "type": "text"}]))
+    empty = SampleBatch(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint32))
+    assert binder.bind([empty], START, 0) == ()
+    assert spelt(binder.bind(batches_of([(0, "x" * 70_000, START, GOOD)]), START, 0))[0][3] == BAD_OUT_OF_RANGE

@@ -146,6 +146,29 @@ class FakePolls:
             device.in_flight -= 1
 
 
+class FakeProbes(FakePolls):
+    async def probe(self) -> Sequence[tuple[str, bool, str]]:
+        return [("Host answers", True, "0.2 ms"), ("Port 502 open", self.device.value > 0, "refused")]
+
+
+class FakeMute:
+    """Neither polls nor streams."""
+
+    def __init__(self, device: Device) -> None:
+        self.traffic = Traffic()
+        self.device = device
+
+    async def open(self) -> None:
+        self.device.opened += 1
+
+    async def close(self) -> None:
+        raise OSError("already closed")
+
+
+def unbuildable(device: Device) -> None:
+    raise LookupError("no such library")
+
+
 class FakeStreams:
     def __init__(self, device: Device) -> None:
         self.traffic = Traffic()
@@ -201,7 +224,13 @@ class Rig:
         return self.devices.setdefault(host, Device(self.clock))
 
     def driver_of(self, name: str) -> DriverSpec:
-        kinds = {"fake": FakePolls, "stream": FakeStreams}
+        kinds = {
+            "fake": FakePolls,
+            "stream": FakeStreams,
+            "probes": FakeProbes,
+            "mute": FakeMute,
+            "unbuildable": unbuildable,
+        }
         if name not in kinds:
             raise ConfigError(f"driver: unknown, known are fake, stream, was {name!r}")
 

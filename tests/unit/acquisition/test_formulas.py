@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ RULES = {
     "s * 2": (("s",), lambda s: s * 2),
     "a > 2": (("a",), lambda a: a > 2),
     "what(a)": (("a",), lambda a: np.where(a > 2, "high", "low").astype(object)),
+    "runs(w)": (("w",), lambda w: w == "Execute"),
     "42": ((), lambda: np.array([42.0])),
     "broken": (("a",), lambda _: 1 / 0),
 }
@@ -175,6 +177,35 @@ def test_results_take_the_type_of_their_tag_and_pass_range_and_deadband(rig, mod
     assert rig.outbox.statuses(9)[-1] == UNCERTAIN_ENGINEERING_UNITS_EXCEEDED
     types = {b.type for _, batches in rig.outbox.offers for b in batches if 8 in b.id}
     assert types == {ValueType.TEXT}
+
+
+def test_inputs_may_be_texts_and_integers(rig, model):
+    device = rig.device("plc1")
+    extra = [
+        {"id": 5, "type": "text", "connection": "plc1", "address": "word"},
+        {"id": 6, "type": "int", "connection": "plc1", "address": "count"},
+        *calculated(7, 8, kind="int"),
+    ]
+
+    def answer(points):
+        word, count = ([p for p in points if p.address == a] for a in ("word", "count"))
+        texts = device.batch(word, 0)
+        texts = dataclasses.replace(texts, value=np.zeros(1, np.int32), text=(device.word,))
+        rest = [p for p in points if p not in word + count]
+        return [device.batch(rest), device.batch(count, 2**53 + 1), texts]
+
+    device.word, device.answer = "Execute", answer
+    formulas = (formula(7, "runs(w)", w=5), formula(8, "s * 2", s=6))
+
+    async def story(acquisition):
+        await acquisition.apply(model("plc1", extra=extra, formulas=formulas))
+        await asyncio.sleep(2)
+        device.word = "Held"
+        await asyncio.sleep(2)
+
+    rig.play(story)
+    assert rig.outbox.values(7) == [0, 1, 0]
+    assert rig.outbox.values(8)[-1] == 2**54 + 2, "integers stay exact on their way through"
 
 
 def test_division_by_zero_is_bad_and_not_infinite(rig, model):

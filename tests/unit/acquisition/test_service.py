@@ -347,6 +347,24 @@ def test_a_probe_never_takes_the_place_of_a_running_connection(rig, model):
     rig.play(story)
 
 
+def test_a_probe_asks_a_driver_that_knows_the_steps_and_goes_no_further_than_they_do(rig):
+    async def story(acquisition):
+        report = await acquisition.probe("probes", {"host": "new"}, ["a"])
+        assert [s.what for s in report.steps] == ["Host answers", "Port 502 open", "Connected", "Values read"]
+        assert report.ok
+        rig.device("new").value = 0.0
+        report = await acquisition.probe("probes", {"host": "new"}, ["a"])
+        assert [(s.what, s.reached) for s in report.steps] == [("Host answers", True), ("Port 502 open", False)]
+        assert rig.device("new").opened == 1
+        report = await acquisition.probe("fake", {"host": "new"}, [])
+        assert [s.what for s in report.steps] == ["Connected"]
+        report = await acquisition.probe("mute", {"host": "other"}, ["a"])
+        assert [r.status for r in report.readings] == ["BadNoData"]
+        assert not report.ok
+
+    rig.play(story)
+
+
 def test_a_probe_reads_a_stream_until_its_first_batch(rig, model):
     device = rig.device("ua1")
 

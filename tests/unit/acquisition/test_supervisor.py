@@ -5,10 +5,12 @@ import asyncio
 import numpy as np
 import pytest
 
-from isthmus.values.errors import NotConnected, Rejected, TryLater
+from isthmus.values.errors import ConfigError, Denied, Malformed, NotConnected, Rejected, TryLater
 from isthmus.values.frame import Lane
 from isthmus.values.status import (
+    BAD_COMMUNICATION_ERROR,
     BAD_CONFIGURATION_ERROR,
+    BAD_DECODING_ERROR,
     BAD_INTERNAL_ERROR,
     BAD_NO_COMMUNICATION,
     BAD_NO_DATA,
@@ -496,3 +498,94 @@ def test_a_clock_set_back_holds_times_marks_them_uncertain_and_says_so_once(rig,
     assert times == sorted(times)
     assert sum("clock" in line for line in rig.lines) == 2
     assert len(device.reads) >= 139, "polling itself does not care"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Malformed("answer is cut short"), BAD_DECODING_ERROR),
+        (Denied("not this one"), BAD_COMMUNICATION_ERROR),
+        (NotConnected("reset by peer"), BAD_NO_COMMUNICATION),
+    ],
+)
+def test_each_kind_of_failure_has_its_status_and_needs_no_traceback(rig, model, error, status):
+    def fail(_):
+        raise error
+
+    rig.device("plc1").answer = fail
+
+    async def story(acquisition):
+        await acquisition.apply(model("plc1"))
+        await asyncio.sleep(5)
+        assert acquisition.status()[0].reason == str(error)
+
+    rig.play(story)
+    assert rig.outbox.statuses(101) == [BAD_WAITING_FOR_INITIAL_DATA, status]
+    assert rig.traces == 0
+
+
+def test_a_device_that_is_busy_at_opening_chooses_when_to_be_tried_again(rig, model):
+    device = rig.device("plc1")
+
+    def busy():
+        raise TryLater("all sessions are taken", after_s=20.0)
+
+    device.opening = busy
+
+    async def story(acquisition):
+        await acquisition.apply(model("plc1"))
+        await asyncio.sleep(50)
+        assert device.opened == 3
+        assert acquisition.status()[0].reason == "all sessions are taken"
+
+    rig.play(story)
+
+
+def test_a_config_that_turns_out_wrong_at_opening_is_not_tried_again(rig, model):
+    device = rig.device("plc1")
+
+    def wrong():
+        raise ConfigError("unit: the device has none of this number, was 7")
+
+    device.opening = wrong
+
+    async def story(acquisition):
+        await acquisition.apply(model("plc1"))
+        await asyncio.sleep(100)
+        assert device.opened == device.closed == 1
+
+    rig.play(story)
+    assert rig.outbox.statuses(101)[-1] == BAD_CONFIGURATION_ERROR
+
+
+@pytest.mark.parametrize("kind", ["mute", "unbuildable"])
+def test_a_driver_that_can_do_nothing_or_cannot_be_built_stops_only_its_connection(rig, model, kind):
+    from isthmus.values.model import ConnectionModel
+
+    async def story(acquisition):
+        await acquisition.apply(model(ConnectionModel("plc1", kind, {}), "plc2"))
+        await asyncio.sleep(20)
+        one, two = acquisition.status()
+        assert one.state == "Bad"
+        assert two.state == "Good"
+
+    rig.play(story)
+    assert rig.outbox.statuses(101)[-1] in (BAD_CONFIGURATION_ERROR, BAD_INTERNAL_ERROR)
+    assert rig.traces == (kind == "unbuildable")
+
+
+def test_a_close_that_fails_is_told_and_hinders_nothing(rig, model):
+    device = rig.device("plc1")
+    device.closing = lambda: 1 / 0
+
+    async def story(acquisition):
+        await acquisition.apply(model("plc1"))
+        await asyncio.sleep(2)
+        device.answer = lambda _: refuse()
+        await asyncio.sleep(2)
+        device.answer = None
+        await asyncio.sleep(31)
+        assert acquisition.status()[0].state == "Good"
+
+    rig.play(story)
+    assert rig.traces >= 1
