@@ -96,7 +96,7 @@ def rows(scope: Scope, spans: Sequence[Span], *, words: bool = False) -> str:
         spoken = words or scope.symbolic
         parts.append(
             f"SELECT tag AS g, toUnixTimestamp64Nano(ts) AS t, {decode_sql()} AS v, "
-            f"{_words(numbers) if spoken else repr('')} AS s, ({good}) AND isFinite(v) AS ok "
+            f"{_words(numbers) if spoken else repr('')} AS s, bitAnd({good}, isFinite(v)) AS ok "
             f"FROM {DATABASE}.sample FINAL WHERE tag IN ({ids(numbers)}) AND {during(spans)}"
         )
     if texts:
@@ -120,8 +120,13 @@ def hold_end(scope: Scope, time: str) -> str:
     return f"if({edge} = 0, {ns(_FAR_NS)}, greatest({starts}[{edge}][{which}], {time}))"
 
 
-def cells(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *, increase: bool = False) -> str:
-    """Cells computed from samples, one per tag and bucket of ``width_ns`` counted from ``origin_ns``."""
+def cells(
+    scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *, cell_ns: int = 0, increase: bool = False
+) -> str:
+    """Cells computed from samples, one per tag and bucket of ``width_ns`` counted from ``origin_ns``.
+
+    ``cell_ns`` makes them narrower: where the spans have holes, no cell may reach over one.
+    """
     clipped = hold_end(scope, "x")
     held = "d" if clipped == ns(_FAR_NS) else f"greatest(least(x + d, {clipped}) - x, 0)"
     grown = "arraySum((d, x) -> if(d < 0, x, d), arrayPopFront(arrayDifference(gv)), arrayPopFront(gv))"
@@ -140,11 +145,12 @@ FROM (
       if(sorted, v_, arraySort((y, x) -> x, v_, t_)) AS va,
       if(sorted, o_, arraySort((y, x) -> x, o_, t_)) AS oa
     FROM (
-      SELECT g, intDiv(t - {ns(origin_ns)}, {ns(width_ns)}) AS b, groupArray(t) AS t_, groupArray(v) AS v_, groupArray(ok) AS o_,
+      SELECT g, intDiv(t - {ns(origin_ns)}, {ns(cell_ns or width_ns)}) AS c,
+        intDiv(c * {ns(cell_ns or width_ns)}, {ns(width_ns)}) AS b, groupArray(t) AS t_, groupArray(v) AS v_, groupArray(ok) AS o_,
         count() AS n, countIf(ok) AS no, minIf(v, ok) AS mn, maxIf(v, ok) AS mx, sumIf(v, ok) AS sm,
         argMinIf(v, t, ok) AS fv, argMaxIf(v, t, ok) AS lv, {_text_ends(scope)}
       FROM ({rows(scope, spans)})
-      GROUP BY g, b
+      GROUP BY g, c
     )
   )
 )"""
@@ -178,6 +184,9 @@ SELECT g, b, tf, tl, toUInt64(0) AS no, toUInt64(0) AS nb, 0. AS mn, 0. AS mx, 0
 FROM values('{kinds}', {values})"""
 
 
+# Conditions below join flags by arithmetic: the engine takes some milliseconds to analyse each AND and OR.
+
+
 def buckets(scope: Scope, parts: Sequence[str], origin_ns: int, width_ns: int, *, every: bool, increase: bool) -> str:
     """Cells joined and shared out: one row per tag and bucket with everything any answer needs.
 
@@ -186,24 +195,26 @@ def buckets(scope: Scope, parts: Sequence[str], origin_ns: int, width_ns: int, *
     sources = [f"SELECT {CELL} FROM ({p})" for p in (*parts, *([_before_cells(scope)] if scope.before else []))]
     frame = "OVER (PARTITION BY g ORDER BY tf ROWS BETWEEN"
     earlier = f"{frame} UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    previous = f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
+    previous = (
+        f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
+    )
     low = f"intDiv(greatest(tl, {ns(scope.start_ns)}) - {ns(origin_ns)}, {ns(width_ns)})"
     high = f"intDiv(nx - 1 - {ns(origin_ns)}, {ns(width_ns)})"
     covered = f"range({low}, {high} + 1)" if every else f"arrayDistinct([{low}, {high}])"
     step = "if(fv < pv, fv, fv - pv)"
     return f"""
-SELECT g, if(x < 0, b, x) AS bk, sumIf(no, x < 0) AS n_good, sumIf(nb, x < 0) AS n_other,
-  minIf(mn, x < 0 AND no > 0) AS low, maxIf(mx, x < 0 AND no > 0) AS high, sumIf(sm, x < 0) AS total,
-  argMinIf(fv, tf, x < 0 AND no > 0) AS first_v, argMaxIf(lv, tf, x < 0 AND no > 0) AS last_v,
-  argMinIf(fs, tf, x < 0 AND no > 0) AS first_s, argMaxIf(ls, tf, x < 0 AND no > 0) AS last_s,
+SELECT g, bk, sumIf(no, own) AS n_good, sumIf(nb, own) AS n_other,
+  minIf(mn, og) AS low, maxIf(mx, og) AS high, sumIf(sm, og) AS total, argMinIf(fv, tf, og) AS first_v,
+  argMaxIf(lv, tf, og) AS last_v, argMinIf(fs, tf, og) AS first_s, argMaxIf(ls, tf, og) AS last_s,
   argMinIf(lv, tf, hold > 0) AS held_v, argMinIf(ls, tf, hold > 0) AS held_s,
-  sum(if(x < 0, ig, lv * hold)) AS integral, sum(if(x < 0, gd, hold)) AS good_ns,
-  sum(if(x < 0, tl - tf, span)) AS known_ns, sumIf(inc + if(hp > 0 AND no > 0, {step}, 0), x < 0) AS increase
+  sum(if(own, ig, lv * hold)) AS integral, sum(if(own, gd, hold)) AS good_ns, sum(if(own, tl - tf, span)) AS known_ns,
+  {f"sumIf(inc + if(hp * no > 0, {step}, 0), own)" if increase else "0."} AS increase
 FROM (
-  SELECT *, greatest(tl, {ns(scope.start_ns)}, {ns(origin_ns)} + x * {ns(width_ns)}) AS xs,
+  SELECT *, x < 0 AS own, bitAnd(own, no > 0) AS og, if(own, b, x) AS bk,
+    greatest(tl, {ns(scope.start_ns)}, {ns(origin_ns)} + x * {ns(width_ns)}) AS xs,
     least(nx, {ns(origin_ns)} + (x + 1) * {ns(width_ns)}) AS xe,
-    toInt64(if(x < 0, 0, greatest(xe - xs, 0))) AS span,
-    toInt64(if(x < 0 OR NOT lo, 0, greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0))) AS hold
+    toInt64(if(own, 0, greatest(xe - xs, 0))) AS span,
+    toInt64(if(own, 0, lo * greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0))) AS hold
   FROM (
     SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > greatest(tl, {ns(scope.start_ns)}), {covered}, []))) AS x
     FROM (
@@ -234,40 +245,32 @@ FROM (SELECT *, greatest(t, leadInFrame(t, 1, {ns(scope.hold_ns)}) {frame}) AS n
 def bounded_buckets(scope: Scope, inner: str, origin_ns: int, width_ns: int) -> str:
     """One row per bucket that holds samples, and the first one when a value is held into it."""
     suffix = "s" if scope.symbolic else "v"
-    has, led = "n_good > 0", "bk = 0 AND good_ns > 0"
 
     def pick(column: str, held: str) -> str:
-        return f"multiIf({has}, {column}, {led}, {held}, NULL)"
+        return f"multiIf(has, {column}, led, {held}, NULL)"
 
-    numeric = not scope.symbolic
-    low, high, mean = (
-        (
-            pick("low", "held_v"),
-            pick("high", "held_v"),
-            "if(good_ns > 0, integral / good_ns, if(n_good > 0, first_v, NULL))",
-        )
-        if numeric
-        else ("NULL", "NULL", "NULL")
-    )
-    mean = f"if({has} OR {led}, {mean}, NULL)" if numeric else mean
+    low, high, mean = ("NULL",) * 3
+    if not scope.symbolic:
+        low, high = pick("low", "held_v"), pick("high", "held_v")
+        mean = f"multiIf(led + has * (good_ns > 0) > 0, integral / good_ns, has, first_v, NULL)"
     return f"""
 SELECT g, {ns(origin_ns)} + bk * {ns(width_ns)} AS at, {pick("first_" + suffix, "held_" + suffix)} AS first,
   CAST({low} AS Nullable(Float64)) AS min, CAST({high} AS Nullable(Float64)) AS max,
   {pick("last_" + suffix, "held_" + suffix)} AS last, CAST({mean} AS Nullable(Float64)) AS mean,
   n_good AS count, (known_ns - good_ns) / 1e9 AS bad_s
-FROM ({inner}) WHERE n_good + n_other > 0 OR bk = 0"""
+FROM (SELECT *, n_good > 0 AS has, bitAnd(bk = 0, good_ns > 0) AS led FROM ({inner}))
+WHERE n_good + n_other + (bk = 0) > 0"""
 
 
 def bounded_steps(scope: Scope, lead: Sequence[int]) -> str:
     """One row per sample, and one at the start for the tags of ``lead`` whose earlier value holds into the range."""
     value = "s" if scope.symbolic else "v"
-    number = "NULL" if scope.symbolic else "if(ok AND (n OR hold > 0), v, NULL)"
-    known = f"if(ok AND (n OR hold > 0), {value}, NULL)"
-    leading = f"g IN ({', '.join(map(str, lead))}) AND nx > {ns(scope.start_ns)}" if lead else "0"
+    number = "NULL" if scope.symbolic else "if(shown, v, NULL)"
+    leading = f"(g IN ({', '.join(map(str, lead))})) * (nx > {ns(scope.start_ns)})" if lead else "0"
     return f"""
-SELECT g, at, {known} AS first, CAST({number} AS Nullable(Float64)) AS min, min AS max, first AS last, min AS mean,
-  toUInt64(n AND ok) AS count, (span - hold) / 1e9 AS bad_s
-FROM ({steps(scope)}) WHERE n OR ({leading})"""
+SELECT g, at, if(shown, {value}, NULL) AS first, CAST({number} AS Nullable(Float64)) AS min, min AS max, first AS last, min AS mean,
+  toUInt64(n * ok) AS count, (span - hold) / 1e9 AS bad_s
+FROM (SELECT *, bitAnd(ok, n + (hold > 0) > 0) AS shown FROM ({steps(scope)})) WHERE n + {leading} > 0"""
 
 
 def aggregate(
@@ -326,19 +329,15 @@ def raw(tags: Sequence[TagInfo], spans: Sequence[Span], kind: str) -> str:
     elif kind == "Float64":
         value = decode_sql()
     else:
-        value = (
-            f"if(exponent = {INT}, CAST(mantissa AS {kind}), CAST({decode_sql()} AS {kind}))"
-            if "Variant" in kind
-            else (f"if(exponent = {INT}, toString(mantissa), toString({decode_sql()}))")
+        value = f"if(exponent = {INT}, CAST(mantissa AS {kind}), CAST({decode_sql()} AS {kind}))" if "Variant" in kind else (
+            f"if(exponent = {INT}, toString(mantissa), toString({decode_sql()}))"
         )
     return f"""
 SELECT tag AS g, toUnixTimestamp64Nano(ts) AS at, if({bad}, NULL, {value}) AS value, status
 FROM {DATABASE}.{"text" if text else "sample"} FINAL WHERE tag IN ({ids(tags)}) AND {during(spans)}"""
 
 
-def dress(
-    parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Sequence[TagInfo], fmt: Format, kind: str
-) -> str:
+def dress(parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Sequence[TagInfo], fmt: Format, kind: str) -> str:
     """The final SELECT: tags and times as the format writes them, rows by tag and time."""
     numbers = ", ".join(str(t.id) for t in order)
     if fmt is Format.CSV:
@@ -346,16 +345,13 @@ def dress(
     else:
         tag = f"transform(g, CAST([{numbers}] AS Array(Int32)), CAST({literal(list(range(len(order))))} AS Array(UInt32)), toUInt32(0))"
     time = (
-        "intDiv(at, 1000000) + (at % 1000000) / 1e6"
-        if fmt is Format.JSON
-        else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
+        "intDiv(at, 1000000) + (at % 1000000) / 1e6" if fmt is Format.JSON else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
     )
     mixed = len(parts) > 1 and bool(kind)
     if mixed:
         open_columns = {"value", "first", "last"}
         parts = [
-            f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})"
-            for p in parts
+            f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})" for p in parts
         ]
     union = " UNION ALL ".join(f"SELECT g, toInt64(at) AS at, {', '.join(columns[2:])} FROM ({p})" for p in parts)
     rest = "".join(f", {c}" for c in columns[2:])
@@ -363,11 +359,7 @@ def dress(
 
 
 def _cast(column: str, kind: str) -> str:
-    return (
-        f"if(isNull({column}), NULL, toString({column})) AS {column}"
-        if kind == "String"
-        else f"CAST({column} AS {kind}) AS {column}"
-    )
+    return f"if(isNull({column}), NULL, toString({column})) AS {column}" if kind == "String" else f"CAST({column} AS {kind}) AS {column}"
 
 
 VARIANT = "Variant(Float64, Int64, String)"

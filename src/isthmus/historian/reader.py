@@ -27,7 +27,7 @@ MAX_POINTS = 100_000
 MAX_TAGS = 50_000
 _SPANS = 200  # conditions of a question; more holes than these are read through
 _SLICE_ROWS = 500_000  # rows of one block of a stream
-_LOOK_BACK = tuple(s * NS_PER_S for s in (60, 3_600, 86_400, 8 * 86_400, 60 * 86_400, 400 * 86_400))
+_LOOK_BACK = tuple(s * NS_PER_S for s in (3_600, 8 * 86_400, 400 * 86_400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,10 @@ class Reader:
         dirty: Dirty,
         info: Callable[[int], TagInfo],
         gaps: Callable[[], Sequence[Gap]],
+        oldest: Callable[[], int],
     ) -> None:
         self._store, self._clock, self._tags, self._dirty = store, clock, tags, dirty
-        self._info, self._gaps = info, gaps
+        self._info, self._gaps, self._oldest = info, gaps, oldest
 
     def answer(self, query: HistoryQuery) -> HistoryAnswer:
         """The whole answer at once."""
@@ -169,6 +170,8 @@ class Reader:
     def _before(self, tags: Sequence[TagInfo], start_ns: int, *, words: bool, good: bool) -> dict[int, Before]:
         """The newest sample of each tag before a time, looked for where it is likely first."""
         found: dict[int, Before] = {}
+        if start_ns <= self._oldest():
+            return found
         for members in (
             [t for t in tags if t.symbolic],
             [t for t in tags if not t.symbolic],
@@ -261,7 +264,7 @@ class Reader:
         if rolled:
             parts.append(sql.rolled(scope, rolled, origin_ns, width_ns))
         if raw:
-            parts.append(sql.cells(scope, raw, origin_ns, width_ns))
+            parts.append(sql.cells(scope, raw, origin_ns, width_ns, cell_ns=BUCKET_NS))
         return parts
 
     def _split_spans(self, scope: Scope, span: Span) -> tuple[list[Span], list[Span]]:

@@ -86,10 +86,11 @@ class Historian:
         self._days: dict[str, int] = {}
         self._unsaved: list[tuple[int, int]] = []  # dirty marks the store does not have yet
         self._last_ver = 0
+        self._oldest_ns = LATEST_NS  # no sample is older; retention may have dropped those that were
         self._refused = 0
         self._problem = ""
         self._taking, self._rolling = asyncio.Lock(), asyncio.Lock()
-        self._reader = Reader(self._store, clock, self._tags, self._dirty, self.info, lambda: self._gaps)
+        self._reader = Reader(self._store, clock, self._tags, self._dirty, self.info, lambda: self._gaps, lambda: self._oldest_ns)
 
     # Life.
 
@@ -247,6 +248,7 @@ class Historian:
         self._store_lanes(store, intake.lanes)
         for ordered in stored:
             self._tags.seen(ordered.row, ordered.time_ns)
+            self._oldest_ns = min(self._oldest_ns, int(ordered.time_ns.min()))
         return Restated(tuple(late), tuple(late.values())) if late else None
 
     def _plausible(self, batch: SampleBatch) -> SampleBatch:
@@ -381,6 +383,9 @@ class Historian:
         """The last snapshot, and what lies in buckets marked since."""
         spans = during([(b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in sorted(self._dirty.open)])
         newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
+        for table in ("sample", "text"):
+            count, oldest = store.rows(f"SELECT count(), toUnixTimestamp64Nano(min(ts)) FROM {DATABASE}.{table}")[0]
+            self._oldest_ns = min(self._oldest_ns, oldest if count else LATEST_NS)
         texts = store.rows(f"{newest} {DATABASE}.text GROUP BY tag")
         self._texts = {tag for tag, _ in texts}
         numbers = store.rows(

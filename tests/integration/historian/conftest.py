@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import math
 import os
@@ -106,7 +107,9 @@ class Truth:
 
     def bucket(self, tag: Tag, a: int, b: int, end: int) -> dict[str, object]:
         """Everything about [a, b) in a range that ends at end."""
-        rows = self.held(tag, end)
+        everything = self.held(tag, end)
+        lo = max(bisect.bisect_left(everything, a, key=lambda r: r[0]) - 1, 0)
+        rows = everything[lo : bisect.bisect_left(everything, b, key=lambda r: r[0])]
         inside = [r for r in rows if a <= r[0] < b and r[4]]
         values = [r[3] for r in inside]
         good = sum(max(0, min(r[2], b) - max(r[0], a)) for r in rows)
@@ -119,7 +122,7 @@ class Truth:
             if width:
                 spans[r[3]] = spans.get(r[3], 0) + width / 1e9
         held = [r for r in rows if min(r[2], b) > max(r[0], a)]
-        grown, previous = 0.0, None
+        grown, previous = 0.0, next((r[3] for r in reversed(everything[:lo]) if r[4]), None)
         if numeric:
             for r in rows:
                 if r[4]:
@@ -245,8 +248,7 @@ class Plant:
         for k, a in enumerate(range(begin, finish, width)):
             b = self.truth.bucket(t, a, min(a + width, finish), finish)
             led = k == 0 and not b["count"] and b["held"] is not None
-            known = any(r[0] < a + width for r in self.truth.held(t, finish))
-            if not b["n"] and not (k == 0 and known and any(r[0] < a for r in self.truth.held(t, finish))):
+            if not b["n"] and not (k == 0 and any(r[0] < a for r in self.truth.held(t, finish))):
                 continue
             first = b["held"] if led else b["first"]
             mean = b["mean"] if b["mean"] is not None else first
