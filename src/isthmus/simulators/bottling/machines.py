@@ -250,6 +250,7 @@ class Conveyor(Unit):
     """The belts between the machines, with the accumulation table between capper and labeller."""
 
     state: float = float(EXECUTE)
+    line_state: float = float(EXECUTE)  # of the line: what its filler, the slowest machine, is
     belt1: float = 0.0  # m/min, filler to capper
     belt2: float = 0.0  # accumulation
     belt3: float = 0.0  # labeller to palletiser
@@ -269,6 +270,7 @@ class Conveyor(Unit):
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Belts follow the machine they feed."""
+        self.line_state = see("filler.state")
         pairs = (("filler", "capper"), ("capper", "labeller"), ("labeller", "palletiser"))
         for i, (above, below) in enumerate(pairs, 1):
             setattr(self, f"queue{i}", max(0.0, see(f"{above}.good") - see(f"{below}.infeed")))

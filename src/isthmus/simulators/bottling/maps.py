@@ -153,6 +153,56 @@ _PALLETISER = TypeMap(
     extends="machine",
 )
 
+LINE: Final = "packaging/line1"
+
+_LINE_FORMULAS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "efficiency": {
+        "unit": "%", "decimals": 1, "deadband": 0.2,
+        "formula": f"100 * number({{{LINE}/palletiser/speed}}) / 120",
+        "description": "What leaves the line now, against 120 bottles a minute",
+    },
+    "good": {
+        "kind": "counter", "unit": "bottles", "formula": f"{{{LINE}/palletiser/good}}",
+        "description": "Good bottles on pallets",
+    },
+    "reject": {
+        "kind": "counter", "unit": "bottles",
+        "formula": " + ".join(f"{{{LINE}/{m}/reject}}" for m in ("filler", "capper", "labeller", "palletiser")),
+        "description": "Bottles rejected by any machine",
+    },
+    "yield": {
+        "unit": "%", "decimals": 2, "formula": "100 * good / (good + reject)",
+        "alarms": {"low": 95}, "description": "Share of good bottles since commissioning",
+    },
+    "in_progress": {
+        "unit": "bottles", "decimals": 0, "deadband": 2, "formula": f"{{{LINE}/filler/infeed}} - good - reject",
+        "description": "Bottles between filler and pallet",
+    },
+    "power": {
+        "unit": "kW", "decimals": 1, "deadband": 0.2,
+        "formula": "{energy/filler/power} + {energy/capper/power} + {energy/packing/power}",
+        "description": "Electric power of the line",
+    },
+    "energy_per_1000": {
+        "unit": "kWh", "decimals": 2, "deadband": 0.01,
+        "formula": "1000 * {energy/main/energy} / max(number(good), 1)",
+        "description": "Energy of the whole site per 1,000 good bottles",
+    },
+    "water_per_litre": {
+        "decimals": 3, "deadband": 0.002,
+        "formula": "number({process/water/filled}) / max(number({packaging/line1/filler/filled}), 1)",
+        "description": "Litres of water taken in per litre filled",
+    },
+}  # fmt: skip
+
+_LINE = TypeMap(
+    "line",
+    "A line as a whole: its state as its controller tells it, the rest calculated from its machines",
+    (P(name="state", of="line_state", at="ir 0", kind="state", map="packml", every=FAST, description="State of the line"),),
+    formulas=_LINE_FORMULAS,
+    extra={"production": {"state": "state", "good": "good", "reject": "reject", "ideal_rate": "120/min"}},
+)
+
 _BELT = TypeMap(
     "belt",
     "One conveyor belt",
@@ -382,16 +432,16 @@ _SITE = TypeMap(
 TYPES: Final[Mapping[str, TypeMap]] = {
     t.name: t
     for t in (
-        _MACHINE, _FILLER, _CAPPER, _LABELLER, _PALLETISER, _BELT, _ACCUMULATION, _TANK, _BOILER, _COMPRESSOR, _AIR,
+        _MACHINE, _FILLER, _CAPPER, _LABELLER, _PALLETISER, _LINE, _BELT, _ACCUMULATION, _TANK, _BOILER, _COMPRESSOR, _AIR,
         _CHILLED, _METER, _MAIN_METER, _SITE,
     )
 }  # fmt: skip
 
-LINE = "packaging/line1"
 BLOCKS: Final[Mapping[str, tuple[Block, ...]]] = {
     "plc-filler": (Block(f"{LINE}/filler", "filler", "filler", 0, description="Fills 0.75 L bottles, 48 places"),),
     "plc-capper": (Block(f"{LINE}/capper", "capper", "capper", 0, description="Closes the bottles"),),
     "plc-line1": (
+        Block(LINE, "conveyor", "line", 330, description="Still drinks in 0.75 L glass, 12 per case"),
         Block(f"{LINE}/accumulation", "conveyor", "accumulation", 0, description="Keeps capper and labeller apart"),
         Block(f"{LINE}/labeller", "labeller", "labeller", 100, description="Front label"),
         Block(f"{LINE}/palletiser", "palletiser", "palletiser", 200, description="Cases and pallets"),
