@@ -240,7 +240,9 @@ class Palletiser(Machine):
         self.film_left -= 18.0 * (self.pallets - before)
         if self.film_left < 40.0:
             self.film_left += 1500.0
-        self.wrap_force = lag(self.wrap_force, 14.2 if self.state == EXECUTE else 0.0, dt, 6.0) + chance.gauss(0.0, 0.03)
+        self.wrap_force = lag(self.wrap_force, 14.2 if self.state == EXECUTE else 0.0, dt, 6.0) + chance.gauss(
+            0.0, 0.03
+        )
         self.wrap_force = max(0.0, self.wrap_force)
         self.gripper_pressure = lag(self.gripper_pressure, max(0.0, self.air - 0.7), dt, 2.0)
 

@@ -29,6 +29,7 @@ history: {standard: 400 d}
 
 """
 
+
 def plant_yaml(ports: Mapping[str, int], scale: int = 0, load_ports: Sequence[int] = ()) -> str:
     """The plant file of the hall. With ``scale`` above 0 it holds that many thousand load tags as well.
 
@@ -39,7 +40,9 @@ def plant_yaml(ports: Mapping[str, int], scale: int = 0, load_ports: Sequence[in
     servers = list(load_ports[:scale])
     lines = [_HEAD, "connections:\n"]
     for name, about in CONNECTIONS.items():
-        lines.append(f"  {name}: {_flow({'driver': 'modbus-tcp', 'host': '127.0.0.1', 'port': ports[name], **about})}\n")
+        lines.append(
+            f"  {name}: {_flow({'driver': 'modbus-tcp', 'host': '127.0.0.1', 'port': ports[name], **about})}\n"
+        )
     lines += load.connection_lines(servers, "1 s")
     lines.append("\ntypes:\n")
     for mapped in TYPES.values():

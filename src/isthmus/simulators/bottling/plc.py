@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -77,7 +79,7 @@ def _field(block: Block, point: Point) -> str:
 
 
 def _place(block: Block, point: Point) -> int:
-    return place(f"{block.unit}.{'recipe' if point.text else _field(block, point)}")
+    return place(f"{block.unit}.{_field(block, point)}")
 
 
 async def ended() -> None:
@@ -90,17 +92,15 @@ async def ended() -> None:
 
     def readable() -> None:
         try:
-            gone = not sys.stdin.buffer.raw.read(4096)  # type: ignore[attr-defined]  # the raw file of a real stdin
+            gone = not os.read(descriptor, 4096)
         except OSError:
             gone = True
         if gone:
             loop.remove_reader(descriptor)
             end.set()
 
-    try:
+    with contextlib.suppress(OSError):  # a stdin that cannot be waited for, such as /dev/null, is no lifeline
         loop.add_reader(descriptor, readable)
-    except OSError:
-        pass  # a stdin that cannot be waited for, such as /dev/null, is no lifeline
     await end.wait()
 
 

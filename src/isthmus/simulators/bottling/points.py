@@ -14,7 +14,7 @@ from isthmus.simulators.modbus import Memory
 
 _DTYPES: Final = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4"}
 
-Limit = float | tuple[float, str, str] | tuple[float, str, str, str]
+Limit = float | tuple[float | str, ...]
 """An alarm limit: the number, or with priority, what the operator reads, and what the operator is to do."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from isthmus.simulators.bottling.hall import PLCS
+from isthmus.simulators.bottling.hall import PLCS, open_state
 from isthmus.simulators.bottling.plant import plant_yaml
 
 LOAD: Final = "load"
@@ -44,7 +45,7 @@ class Rig:
         return plant_yaml(self.ports, self._scale, self.load_ports)
 
     async def __aenter__(self) -> Rig:
-        self._state_dir.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(open_state, self._state_dir)  # once, rather than in six children at the same time
         self._ports = self._remembered()
         try:
             names = [*PLCS, LOAD] if self._scale else PLCS
@@ -109,11 +110,9 @@ class Rig:
             sys.executable, *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment()
         )
         self._children[plc] = child
-        assert child.stdout is not None  # it was asked for
-        try:
-            line = await asyncio.wait_for(child.stdout.readline(), _READY_S)
-        except TimeoutError:
-            line = b""
+        line = b""
+        with contextlib.suppress(TimeoutError):
+            line = await asyncio.wait_for(child.stdout.readline(), _READY_S) if child.stdout else b""
         said = line.decode().split()
         if said[:1] == ["ready"]:
             return [int(port) for port in said[1:]]
