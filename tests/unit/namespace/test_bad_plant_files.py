@@ -165,9 +165,15 @@ CASES = {
     "decimals": (asset("t: {at: hr 0, decimals: 40}"), ["decimals: must lie between 0 and 12, was 40"]),
     "tag list in place of a tag": (asset("t: [1]"), ["plant.yaml:5:", "tags.t: must be a mapping"]),
     "map": (asset("t: {at: hr 0, map: packl}"), ["tags.t.map: must be packml, or a mapping", "was packl"]),
-    "map numbers": (asset("t: {at: hr 0, map: {one: On}}"), ["tags.t.map.one: a state is told by a whole number, was one"]),
+    "map numbers": (
+        asset("t: {at: hr 0, map: {one: On}}"),
+        ["tags.t.map.one: a state is told by a whole number, was one"],
+    ),
     "map of a counter": (asset("t: {at: hr 0, kind: counter, map: packml}"), ["a tag of kind counter has no map"]),
-    "unit of a text": (asset("t: {at: hr 0 string4, unit: bar}"), ["a text has no unit, range or scale", "hr 0 string4"]),
+    "unit of a text": (
+        asset("t: {at: hr 0 string4, unit: bar}"),
+        ["a text has no unit, range or scale", "hr 0 string4"],
+    ),
     "text kind with a range": (asset("t: {at: hr 0 string4, kind: text, range: [0, 1]}"), ["kind text has no range"]),
     "scale of a formula": (asset("t: {formula: 1 + 1, scale: {factor: 2}}"), ["a calculated tag has no scale"]),
     "scale half": (asset("t: {at: hr 0, scale: {raw: [0, 1]}}"), ["scale: raw and eu belong together"]),
@@ -193,20 +199,31 @@ CASES = {
         PLANT + "types: {m: {maintenance: {plan: [{every: 0 h, task: oil}]}}}\n",
         ["plan.0.every: must be more than nothing, was 0 h"],
     ),
-    "rate": (PLANT + "types: {m: {production: {ideal_rate: 0/min}}}\n", ["must be a rate such as 120/min", "was 0/min"]),
+    "rate": (
+        PLANT + "types: {m: {production: {ideal_rate: 0/min}}}\n",
+        ["must be a rate such as 120/min", "was 0/min"],
+    ),
     "resolution": (asset("t: {at: hr 0, resolution: 2 s}"), ["a resolution must lie between 1 ns and 1 s, was 2 s"]),
-    "name with a slash": (asset("a/b: {at: hr 0}").replace("tags: {a", "at: {a/b: hr 0}, tags: {a"), ["may not contain '/'"]),
+    "name with a slash": (
+        asset("a/b: {at: hr 0}").replace("tags: {a", "at: {a/b: hr 0}, tags: {a"),
+        ["may not contain '/'"],
+    ),
     "address of a formula": (
         HEAD + "types: {m: {tags: {s: {formula: 1 + 1}}}}\nassets:\n  a: {type: m, source: plc1, at: {s: hr 0}}\n",
         ["plant.yaml:6:", "assets.a.at.s: this tag is calculated (formula); it has no address, was hr 0"],
     ),
     "override that contradicts": (
-        HEAD + "types: {m: {tags: {s: {alarms: {high: 5}}}}}\nassets:\n"
-        "  a: {type: m, tags: {s: {alarms: {low: 9}}}}\n",
+        HEAD + "types: {m: {tags: {s: {alarms: {high: 5}}}}}\nassets:\n  a: {type: m, tags: {s: {alarms: {low: 9}}}}\n",
         ["assets.a.tags.s: does not fit what the type says: high: must be above low (9)"],
     ),
-    "source of a tag": (asset("t: {at: hr 0, source: plc7}"), ["assets.a/b.tags.t.source: no such connection", "was plc7"]),
-    "text formula of a counter": (asset("t: {kind: counter, formula: \"'x'\"}"), ["gives a text, and the tag is of kind counter"]),
+    "source of a tag": (
+        asset("t: {at: hr 0, source: plc7}"),
+        ["assets.a/b.tags.t.source: no such connection", "was plc7"],
+    ),
+    "text formula of a counter": (
+        asset("t: {kind: counter, formula: \"'x'\"}"),
+        ["gives a text, and the tag is of kind counter"],
+    ),
     "number formula of a text": (asset("t: {kind: text, formula: 1 + 1}"), ["must give a text, and gives a number"]),
     "renamed twice": (
         HEAD + "assets: {a/b: {}}\nrenamed: {x: a/b, y: a/b}\n",

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from isthmus.namespace import store
-from isthmus.namespace.model import EMPTY
 from isthmus.namespace.compile import endpoint
+from isthmus.namespace.model import EMPTY
 from isthmus.namespace.plan import Ids, assign
 from isthmus.namespace.plantfile import named_files
 from isthmus.namespace.service import Namespace, StaleBase
@@ -308,7 +308,10 @@ def test_anchors_and_empty_sections_are_understood(namespace):
 
 
 def test_files_a_plant_names_are_told(namespace):
-    text = PLANT + "tag_files: [a.csv, {file: sub/b.csv}]\nassets:\n  x: {tags: {file: c.csv}}\n  y: {tags: {file: a.csv}}\n"
+    text = (
+        PLANT
+        + "tag_files: [a.csv, {file: sub/b.csv}]\nassets:\n  x: {tags: {file: c.csv}}\n  y: {tags: {file: a.csv}}\n"
+    )
     assert named_files(text, "plant.yaml") == ("a.csv", "sub/b.csv", "c.csv")
     with pytest.raises(Findings, match="is empty"):
         named_files("", "plant.yaml")
@@ -329,7 +332,7 @@ def test_a_formula_may_read_any_tag_and_a_chain_waits_for_all(namespace):
         "    y: {formula: '{a/b/x} * 2'}",
         "    z: {formula: 'y + {a/b/x}'}",
         "    total: {kind: counter, formula: 'y + z'}",
-        "    label: {formula: 'if(y > 1, \"hi\", \"lo\")'}",
+        '    label: {formula: \'if(y > 1, "hi", "lo")\'}',
     )
     namespace.apply(text, 0, "ann", "")
     now = namespace.current()
