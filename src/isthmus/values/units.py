@@ -386,7 +386,7 @@ def convert(value: float, a: str, b: str) -> float:
     return float(Fraction(value) * factor + offset) if math.isfinite(value) else value
 
 
-_DURATION = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|min|h|d|w)\s*")
+_DURATION = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(ms|s|min|h|d|w)\s*")
 _MAX_DURATION_S: Final = 100 * 366 * 86_400.0
 
 

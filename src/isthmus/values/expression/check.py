@@ -32,14 +32,8 @@ class Operand:
     at: int
     unit: Unit = PLAIN
     states: dict[int, str] | None = None
-    label: str = ""  # a bare word that is no name: it may be a state of what stands beside it
-
-    @property
-    def name(self) -> str:
-        """What to call it in a message."""
-        if len(self.steps) == 1 and self.steps[0].op in {"name", "const"}:
-            return str(self.steps[0].value)
-        return "this"
+    label: str = ""  # a bare word: it may be a state of what stands beside it
+    name: str = "this"  # what to call it in a message
 
     def convert(self, to: Unit) -> None:
         """Adds the steps that tell it in another unit; a plain number takes the unit as it stands."""
@@ -100,7 +94,7 @@ def _constant(step: Step) -> Operand:
         return Operand([plain], "bool", step.at)
     if isinstance(step.value, str):
         return Operand([plain], "text", step.at)
-    return Operand([plain], "number", step.at, parse_unit(step.unit))
+    return Operand([plain], "number", step.at, parse_unit(step.unit), name=str(step.value))
 
 
 def _declare(result: Operand, text: str) -> None:
@@ -157,7 +151,7 @@ class _Checker:
         if symbol.type == "bool":  # booleans travel as whole numbers
             steps += [Step("const", 0, at=step.at), Step("!=", arity=2, at=step.at)]
         label = name if symbol.states is None and not step.quoted else ""
-        return Operand(steps, symbol.type, step.at, unit, symbol.states, label)
+        return Operand(steps, symbol.type, step.at, unit, symbol.states, label, name)
 
     def _unknown(self, name: str, at: int) -> ExpressionError:
         return ExpressionError(f"there is no tag {name}{did_you_mean(name, self._env or ())}", at)
@@ -206,12 +200,7 @@ class _Checker:
 
     def _logic(self, step: Step, taken: list[Operand]) -> Operand:
         for operand in taken:
-            if operand.type == "number":
-                raise ExpressionError(
-                    f"{step.op} needs true or false, but {operand.name} is a number: compare it with something",
-                    operand.at,
-                )
-            _need(operand, "bool", step.op)
+            _need_truth(operand, step.op)
         return _joined(step, taken, "bool")
 
     def _equal(self, step: Step, taken: list[Operand]) -> Operand:
@@ -327,7 +316,7 @@ class _Checker:
         return self._alike(step, taken)
 
     def _choice(self, step: Step, taken: list[Operand]) -> Operand:
-        self._logic(Step("if", at=step.at), [Operand(list(taken[0].steps), taken[0].type, taken[0].at)])
+        _need_truth(taken[0], "if")
         kind = _same_type("if", taken[1:])
         _same_unit("choose between", taken[1:])
         return _joined(step, taken, kind, _unit_of(taken[1:]))
@@ -373,6 +362,14 @@ def _need(operand: Operand, kind: Type, by: str) -> None:
         raise ExpressionError(
             f"{by} needs {_SENTENCES[kind]}, but {operand.name} is {_SENTENCES[operand.type]}{hint}", operand.at
         )
+
+
+def _need_truth(operand: Operand, by: str) -> None:
+    if operand.type == "number":
+        raise ExpressionError(
+            f"{by} needs true or false, but {operand.name} is a number: compare it with something", operand.at
+        )
+    _need(operand, "bool", by)
 
 
 def _need_plain(operand: Operand, by: str) -> None:

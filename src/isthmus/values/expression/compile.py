@@ -10,7 +10,7 @@ import numpy as np
 from isthmus.values.expression.check import check
 from isthmus.values.expression.evaluate import Column, Scalar, run
 from isthmus.values.expression.parse import parse, write
-from isthmus.values.expression.program import ExpressionError, Step, Symbol, Type
+from isthmus.values.expression.program import MAX_CHARS, MAX_RESOLVED_CHARS, ExpressionError, Step, Symbol, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Expression:
 
         Shapes: every input (n,), result (n,); ``rows`` gives n where the expression needs no input (else 1)
         Raises: KeyError if an input is missing, ValueError if lengths differ: both are bugs of the caller
-        Cost:   a few passes over each column per operator, about 10 µs for one row of `a + b > c`
+        Cost:   a few passes over each column per operator, about 50 µs for one row of `a + b > c`, 70 µs for a thousand
         """
         return run(self.steps, {name: inputs[name] for name in self.names}, rows)
 
@@ -49,11 +49,11 @@ def compile_expression(text: str, env: Mapping[str, Symbol] | None = None, *, un
 
     Raises: ExpressionError (a ConfigError) naming the column and what would be right
     """
-    steps = parse(text)
+    steps = parse(text, MAX_RESOLVED_CHARS if env is None else MAX_CHARS)
     result = check(steps, env, unit)
     resolved = write(result.steps)
     try:
-        parse(resolved)
+        parse(resolved, MAX_RESOLVED_CHARS)
     except ExpressionError as error:
         raise ExpressionError(f"written out with its conversions, {error.problem}", 0) from None
     return Expression(

@@ -50,7 +50,7 @@ class Column:
             filled = [0 if v is None else v for v in values]
             kind = np.float64 if any(isinstance(v, float) for v in known) else _whole_type(filled)
             data = np.array(filled, kind)
-        return cls(data, np.broadcast_to(np.asarray(statuses, np.uint32), data.shape))
+        return cls(data, np.full(len(data), statuses, np.uint32))
 
 
 def _whole_type(values: Sequence[Any]) -> Any:
@@ -319,7 +319,7 @@ def _whole(data: Data) -> tuple[Data, NDArray[np.bool_]]:
     """As int64, and where it is none."""
     if data.dtype.kind == "i":
         return data, np.zeros(1, np.bool_)
-    wrong = (data != np.trunc(data)) | (np.abs(data) >= 2.0**63)
+    wrong = (data != np.trunc(data)) | (data >= 2.0**63) | (data < -(2.0**63))
     return np.where(wrong, 0.0, data).astype(np.int64), wrong
 
 
@@ -327,9 +327,7 @@ def _whole(data: Data) -> tuple[Data, NDArray[np.bool_]]:
 
 
 def _order(a: Data, b: Data) -> Data:
-    """-1, 0 or 1; exact between int64 and float64 too, which neither type alone would be."""
-    if a.dtype.kind == b.dtype.kind:
-        return np.where(a < b, -1, np.where(a > b, 1, 0))
+    """-1, 0 or 1 between an int64 and a float64; exact, which neither type alone would be."""
     if a.dtype.kind == "f":
         return -_order(b, a)
     near = a.astype(np.float64)

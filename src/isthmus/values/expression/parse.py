@@ -38,7 +38,7 @@ _TOKENS: Final = re.compile(
 )
 _UNIT: Final = re.compile(
     r"[ \t]*(?:\[(?P<bracketed>[^\[\]\n]*)\]|(?P<word>°?[^\W\d_]+[0-9]?(?![\w.(])|[°‰Ω]"
-    r"|%(?=\s*(?:$|[),=!<>]|(?:and|or|if|else)\b))))"  # elsewhere % is the remainder
+    r"|%(?=\s*(?:$|[),=!<>]|(?:and|or|else|if(?!\s*\())\b))))"  # elsewhere % is the remainder
 )
 _SPACE: Final = re.compile(r"\s*")
 _HINTS: Final = {
@@ -117,14 +117,14 @@ def _unit_behind(text: str, at: int) -> tuple[int, str]:
     return match.end(), unit.strip()
 
 
-def parse(text: str) -> list[Step]:
-    """The steps of an expression.
+def parse(text: str, limit: int = MAX_CHARS) -> list[Step]:
+    """The steps of an expression of at most ``limit`` characters.
 
     Raises: ExpressionError naming the column
     Cost:   linear in the length of the text
     """
-    if len(text) > MAX_CHARS:
-        raise ExpressionError(f"an expression must be at most {MAX_CHARS} characters, was {len(text)}", MAX_CHARS)
+    if len(text) > limit:
+        raise ExpressionError(f"an expression must be at most {limit} characters, was {len(text)}", limit)
     return _Parser(_tokens(text)).whole()
 
 

@@ -8,6 +8,8 @@ from typing import Final, Literal
 from isthmus.values.errors import ConfigError
 
 MAX_CHARS: Final = 4_000
+MAX_RESOLVED_CHARS: Final = 16_000
+"""Conversions and spaces make what travels longer than what a person wrote."""
 MAX_DEPTH: Final = 64
 """Levels one thing may stand inside another; a chain such as `a + b + c` is one level however long it is."""
 
