@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import is_dataclass
 from typing import Any
 
 from isthmus.namespace import formulas
@@ -83,14 +84,14 @@ class _Compiler:
         )
         self._specs: dict[str, DriverSpec] = {}
         self._types: dict[str, TypeSection] = {}
-        self._nodes: dict[str, tuple[AssetSection | None, dict[str, Any]]] = {}  # assets by path, in order
+        self._nodes: dict[str, AssetSection | None] = {}  # by path, in order; None for a mere level
         self._commons: dict[int, tuple[TagSection, Common]] = {}
         self._folded: dict[str, str] = {}
         self._later: dict[str, Place] = {}
         self._mute: dict[Place, list[str]] = {}  # tags without any source, by the place of their declaration
 
     def run(self) -> Draft:
-        self._nodes[""] = (None, {})
+        self._nodes[""] = None
         self._retention()
         self._connections()
         for name in self._file.types:
@@ -150,14 +151,12 @@ class _Compiler:
     def _settings(self, name: str, section: ConnectionSection, spec: DriverSpec) -> dict[str, Any]:
         """The driver's own settings, read as its config declares them and checked by the driver."""
         spot = (CONNECTIONS, name)
-        known = members(spec.config)
+        known = members(spec.config) if is_dataclass(spec.config) else {}
         reader = SectionReader(self._document)
         config: dict[str, Any] = {}
-        good = True
         for key in section.settings:
             member = known.get(key)
             if member is None:
-                good = False
                 choices = [*known, *members(ConnectionSection)]
                 self._error(
                     (*spot, key), f"no setting of driver {spec.name}{did_you_mean(key, choices)}", key, key=True
@@ -168,22 +167,32 @@ class _Compiler:
                 continue
             before = len(self._document.report.errors)
             value = reader.read(member.hint, node, (*spot, key)) if is_known(member.hint) else plain_data(node)
-            good = good and len(self._document.report.errors) == before
-            config[key] = value
-        if good:
+            if len(self._document.report.errors) == before:
+                config[key] = value
+        missing = [key for key, m in known.items() if m.required and key not in config]
+        for key in missing:
+            if key not in section.settings:
+                self._error(spot, f"{key} is missing", "", key=True)
+        if not missing:
             self._configure(spot, spec, config)
         return config
 
     def _configure(self, spot: tuple[str, ...], spec: DriverSpec, config: dict[str, Any]) -> None:
-        try:
-            spec.configure(dict(config))
-        except ConfigError as error:
-            problem = without_value(str(error))
-            key = problem.split(":", 1)[0]
-            if key in config:
+        """Asks the driver again and again without what it refused, so that all its mistakes are told at once."""
+        left = dict(config)
+        while True:
+            try:
+                spec.configure(dict(left))
+            except ConfigError as error:
+                problem = without_value(str(error))
+                key = problem.split(":", 1)[0]
+                if key not in left:
+                    self._error(spot, problem, "", key=True)
+                    return
                 self._error((*spot, key), problem.split(": ", 1)[-1])
+                del left[key]
             else:
-                self._error(spot, problem, "", key=True)
+                return
 
     # --- types and assets --------------------------------------------------------------------------------------------
 
@@ -419,7 +428,7 @@ class _Compiler:
 
     def _type_place(self, asset: str, name: str) -> Place | None:
         """Where a tag is declared in the asset's type, if its type says it itself."""
-        section = self._nodes[asset][0]
+        section = self._nodes[asset]
         if section is None or name in section.tags.own:
             return None
         spot = ("types", section.type, "tags", name)
@@ -454,7 +463,8 @@ class _Compiler:
         try:
             occupies = self._specs[source].parse_address(address)
         except ConfigError as error:
-            self._error(where, f"no address of driver {connection.driver}: {without_value(str(error))}", address)
+            problem = without_value(str(error)).removeprefix("address: ")
+            self._error(where, f"no address of driver {connection.driver}: {problem}", address)
             return
         tag.connection, tag.address, tag.edge, tag.occupies = source, address, connection.edge, occupies
         section = tag.common.section
@@ -482,20 +492,19 @@ class _Compiler:
     def _node(self, path: str, section: AssetSection | None) -> None:
         """Puts an asset and the levels above it into the tree, in the order of the file."""
         if path in self._nodes:
-            if section is not None:
-                self._nodes[path] = (section, self._nodes[path][1])
+            self._nodes[path] = section or self._nodes[path]
             return
         parts = path.split("/")
         for depth in range(1, len(parts)):
-            self._nodes.setdefault("/".join(parts[:depth]), (None, {}))
-        self._nodes[path] = (section, {})
+            self._nodes.setdefault("/".join(parts[:depth]), None)
+        self._nodes[path] = section
         twin = self._folded.setdefault(path.casefold(), path)
         if twin != path:
             self._warn(("assets", path), f"differs from {twin} in capital letters only", path, key=True)
 
     def _assets(self) -> None:
         parents = {path.rpartition("/")[0] for path in self._nodes if path}
-        for path, (section, _) in self._nodes.items():
+        for path, section in self._nodes.items():
             if path in self._draft.tags:
                 self._error(self._draft.tags[path].place, "is a tag and an asset at the same time", path)
             self._draft.assets.append(
@@ -592,7 +601,7 @@ class _Compiler:
         for name, section in self._types.items():
             said = declared(section)
             facts[f"type {name}"] = {k: said[k] for k in ("description", "production", "maintenance") if k in said}
-        for path, (asset, _) in self._nodes.items():
+        for path, asset in self._nodes.items():
             if asset is not None:
                 said = declared(asset)
                 facts[f"asset {path}"] = {k: said[k] for k in ("type", "level", "description") if k in said}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -130,8 +130,6 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))
-    if not edges:
-        edges = tuple(dict.fromkeys(t.edge for t in tags if t.edge))
     plant = make_plant(
         version=version,
         enterprise=draft.enterprise,
@@ -144,17 +142,6 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         retention=dict(draft.retention),
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
-
-
-def with_version(compiled: Compiled, version: int) -> Compiled:
-    """The same plant as another version."""
-    return Compiled(
-        replace(compiled.plant, version=version),
-        {name: replace(model, version=version) for name, model in compiled.edges.items()},
-        compiled.said,
-        compiled.said_of,
-        compiled.facts,
-    )
 
 
 def _declarations(draft: Draft) -> tuple[list[dict[str, Any]], dict[int, int]]:

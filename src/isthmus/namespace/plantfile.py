@@ -497,8 +497,11 @@ class SectionReader:
                 self._document.error((*spot, key), without_value(problem.split(": ", 1)[1]))
             else:
                 self._document.error(spot, without_value(problem))
-        except TypeError:  # a required value was refused before, and the section's own check stumbled over it
-            pass
+        except TypeError:
+            if (
+                None not in said.values()
+            ):  # else a value was refused before, and the section's own check stumbled over it
+                raise
         return _BAD
 
 

@@ -72,7 +72,7 @@ CASES = {
     ),
     "setting missing": (
         PLANT + "connections:\n  x: {driver: modbus-tcp}\n",
-        ["plant.yaml:3:3", "connections.x", "host"],
+        ["plant.yaml:3:3", "connections.x: host is missing"],
     ),
     "connection name": (
         PLANT + "connections:\n  plc/1: {driver: modbus-tcp, host: a}\n",
@@ -157,6 +157,83 @@ CASES = {
         ["plant.yaml:2:13", "beside the plant file", "../tags.csv"],
     ),
     "deep": (PLANT + "history: " + "[" * 5000 + "]" * 5000 + "\n", ["plant.yaml:2:", "nested deeper than 24 levels"]),
+    "two settings": (
+        PLANT + "connections:\n  x: {driver: modbus-tcp, host: a, port: 0, timeout_s: x, unti: 1}\n",
+        ["x.port: must lie", "x.timeout_s: must be a number, was x", "x.unti: no setting"],
+    ),
+    "mapping as number": (asset("t: {at: hr 0, decimals: {}}"), ["tags.t.decimals: must be a whole number"]),
+    "decimals": (asset("t: {at: hr 0, decimals: 40}"), ["decimals: must lie between 0 and 12, was 40"]),
+    "tag list in place of a tag": (asset("t: [1]"), ["plant.yaml:5:", "tags.t: must be a mapping"]),
+    "map": (asset("t: {at: hr 0, map: packl}"), ["tags.t.map: must be packml, or a mapping", "was packl"]),
+    "map numbers": (
+        asset("t: {at: hr 0, map: {one: On}}"),
+        ["tags.t.map.one: a state is told by a whole number, was one"],
+    ),
+    "map of a counter": (asset("t: {at: hr 0, kind: counter, map: packml}"), ["a tag of kind counter has no map"]),
+    "unit of a text": (
+        asset("t: {at: hr 0 string4, unit: bar}"),
+        ["a text has no unit, range or scale", "hr 0 string4"],
+    ),
+    "text kind with a range": (asset("t: {at: hr 0 string4, kind: text, range: [0, 1]}"), ["kind text has no range"]),
+    "scale of a formula": (asset("t: {formula: 1 + 1, scale: {factor: 2}}"), ["a calculated tag has no scale"]),
+    "scale half": (asset("t: {at: hr 0, scale: {raw: [0, 1]}}"), ["scale: raw and eu belong together"]),
+    "scale both": (asset("t: {at: hr 0, scale: {raw: [0, 1], eu: [0, 1], factor: 1}}"), ["not both"]),
+    "scale none": (asset("t: {at: hr 0, scale: {}}"), ["scale: needs raw and eu, or factor or offset"]),
+    "scale flat": (asset("t: {at: hr 0, scale: {raw: [0, 1], eu: [1, 1]}}"), ["eu: the two values must differ"]),
+    "scale by nothing": (asset("t: {at: hr 0, scale: {factor: 0}}"), ["scale.factor: may not be 0, was 0"]),
+    "budget": (
+        PLC.replace("host", "budget: {outstanding: 0}, host") + PLANT,
+        ["plc1.budget.outstanding: must lie between 1 and 64, was 0"],
+    ),
+    "requests": (
+        PLC.replace("host", "budget: {requests_per_s: -1}, host") + PLANT,
+        ["plc1.budget.requests_per_s: may not be negative, was -1"],
+    ),
+    "alarm deadband": (asset("t: {at: hr 0, alarms: {high: {limit: 1, deadband: -1}}}"), ["high.deadband: may not be"]),
+    "alarm without limit": (asset("t: {at: hr 0, alarms: {high: {priority: low}}}"), ["alarms.high: limit is missing"]),
+    "interval": (
+        PLANT + "types: {m: {maintenance: {plan: [{every: often, task: oil}]}}}\n",
+        ["types.m.maintenance.plan.0.every", "was often"],
+    ),
+    "interval of nothing": (
+        PLANT + "types: {m: {maintenance: {plan: [{every: 0 h, task: oil}]}}}\n",
+        ["plan.0.every: must be more than nothing, was 0 h"],
+    ),
+    "rate": (
+        PLANT + "types: {m: {production: {ideal_rate: 0/min}}}\n",
+        ["must be a rate such as 120/min", "was 0/min"],
+    ),
+    "resolution": (asset("t: {at: hr 0, resolution: 2 s}"), ["a resolution must lie between 1 ns and 1 s, was 2 s"]),
+    "name with a slash": (
+        asset("a/b: {at: hr 0}").replace("tags: {a", "at: {a/b: hr 0}, tags: {a"),
+        ["may not contain '/'"],
+    ),
+    "address of a formula": (
+        HEAD + "types: {m: {tags: {s: {formula: 1 + 1}}}}\nassets:\n  a: {type: m, source: plc1, at: {s: hr 0}}\n",
+        ["plant.yaml:6:", "assets.a.at.s: this tag is calculated (formula); it has no address, was hr 0"],
+    ),
+    "override that contradicts": (
+        HEAD + "types: {m: {tags: {s: {alarms: {high: 5}}}}}\nassets:\n  a: {type: m, tags: {s: {alarms: {low: 9}}}}\n",
+        ["assets.a.tags.s: does not fit what the type says: high: must be above low (9)"],
+    ),
+    "source of a tag": (
+        asset("t: {at: hr 0, source: plc7}"),
+        ["assets.a/b.tags.t.source: no such connection", "was plc7"],
+    ),
+    "text formula of a counter": (
+        asset("t: {kind: counter, formula: \"'x'\"}"),
+        ["gives a text, and the tag is of kind counter"],
+    ),
+    "number formula of a text": (asset("t: {kind: text, formula: 1 + 1}"), ["must give a text, and gives a number"]),
+    "renamed twice": (
+        HEAD + "assets: {a/b: {}}\nrenamed: {x: a/b, y: a/b}\n",
+        ["plant.yaml:5:22", "renamed.y: x was renamed to this path as well, was a/b"],
+    ),
+    "deep aliases": (
+        "a: &a " + "[" * 20 + "]" * 20 + "\nb: [[[[[[*a]]]]]]\n",
+        ["plant.yaml:2:", "nested deeper than 24 levels"],
+    ),
+    "tag on a list": (PLANT + "tag_files: !!set [a]\n", ["YAML tags are not used here"]),
     "escape": (PLANT + 'history: "\\U00110000"\n', ["plant.yaml", "is not YAML"]),
 }
 

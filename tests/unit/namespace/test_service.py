@@ -7,7 +7,10 @@ import threading
 import pytest
 
 from isthmus.namespace import store
+from isthmus.namespace.compile import endpoint
 from isthmus.namespace.model import EMPTY
+from isthmus.namespace.plan import Ids, assign
+from isthmus.namespace.plantfile import named_files
 from isthmus.namespace.service import Namespace, StaleBase
 from isthmus.values.errors import ConfigError, Findings
 from isthmus.values.model import SYSTEM_TAGS, EdgeModel
@@ -290,6 +293,75 @@ def test_applying_the_same_again_makes_no_version(namespace, example):
     assert namespace.plan(example).changes == ()
     assert namespace.apply(example, 1, "ann", "again") == 1
     assert told(namespace.plan(example + "# hm\n").changes) == ["~ text   comments, order or layout only"]
+
+
+def test_anchors_and_empty_sections_are_understood(namespace):
+    text = (
+        PLANT + "types:\n  pump: &p {tags: {t: &t {unit: bar, at: 'hr {n}'}}}\n  motor: *p\n  none:\n"
+        "assets:\n  a/p: {type: pump, source: plc1, with: {n: 1}}\n  a/m: {type: motor, source: plc1, with: {n: 2}}\n"
+        "  hall:\n  hall/rest: {level: cell}\nhistory:\ntag_files:\nrenamed:\n"
+    )
+    namespace.apply(text, 0, "ann", "")
+    assert [t.unit for t in namespace.current().tags if t.name == "t"] == ["bar", "bar"]
+    levels = {a.path: a.level for a in namespace.current().assets}
+    assert (levels["a/p"], levels["hall"], levels["hall/rest"]) == ("asset", "area", "cell")
+
+
+def test_files_a_plant_names_are_told(namespace):
+    text = (
+        PLANT
+        + "tag_files: [a.csv, {file: sub/b.csv}]\nassets:\n  x: {tags: {file: c.csv}}\n  y: {tags: {file: a.csv}}\n"
+    )
+    assert named_files(text, "plant.yaml") == ("a.csv", "sub/b.csv", "c.csv")
+    with pytest.raises(Findings, match="is empty"):
+        named_files("", "plant.yaml")
+
+
+def test_endpoints_are_told_for_people():
+    assert endpoint({"host": "10.0.0.1"}) == "10.0.0.1"
+    assert endpoint({"url": "opc.tcp://x:4840", "host": "y"}) == "opc.tcp://x:4840"
+    assert endpoint({}) == ""
+
+
+def test_a_formula_may_read_any_tag_and_a_chain_waits_for_all(namespace):
+    text = plant(
+        "a/b: {source: plc1, tags: {x: {at: hr 0}, name: {at: hr 5 string2}, on: {at: co 1, kind: switch}}}",
+        "a/c:",
+        "  tags:",
+        "    all: {formula: 'if({a/b/on} and {a/b/name} == \"ok\", y + z, 0)'}",
+        "    y: {formula: '{a/b/x} * 2'}",
+        "    z: {formula: 'y + {a/b/x}'}",
+        "    total: {kind: counter, formula: 'y + z'}",
+        '    label: {formula: \'if(y > 1, "hi", "lo")\'}',
+    )
+    namespace.apply(text, 0, "ann", "")
+    now = namespace.current()
+    order = [now.by_id[f.id].name for f in namespace.edge_model("edge-1").formulas]
+    assert order.index("y") < order.index("z") < order.index("all")
+    kinds = {n: (now.by_path[f"a/c/{n}"].kind, str(now.by_path[f"a/c/{n}"].type)) for n in ("all", "total", "label")}
+    assert kinds == {"all": ("value", "float"), "total": ("counter", "int"), "label": ("text", "text")}
+
+
+def test_a_failed_formula_makes_no_second_mistake_of_its_readers(namespace):
+    text = plant("a/b: {source: plc1, tags: {x: {formula: nothing + 1}, y: {formula: x * 2}, z: {formula: y * 2}}}")
+    with pytest.raises(Findings) as caught:
+        namespace.plan(text)
+    assert [f.path for f in caught.value.findings] == ["assets.a/b.tags.x.formula"]
+
+
+def test_ids_end():
+    with pytest.raises(ConfigError, match="all tag ids of this site are used up"):
+        assign(["a/b"], {}, Ids({}, {}, 2**31 - 1))
+
+
+def test_an_asset_that_moves_and_changes_is_told_as_both(namespace):
+    namespace.apply(plant("a/b: {source: plc1, description: old, tags: {x: {at: hr 0}}}"), 0, "ann", "")
+    text = plant("a/c: {source: plc1, was: a/b, description: new, tags: {x: {at: hr 0, description: t}}}")
+    assert told(namespace.plan(text).changes) == [
+        "> asset a/c  was a/b; 1 tag keep their history",
+        "~ asset a/c  description: old → new",
+        "~ tag a/c/x  description: none → t",
+    ]
 
 
 # --- ids -------------------------------------------------------------------------------------------------------------
