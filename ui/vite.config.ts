@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import react from '@vitejs/plugin-react'
 import { defineConfig, type Plugin } from 'vite'
@@ -9,15 +11,15 @@ function packed(): Plugin {
   return {
     name: 'isthmus-packed',
     apply: 'build',
-    enforce: 'post',
-    generateBundle(_options, bundle) {
-      for (const [fileName, file] of Object.entries(bundle)) {
-        if (!/\.(js|css|html|svg)$/.test(fileName)) continue
-        const source = Buffer.from(file.type === 'chunk' ? file.code : file.source)
+    // Only here are the files final: Vite still rewrites chunks in the step before.
+    async writeBundle(options, bundle) {
+      const names = [...Object.keys(bundle), 'theme.js', 'favicon.svg'].filter((name) => /\.(js|css|html|svg)$/.test(name))
+      for (const name of new Set(names)) {
+        const target = join(options.dir as string, name)
+        const source = await readFile(target)
         if (source.length < 1000) continue
-        const br = brotliCompressSync(source, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } })
-        this.emitFile({ type: 'asset', fileName: `${fileName}.br`, source: br })
-        this.emitFile({ type: 'asset', fileName: `${fileName}.gz`, source: gzipSync(source, { level: 9 }) })
+        await writeFile(`${target}.br`, brotliCompressSync(source, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }))
+        await writeFile(`${target}.gz`, gzipSync(source, { level: 9 }))
       }
     },
   }
