@@ -1,13 +1,14 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
 import { ApiError } from './api/client'
-import { byHealth, isUp, useConnections, useSession, useSite } from './api/queries'
-import type { Connection, Session } from './api/types'
+import { useConnections, useSession, useSite } from './api/queries'
+import type { Session } from './api/types'
 import { Icon, Logo, type IconName } from './components/icons'
 import { Boundary, Kbd, Loading, Trouble } from './components/ui'
 import { t } from './i18n'
 import { live, store } from './live/client'
 import { useEverySecond, useLink } from './live/react'
+import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from './model/connection'
 import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
 import { keysOn } from './theme'
@@ -229,7 +230,7 @@ function HealthBar() {
   const bad = all.filter((c) => !isUp(c)).sort(byHealth)
   const worst = bad[0]
   const edges = site.data?.edges ?? []
-  const quiet = edges.filter((e) => e.age_s === null || e.age_s > 6 || e.state !== '')
+  const quiet = edges.filter((e) => !edgeRuns(e))
   const historian = site.data?.historian
   return (
     <div className="health" role="region" aria-label={t('Health of the connections')}>
@@ -258,7 +259,7 @@ function HealthBar() {
         {edges.length ? (
           <span className="health-edge" title={edges.map((e) => `${e.name}: ${e.state || t('running')}`).join('\n')}>
             {quiet.length ? (
-              <b>{quiet[0]?.state ? `${quiet[0].name}: ${quiet[0].state}` : t('{{edge}} silent', { edge: quiet[0]?.name ?? '' })}</b>
+              <b>{quiet[0]?.state && quiet[0].state !== 'running' ? `${quiet[0].name}: ${quiet[0].state}` : t('{{edge}} silent', { edge: quiet[0]?.name ?? '' })}</b>
             ) : (
               <>
                 {edges.length === 1 ? edges[0]?.name : t('{{count}} edges', { count: edges.length })} <b>{t('running')}</b>
@@ -268,17 +269,13 @@ function HealthBar() {
         ) : null}
         {historian ? (
           <span className="health-hist" title={historian.state || t('The historian keeps up')}>
-            {t('Recording')} <b>{historian.state && historian.state !== 'running' && historian.state !== 'ok' ? historian.state : t('normal')}</b>
+            {t('Recording')} <b>{historianFine(historian.state) ? t('normal') : historian.state}</b>
           </span>
         ) : null}
         <LiveBadge />
       </div>
     </div>
   )
-}
-
-export function reasonOf(c: Pick<Connection, 'reason' | 'state'>): string {
-  return c.reason || t(c.state)
 }
 
 function LiveBadge() {

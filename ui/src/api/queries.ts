@@ -79,15 +79,6 @@ export const useOutages = (connection?: string, limit = 50): UseQueryResult<Outa
     staleTime: 5000,
   })
 
-/** Good and slow connections deliver values; the other states (bad, connecting, stopped, stale, unknown) do not. */
-export const isUp = (connection: Pick<Connection, 'state'>): boolean => connection.state === 'Good' || connection.state === 'Slow'
-
-/** Bad first, then by name. */
-export function byHealth(a: Connection, b: Connection): number {
-  const rank = (c: Connection): number => (isUp(c) ? (c.state === 'Slow' ? 1 : 2) : 0)
-  return rank(a) - rank(b) || b.tags * Number(!isUp(b)) - a.tags * Number(!isUp(a)) || a.name.localeCompare(b.name)
-}
-
 /* History of many small pictures: questions of one moment for the same span leave as one request. */
 
 interface Waiting {

@@ -148,6 +148,8 @@ export const LiveValue = memo(function LiveValue({ tag, unit = true, limits = tr
     const word = noteOf(reading)
     if (note.current.textContent !== word) note.current.textContent = word
     if (el.dataset['q'] !== reading.quality) el.dataset['q'] = reading.quality
+    const empty = shown === undefined || (typeof shown === 'number' && Number.isNaN(shown)) ? '1' : '0'
+    if (el.dataset['empty'] !== empty) el.dataset['empty'] = empty
     const out = limits && reading.quality === 'good' && typeof shown === 'number' && sideOf(tag, shown) !== 'in'
     if ((el.dataset['out'] === '1') !== out) el.dataset['out'] = out ? '1' : '0'
     if (reading.quality !== 'good') el.title = describe(tag, reading)

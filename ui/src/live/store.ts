@@ -185,8 +185,9 @@ export class LiveStore {
 
   setLink(link: LinkState): void {
     if (this.link === link) return
+    const changes = link === 'lost' || this.link === 'lost'
     this.link = link
-    this.markAll()
+    if (changes) this.markAll()
     this.tellLink()
   }
 

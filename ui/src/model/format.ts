@@ -87,3 +87,6 @@ export function formatCount(value: number): string {
 export function shortPath(path: string, parts = 2): string {
   return path.split('/').slice(-parts).join(' / ')
 }
+
+/** With a capital letter. */
+export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)

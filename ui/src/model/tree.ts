@@ -85,7 +85,8 @@ export function keyTagOf(tags: readonly Tag[] | undefined): Tag | undefined {
   const score = (tag: Tag): number =>
     (tag.setpoint ? 4 : 0) +
     (Object.keys(tag.limits ?? {}).length ? 2 : 0) +
-    (tag.low !== null && tag.high !== null ? 1 : 0)
+    (tag.low !== null && tag.high !== null ? 1 : 0) +
+    (/\/(s|min|h)$/.test(tag.unit) ? 0.5 : 0) // among equals a rate says most about a machine
   return values.reduce<Tag | undefined>((best, tag) => (best && (score(best) > score(tag) || (score(best) === score(tag) && best.id < tag.id)) ? best : tag), undefined)
 }
 

@@ -1,6 +1,6 @@
 import { Link, useParams } from '@tanstack/react-router'
 import { lazy, memo, Suspense, useMemo, useState } from 'react'
-import { isUp, useAssets, useConnections, useSession, useTags } from '../api/queries'
+import { useAssets, useConnections, useSession, useTags } from '../api/queries'
 import type { Asset, Connection, Tag } from '../api/types'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
@@ -15,7 +15,7 @@ import { decimalsOf, formatAge, formatCount, formatNumber } from '../model/forma
 import { rangeOf } from '../model/scale'
 import { timeOrDay } from '../model/time'
 import { buildTree, findNode, human, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
-import { reasonOf } from '../shell'
+import { isUp, reasonOf } from '../model/connection'
 import '../styles/trends.css'
 import '../styles/asset.css'
 
@@ -396,7 +396,7 @@ function ConnectionStrip({ tags }: { tags: readonly Tag[] }) {
   const connections = useConnections()
   const used = useMemo(() => {
     const count = new Map<string, number>()
-    for (const tag of tags) if (tag.connection) count.set(tag.connection, (count.get(tag.connection) ?? 0) + 1)
+    for (const tag of tags) if (tag.connection && tag.kind !== 'system') count.set(tag.connection, (count.get(tag.connection) ?? 0) + 1)
     return count
   }, [tags])
   const bad = (connections.data ?? []).filter((c) => used.has(c.name) && !isUp(c))

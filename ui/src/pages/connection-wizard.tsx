@@ -9,39 +9,10 @@ import { Icon } from '../components/icons'
 import { StepList } from '../components/test-steps'
 import { Button, Loading, ProblemList, Trouble } from '../components/ui'
 import { t } from '../i18n'
+import { configFrom, type Draft } from '../model/connection'
 import '../styles/connections.css'
 
 const STEPS = ['Device', 'Settings', 'Test read', 'Review'] as const
-
-export type Draft = Record<string, string>
-
-/** Text fields as the types that the driver wants; empty ones keep the driver's default. */
-export function configFrom(settings: readonly DriverSetting[], draft: Draft): { config: Record<string, unknown>; problems: Record<string, string> } {
-  const config: Record<string, unknown> = {}
-  const problems: Record<string, string> = {}
-  for (const setting of settings) {
-    const text = (draft[setting.name] ?? '').trim()
-    if (text === '') {
-      if (setting.required) problems[setting.name] = t('This is needed.')
-      continue
-    }
-    if (setting.type === 'int' || setting.type === 'float') {
-      const value = Number(text.replace(',', '.'))
-      if (!Number.isFinite(value) || (setting.type === 'int' && !Number.isInteger(value))) {
-        problems[setting.name] = setting.type === 'int' ? t('A whole number.') : t('A number.')
-        continue
-      }
-      if (value !== setting.default) config[setting.name] = value
-    } else if (setting.type === 'bool') {
-      const value = text === 'true'
-      if (value !== setting.default) config[setting.name] = value
-    } else if (text !== setting.default) {
-      const choice = setting.choices?.find((c) => String(c) === text)
-      config[setting.name] = choice ?? text
-    }
-  }
-  return { config, problems }
-}
 
 const NAME = /^[A-Za-z0-9_-]+$/
 

@@ -1,6 +1,6 @@
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
-import { byHealth, isUp, useConnections, useOutages, useSession, useTags } from '../api/queries'
+import { useConnections, useOutages, useSession, useTags } from '../api/queries'
 import type { Connection, Tag, TestResult } from '../api/types'
 import { ApiError, get, post } from '../api/client'
 import { Icon } from '../components/icons'
@@ -10,9 +10,10 @@ import { Button, Empty, Loading, PageHead, Segmented, Trouble } from '../compone
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { useEverySecond } from '../live/react'
-import { formatAge, formatCount, formatNumber } from '../model/format'
+import { formatAge, formatCount, formatNumber, sentence } from '../model/format'
 import { timeOrDay, utcText } from '../model/time'
 import type { ConnectionsSearch } from '../router'
+import { byHealth, declaredSettings, headline, isUp } from '../model/connection'
 import '../styles/connections.css'
 
 const Wizard = lazy(() => import('./connection-wizard').then((m) => ({ default: m.Wizard })))
@@ -219,24 +220,6 @@ function Row({ c, chosen, onOpen }: { c: Connection; chosen: boolean; onOpen: ()
   )
 }
 
-/** What happened, in one plain sentence. */
-export function headline(c: Pick<Connection, 'state' | 'reason' | 'name'>): string {
-  if (c.state === 'Good') return t('The device answers')
-  if (c.state === 'Slow') return t('The device answers slowly')
-  if (c.state === 'Connecting') return t('Trying to reach the device')
-  if (c.state === 'Stopped') return t('The connection is stopped')
-  if (c.state === 'Stale') return t('Its edge is silent')
-  if (c.state === 'Unknown') return t('Nothing is known about it yet')
-  const reason = c.reason.toLowerCase()
-  if (/refused|nobody listens/.test(reason)) return t('The host is there, but nobody listens')
-  if (/no route|unreachable|network is down/.test(reason)) return t('The network does not reach the device')
-  if (/name or service|resolve|getaddrinfo|name resolution/.test(reason)) return t('The name of the device is not known')
-  if (/timed? ?out|no answer|not answer|silent|within/.test(reason)) return t('The device does not answer')
-  if (/illegal|exception|denied|refuses|address/.test(reason)) return t('The device answers but refuses reads')
-  if (/closed|reset|broken|lost/.test(reason)) return t('The device closed the connection')
-  return t('The connection is bad')
-}
-
 function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onClose: () => void }) {
   const outages = useOutages(c.name, 20)
   const up = isUp(c)
@@ -266,7 +249,7 @@ function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onCl
       <div className="side-body">
         <div>
           <p className="headline">{headline(c)}</p>
-          {c.reason ? <p>{c.reason}.</p> : null}
+          {c.reason ? <p>{sentence(c.reason)}.</p> : null}
           {c.since ? (
             <p className="muted">
               {t('{{state}} since {{time}}', { state: t(c.state), time: timeOrDay(Date.parse(c.since), store.now()) })}, {ago(c.since)}
@@ -379,44 +362,3 @@ async function configOf(c: Connection): Promise<Record<string, unknown>> {
     throw error
   }
 }
-
-const NOT_THE_DRIVERS = new Set(['driver', 'edge', 'zone', 'access', 'description', 'budget'])
-
-/** Scalar settings of one connection in the plant text, in flow style or in block style. */
-export function declaredSettings(text: string, name: string): Record<string, string | number | boolean> {
-  const lines = text.split('\n')
-  const head = lines.findIndex((line) => /^connections:\s*(#.*)?$/.test(line))
-  const escaped = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-  const mine = new RegExp(`^(\\s+)["']?${escaped}["']?:\\s*(.*)$`)
-  const found: Record<string, string | number | boolean> = {}
-  const put = (key: string, raw: string): void => {
-    const value = raw.replace(/\s+#.*$/, '').trim().replace(/^["']|["']$/g, '')
-    if (NOT_THE_DRIVERS.has(key) || value === '' || value.startsWith('{') || value.startsWith('[')) return
-    found[key] = value === 'true' || value === 'false' ? value === 'true' : /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value
-  }
-  if (head < 0) return found
-  for (let i = head + 1; i < lines.length; i++) {
-    const line = lines[i] as string
-    if (/^\S/.test(line)) break
-    const match = mine.exec(line)
-    if (!match) continue
-    const rest = (match[2] as string).trim()
-    if (rest.startsWith('{')) {
-      for (const part of rest.slice(1, rest.lastIndexOf('}')).split(',')) {
-        const colon = part.indexOf(':')
-        if (colon > 0) put(part.slice(0, colon).trim(), part.slice(colon + 1))
-      }
-      return found
-    }
-    const indent = (match[1] as string).length
-    for (const inner of lines.slice(i + 1)) {
-      if (inner.trim() === '' || inner.trim().startsWith('#')) continue
-      if ((/^\s*/.exec(inner)?.[0].length ?? 0) <= indent) break
-      const colon = inner.indexOf(':')
-      if (colon > 0) put(inner.slice(0, colon).trim(), inner.slice(colon + 1))
-    }
-    return found
-  }
-  return found
-}
-

@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router'
 import { useMemo, type ReactNode } from 'react'
 import { useQuery } from '@tanstack/react-query'
 import { get } from '../api/client'
-import { byHealth, isUp, useAssets, useConnections, useSession, useSite, useTags, useTagValues } from '../api/queries'
+import { useAssets, useConnections, useSession, useSite, useTags, useTagValues } from '../api/queries'
 import type { Asset, Connection, History, Tag } from '../api/types'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
@@ -12,12 +12,12 @@ import { Empty, Loading, PageHead, Panel, Trouble } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveValue } from '../live/react'
-import { formatAge, formatCount, formatNumber, formatValue } from '../model/format'
+import { formatAge, formatCount, formatNumber } from '../model/format'
 import { qualityOfName } from '../model/quality'
-import { sideOf } from '../model/scale'
-import { hour, startOfDay, timeOrDay } from '../model/time'
-import { buildTree, human, isConnection, keyTagOf, machinesOf, shapeOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
-import { reasonOf } from '../shell'
+import { hour, startOfDay } from '../model/time'
+import { buildTree, human, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
+import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from '../model/connection'
+import { goodCounters, judge, type Look, type Readings } from '../model/health'
 import '../styles/overview.css'
 
 /** Areas with more units than this list only those that need a look. */
@@ -132,80 +132,6 @@ function unitsOf(area: TreeNode): TreeNode[] {
   return area.children
 }
 
-export interface Look {
-  bad: boolean
-  state: string
-  text: ReactNode
-  rank: number
-}
-
-type Readings = ReadonlyMap<string, { value: unknown; status: string; time: string | null }>
-
-/** What one should know about a unit: lost data first, then values out of their limits, then machines that stand. */
-export function judge(node: TreeNode, byAsset: ReadonlyMap<string, Tag[]>, readings: Readings, connections: readonly Connection[]): Look {
-  const machines = machinesOf(node)
-  const down = new Map(connections.filter((c) => !isUp(c)).map((c) => [c.name, c]))
-  let running = 0
-  let stopped = 0
-  let badTags = 0
-  let lost: { asset: Asset; connection: Connection } | undefined
-  let out: { tag: Tag; value: number } | undefined
-  let standing: { asset: Asset; word: string } | undefined
-  for (const asset of machines) {
-    const own = byAsset.get(asset.path) ?? []
-    const state = stateTagOf(asset, own)
-    const said = state ? readings.get(state.path) : undefined
-    const word = state && said && qualityOfName(said.status) !== 'bad' ? formatValue(state, said.value as number | string) : undefined
-    const works = word === undefined || shapeOf(word) === 'running'
-    for (const tag of own) {
-      const reading = readings.get(tag.path)
-      if (reading && qualityOfName(reading.status) === 'bad') {
-        badTags += 1
-        const connection = down.get(tag.connection)
-        if (connection) lost ??= { asset, connection }
-      }
-      // A machine that stands has low speeds by right.
-      if (!out && works && reading && typeof reading.value === 'number' && qualityOfName(reading.status) === 'good' && tag.kind === 'value' && sideOf(tag, reading.value) !== 'in') out = { tag, value: reading.value }
-    }
-    if (word !== undefined) {
-      if (works) running += 1
-      else {
-        stopped += 1
-        standing ??= { asset, word }
-      }
-    }
-  }
-  const state = running > 0 ? (stopped > 0 && standing ? `${t('Running')}, ${standing.asset.name} ${t(standing.word).toLowerCase()}` : t('Running')) : stopped > 0 ? t('Stopped') : badTags > 0 ? t('No data') : ''
-  if (lost) {
-    const since = lost.connection.since ? timeOrDay(Date.parse(lost.connection.since), store.now()) : ''
-    return {
-      bad: true,
-      rank: 0,
-      state,
-      text: (
-        <>
-          {t('{{name}} data bad', { name: human(lost.asset.name) })} {since ? t('since {{time}}', { time: since }) : ''}
-        </>
-      ),
-    }
-  }
-  if (badTags) return { bad: true, rank: 1, state, text: t('{{count}} values bad', { count: badTags }) }
-  if (out) {
-    const side = sideOf(out.tag, out.value)
-    return {
-      bad: true,
-      rank: 2,
-      state,
-      text: (
-        <>
-          {human(out.tag.name)} {side === 'above' ? t('high') : t('low')}
-        </>
-      ),
-    }
-  }
-  return { bad: false, rank: 3, state, text: '' }
-}
-
 function AreaRows({ area, byAsset, looks }: { area: TreeNode; byAsset: ReadonlyMap<string, Tag[]>; looks: ReadonlyMap<string, Look> }) {
   const all = unitsOf(area)
   const units = all.length > MANY_UNITS ? [...all].sort((a, b) => (looks.get(a.asset.path)?.rank ?? 9) - (looks.get(b.asset.path)?.rank ?? 9)).slice(0, MANY_UNITS) : all
@@ -281,21 +207,6 @@ function Kpi({ name, value, unit, sub, spark }: { name: string; value: ReactNode
       <span className="kpi-sub">{sub}</span>
     </div>
   )
-}
-
-/** The counter of good parts of each line: that of its first machine which has one, in flow order. */
-export function goodCounters(assets: readonly Asset[], tags: readonly Tag[]): Tag[] {
-  const known = new Map(tags.map((tag) => [tag.path, tag]))
-  const good = new Map(tags.filter((tag) => tag.kind === 'counter' && tag.name === 'good').map((tag) => [tag.asset, tag]))
-  const last = new Map<string, Tag>()
-  for (const asset of [...assets].sort((a, b) => a.order - b.order)) {
-    const named = asset.production?.good
-    // `good` is the name the production section gives this counter, where the server does not tell the section.
-    const tag = named ? known.get(named) : good.get(asset.path)
-    // A line counts in one unit; cases and pallets behind the filler are not bottles.
-    if (tag && tag.kind === 'counter' && !last.has(asset.parent)) last.set(asset.parent, tag)
-  }
-  return [...last.values()]
 }
 
 function useGoodToday(counters: readonly Tag[]): { total: number; hours: { at: number; count: number }[] } | undefined {
@@ -481,7 +392,7 @@ function Recorder() {
           <div key={edge.name}>
             <dt>{edge.name}</dt>
             <dd>
-              {edge.age_s !== null && edge.age_s <= 6 && edge.state === '' ? t('running') : <b>{edge.state || t('silent')}</b>}
+              {edgeRuns(edge) ? t('running') : <b>{edge.state !== 'running' && edge.state ? edge.state : t('silent')}</b>}
               {edge.age_s === null ? '' : `, ${formatAge(edge.age_s)}`}
               {edge.queued ? `, ${t('{{n}} waiting', { n: formatCount(edge.queued) })}` : ''}
               {edge.dropped ? <b>{`, ${t('{{n}} lost', { n: formatCount(edge.dropped) })}`}</b> : null}
@@ -490,7 +401,7 @@ function Recorder() {
         ))}
         <div>
           <dt>{t('Historian')}</dt>
-          <dd>{data.historian.state || t('keeps up')}</dd>
+          <dd>{historianFine(data.historian.state) ? t('recording') : <b>{data.historian.state}</b>}</dd>
         </div>
         {data.historian.disk_hours !== null ? (
           <div>
