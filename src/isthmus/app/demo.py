@@ -16,6 +16,7 @@ from isthmus.simulators.bottling import faults
 from isthmus.simulators.bottling.rig import Rig
 from isthmus.values.errors import ConfigError
 
+LOAD_TAGS = 1000  # of one load server
 LOOK_S = 0.25
 REASON = "the demo's bottling hall"
 
@@ -101,7 +102,7 @@ async def run_demo(
     for left in folder.glob("*.stopped"):
         left.unlink()
     began = time.monotonic()
-    async with Rig(folder, scale=scale) as rig:
+    async with Rig(folder, scale=-(-scale // LOAD_TAGS)) as rig:
         log.info("%d simulated PLCs run, %.1f s", len(rig.ports) + len(rig.load_ports), time.monotonic() - began)
         obeying = asyncio.create_task(_obey(rig, data), name="marks")
 

@@ -48,9 +48,9 @@ def run_all(
 
 
 def _plcs() -> list[str]:
-    from isthmus.simulators.bottling.maps import PLCS
+    from isthmus.simulators.bottling.maps import CONNECTIONS
 
-    return list(PLCS)
+    return list(CONNECTIONS)
 
 
 @demo.command()
