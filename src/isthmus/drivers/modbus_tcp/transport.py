@@ -239,6 +239,8 @@ class Link(asyncio.Protocol):
     def _swallowed(self, frame: bytes) -> bool:
         """Whether a frame that lost bytes was filled up with an answer to another outstanding request."""
         for key, (exchange, index, _, _) in self._waiting.items():
+            if frame.find(key, 1) < 0:
+                continue
             request = exchange.requests[index]
             refusal = key + b"\0\0\0\3" + bytes((request.tail[4], request.function | 0x80))
             if frame.find(key + request.head, 1) > 0 or frame.find(refusal, 1) > 0:
