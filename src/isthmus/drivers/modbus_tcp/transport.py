@@ -146,7 +146,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._traffic.received_bytes += len(data)
         entry = self._waiting.get(data[:2])
-        if entry is not None and not self._rest:
+        if entry is not None and not self._rest and len(self._waiting) == 1:
             request = entry[0].requests[entry[1]]
             if len(data) == request.size and data.startswith(request.head, 2):  # nearly always: one whole good reply
                 del self._waiting[data[:2]]
@@ -223,6 +223,9 @@ class Link(asyncio.Protocol):
 
         Raises: Malformed if something else does, so that the answer before it is in doubt as well
         """
+        for frame in frames:
+            if len(self._waiting) > 1 and self._swallowed(frame):
+                raise Malformed("an answer inside another one")
         awaited = [i for i, frame in enumerate(frames) if frame[:2] in self._waiting]
         if not awaited:
             return
@@ -232,6 +235,17 @@ class Link(asyncio.Protocol):
                 raise Malformed("a frame nobody asked for behind an answer")
         if left and len({frames[i][:2] for i in awaited}) == len(self._waiting):
             raise Malformed(f"{left} bytes too many behind an answer")
+
+    def _swallowed(self, frame: bytes) -> bool:
+        """Whether a frame that lost bytes was filled up with an answer to another outstanding request."""
+        for key, (exchange, index, _, _) in self._waiting.items():
+            if frame.find(key, 1) < 0:
+                continue
+            request = exchange.requests[index]
+            refusal = key + b"\0\0\0\3" + bytes((request.tail[4], request.function | 0x80))
+            if frame.find(key + request.head, 1) > 0 or frame.find(refusal, 1) > 0:
+                return True
+        return False
 
     def _match(self, frame: bytes) -> None:
         """Give one whole frame to the request it answers."""

@@ -278,3 +278,15 @@ async def test_a_link_given_up_before_it_was_made_is_cut() -> None:
     assert wire.ended == "aborted"
     await settle()
     await bench.link.close()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_an_answer_that_swallowed_the_next_one_is_not_believed(refused: bool) -> None:
+    bench = Bench(Budget(outstanding=2))
+    requests = [read_request(1, "hr", 0, 10, 0), read_request(1, "hr", 50, 1, 20)]
+    task = asyncio.ensure_future(bench.link.run(requests, memoryview(bench.image)))
+    first, second = await bench.sent(2)
+    answer = second[:2] + bytes.fromhex("0000 0003 01 83 02") if refused else reply(second, 9)
+    bench.link.data_received(reply(first, *range(10))[: -len(answer)] + answer)
+    with pytest.raises(NotConnected, match="an answer inside another one"):
+        await task
