@@ -436,6 +436,8 @@ class SectionReader:
             except (ConfigError, ValueError) as error:
                 self._document.error(here, without_value(str(error)), text, key=True)
                 key = text
+            if key in found:
+                self._document.error(here, "means the same as a key before it", text, key=True)
             one = self._read(hint, value, here)
             # a refused section stays known by its name, so that what refers to it is not refused as well
             if one is not _BAD:
@@ -541,7 +543,7 @@ def read_scalar(hint: Any, value: Any, text: str) -> Any:
     """
     scalar = scalar_of(hint)
     if scalar is not None:
-        return scalar.read(value)
+        return scalar.read(text)
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         return read_scalar(typing.get_args(hint)[0], value, text)
@@ -557,7 +559,7 @@ def read_scalar(hint: Any, value: Any, text: str) -> Any:
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    if hint is Any:
+    if hint is Any and (not isinstance(value, int | float) or (math.isfinite(value) and abs(value) < 2**63)):
         return value
     raise ConfigError(f"must be {words(hint)}")
 

@@ -11,7 +11,7 @@ from isthmus.namespace.plantfile import Report, did_you_mean, read_scalar, witho
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection, LimitSection
-from isthmus.values.plant.namespace import TagSection
+from isthmus.values.plant.namespace import TagSection, state_number
 from isthmus.values.schema import arms, members
 
 MAX_LIST_BYTES = 64_000_000
@@ -268,9 +268,9 @@ def _states(text: str) -> str | dict[int, str]:
     found: dict[int, str] = {}
     for part in text.split("|"):
         number, sign, name = part.partition("=")
-        if not sign or not name.strip() or not isinstance(_int(number.strip()), int):
-            raise ConfigError("must be packml, or states as in 0=Off|1=On")
-        found[int(number)] = name.strip()
+        if not sign or not name.strip() or state_number(number.strip()) in found:
+            raise ConfigError("must be packml, or states as in 0=Off|1=On, each number once")
+        found[state_number(number.strip())] = name.strip()
     return found
 
 

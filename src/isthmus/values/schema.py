@@ -23,12 +23,12 @@ from typing import Any
 class Scalar:
     """How one value of a document is read.
 
-    ``read`` takes what YAML gives (text, number, truth) and raises ConfigError or ValueError where it is no good;
-    ``words`` say what is expected and end up in error texts and in the reference.
+    ``read`` takes the text as it is written and raises ConfigError or ValueError where it is no good; ``words`` say what
+    is expected and end up in error texts and in the reference.
     """
 
     words: str
-    read: Callable[[Any], Any]
+    read: Callable[[str], Any]
     schema: Mapping[str, Any] = field(hash=False)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -63,10 +65,19 @@ def driver_of(name: str) -> DriverSpec:
     return SPEC
 
 
-@pytest.fixture
-def engine(tmp_path):
-    engine = open_records(tmp_path / "records.sqlite")
+@pytest.fixture(scope="session")
+def empty_records(tmp_path_factory):
+    """A file with the tables, to be copied: making them costs more than most tests."""
+    path = tmp_path_factory.mktemp("records") / "empty.sqlite"
+    engine = open_records(path)
     metadata.create_all(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def engine(empty_records, tmp_path):
+    engine = open_records(Path(shutil.copy(empty_records, tmp_path / "records.sqlite")))
     yield engine
     engine.dispose()
 

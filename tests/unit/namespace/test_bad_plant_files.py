@@ -169,6 +169,9 @@ CASES = {
         asset("t: {at: hr 0, map: {one: On}}"),
         ["tags.t.map.one: a state is told by a whole number, was one"],
     ),
+    "map number": (asset(f"t: {{at: hr 0, map: {{{2**63}: On}}}}"), ["map.9223372036854775808", "64 bits"]),
+    "endless deadband": (asset("t: {at: hr 0, deadband: inf}"), ["tags.t.deadband: must be a number", "was inf"]),
+    "map twice": (asset("t: {at: hr 0, map: {1: On, 01: Off}}"), ["tags.t.map.01: means the same as a key before it"]),
     "map of a counter": (asset("t: {at: hr 0, kind: counter, map: packml}"), ["a tag of kind counter has no map"]),
     "unit of a text": (
         asset("t: {at: hr 0 string4, unit: bar}"),

@@ -307,6 +307,14 @@ def test_anchors_and_empty_sections_are_understood(namespace):
     assert (levels["a/p"], levels["hall"], levels["hall/rest"]) == ("asset", "area", "cell")
 
 
+def test_names_stay_as_they_are_written(namespace):
+    text = "plant: {enterprise: 010, site: 1e3}\nassets:\n  0x10: {description: 007}\n  a: {tags: {t: {description: on}}}\n"
+    namespace.apply(text, 0, "ann", "")
+    now = namespace.current()
+    assert (now.enterprise, now.site, now.assets[1].path) == ("010", "1e3", "0x10")
+    assert now.by_path["a/t"].description == "on"
+
+
 def test_files_a_plant_names_are_told(namespace):
     text = (
         PLANT

@@ -130,6 +130,9 @@ CASES = {
     ),
     "decimal comma": (b"path;factor\na/t;1.000,5\n", ["tags.csv:2:2", "could mean two things", "was 1.000,5"]),
     "map": (b"path,map\na/t,Off|On\n", ["tags.csv:2:2", "0=Off|1=On", "was Off|On"]),
+    "map number": (b"path,map\na/t,x=Off\n", ["tags.csv:2:2", "a state is told by a whole number", "was x=Off"]),
+    "map twice": (b"path,map\na/t,1=Off|1=On\n", ["tags.csv:2:2", "each number once"]),
+    "decimals": (b"path,decimals\na/t,x\n", ["tags.csv:2:2", "a/t.decimals: must be a whole number", "was x"]),
     "formula": (b"path,formula\na/t,1 +\n", ["tags.csv:2:2", "column 4", "was 1 +"]),
     "reserved": (b"path\nconnections/x/t\n", ["tags.csv:2:1", "kept for the diagnostics"]),
     "overlap": (

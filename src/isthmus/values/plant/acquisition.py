@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -98,18 +99,19 @@ class Deadband:
     percent: float = 0.0
 
 
-def _deadband(value: Any) -> Deadband:
-    if value == "every":
+def _deadband(text: str) -> Deadband:
+    if text == "every":
         return Deadband(absolute=-1.0)
+    number = text.rstrip()
+    percent = number.endswith("%")
     try:
-        if isinstance(value, str) and value.rstrip().endswith("%"):
-            percent = float(value.rstrip()[:-1])
-            if 0 <= percent <= 100:
-                return Deadband(percent=percent)
-        elif not isinstance(value, bool) and float(value) >= 0:
-            return Deadband(absolute=float(value))
-    except (TypeError, ValueError):
-        pass
+        value = float(number.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if percent and 0 <= value <= 100:
+        return Deadband(percent=value)
+    if not percent and 0 <= value < math.inf:
+        return Deadband(absolute=value)
     raise ConfigError("must be a number in the tag's unit, a percentage such as 1 %, or the word every")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.scalars import Segment
@@ -14,8 +14,7 @@ from isthmus.values.units import parse_duration_s
 _COUNT = re.compile(r"[0-9]+ (cycles|starts|pieces)\Z")
 
 
-def _interval(value: Any) -> str:
-    text = str(value)
+def _interval(text: str) -> str:
     if not _COUNT.match(text):
         seconds = parse_duration_s(text.removesuffix(" running"))
         if not seconds > 0:

@@ -28,8 +28,8 @@ from isthmus.values.schema import Scalar
 TagKind = Literal["value", "counter", "state", "switch", "text"]
 
 
-def _state_set(value: Any) -> str:
-    if value != "packml":
+def _state_set(text: str) -> str:
+    if text != "packml":
         raise ConfigError("must be packml, or a mapping from number to state such as {0: Off, 1: On}")
     return "packml"
 
@@ -37,14 +37,21 @@ def _state_set(value: Any) -> str:
 StateSet = Annotated[str, Scalar("packml", _state_set, {"const": "packml"})]
 
 
-def _state_number(value: Any) -> int:
+def state_number(text: str) -> int:
+    """The number of a state.
+
+    Raises: ConfigError if it is none that a device could send
+    """
     try:
-        return int(str(value), 10)
+        number = int(text, 10)
     except ValueError:
         raise ConfigError("a state is told by a whole number") from None
+    if abs(number) >= 2**63:
+        raise ConfigError("a state is told by a whole number of 64 bits")
+    return number
 
 
-StateNumber = Annotated[int, Scalar("a whole number", _state_number, {"type": "integer"})]
+StateNumber = Annotated[int, Scalar("a whole number", state_number, {"type": "integer"})]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
