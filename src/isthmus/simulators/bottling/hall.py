@@ -10,6 +10,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Collection, Mapping
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 from typing import Final, cast
@@ -95,7 +96,7 @@ def fresh(run_in_s: int = 0) -> NDArray[np.float64]:
     for plc, units in UNITS.items():
         at = _SPANS[plc][0] + 2
         for kind in units.values():
-            values = kind().numbers()
+            values = attrgetter(*field_names(kind))(kind())
             numbers[at : at + len(values)] = values
             at += len(values)
     hall = Hall(numbers, seed=0)
@@ -132,17 +133,19 @@ class Hall:
     def __init__(self, numbers: NDArray[np.float64], plcs: Collection[str] = PLCS, seed: int = 1) -> None:
         self.numbers = np.asarray(numbers)
         self._cells = cast(
-            "memoryview[float]", memoryview(self.numbers)
+            "memoryview[float]", self.numbers.data
         )  # reads single numbers four times faster than the array
         self._plcs = tuple(plcs)
         self._dead: set[str] = set()
         self.units: dict[str, Unit] = {}
         self._chance: dict[str, Random] = {}
+        self._numbers: dict[str, attrgetter[tuple[float, ...]]] = {}  # take a unit's state in one go
         for plc in self._plcs:
             self._cells[_SPANS[plc][0] + 1] += 1.0
             starts = int(self._cells[_SPANS[plc][0] + 1])
             for name, kind in UNITS[plc].items():
                 self.units[name] = kind()
+                self._numbers[name] = attrgetter(*field_names(kind))
                 self._chance[name] = Random(f"{seed} {name} {starts}")
         self.load()
 
@@ -166,7 +169,7 @@ class Hall:
             for name in UNITS[plc]:
                 unit = self.units[name]
                 unit.step(dt, self.see, self._chance[name], faults)
-                values = unit.numbers()
+                values = self._numbers[name](unit)
                 self.numbers[at : at + len(values)] = values
                 at += len(values)
 

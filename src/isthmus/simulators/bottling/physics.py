@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
-from functools import cache
-from operator import attrgetter
 from random import Random
 from typing import ClassVar, Final
 
@@ -77,7 +75,6 @@ def happens(chance: Random, dt: float, mean_s: float) -> bool:
     return chance.random() < -math.expm1(-dt / mean_s)
 
 
-@cache
 def field_names(kind: type[Unit]) -> tuple[str, ...]:
     """The numbers that are a unit's whole state, in the order they are kept."""
     return tuple(f.name for f in fields(kind))
@@ -92,13 +89,8 @@ class Unit:
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Live for ``dt`` seconds."""
 
-    def numbers(self) -> tuple[float, ...]:
-        """Its state, in the order of `field_names`."""
-        names = field_names(type(self))
-        return attrgetter(*names)(self) if len(names) > 1 else (self.power,)
-
     def restore(self, numbers: Collection[float]) -> None:
-        """Inverse of `numbers`."""
+        """Take over a state. Shapes: as many numbers as `field_names` has"""
         for name, number in zip(field_names(type(self)), numbers, strict=True):
             setattr(self, name, number)
 
@@ -194,7 +186,8 @@ class Machine(Unit):
         elif not self.enabled and self.state in {EXECUTE, SUSPENDED, IDLE}:
             self._enter(STOPPING, OPERATOR)
         elif own:
-            self.wait_s = max(self.wait_s, 1.0) if self.state in {HELD, ABORTED} and self.cause == own else self.wait_s
+            if self.state in {HELD, ABORTED} and self.cause == own:
+                self.wait_s = max(self.wait_s, dt + 0.5)  # not repaired while it lasts
         elif self.state == EXECUTE and (outside := self._external()):
             self._enter(SUSPENDING, outside)
         self.guard_closed = 0.0 if self.cause == GUARD and self.state in {ABORTING, ABORTED} else 1.0
