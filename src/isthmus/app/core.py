@@ -247,7 +247,7 @@ class Core:
 
     def _offer_first_login(self) -> None:
         file = self._data.run / "first-login"
-        link = self._security.first_link()
+        link = self._security.first_link(file.read_text().strip() if file.exists() else "")
         if link is None:
             file.unlink(missing_ok=True)
         else:

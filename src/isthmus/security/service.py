@@ -347,10 +347,16 @@ class Security:
         )
         return secret
 
-    def first_link(self) -> str | None:
-        """A link for the first administrator, as long as nobody can sign in by password; asked at every start."""
+    def first_link(self, offered: str = "") -> str | None:
+        """A link for the first administrator, as long as nobody can sign in by password; asked at every start.
+
+        ``offered`` is the one given before: it stays as long as it is good, so that a restart of core does not make
+        the printed one worthless.
+        """
         if self._store.anybody_can_sign_in():
             return None
+        if offered and self._store.link_holds(key_of(offered), self._clock.now_ns()):
+            return offered
         first = next((u for u in self._store.users() if u.role is Role.ADMIN and not u.disabled), None)
         return self.create_link((first or self.create_user(FIRST_USER, Role.ADMIN)).name)
 

@@ -178,6 +178,12 @@ class Store:
             connection.execute(delete(links).where(links.c.user_id == values["user_id"]))
             connection.execute(insert(links).values(**values))
 
+    def link_holds(self, hashed: str, now_ns: int) -> bool:
+        """Whether a link is still good."""
+        with self._engine.begin() as connection:
+            found = connection.execute(select(links.c.expires_ns).where(links.c.hash == hashed)).scalar()
+        return found is not None and int(found) > now_ns
+
     def use_link(self, hashed: str, now_ns: int) -> User | None:
         """Take a link out of the world; its user when it was still good."""
         with self._engine.begin() as connection:
