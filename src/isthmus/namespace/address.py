@@ -80,8 +80,6 @@ def _split(text: str) -> list[tuple[str, str]]:
     while at < len(text):
         match = _PART.match(text, at)
         if match is None:
-            if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
-                return [("name", text)]  # a name with a hyphen, alone
             raise _wrong(text, "only names of the asset's `with`, whole numbers, + - * and brackets are understood")
         kind = str(match.lastgroup)
         found.append((kind, match[kind]))

@@ -307,6 +307,25 @@ def test_anchors_and_empty_sections_are_understood(namespace):
     assert (levels["a/p"], levels["hall"], levels["hall/rest"]) == ("asset", "area", "cell")
 
 
+def test_an_address_and_a_formula_take_each_others_place(namespace):
+    text = (
+        PLANT + "types: {m: {tags: {x: {at: hr 0}, y: {formula: x * 2}}}}\nassets:\n"
+        "  a: {type: m, source: plc1, tags: {x: {formula: 1 + 1}, y: {at: hr 9}}}\n"
+    )
+    namespace.apply(text, 0, "ann", "")
+    x, y = (namespace.current().by_path[f"a/{name}"] for name in "xy")
+    assert (x.address, x.formula) == ("", "1 + 1")
+    assert (y.address, y.formula) == ("hr 9", "")
+
+
+def test_what_another_process_applied_is_seen_before_applying(namespace, another, example):
+    namespace.current()
+    another().apply(example, 0, "bob", "")
+    with pytest.raises(StaleBase, match="version 1"):
+        namespace.apply(example, 0, "ann", "")
+    assert namespace.apply(example + "# more\n", 1, "ann", "") == 2
+
+
 def test_names_stay_as_they_are_written(namespace):
     text = "plant: {enterprise: 010, site: 1e3}\nassets:\n  0x10: {description: 007}\n  a: {tags: {t: {description: on}}}\n"
     namespace.apply(text, 0, "ann", "")
