@@ -137,6 +137,7 @@ class Hall:
         )  # reads single numbers four times faster than the array
         self._plcs = tuple(plcs)
         self._dead: set[str] = set()
+        self._first_ns = 0  # when it lived first
         self.units: dict[str, Unit] = {}
         self._chance: dict[str, Random] = {}
         self._numbers: dict[str, attrgetter[tuple[float, ...]]] = {}  # take a unit's state in one go
@@ -163,7 +164,9 @@ class Hall:
         cells = self._cells
         for plc in self._plcs:
             cells[_SPANS[plc][0]] = float(now_ns)
-        self._dead = {plc for plc, (beat, _) in _SPANS.items() if abs(now_ns - cells[beat]) > SILENCE_NS}
+        self._first_ns = self._first_ns or now_ns
+        if abs(now_ns - self._first_ns) > SILENCE_NS:  # until then the others may still be starting
+            self._dead = {plc for plc, (beat, _) in _SPANS.items() if abs(now_ns - cells[beat]) > SILENCE_NS}
         for plc in self._plcs:
             at = _SPANS[plc][0] + 2
             for name in UNITS[plc]:

@@ -219,10 +219,11 @@ class Air(Unit):
         """Demand, cascade, balance."""
         use = 1.2 + sum(see(f"{name}.speed") for name in LINE) * 0.0085
         self.leak = ramp(self.leak, 12.5 if "air-leak" in faults else 0.0, 1.5 * dt)
-        self.flow = max(0.0, lag(self.flow, use, dt, 3.0) + self.leak * min(1.0, self.pressure / 6.0) * 0.35)
+        lost = self.leak * min(1.0, self.pressure / 6.0)
+        self.flow = lag(self.flow, use + lost, dt, 3.0)
         self._cascade(dt)
         made = 3.6 * (self.run1 + self.run2 + self.run3)
-        balance = made - self.flow - 0.65 * self.leak * min(1.0, self.pressure / 6.0)
+        balance = made - self.flow
         self.pressure = max(0.0, min(8.5, self.pressure + balance * dt / 240.0 + chance.gauss(0.0, 0.001)))
         self.total += self.flow * dt / 60.0
         self.dew_point = lag(self.dew_point, 2.0 + 0.25 * self.flow, dt, 400.0) + chance.gauss(0.0, 0.01)

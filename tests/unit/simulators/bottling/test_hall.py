@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def check_bottles(run: Run) -> None:
         infeed, good, reject, inside = (run[f"{name}.{k}"] for k in ("infeed", "good", "reject", "inside"))
         assert infeed == good + reject + inside
         assert all(float(x).is_integer() and x >= 0 for x in (infeed, good, reject, inside))
-    for above, below in zip(LINE, LINE[1:], strict=False):
+    for above, below in pairwise(LINE):
         assert run[f"{above}.good"] >= run[f"{below}.infeed"]
     for above, below, room in (("filler", "capper", 120), ("capper", "labeller", ACCUMULATION)):
         assert run[f"{above}.good"] - run[f"{below}.infeed"] <= room
@@ -87,7 +88,7 @@ def check_litres(run: Run) -> None:
 
 
 @pytest.mark.mission("M95")
-@pytest.mark.parametrize(("seed", "dt"), [(1, 20.0), (2, 30.0), (3, 45.0)])
+@pytest.mark.parametrize(("seed", "dt"), [(1, 30.0), (2, 45.0), (3, 60.0)])
 def test_a_day_keeps_every_bottle_and_litre_and_stays_in_bounds(seed, dt) -> None:
     run = Run(seed)
     before = run.numbers.copy()
@@ -108,7 +109,7 @@ def test_a_day_keeps_every_bottle_and_litre_and_stays_in_bounds(seed, dt) -> Non
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     acts=st.lists(

@@ -1,0 +1,160 @@
+"""The plant file, the register maps and the load servers' declarations, without any process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isthmus.app.plantcheck import check_plant
+from isthmus.drivers.modbus_tcp.address import parse
+from isthmus.simulators.bottling import faults, load
+from isthmus.simulators.bottling.hall import PLCS, fresh, open_state, place
+from isthmus.simulators.bottling.maps import BLOCKS, points_of
+from isthmus.simulators.bottling.plant import plant_yaml
+from isthmus.simulators.bottling.plc import SIZE, Plc
+from isthmus.simulators.bottling.points import parse_at, template
+from isthmus.simulators.modbus import Memory
+from isthmus.values.clock import ManualClock
+from isthmus.values.errors import ConfigError
+
+PORTS = {plc: 15_020 + i for i, plc in enumerate(PLCS)}
+
+
+@pytest.mark.mission("M95", "M30")
+def test_the_plant_file_is_good() -> None:
+    plant, warnings = check_plant(plant_yaml(PORTS), {}, "plant.yaml")
+    assert all("not active in this version" in w for w in map(str, warnings))
+    assert 280 <= len(plant.tags) <= 420
+    assert {c.name for c in plant.connections} == set(PLCS)
+
+
+def test_load_servers_add_a_thousand_tags_each() -> None:
+    few, _ = check_plant(plant_yaml(PORTS), {}, "plant.yaml")
+    many, _ = check_plant(plant_yaml(PORTS, 3, [1, 2, 3, 4]), {}, "plant.yaml")
+    assert len(many.tags) - len(few.tags) == 3 * (1000 + 7)
+    with pytest.raises(ValueError, match="3 load servers need as many ports"):
+        plant_yaml(PORTS, 3, [1, 2])
+
+
+@pytest.mark.parametrize("send_all", [False, True])
+def test_a_plant_of_load_alone(send_all) -> None:
+    text = load.load_plant_yaml([7001, 7002], 200, "500 ms", send_all)
+    plant, _ = check_plant(text, {}, "load.yaml")
+    values = [t for t in plant.tags if t.path.startswith("load/")]
+    assert len(values) == 400
+    assert text.count("deadband: every") == (50 if send_all else 0)
+    with pytest.raises(ValueError, match="multiple of 50"):
+        load.load_plant_yaml([7001], 120)
+
+
+def test_each_device_point_has_a_place_of_its_own_within_the_memory() -> None:
+    for plc, blocks in BLOCKS.items():
+        taken: dict[tuple[str, int, int | None], str] = {}
+        for block in blocks:
+            for point in points_of(block.type):
+                where = parse_at(point.at, block.base)
+                assert where.start + where.count <= SIZE
+                for cell in range(where.start, where.start + where.count):
+                    key = (where.area, cell, where.bit if where.area in {"hr", "ir"} else None)
+                    name = f"{plc} {block.asset}/{point.name}"
+                    assert key not in taken, f"{name} lies on {taken.get(key)}"
+                    taken[key] = name
+
+
+def test_the_driver_understands_every_address_as_we_do() -> None:
+    for blocks in BLOCKS.values():
+        for block in blocks:
+            for point in points_of(block.type):
+                text = template(point.at).replace("{base}", str(block.base))
+                for n in range(600):
+                    text = text.replace(f"{{base+{n}}}", str(block.base + n))
+                theirs, ours = parse(text), parse_at(point.at, block.base)
+                assert (theirs.area, theirs.start, theirs.count, theirs.kind) == (
+                    ours.area,
+                    ours.start,
+                    ours.count,
+                    ours.kind,
+                )
+                assert (theirs.bit, theirs.swap_words or False) == (ours.bit or 0, ours.words_swapped)
+
+
+def test_set_points_take_effect_within_their_range_and_nothing_else_can_be_written(tmp_path) -> None:
+    clock = ManualClock()
+    plc = Plc("plc-tanks", tmp_path, clock)
+    product = plc.hall.units["product"]
+    words = np.array([4.5], ">f4").view(">u2")[::-1]
+    plc.memory.hr[46:48] = words
+    plc.memory.on_write("hr", 46, 48)
+    assert product.temp_setpoint == 4.5
+    plc.memory.hr[46:48] = np.array([4000.0], ">f4").view(">u2")[::-1]
+    plc.memory.on_write("hr", 46, 48)
+    assert product.temp_setpoint == 90.0
+    plc.memory.hr[46:48] = np.array([np.nan], ">f4").view(">u2")[::-1]
+    plc.memory.on_write("hr", 46, 48)
+    assert product.temp_setpoint == 2.0
+    plc.memory.co[41] = False  # the agitator
+    plc.memory.on_write("co", 41, 42)
+    assert product.agitator == 0.0
+    level = plc.memory.hr[40:42].copy()
+    plc.memory.hr[40:42] = 0
+    plc.memory.on_write("hr", 40, 42)
+    clock.advance(0.1)
+    plc.tick()
+    assert np.array_equal(level, plc.memory.hr[40:42]) or plc.memory.hr[40:42].any()
+
+
+def test_a_frozen_device_shows_the_same_while_the_hall_goes_on(tmp_path) -> None:
+    clock = ManualClock()
+    plc = Plc("plc-filler", tmp_path, clock)
+    faults.inject(tmp_path, "plc-filler-freeze", clock=clock)
+    shown, good = plc.memory.hr.copy(), plc.hall.units["filler"].infeed
+    for _ in range(50):
+        clock.advance(0.1)
+        plc.tick()
+    assert np.array_equal(plc.memory.hr, shown)
+    assert plc.hall.units["filler"].infeed > good
+    faults.clear(tmp_path)
+    clock.advance(2)
+    plc.tick()
+    assert not np.array_equal(plc.memory.hr, shown)
+
+
+def test_faults_are_injected_listed_end_by_themselves_and_are_cleared(tmp_path) -> None:
+    clock = ManualClock()
+    assert faults.active(tmp_path, clock) == frozenset()
+    faults.inject(tmp_path, "jam", 5.0, clock)
+    faults.inject(tmp_path, "web-break", clock=clock)
+    assert faults.active(tmp_path, clock) == {"jam", "web-break"}
+    clock.advance(6)
+    assert faults.active(tmp_path, clock) == {"web-break"}
+    faults.clear(tmp_path, "web-break")
+    faults.clear(tmp_path)
+    assert faults.active(tmp_path, clock) == frozenset()
+    with pytest.raises(ConfigError, match="must be one of"):
+        faults.inject(tmp_path, "earthquake")
+    assert {f.plc for f in faults.FAULTS.values()} == set(PLCS)
+
+
+def test_many_processes_may_open_the_state_and_agree(tmp_path) -> None:
+    one, two = open_state(tmp_path), open_state(tmp_path)
+    one[place("filler.good")] = 77.0
+    assert two[place("filler.good")] == 77.0
+    assert len(list(tmp_path.iterdir())) == 1
+    assert fresh()[place("filler.good")] == 0.0
+
+
+def test_load_values_are_written_as_the_plant_file_reads_them() -> None:
+    walk = load.Walk(2, seed=4)
+    memory = Memory(hr=walk.registers[1])
+    floats = memory.hr[:1000].astype(">u2").view(">f4")
+    assert np.array_equal(floats, walk._values[1, :500])
+    assert np.allclose(memory.hr[1000:] / 100.0, walk._values[1, 500:], atol=0.006)
+    sent = walk._values.copy()
+    share = []
+    for _ in range(60):
+        walk.step()
+        moved = np.abs(walk._values - sent) > load.DEADBAND
+        sent[moved] = walk._values[moved]
+        share.append(moved.mean())
+    assert np.mean(share) == pytest.approx(0.6, abs=0.03)
+    assert np.array_equal(memory.hr[:1000].astype(">u2").view(">f4"), walk._values[1, :500])
