@@ -46,13 +46,16 @@ def tags(scale: float = 1.0) -> dict[str, int]:
     return {kind: max(1, round(n * scale)) for kind, n in whole.items()}
 
 
-def windows(scale: float = 1.0, hours: float = 24.0, seed: int = 7, start_ns: int = START_NS) -> Iterator[tuple[SampleBatch, ...]]:
+def windows(
+    scale: float = 1.0, hours: float = 24.0, seed: int = 7, start_ns: int = START_NS
+) -> Iterator[tuple[SampleBatch, ...]]:
     """Ten-minute windows in order of time, each a float and an int batch, rows in order of time within."""
     rng = np.random.default_rng(seed)
     groups = _groups(rng, scale)
     for window in range(round(hours * 3600 / WINDOW_S)):
         at_s = window * WINDOW_S
-        floats, ints = [], []
+        floats: list[tuple[NDArray[np.generic], ...]] = []
+        ints: list[tuple[NDArray[np.generic], ...]] = []
         for group in groups:
             made = _window(rng, group, start_ns, at_s)
             (floats if group.kind in {"fast", "analogue"} else ints).append(made)
@@ -107,7 +110,9 @@ def _values(rng: np.random.Generator, group: _Group, day: NDArray[np.float64], p
         rounded: NDArray[np.float64] = np.round(group.level[:, None] + wave + drift, 2)
         return rounded
     if group.kind == "counter":
-        counts: NDArray[np.float64] = group.last[:, None] + np.cumsum(rng.poisson(group.noise[:, None] * 20, (n, polls)), axis=1)
+        counts: NDArray[np.float64] = group.last[:, None] + np.cumsum(
+            rng.poisson(group.noise[:, None] * 20, (n, polls)), axis=1
+        )
         group.last = counts[:, -1]
         return counts
     if group.kind == "boolean":
@@ -119,5 +124,8 @@ def _joined(parts: list[tuple[NDArray[np.generic], ...]], dtype: np.dtype[np.gen
     ident, time_ns, value = (np.concatenate([p[i] for p in parts]) for i in range(3))
     order = np.argsort(time_ns, kind="stable")
     return SampleBatch(
-        ident[order].astype(np.int32), time_ns[order].astype(np.int64), value[order].astype(dtype), np.zeros(len(order), np.uint32)
+        ident[order].astype(np.int32),
+        time_ns[order].astype(np.int64),
+        value[order].astype(dtype),
+        np.zeros(len(order), np.uint32),
     )
