@@ -54,7 +54,8 @@ def windows(
     groups = _groups(rng, scale)
     for window in range(round(hours * 3600 / WINDOW_S)):
         at_s = window * WINDOW_S
-        floats, ints = [], []
+        floats: list[tuple[NDArray[np.generic], ...]] = []
+        ints: list[tuple[NDArray[np.generic], ...]] = []
         for group in groups:
             made = _window(rng, group, start_ns, at_s)
             (floats if group.kind in {"fast", "analogue"} else ints).append(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,7 @@ class TagTable:
             return self._search(ids)
         if int(ids.max()) >= len(self._at):
             self._at = np.concatenate([self._at, np.full(int(ids.max()) + 1 - len(self._at), -1, np.intp)])
+            self._point()
         at = self._at[ids]
         if (at < 0).any():
             self._add(np.unique(ids[at < 0]))
@@ -130,6 +132,9 @@ class TagTable:
         self.retention = np.insert(self.retention, at, 0)
         self.before = np.insert(self.before, at, 0)
         self.since_ns = np.insert(self.since_ns, at, NO_TIME)
+        self._point()
+
+    def _point(self) -> None:
         near = np.flatnonzero((self.id >= 0) & (self.id < len(self._at)))
         self._at[self.id[near]] = near
 
@@ -221,7 +226,7 @@ def few_spans(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
     """At most ``most`` spans that cover all the given (merged) ones, closing the smallest holes first."""
     if len(spans) <= most:
         return spans
-    holes = np.array([b[0] - a[1] for a, b in zip(spans[:-1], spans[1:], strict=True)])
+    holes = np.array([b[0] - a[1] for a, b in pairwise(spans)])
     keep = np.sort(np.argsort(holes, kind="stable")[len(holes) - (most - 1) :]) if most > 1 else np.zeros(0, np.intp)
     starts = [0, *(int(k) + 1 for k in keep)]
     ends = [*(int(k) for k in keep), len(spans) - 1]

@@ -10,14 +10,16 @@ no, nb good and other samples, mn, mx, sm, fv, lv, fs, ls of the good ones, hg w
 sample counts, ig integral (value x ns), gd good ns, inc increase.
 """
 
+# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from isthmus.historian import rollup
 from isthmus.historian.codec import INT, decode_sql
 from isthmus.historian.model import BUCKET_NS, TagInfo
-from isthmus.historian import rollup
 from isthmus.historian.schema import DATABASE, during
 from isthmus.historian.store import literal
 from isthmus.ports.history import Format, Function, Shape
@@ -195,9 +197,7 @@ def buckets(scope: Scope, parts: Sequence[str], origin_ns: int, width_ns: int, *
     sources = [f"SELECT {CELL} FROM ({p})" for p in (*parts, *([_before_cells(scope)] if scope.before else []))]
     frame = "OVER (PARTITION BY g ORDER BY tf ROWS BETWEEN"
     earlier = f"{frame} UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    previous = (
-        f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
-    )
+    previous = f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
     low = f"intDiv(greatest(tl, {ns(scope.start_ns)}) - {ns(origin_ns)}, {ns(width_ns)})"
     high = f"intDiv(nx - 1 - {ns(origin_ns)}, {ns(width_ns)})"
     covered = f"range({low}, {high} + 1)" if every else f"arrayDistinct([{low}, {high}])"
@@ -252,7 +252,7 @@ def bounded_buckets(scope: Scope, inner: str, origin_ns: int, width_ns: int) -> 
     low, high, mean = ("NULL",) * 3
     if not scope.symbolic:
         low, high = pick("low", "held_v"), pick("high", "held_v")
-        mean = f"multiIf(led + has * (good_ns > 0) > 0, integral / good_ns, has, first_v, NULL)"
+        mean = "multiIf(led + has * (good_ns > 0) > 0, integral / good_ns, has, first_v, NULL)"
     return f"""
 SELECT g, {ns(origin_ns)} + bk * {ns(width_ns)} AS at, {pick("first_" + suffix, "held_" + suffix)} AS first,
   CAST({low} AS Nullable(Float64)) AS min, CAST({high} AS Nullable(Float64)) AS max,
@@ -329,15 +329,19 @@ def raw(tags: Sequence[TagInfo], spans: Sequence[Span], kind: str) -> str:
     elif kind == "Float64":
         value = decode_sql()
     else:
-        value = f"if(exponent = {INT}, CAST(mantissa AS {kind}), CAST({decode_sql()} AS {kind}))" if "Variant" in kind else (
-            f"if(exponent = {INT}, toString(mantissa), toString({decode_sql()}))"
+        value = (
+            f"if(exponent = {INT}, CAST(mantissa AS {kind}), CAST({decode_sql()} AS {kind}))"
+            if "Variant" in kind
+            else (f"if(exponent = {INT}, toString(mantissa), toString({decode_sql()}))")
         )
     return f"""
 SELECT tag AS g, toUnixTimestamp64Nano(ts) AS at, if({bad}, NULL, {value}) AS value, status
 FROM {DATABASE}.{"text" if text else "sample"} FINAL WHERE tag IN ({ids(tags)}) AND {during(spans)}"""
 
 
-def dress(parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Sequence[TagInfo], fmt: Format, kind: str) -> str:
+def dress(
+    parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Sequence[TagInfo], fmt: Format, kind: str
+) -> str:
     """The final SELECT: tags and times as the format writes them, rows by tag and time."""
     numbers = ", ".join(str(t.id) for t in order)
     if fmt is Format.CSV:
@@ -345,13 +349,16 @@ def dress(parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Seq
     else:
         tag = f"transform(g, CAST([{numbers}] AS Array(Int32)), CAST({literal(list(range(len(order))))} AS Array(UInt32)), toUInt32(0))"
     time = (
-        "intDiv(at, 1000000) + (at % 1000000) / 1e6" if fmt is Format.JSON else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
+        "intDiv(at, 1000000) + (at % 1000000) / 1e6"
+        if fmt is Format.JSON
+        else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
     )
     mixed = len(parts) > 1 and bool(kind)
     if mixed:
         open_columns = {"value", "first", "last"}
         parts = [
-            f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})" for p in parts
+            f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})"
+            for p in parts
         ]
     union = " UNION ALL ".join(f"SELECT g, toInt64(at) AS at, {', '.join(columns[2:])} FROM ({p})" for p in parts)
     rest = "".join(f", {c}" for c in columns[2:])
@@ -359,7 +366,11 @@ def dress(parts: Sequence[str], shape: Shape, columns: Sequence[str], order: Seq
 
 
 def _cast(column: str, kind: str) -> str:
-    return f"if(isNull({column}), NULL, toString({column})) AS {column}" if kind == "String" else f"CAST({column} AS {kind}) AS {column}"
+    return (
+        f"if(isNull({column}), NULL, toString({column})) AS {column}"
+        if kind == "String"
+        else f"CAST({column} AS {kind}) AS {column}"
+    )
 
 
 VARIANT = "Variant(Float64, Int64, String)"

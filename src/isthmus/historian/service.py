@@ -1,5 +1,7 @@
 """The historian: takes frames from the bus into the record, keeps the rollup right, answers questions."""
 
+# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
+
 from __future__ import annotations
 
 import asyncio
@@ -90,7 +92,9 @@ class Historian:
         self._refused = 0
         self._problem = ""
         self._taking, self._rolling = asyncio.Lock(), asyncio.Lock()
-        self._reader = Reader(self._store, clock, self._tags, self._dirty, self.info, lambda: self._gaps, lambda: self._oldest_ns)
+        self._reader = Reader(
+            self._store, clock, self._tags, self._dirty, self.info, lambda: self._gaps, lambda: self._oldest_ns
+        )
 
     # Life.
 
@@ -218,7 +222,9 @@ class Historian:
     async def count(self) -> int:
         """Samples in the record, each counted once. Cost: reads the keys of the whole record."""
         return await self._store.read(
-            lambda store: sum(int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text"))
+            lambda store: sum(
+                int(store.rows(f"SELECT count() FROM {DATABASE}.{t} FINAL")[0][0]) for t in ("sample", "text")
+            )
         )
 
     async def status(self) -> HistorianStatus:
@@ -233,7 +239,10 @@ class Historian:
             self._tags.rows(batch.id)  # adds what is new, which moves rows; only then are row numbers good
         late: dict[int, int] = {}
         stored: list[_Ordered] = []
-        for kinds, insert in (((ValueType.FLOAT, ValueType.INT), self._insert_numbers), ((ValueType.TEXT,), self._insert_texts)):
+        for kinds, insert in (
+            ((ValueType.FLOAT, ValueType.INT), self._insert_numbers),
+            ((ValueType.TEXT,), self._insert_texts),
+        ):
             chosen = [b for b in batches if b.type in kinds and len(b)]
             if chosen:
                 ordered = _order(chosen, self._tags)
@@ -368,14 +377,18 @@ class Historian:
         ):
             self._lanes[edge, Lane(lane)] = LaneState(Position(epoch, seq), last_ns)
             self._last_ver = max(self._last_ver, ver)
-        self._gaps = [Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")]
+        self._gaps = [
+            Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")
+        ]
         marks = store.rows(f"SELECT bucket, tag, ver FROM {DATABASE}.dirty FINAL WHERE NOT done")
         self._dirty.load((bucket, tag) for bucket, tag, _ in marks)
         self._last_ver = max(self._last_ver, *(ver for *_, ver in marks), 0)
         for name, number, days in store.rows(f"SELECT name, class, days FROM {DATABASE}.retention FINAL"):
             self._classes[name], self._days[name] = number, days
         self._load_newest(store)
-        for tag, number, before, since_ns in store.rows(f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"):
+        for tag, number, before, since_ns in store.rows(
+            f"SELECT tag, class, before, since_ns FROM {DATABASE}.tag FINAL"
+        ):
             row = self._tags.rows(np.array([tag], np.int32))
             self._tags.retention[row], self._tags.before[row], self._tags.since_ns[row] = number, before, since_ns
 
@@ -427,7 +440,9 @@ class Historian:
         tags, ids = self._tags, np.array([i.id for i in infos], np.int32)
         tags.rows(ids)
         rows = tags.rows(ids)
-        decimals = np.array([2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8)
+        decimals = np.array(
+            [2 if i.decimals is None else min(max(i.decimals, 0), codec.MAX_DECIMALS) for i in infos], np.int8
+        )
         unseen = tags.newest_ns[rows] == NO_TIME
         tags.code[rows[unseen]] = decimals[unseen]
         number = np.array([self._classes[i.retention] for i in infos], np.uint8)
@@ -499,6 +514,8 @@ class _Ordered:
 def _order(batches: Sequence[SampleBatch], tags: TagTable) -> _Ordered:
     ident = np.concatenate([b.id for b in batches])
     row = tags.rows(ident)
-    order = np.argsort(row.astype(np.uint16) if len(tags) <= 1 << 16 else row, kind="stable")  # 16 bits sort 10 times faster
+    order = np.argsort(
+        row.astype(np.uint16) if len(tags) <= 1 << 16 else row, kind="stable"
+    )  # 16 bits sort 10 times faster
     time_ns, status = np.concatenate([b.time_ns for b in batches]), np.concatenate([b.status for b in batches])
     return _Ordered(order, row[order], ident[order], time_ns[order], status[order])

@@ -4,6 +4,8 @@ A connection serialises what runs on it, so every thread has its own. All of the
 is still open when the interpreter goes may take the process down with it.
 """
 
+# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
+
 from __future__ import annotations
 
 import asyncio
@@ -98,6 +100,7 @@ class Store:
         self._config = config
         self._local = threading.local()
         self._clients: list[Any] = []
+        self._pools: list[Any] = []  # of sockets; a client does not close one it was given, and leaks its own
         self._guard = threading.Lock()
         self._writer: ThreadPoolExecutor | None = None
         self._readers: ThreadPoolExecutor | None = None
@@ -124,7 +127,10 @@ class Store:
         self._readers = self._writer = None
         for client in self._clients:
             client.close()
+        for pool in self._pools:
+            pool.clear()
         self._clients.clear()
+        self._pools.clear()
 
     async def write(self, job: Callable[[Store], T]) -> T:
         """Run a job in the writing thread; one at a time, in order."""
@@ -195,6 +201,11 @@ class Store:
         body: bytes = self._engine(lambda client: client.raw_query(f"{sql}\nSETTINGS {clause}\nFORMAT {fmt}"))
         return body
 
+    def explain(self, statement: str) -> bytes:
+        """What the engine's parser makes of a statement; it is not run."""
+        body: bytes = self._engine(lambda client: client.raw_query(f"EXPLAIN AST {statement}", fmt="TabSeparated"))
+        return body
+
     def rows(self, sql: str) -> list[list[Any]]:
         """A small answer as Python rows; 64 bit integers stay numbers."""
         body = self.answer(sql, "JSONCompactEachRow", output_format_json_quote_64bit_integers=0)
@@ -214,9 +225,12 @@ class Store:
         client = getattr(self._local, "client", None)
         if client is None:
             import clickhouse_connect
+            from clickhouse_connect.driver import httputil
 
             config = self._config
             if config.host:
+                pool = httputil.get_pool_manager()
+                self._pools.append(pool)
                 client = clickhouse_connect.get_client(
                     host=config.host,
                     port=config.port,
@@ -224,6 +238,7 @@ class Store:
                     password=config.password,
                     secure=config.secure,
                     autogenerate_session_id=False,
+                    pool_mgr=pool,
                 )
             else:
                 client = clickhouse_connect.get_client(dsn=f"chdb://{config.path}")
@@ -243,7 +258,9 @@ class Store:
             raise ConfigError(
                 f"historian: {self._config.path} cannot be opened; another Isthmus may be using it: {error}"
             ) from error
-        exists = self.rows(f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'")
+        exists = self.rows(
+            f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'"
+        )
         if exists[0][0]:
             version = self.rows(f"SELECT max(version) FROM {schema.DATABASE}.schema_version")[0][0]
             if version > schema.VERSION:

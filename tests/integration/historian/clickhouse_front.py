@@ -50,7 +50,9 @@ def run(folder: str, args: dict[str, str], body: bytes) -> Response:
         if insert:
             # Exactly one byte ends the statement: data may begin with a byte that looks like a blank.
             head, data = sql[: insert.end(1)], sql[insert.end() :]
-            inserter = connection.send_insert(head[: insert.start(1)].decode().rsplit("FORMAT", 1)[0], insert.group(1).decode())
+            inserter = connection.send_insert(
+                head[: insert.start(1)].decode().rsplit("FORMAT", 1)[0], insert.group(1).decode()
+            )
             inserter.append(data)
             inserter.finish()
             return Response(headers={"X-ClickHouse-Summary": json.dumps({"written_rows": "0"})})
@@ -84,7 +86,7 @@ def main() -> None:
 
     app = Starlette(routes=[Route("/ping", ping), Route("/", handle, methods=["GET", "POST"])])
     listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
+    print(listener.getsockname()[1], flush=True)  # noqa: T201  the parent waits for this line
     uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])
     _keep.close()
 

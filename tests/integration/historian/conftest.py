@@ -11,7 +11,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
 from isthmus.namespace.model import Tag
 from isthmus.ports.frames import Arrived
-from isthmus.ports.history import Format, Function, HistoryQuery, Shape
+from isthmus.ports.history import Function, HistoryQuery, Shape
 from isthmus.values.clock import ManualClock
 from isthmus.values.frame import Frame, Lane
 from isthmus.values.sample import SampleBatch, ValueType
@@ -220,7 +220,9 @@ class Plant:
             mine = [r for r in got if r[0] == tags.index(t)]
             assert len(mine) <= points
             inside = [s for s in self.truth.samples(t) if start <= s[0] < end]
-            want = self._steps(t, start, end, points) if len(inside) <= points else self._buckets(t, begin, finish, width)
+            want = (
+                self._steps(t, start, end, points) if len(inside) <= points else self._buckets(t, begin, finish, width)
+            )
             assert len(mine) == len(want), (t.path, mine[:3], want[:3])
             for g, w in zip(mine, want, strict=True):
                 assert all(close(a, b) for a, b in zip(g[1:], w, strict=True)), (t.path, g, w)
@@ -296,7 +298,9 @@ class Chaos:
                 self.count = 0 if self.rng.random() < 0.02 else self.count + self.rng.randrange(5)
                 return self.count, status
             case 3:
-                return self.rng.choice([self.rng.gauss(0, 1), 0.1 * self.rng.randrange(99), float("nan"), -0.0, 1e280]), status
+                return self.rng.choice(
+                    [self.rng.gauss(0, 1), 0.1 * self.rng.randrange(99), float("nan"), -0.0, 1e280]
+                ), status
             case 4:
                 return self.rng.randrange(4), status
             case 5:
@@ -335,13 +339,15 @@ class Chaos:
             rows.append((at, *self.value(t, at)))
         await self.plant.send(self.plant.frame(t.edge, Lane.BACKFILL, batch(t.id, rows)))
 
-    async def ask(self) -> int:
+    async def ask(self, hours: float = 0, points: int = 0) -> int:
         rng, plant = self.rng, self.plant
         plant.truth.cache.clear()
         tags = tuple(rng.sample(TAGS, rng.randrange(1, len(TAGS) + 1)))
         start = T0 + rng.randrange(-BUCKET, 4 * 3600 * S, 1_000_000)
-        end = start + rng.choice([1, 30, 600, 3600, 4 * 3600, 48 * 3600]) * S + rng.randrange(S)
-        points = rng.choice([1, 2, 7, 50, 500, 3000])
+        end = (
+            start + (round(hours * 3600) or rng.choice([1, 30, 600, 3600, 4 * 3600, 48 * 3600])) * S + rng.randrange(S)
+        )
+        points = points or rng.choice([1, 2, 7, 50, 500, 3000])
         await plant.check_raw(tags, start, end)
         await plant.check_aggregate(tags, start, end, min(points, 50))
         return await plant.check_bounded(tags, start, end, points)
@@ -361,14 +367,16 @@ def engine_loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     client.close()
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", "server"])
 async def config(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreConfig]:
     """The embedded engine, and the same engine behind ClickHouse's HTTP interface in a process of its own."""
     if request.param == "embedded":
         yield StoreConfig(path=tmp_path / "h")
         return
-    process = subprocess.Popen(
-        [sys.executable, str(FRONT), str(tmp_path / "h")], stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(  # noqa: ASYNC220  starting it takes no time; waiting for it is done in a thread
+        [sys.executable, str(FRONT), str(tmp_path / "h")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     try:
         line = await asyncio.to_thread(process.stdout.readline)
@@ -403,6 +411,3 @@ async def plant(historian: Historian, clock: ManualClock) -> Plant:
 @pytest.fixture
 def chaos(plant: Plant) -> type[Chaos]:
     return lambda seed: Chaos(plant, seed)
-
-
-_ = (Iterator, Format)
