@@ -76,7 +76,7 @@ function Shell({ session }: { session: Session }) {
       <Rail />
       <header className="top">
         <Crumbs session={session} />
-        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K">
+        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K" aria-label={`${t('Tag, asset or page')} Ctrl K`}>
           <Icon name="search" />
           <span>{t('Tag, asset or page')}</span>
           <Kbd>Ctrl K</Kbd>
@@ -205,7 +205,7 @@ function User({ session, onHelp }: { session: Session; onHelp: () => void }) {
       </span>
     </>
   )
-  const label = t('{{name}}, {{role}}: menu', { name: session.user.name, role: t(session.user.role) })
+  const label = t('{{name}} {{role}}, menu', { name: session.user.name, role: t(session.user.role) })
   const closed = (
     <button type="button" className="user" aria-label={label} aria-haspopup="menu" onClick={() => setWanted(true)}>
       {face}

@@ -28,7 +28,7 @@ export function OverviewPage() {
   const assets = useAssets()
   const tags = useTags()
   const connections = useConnections()
-  const values = useTagValues('', tags.data !== undefined, 5000)
+  const values = useTagValues('', tags.data !== undefined, (tags.data?.length ?? 0) > 3000 ? 20_000 : 5000)
   const tree = useMemo(() => (assets.data ? buildTree(assets.data) : undefined), [assets.data])
   const byAsset = useMemo(() => tagsByAsset(tags.data ?? []), [tags.data])
   const readings = useMemo(() => new Map((values.data ?? []).map((v) => [v.path, v])), [values.data])
