@@ -13,7 +13,8 @@ import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
 import { keysOn } from './theme'
 
-const Palette = lazy(() => import('./palette').then((m) => ({ default: m.Palette })))
+const loadPalette = () => import('./palette')
+const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
@@ -65,6 +66,11 @@ function Shell({ session }: { session: Session }) {
   const [help, setHelp] = useState(false)
   useKeys(() => setPalette(true), () => setHelp(true))
   const link = useLink()
+  useEffect(() => {
+    // Fetched before it is wanted: what is typed right after Ctrl K must not get lost.
+    const timer = setTimeout(() => void loadPalette(), 1500)
+    return () => clearTimeout(timer)
+  }, [])
   useEffect(() => {
     document.documentElement.dataset['link'] = link
   }, [link])
