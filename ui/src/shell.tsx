@@ -13,7 +13,8 @@ import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
 import { keysOn } from './theme'
 
-const Palette = lazy(() => import('./palette').then((m) => ({ default: m.Palette })))
+const loadPalette = () => import('./palette')
+const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
@@ -66,6 +67,11 @@ function Shell({ session }: { session: Session }) {
   useKeys(() => setPalette(true), () => setHelp(true))
   const link = useLink()
   useEffect(() => {
+    // Fetched before it is wanted: what is typed right after Ctrl K must not get lost.
+    const timer = setTimeout(() => void loadPalette(), 1500)
+    return () => clearTimeout(timer)
+  }, [])
+  useEffect(() => {
     document.documentElement.dataset['link'] = link
   }, [link])
   return (
@@ -76,7 +82,7 @@ function Shell({ session }: { session: Session }) {
       <Rail />
       <header className="top">
         <Crumbs session={session} />
-        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K">
+        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K" aria-label={`${t('Tag, asset or page')} Ctrl K`}>
           <Icon name="search" />
           <span>{t('Tag, asset or page')}</span>
           <Kbd>Ctrl K</Kbd>
@@ -205,7 +211,7 @@ function User({ session, onHelp }: { session: Session; onHelp: () => void }) {
       </span>
     </>
   )
-  const label = t('{{name}}, {{role}}: menu', { name: session.user.name, role: t(session.user.role) })
+  const label = t('{{name}} {{role}}, menu', { name: session.user.name, role: t(session.user.role) })
   const closed = (
     <button type="button" className="user" aria-label={label} aria-haspopup="menu" onClick={() => setWanted(true)}>
       {face}

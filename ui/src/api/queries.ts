@@ -47,6 +47,7 @@ async function allTags(under: string, signal: AbortSignal): Promise<Tag[]> {
 export const useTags = (under = '', enabled = true): UseQueryResult<Tag[]> =>
   useQuery({
     queryKey: ['model', 'tags', under],
+    structuralSharing: false, // comparing thousands of rows costs more than it saves
     queryFn: ({ signal }) => allTags(under, signal),
     staleTime: Infinity,
     enabled,
@@ -55,6 +56,7 @@ export const useTags = (under = '', enabled = true): UseQueryResult<Tag[]> =>
 export const useTagValues = (under: string, enabled: boolean, everyMs = 3000): UseQueryResult<TagValue[]> =>
   useQuery({
     queryKey: ['values', under],
+    structuralSharing: false,
     queryFn: async ({ signal }) =>
       (await get<{ values: TagValue[] }>('tags/values', under ? { under } : {}, signal)).values,
     refetchInterval: everyMs,
@@ -128,6 +130,7 @@ async function askTogether(some: Waiting[], spanS: number, points: number): Prom
 export function useSmallHistory(path: string, spanS: number, points: number, enabled = true): UseQueryResult<History> {
   return useQuery({
     queryKey: ['small', path, spanS, points],
+    structuralSharing: false,
     queryFn: () => smallHistory(path, spanS, points),
     staleTime: Math.max(20_000, (spanS / points) * 1000),
     refetchInterval: Math.max(30_000, (spanS / points) * 1000),

@@ -1,4 +1,4 @@
-import { memo, useEffect, useRef, useSyncExternalStore, type RefObject } from 'react'
+import { createContext, memo, useContext, useEffect, useRef, useSyncExternalStore, type RefObject } from 'react'
 import type { Tag } from '../api/types'
 import { formatAge, formatValue } from '../model/format'
 import { causeOf } from '../model/quality'
@@ -26,6 +26,9 @@ function watch(element: Element, callback: (visible: boolean) => void): () => vo
   }
 }
 
+/** True within a virtualised list: what is mounted there is on screen, and needs no observer of its own. */
+export const MountedIsVisible = createContext(false)
+
 /** Calls `paint` for every change of the paths while the element is visible; React does not render again. */
 export function useLivePaint(
   ref: RefObject<Element | null>,
@@ -36,11 +39,19 @@ export function useLivePaint(
   const latest = useRef(paint)
   latest.current = paint
   const key = paths.join('\n')
+  const mounted = useContext(MountedIsVisible)
   useEffect(() => {
     const element = ref.current
     if (!element || key === '') return
     let stops: (() => void)[] = []
     const run = (): void => latest.current()
+    if (mounted) {
+      stops = key.split('\n').map((path) => store.listen(path, edge, run))
+      run()
+      return () => {
+        for (const stop of stops) stop()
+      }
+    }
     const unwatch = watch(element, (visible) => {
       if (visible && stops.length === 0) {
         stops = key.split('\n').map((path) => store.listen(path, edge, run))
@@ -55,7 +66,7 @@ export function useLivePaint(
       unwatch()
       for (const stop of stops) stop()
     }
-  }, [ref, key, edge])
+  }, [ref, key, edge, mounted])
 }
 
 /** For the few places where a change of value changes the layout. */

@@ -45,6 +45,8 @@ export function AssetPage() {
   return children.length > 0 ? <Group key={path} node={{ ...node, children }} title={title} tags={tags.data} /> : <Machine key={path} asset={node.asset} title={title} tags={tags.data} />
 }
 
+const MOST_LINES = 300
+
 /* A level with children: its units side by side, in flow order. */
 
 function Group({ node, title, tags }: { node: TreeNode; title: string; tags: readonly Tag[] }) {
@@ -58,7 +60,7 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
         .slice(0, 24),
     [machines, byAsset],
   )
-  const leaves = node.children.every((child) => child.children.length === 0)
+  const leaves = node.children.length <= 24 && node.children.every((child) => child.children.length === 0)
   const names = new Map<string, number>()
   for (const row of states) names.set(row.name, (names.get(row.name) ?? 0) + 1)
   const rows = states.map((row) => ({ tag: row.tag, name: (names.get(row.name) ?? 0) > 1 ? row.long.split('/').slice(-2).join(' / ') : row.name }))
@@ -86,10 +88,18 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
       ) : (
         <Panel title={t('Units')} aside={<Legend />} flush>
           <ul className="unit-list">
-            {node.children.map((child) => (
+            {node.children.slice(0, MOST_LINES).map((child) => (
               <UnitLine key={child.asset.path} node={child} byAsset={byAsset} />
             ))}
           </ul>
+          {node.children.length > MOST_LINES ? (
+            <p className="pad muted">
+              {t('{{n}} more:', { n: formatCount(node.children.length - MOST_LINES) })}{' '}
+              <Link to="/tags" search={{ under: node.asset.path }}>
+                {t('all tags below')}
+              </Link>
+            </p>
+          ) : null}
         </Panel>
       )}
       {rows.length ? (

@@ -9,6 +9,7 @@ import { Icon } from '../components/icons'
 import { StepList } from '../components/test-steps'
 import { Button, Loading, ProblemList, Trouble } from '../components/ui'
 import { t } from '../i18n'
+import { human } from '../model/tree'
 import { configFrom, type Draft } from '../model/connection'
 import '../styles/connections.css'
 
@@ -122,13 +123,22 @@ export function Wizard({ onClose, onDone }: { onClose: () => void; onDone: (name
       )
     }
     if (step === 1) {
+      const main = [...driver.settings.filter((setting) => setting.required), ...driver.settings.filter((setting) => !setting.required)].slice(0, Math.max(4, driver.settings.filter((setting) => setting.required).length))
+      const rest = driver.settings.filter((setting) => !main.includes(setting))
+      const field = (setting: DriverSetting): React.ReactNode => (
+        <SettingField key={setting.name} setting={setting} value={draft[setting.name]} problem={shown ? problems[setting.name] : undefined} onChange={(value) => setDraft({ ...draft, [setting.name]: value })} />
+      )
       return driver.settings.length === 0 ? (
         <p>{t('This driver has no settings.')}</p>
       ) : (
         <>
-          {[...driver.settings].sort((a, b) => Number(b.required) - Number(a.required)).map((setting) => (
-            <SettingField key={setting.name} setting={setting} value={draft[setting.name]} problem={shown ? problems[setting.name] : undefined} onChange={(value) => setDraft({ ...draft, [setting.name]: value })} />
-          ))}
+          <div className="field-pair">{main.map(field)}</div>
+          {rest.length ? (
+            <details className="more-settings" open={shown && rest.some((setting) => problems[setting.name])}>
+              <summary>{t('{{n}} more settings, all with a usual value', { n: rest.length })}</summary>
+              <div className="field-pair">{rest.map(field)}</div>
+            </details>
+          ) : null}
         </>
       )
     }
@@ -215,7 +225,7 @@ export function Wizard({ onClose, onDone }: { onClose: () => void; onDone: (name
 
 function SettingField({ setting, value, problem, onChange }: { setting: DriverSetting; value: string | undefined; problem: string | undefined; onChange: (value: string) => void }) {
   const standard = setting.default === null || setting.default === undefined ? '' : String(setting.default)
-  const label = setting.name.replace(/_/g, ' ')
+  const label = human(setting.name)
   const hint = problem ? <small className="field-problem">{problem}</small> : setting.doc ? <small className="muted">{setting.doc}</small> : null
   if (setting.type === 'bool') {
     return (

@@ -258,19 +258,35 @@ function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onCl
         </div>
         <section>
           <h3>{t('How far we get')}</h3>
-          {test.result ? (
-            <StepList result={test.result} />
-          ) : test.problem ? (
-            <p className="form-problem" role="alert">
-              {test.problem}
-            </p>
+          {up ? (
+            // A device that is being read is not asked a second time: many take one connection only.
+            <StepList
+              result={{
+                steps: [
+                  { what: t('Network reaches {{endpoint}}', { endpoint: c.endpoint }), reached: true, detail: t('yes') },
+                  { what: t('Device answers'), reached: true, detail: c.latency_ms === null ? t('yes') : `${formatNumber(c.latency_ms, 1)} ms` },
+                  { what: t('Values read'), reached: c.state === 'Good' || (c.values_s ?? 0) > 0, detail: c.values_s === null ? '' : `${formatNumber(c.values_s, 1)} ${t('per second')}` },
+                ],
+                values: [],
+              }}
+            />
           ) : (
-            <p className="muted small">{t('A test tries each step from {{edge}} and reads a few values. It never writes.', { edge: c.edge })}</p>
+            <>
+              {test.result ? (
+                <StepList result={test.result} />
+              ) : test.problem ? (
+                <p className="form-problem" role="alert">
+                  {sentence(test.problem)}
+                </p>
+              ) : (
+                <p className="muted small">{t('A test tries each step from {{edge}} and reads a few values. It never writes.', { edge: c.edge })}</p>
+              )}
+              <Button icon="play" isPending={test.busy} isDisabled={!mayTest} onPress={() => void run()} className="below">
+                {test.busy ? t('Testing …') : test.result ? t('Test again') : t('Test read')}
+              </Button>
+              {mayTest ? null : <p className="muted small">{t('Testing needs the role engineer.')}</p>}
+            </>
           )}
-          <Button icon="play" isPending={test.busy} isDisabled={!mayTest} onPress={() => void run()} className="below">
-            {test.busy ? t('Testing …') : test.result ? t('Test again') : t('Test read')}
-          </Button>
-          {mayTest ? null : <p className="muted small">{t('Testing needs the role engineer.')}</p>}
         </section>
         <section>
           <h3>{t('What it means now')}</h3>

@@ -28,7 +28,7 @@ export function OverviewPage() {
   const assets = useAssets()
   const tags = useTags()
   const connections = useConnections()
-  const values = useTagValues('', tags.data !== undefined, 5000)
+  const values = useTagValues('', tags.data !== undefined, (tags.data?.length ?? 0) > 3000 ? 20_000 : 5000)
   const tree = useMemo(() => (assets.data ? buildTree(assets.data) : undefined), [assets.data])
   const byAsset = useMemo(() => tagsByAsset(tags.data ?? []), [tags.data])
   const readings = useMemo(() => new Map((values.data ?? []).map((v) => [v.path, v])), [values.data])
@@ -351,7 +351,7 @@ function GoodPerHour({ assets, tags }: { assets: readonly Asset[]; tags: readonl
   const hours = good.hours.slice(-12)
   const top = Math.max(...hours.map((h) => h.count), 1)
   const width = 264
-  const step = width / hours.length
+  const step = width / Math.max(hours.length, 8)
   const unit = top >= 10_000 ? 1000 : 1
   return (
     <Panel title={t('Good per hour')} aside={hours.length > 8 ? t('at most {{n}}', { n: formatCount(top) }) : unit === 1000 ? t('thousand') : ''}>

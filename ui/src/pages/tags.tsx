@@ -7,7 +7,7 @@ import { Icon } from '../components/icons'
 import { TagDetail } from '../components/tag-detail'
 import { Button, Empty, Loading, PageHead, Select, Trouble } from '../components/ui'
 import { t } from '../i18n'
-import { LiveAge, LiveQuality, LiveValue } from '../live/react'
+import { LiveAge, LiveQuality, LiveValue, MountedIsVisible } from '../live/react'
 import { formatCount, formatNumber, decimalsOf } from '../model/format'
 import { qualityOfName } from '../model/quality'
 import { buildTree, isConnection, type TreeNode } from '../model/tree'
@@ -196,6 +196,7 @@ function TagTable({ tags, under, chosen, sort, onSort, onOpen }: { tags: readonl
     estimateSize: () => (cards ? 68 : 32),
     overscan: 8,
     getItemKey: (i) => (tags[i] as Tag).id,
+    useFlushSync: false,
   })
   useEffect(() => virtual.measure(), [cards, virtual])
   const at = useMemo(() => tags.findIndex((tag) => tag.path === chosen), [tags, chosen])
@@ -239,10 +240,12 @@ function TagTable({ tags, under, chosen, sort, onSort, onOpen }: { tags: readonl
         ))}
       </div>
       <div role="presentation" className="vbody" style={{ height: virtual.getTotalSize() }}>
+        <MountedIsVisible value={true}>
         {virtual.getVirtualItems().map((item) => {
           const tag = tags[item.index] as Tag
           return <Row key={tag.id} tag={tag} under={under} top={item.start} index={item.index} chosen={tag.path === chosen} onOpen={onOpen} />
         })}
+        </MountedIsVisible>
       </div>
     </div>
   )

@@ -142,7 +142,8 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
     [outages.data, known, range],
   )
   useTrendKeys(view, dispatch, data.pens, shown, () => dispatch({ do: 'table', on: !view.table }))
-  const exportCsv = useCallback(() => void saveCsv(shown, rangeAt(view, store.now())), [shown, view])
+  const [exportNote, setExportNote] = useState('')
+  const exportCsv = useCallback(() => void saveCsv(shown, rangeAt(view, store.now())).then(setExportNote), [shown, view])
   return (
     <div className="page fill trends">
       <PageHead title={t('Trends')} sub={known.length === 1 ? <span>{known[0]?.path}</span> : <span>{t('{{n}} of 8 pens', { n: view.pens.length })}</span>}>
@@ -178,7 +179,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
               {formatSpan(view.spanS)}, {t('plant time')}
             </span>
             <span className="muted small trend-detail" role="status">
-              {data.error ? t('No history: {{why}}', { why: data.error instanceof Error ? data.error.message : '' }) : detailText(data.pens, shown, data.loading)}
+              {exportNote ? t('Not exported: {{why}}', { why: exportNote }) : data.error ? t('No history: {{why}}', { why: data.error instanceof Error ? data.error.message : '' }) : detailText(data.pens, shown, data.loading)}
             </span>
             <span className="trend-tools">
               <Button icon="left" label={t('Back in time')} onPress={() => dispatch({ do: 'pan', share: -0.5, now: store.now() })} />
@@ -590,7 +591,7 @@ function PenList({ view, dispatch, tags, data, cursor, range }: PenListProps) {
                 {tag.asset}
                 {stats && stats.badS > 0.5 ? `, ${t('{{time}} without data', { time: formatAge(stats.badS) })}` : ''}
               </p>
-              <dl className="pen-values">
+              <dl className={`pen-values ${view.cursor2 === undefined ? '' : 'six'}`}>
                 <div>
                   <dt>{t('Cursor')}</dt>
                   <dd>
@@ -747,16 +748,21 @@ function DataTable({ tags, data, from, to }: { tags: readonly Tag[]; data: Reado
   )
 }
 
-/** Every sample of the range, as the server writes it: ISO 8601, UTC. */
-async function saveCsv(tags: readonly Tag[], [from, to]: [number, number]): Promise<void> {
-  const target = url('history', { tag: tags.map((tag) => tag.path), start: new Date(from).toISOString(), end: new Date(to).toISOString(), shape: 'raw', points: 1_000_000 })
-  const response = await fetch(target, { headers: { Accept: 'text/csv' }, credentials: 'same-origin' })
-  if (!response.ok) return
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(await response.blob())
-  link.download = `trend-${new Date(from).toISOString().slice(0, 19).replace(/:/g, '')}.csv`
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+/** Every sample of the range, as the server writes it: ISO 8601, UTC. Answers why it failed, or nothing. */
+async function saveCsv(tags: readonly Tag[], [from, to]: [number, number]): Promise<string> {
+  const target = url('history', { tag: tags.map((tag) => tag.path), start: new Date(from).toISOString(), end: new Date(to).toISOString(), shape: 'raw' })
+  try {
+    const response = await fetch(target, { headers: { Accept: 'text/csv' }, credentials: 'same-origin' })
+    if (!response.ok) return ((await response.json()) as { detail?: string }).detail ?? response.statusText
+    const link = document.createElement('a')
+    link.href = URL.createObjectURL(await response.blob())
+    link.download = `trend-${new Date(from).toISOString().slice(0, 19).replace(/:/g, '')}.csv`
+    link.click()
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+    return ''
+  } catch {
+    return t('Isthmus does not answer')
+  }
 }
 
 function AddPen({ pens, onAdd, onClose }: { pens: readonly string[]; onAdd: (path: string) => void; onClose: () => void }) {
