@@ -10,8 +10,6 @@ no, nb good and other samples, mn, mx, sm, fv, lv, fs, ls of the good ones, hg w
 sample counts, ig integral (value x ns), gd good ns, inc increase.
 """
 
-# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Answers questions: decides which tables to read, asks the engine, and hands on its bytes."""
 
-# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
-
 from __future__ import annotations
 
 import io

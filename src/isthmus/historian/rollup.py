@@ -1,7 +1,5 @@
 """The rollup: ten-minute cells, each a pure function of its own samples, so that computing one again changes nothing."""
 
-# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence

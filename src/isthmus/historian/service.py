@@ -1,7 +1,5 @@
 """The historian: takes frames from the bus into the record, keeps the rollup right, answers questions."""
 
-# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
-
 from __future__ import annotations
 
 import asyncio

@@ -4,8 +4,6 @@ A connection serialises what runs on it, so every thread has its own. All of the
 is still open when the interpreter goes may take the process down with it.
 """
 
-# ruff: noqa: S608  every value in the SQL is a number of ours or goes through store.literal
-
 from __future__ import annotations
 
 import asyncio

@@ -10,8 +10,6 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.expression import Expression, Symbol, compile_expression
 from isthmus.values.sample import ValueType
 
-Environment = tuple[tuple[str, Symbol], ...]
-
 
 def link(document: Document, draft: Draft) -> None:
     """Resolves, orders and compiles every formula of the draft; what is wrong is noted in the document's report."""
@@ -22,7 +20,7 @@ class _Linker:
     def __init__(self, document: Document, draft: Draft) -> None:
         self._document, self._draft = document, draft
         self._parsed: dict[str, frozenset[str]] = {}
-        self._compiled: dict[tuple[str, str, Environment], Expression] = {}
+        self._compiled: dict[tuple[str, str, str], Expression] = {}
         self._failed: set[str] = set()
 
     def run(self) -> None:
@@ -88,7 +86,7 @@ class _Linker:
             self._failed.add(tag.path)
             return
         env = tuple(sorted((name, _symbol(self._draft.tags[path])) for name, path in inputs.items()))
-        key = (tag.formula, tag.unit, env)
+        key = (tag.formula, tag.unit, repr(env))  # a symbol with states has no hash
         expression = self._compiled.get(key)
         if expression is None:
             try:

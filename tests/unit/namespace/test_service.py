@@ -147,6 +147,21 @@ def test_formulas_are_ordered_and_told_in_their_units(namespace):
     assert "1000" in model.formulas[0].expression
 
 
+BASE_WITH_STATE = """\
+plant: {enterprise: a, site: s, timezone: UTC}
+connections: {plc1: {driver: modbus-tcp, host: 127.0.0.1}}
+types: {m: {tags: {state: {kind: state, map: packml}, runs: {formula: "state == Execute"}}}}
+assets: {hall/m1: {type: m, source: plc1, at: {state: "hr 0"}}}
+"""
+
+
+def test_a_formula_may_compare_a_state_by_its_name(namespace):
+    text = BASE_WITH_STATE
+    namespace.apply(text, 0, "me", "first")
+    (formula,) = namespace.edge_model("edge-1").formulas
+    assert formula.expression == "state == 6"
+
+
 def test_a_formula_runs_at_the_edge_of_its_inputs(namespace):
     text = (
         "plant: {enterprise: a, site: b}\nconnections:\n  x: {driver: modbus-tcp, host: a, edge: north}\n"

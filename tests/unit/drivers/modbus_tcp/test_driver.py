@@ -222,7 +222,7 @@ async def test_a_probe_says_how_far_it_got(bench) -> None:
     bench.memory.silent = True
     await bench.build(timeout_s=0.02).close()
     assert (await bench.driver.probe())[-1] == ("Unit 1 answers", False, "hr 0: no answer within 0.02 s, 0.0 ms")
-    while bench.server.connections:  # noqa: ASYNC110  the server hears of it in a moment
+    while bench.server.connections:
         await asyncio.sleep(0.001)
 
 
