@@ -1,0 +1,110 @@
+"""Documents that name code name code that exists; rooms have their pages."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+_PATH = re.compile(r"`((?:src|ui|docs|tests|scripts)/[\w./<>-]+)`")
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+
+
+def test_the_life_of_a_sample_names_files_that_exist_in_order_of_the_story() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = _PATH.findall(text)
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    story = [
+        "drivers/",
+        "acquisition/",
+        "bus/publisher",
+        "bus/broker",
+        "bus/reader",
+        "namespace/live",
+        "historian/",
+        "web/routes/history",
+    ]
+    places = [text.index(f"src/isthmus/{step}") for step in story]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    "page", sorted(p.relative_to(ROOT).as_posix() for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+)
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    file = ROOT / page
+    missing = [link for link in _LINK.findall(file.read_text()) if not (file.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("room", ["acquisition", "historian", "namespace", "security", "web"])
+def test_a_room_has_its_page_and_says_what_it_is_for(room: str) -> None:
+    assert (ROOT / "docs" / f"{room}.md").exists()
+    first = (ROOT / "src" / "isthmus" / room / "__init__.py").read_text()
+    assert first.startswith('"""')
+
+
+def test_every_driver_has_its_page() -> None:
+    from isthmus.ports.drivers import drivers
+
+    for name in drivers():
+        assert (ROOT / "docs" / "drivers" / f"{name}.md").exists(), name
+
+
+def test_lock_files_name_no_download_host_and_no_machine() -> None:
+    for lock in ("requirements.lock", "ui/package-lock.json"):
+        text = (ROOT / lock).read_text()
+        assert '"resolved"' not in text
+        hosts = set(re.findall(r"https?://([\w.-]+)", text)) - {
+            "github.com",
+            "opencollective.com",
+            "www.patreon.com",
+            "tidelift.com",
+            "feross.org",
+        }
+        assert not {h for h in hosts if "pypi" in h or "npmjs" in h or "pythonhosted" in h}
+
+
+ALLOWED = re.compile(
+    r"MIT|BSD|Apache|PSF|Python Software|MPL|ISC|Unlicense|Zlib|CC0|LGPL|Lesser|0BSD|HPND", re.IGNORECASE
+)
+
+
+def test_run_time_dependencies_are_permissive_or_lgpl_unmodified() -> None:
+    """Walks what the package needs at run time, as installed here."""
+    by_name = {d.metadata["Name"].lower().replace("_", "-"): d for d in distributions()}
+    todo, seen, wrong = ["isthmus"], set(), []
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in by_name:
+            continue
+        seen.add(name)
+        found = by_name[name]
+        licence = " ".join(
+            [found.metadata.get("License-Expression") or "", found.metadata.get("License") or ""]
+            + [c for c in found.metadata.get_all("Classifier") or [] if c.startswith("License")]
+        )
+        if re.search(r"\bA?GPL", licence.replace("LGPL", "")) or not ALLOWED.search(licence):
+            wrong.append(f"{name}: {licence[:80]!r}")
+        todo += [
+            re.split(r"[ ;\[<>=!~(]", need)[0].lower().replace("_", "-")
+            for need in found.requires or []
+            if "extra ==" not in need
+        ]
+    assert len(seen) > 20
+    assert wrong == []
+
+
+def test_no_bare_clock_and_no_unbounded_queue_in_the_rooms() -> None:
+    """Rooms take time from a Clock; a queue says its limit."""
+    wrong = []
+    for room in ("namespace", "acquisition", "historian", "drivers", "security"):
+        for file in (ROOT / "src" / "isthmus" / room).rglob("*.py"):
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                if re.search(r"\btime\.time(_ns)?\(|datetime\.now\(|asyncio\.Queue\(\)|queue\.Queue\(\)", line):
+                    wrong.append(f"{file.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert wrong == []
