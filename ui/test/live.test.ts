@@ -118,6 +118,15 @@ describe('the live store', () => {
     expect(store.read('a').quality).toBe('good')
   })
 
+  it('calls who shows an old value again as it gets older', () => {
+    const { store, calls } = shown(['a', 'b'])
+    store.takeFrame(decodeFrame(frame(1, [[0, 5, STALE, 10], [1, 5, GOOD, 10]])))
+    store.flush()
+    store.age()
+    store.flush()
+    expect(calls).toEqual({ a: 2, b: 1 })
+  })
+
   it('says last usable values are stale and never good', () => {
     const { store } = shown(['a'])
     store.takeFrame(decodeFrame(frame(1, [[0, 5, STALE, 10]])))

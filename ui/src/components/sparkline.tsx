@@ -37,7 +37,7 @@ export const Sparkline = memo(function Sparkline({ tag, spanS = 3600, width = 60
           high: formatNumber(shape.high as number, decimalsOf(tag)),
         }))
   return (
-    <svg ref={ref} className="spark" width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={name}>
+    <svg ref={ref} className="spark" width={width} height={height} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label={name}>
       <title>{name}</title>
       {shape?.band ? <rect className="spark-band" x="0" y={shape.band[0]} width={width} height={Math.max(1, shape.band[1] - shape.band[0])} /> : null}
       {shape?.bad.map(([x, w], i) => <path key={i} className="spark-bad" d={`M${x} ${height - 2}h${w}`} />)}

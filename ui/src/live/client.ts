@@ -79,6 +79,7 @@ export class LiveClient {
   }
 
   private watch(): void {
+    this.store.age()
     const silent = Date.now() - this.store.lastHeard > SILENCE_MS
     if (!silent || this.store.link !== 'live') return
     this.store.setLink('lost')

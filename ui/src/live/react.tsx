@@ -167,7 +167,7 @@ export const LiveValue = memo(function LiveValue({ tag, unit = true, limits = tr
     else if (el.title) el.title = ''
   })
   return (
-    <span ref={root} className={`lv ${className}`} data-q="none">
+    <span ref={root} className={`lv ${tag.type === 'text' ? 'text' : ''} ${className}`} data-q="none">
       <span ref={number} className="lv-num">
         –
       </span>

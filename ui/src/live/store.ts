@@ -196,6 +196,12 @@ export class LiveStore {
     if (this.dirty.size) this.onDirty()
   }
 
+  /** An old value gets older: whoever shows one is called again. */
+  age(): void {
+    for (const row of this.listeners.keys()) if (this.read(this.paths[row] as string).quality === 'stale') this.dirty.add(row)
+    if (this.dirty.size) this.onDirty()
+  }
+
   watchLink(listener: () => void): () => void {
     this.linkListeners.add(listener)
     return () => this.linkListeners.delete(listener)

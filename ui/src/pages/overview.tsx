@@ -51,7 +51,7 @@ export function OverviewPage() {
           </span>
         }
       >
-        {worst ? (
+        {areas.length === 0 ? null : worst ? (
           <Link to="/connections" search={{ name: worst.name }} className="button primary">
             {t('Open {{name}}', { name: worst.name })}
             <Icon name="arrow" size={16} />
@@ -69,11 +69,11 @@ export function OverviewPage() {
           <Panel>
             <Empty
               title={t('The plant is still empty')}
-              action={
+              action={session.data?.user.role === 'viewer' ? undefined : (
                 <Link to="/connections" search={{ add: '1' }} className="button primary">
                   {t('Add a connection')}
                 </Link>
-              }
+              )}
             >
               {t('Add the first connection, then describe assets and tags in the plant file. They appear here by area.')}
             </Empty>
@@ -264,10 +264,10 @@ function Kpis({ assets, tags, readings, connections }: { assets: readonly Asset[
       <Kpi
         name={t('Tags with good quality')}
         value={heard ? formatNumber((100 * usable) / heard, notGood && usable / heard > 0.995 ? 2 : 1) : '–'}
-        unit="%"
-        sub={notGood ? t('{{bad}} of {{all}} are not good', { bad: formatCount(notGood), all: formatCount(heard) }) : t('all {{all}}', { all: formatCount(heard) })}
+        unit={heard ? '%' : ''}
+        sub={notGood ? t('{{bad}} of {{all}} are not good', { bad: formatCount(notGood), all: formatCount(heard) }) : heard ? t('all {{all}}', { all: formatCount(heard) }) : t('none yet')}
       />
-      <Kpi name={t('Connections good')} value={connections.length ? up : '–'} unit={connections.length ? t('of {{all}}', { all: connections.length }) : ''} sub={connections.length === up ? t('every device answers') : t('{{n}} without an answer', { n: connections.length - up })} />
+      <Kpi name={t('Connections good')} value={connections.length ? up : '–'} unit={connections.length ? t('of {{all}}', { all: connections.length }) : ''} sub={connections.length === 0 ? t('none yet') : connections.length === up ? t('every device answers') : t('{{n}} without an answer', { n: connections.length - up })} />
       <Kpi name={t('Values received')} value={formatNumber(rate, rate < 10 ? 1 : 0)} unit={t('per second')} sub={t('{{n}} requests per second', { n: formatNumber(requests, requests < 10 ? 1 : 0) })} />
       {counters.length ? (
         <Kpi

@@ -254,7 +254,7 @@ export class Lane {
         ctx.moveTo(bbox.left, y)
         ctx.lineTo(bbox.left + bbox.width, y)
         ctx.stroke()
-        ctx.fillText(`${name} ${formatNumber(v, Number.isInteger(v) ? 0 : 1)}`, bbox.left + bbox.width * 0.24, y - 4 * ratio)
+        ctx.fillText(`${name} ${formatNumber(v, Number.isInteger(v) ? 0 : 1)}`, bbox.left + bbox.width * 0.24, y - bbox.top < 16 * ratio ? y + 12 * ratio : y - 4 * ratio)
       }
       ctx.setLineDash([])
     }
