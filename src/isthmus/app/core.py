@@ -75,7 +75,7 @@ class Core:
         await self._historian.open()
         plant = self._namespace.current()
         await self._describe(plant)
-        self._rows = await self._historian.count()
+        self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
         await self._bus.connect()
         self._stream_limit = await self._bus.ensure_stream(self._data.root)

@@ -10,7 +10,8 @@ from pathlib import Path
 class DiskReserve:
     """Looks at most once a second; ``reason()`` is empty while there is room.
 
-    Units: reserve_bytes; writing resumes when a tenth more than the reserve is free, so that it does not flutter
+    Units: reserve_bytes; writing resumes when a tenth more than the reserve, at most 64 MB, is free, so that it does
+           not flutter
     """
 
     def __init__(self, folder: Path, reserve_bytes: int) -> None:
@@ -25,8 +26,8 @@ class DiskReserve:
         if now - self._looked_at >= 1 or not self._looked_at:
             self._looked_at = now
             self.free_bytes = shutil.disk_usage(self._folder).free
-            limit = self._reserve_bytes * (1.1 if self._full else 1.0)
-            self._full = self.free_bytes < limit
+            more = min(self._reserve_bytes // 10, 64 * 2**20) if self._full else 0
+            self._full = self.free_bytes < self._reserve_bytes + more
         if not self._full:
             return ""
         return (

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from isthmus.values.errors import IsthmusError
+from isthmus.values.errors import IsthmusError, NotConnected, TryLater
 
 _PR_SET_PDEATHSIG = 1
 
@@ -54,7 +54,8 @@ def run(
 ) -> int:
     """Run an async main until it ends, or until SIGINT or SIGTERM sets its stop event; the exit code.
 
-    A declared error is one line and code 2; anything else keeps its traceback and is code 1.
+    A declared error is one line and code 2, or code 1 where trying again may help, which a supervisor then does;
+    anything else keeps its traceback and is code 1.
     """
     log = set_up_logging(part)
 
@@ -68,14 +69,15 @@ def run(
             await main(stop, log)
         except IsthmusError as error:
             log.error("%s", error)
-            return 2
+            return _code(error)
         except BaseExceptionGroup as group:
             declared, rest = group.split(IsthmusError)
             if declared is None or rest is not None:
                 raise
-            for leaf in _leaves(declared):
+            leaves = _leaves(declared)
+            for leaf in leaves:
                 log.error("%s", leaf)
-            return 2
+            return max(map(_code, leaves))
         finally:
             if watcher is not None:
                 watcher.cancel()
@@ -87,6 +89,10 @@ def run(
     gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(wrapped())
+
+
+def _code(error: BaseException) -> int:
+    return 1 if isinstance(error, (NotConnected, TryLater)) else 2
 
 
 def _leaves(group: BaseExceptionGroup[IsthmusError]) -> list[BaseException]:

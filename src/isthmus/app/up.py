@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -22,8 +23,8 @@ from isthmus.app.settings import Settings
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
 from isthmus.values.errors import ConfigError, NotConnected
 
-BACKOFF_S = (0.05, 0.2, 0.5, 1, 2, 5, 10)
-STEADY_S = 30.0
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+STEADY_S = 10.0
 """A child that ran this long begins again with the shortest wait."""
 STOP_S = 4.5
 """Everything together stops within this; what is left is killed."""
@@ -35,13 +36,12 @@ class Child:
 
     name: str
     argv: list[str]
-    ready: Callable[[], Awaitable[None]] | None = None
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
 
 
 class Supervisor:
-    """Starts children in order, restarts those that die with a growing wait, says each death once."""
+    """Starts children, restarts those that die with a growing wait, says each death once."""
 
     def __init__(self, log: logging.Logger, pids: Path) -> None:
         self._log, self._pids = log, pids
@@ -49,22 +49,19 @@ class Supervisor:
         self._stopping = False
 
     async def add(self, child: Child) -> None:
-        """Start a child and wait until it is ready."""
+        """Start a child, which is stopped before those that were added earlier."""
         self._children.append(child)
         await self._spawn(child)
         child.task = asyncio.create_task(self._keep(child), name=f"keep-{child.name}")
-        if child.ready is not None:
-            await self._until_ready(child, child.ready)
 
-    async def _until_ready(self, child: Child, ready: Callable[[], Awaitable[None]]) -> None:
-        """Ready, or gone for a reason that starting again cannot mend."""
-        waiting = asyncio.ensure_future(ready())
-        keeping = child.task
-        assert keeping is not None  # noqa: S101  add() has just set it
+    async def until(self, ready: Awaitable[None]) -> None:
+        """Wait for something, or for a child that is gone for a reason that starting again cannot mend."""
+        waiting = asyncio.ensure_future(ready)
+        keeping = {c.task for c in self._children if c.task is not None}
         try:
-            await asyncio.wait({waiting, keeping}, return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                keeping.result()
+            done, _ = await asyncio.wait({waiting, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done & keeping:
+                task.result()
             await waiting
         finally:
             waiting.cancel()
@@ -190,10 +187,13 @@ async def _start(
     me: list[str],
     common: list[str],
 ) -> None:
-    await supervisor.add(Child("nats-server", command(binary, data.bus), lambda: wait_ready(bus_port)))
-    await supervisor.add(Child("core", [*me, "core", *common, "--port", str(port)], lambda: core_answers(data.socket)))
+    """All at once, as each waits for those it needs: the imports of one overlap with those of the others."""
+    await supervisor.add(Child("nats-server", command(binary, data.bus)))
+    await supervisor.add(Child("core", [*me, "core", *common, "--port", str(port)]))
     for edge in settings.node.edges:
         await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
+    await supervisor.until(wait_ready(bus_port, math.inf))  # after a crash it may read gigabytes first
+    await supervisor.until(core_answers(data.socket, math.inf))
 
 
 def _server_name(data: DataDir) -> str:

@@ -173,7 +173,7 @@ async def measure(kills: int, pause_s: float, sample: int) -> dict[str, float]:
             await asyncio.sleep(2)
             edge = system.processes()["edge-1"]
             edge.suspend()  # nothing new arrives while the two are compared
-            await _settled(system)
+            await settled(system)
             frames = await read_stream(folder)
             figures = await compare(system, frames, sample)
             edge.resume()
@@ -189,7 +189,7 @@ async def measure(kills: int, pause_s: float, sample: int) -> dict[str, float]:
     return figures
 
 
-async def _settled(system: System, timeout_s: float = 60) -> None:
+async def settled(system: System, timeout_s: float = 60) -> None:
     """Wait until the record has caught up with the bus."""
     deadline = time.monotonic() + timeout_s
     calm = 0

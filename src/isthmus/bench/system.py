@@ -43,6 +43,7 @@ class System:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=environment(),
             )
         ready = asyncio.ensure_future(core_answers(DataDir(self.folder).socket, timeout_s))
         gone = asyncio.ensure_future(self._process.wait())
@@ -149,6 +150,10 @@ class System:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child that shall find this package also when it is not installed."""
+    """The environment of a child that shall find this package also when it is not installed.
+
+    Modules are compiled once, as in any installation; a start that compiles all of them anew would measure something else.
+    """
     source = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in (source, os.environ.get("PYTHONPATH", "")) if p)}
+    path = os.pathsep.join(p for p in (source, os.environ.get("PYTHONPATH", "")) if p)
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": path}
