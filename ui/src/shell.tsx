@@ -82,7 +82,7 @@ function Shell({ session }: { session: Session }) {
       <Rail />
       <header className="top">
         <Crumbs session={session} />
-        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K" aria-label={`${t('Tag, asset or page')} Ctrl K`}>
+        <button type="button" className="search-open" onClick={() => setPalette(true)} aria-keyshortcuts="Control+K">
           <Icon name="search" />
           <span>{t('Tag, asset or page')}</span>
           <Kbd>Ctrl K</Kbd>
@@ -206,20 +206,19 @@ function User({ session, onHelp }: { session: Session; onHelp: () => void }) {
     <>
       <Icon name="user" size={20} />
       <span className="user-text">
-        <b>{session.user.name}</b>
-        <small>{t(session.user.role)}</small>
+        <b>{session.user.name}</b> <small>{t(session.user.role)}</small>
       </span>
+      <span className="sr">{t('menu')}</span>
     </>
   )
-  const label = t('{{name}} {{role}}, menu', { name: session.user.name, role: t(session.user.role) })
   const closed = (
-    <button type="button" className="user" aria-label={label} aria-haspopup="menu" onClick={() => setWanted(true)}>
+    <button type="button" className="user" aria-haspopup="menu" onClick={() => setWanted(true)}>
       {face}
     </button>
   )
   return wanted ? (
     <Suspense fallback={closed}>
-      <UserMenu session={session} onHelp={onHelp} label={label}>
+      <UserMenu session={session} onHelp={onHelp}>
         {face}
       </UserMenu>
     </Suspense>

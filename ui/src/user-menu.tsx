@@ -11,7 +11,7 @@ import { t } from './i18n'
 import { live } from './live/client'
 import { setTheme, themeWish } from './theme'
 
-export function UserMenu({ session, onHelp, label, children }: { session: Session; onHelp: () => void; label: string; children: ReactNode }) {
+export function UserMenu({ session, onHelp, children }: { session: Session; onHelp: () => void; children: ReactNode }) {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [theme, setShown] = useState(themeWish())
@@ -32,7 +32,7 @@ export function UserMenu({ session, onHelp, label, children }: { session: Sessio
   }
   return (
     <MenuTrigger defaultOpen>
-      <Button className="user" aria-label={label}>
+      <Button className="user">
         {children}
       </Button>
       <Popover className="popover" placement="bottom end">
