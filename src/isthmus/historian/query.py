@@ -353,8 +353,7 @@ def dress(
         if fmt is Format.JSON
         else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
     )
-    mixed = len(parts) > 1 and bool(kind)
-    if mixed:
+    if kind in {VARIANT, "String"}:
         open_columns = {"value", "first", "last"}
         parts = [
             f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})"
