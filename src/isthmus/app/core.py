@@ -149,15 +149,20 @@ class Core:
             await self._send_models(plant)
 
     async def _send_models(self, plant: Plant) -> None:
+        """Bring every edge its model; one that is there already is left alone. Compiled off the loop: it is large."""
         for edge in plant.edges:
-            model = await asyncio.to_thread(self._namespace.edge_model, edge)
-            await self._bus.put_model(edge, model.to_bytes())
+            data = await asyncio.to_thread(self._model_bytes, edge)
+            await self._bus.put_model(edge, data)
+
+    def _model_bytes(self, edge: str) -> bytes:
+        return self._namespace.edge_model(edge).to_bytes()
 
     async def _resend_models(self) -> None:
-        """A model that could not be delivered when it was applied is delivered as soon as the bus is back."""
-        while True:
-            await asyncio.sleep(10)
-            if self._bus.connected:
+        """After each time the bus came back: what was applied meanwhile, or lost with the bus's files, is brought again."""
+        with self._bus.reconnects() as returned:
+            while True:
+                await returned.wait()
+                returned.clear()
                 await self._send_models(self._namespace.current())
 
     def _restore_live(self) -> None:

@@ -34,7 +34,7 @@ BUDGET: dict[str, tuple[str, float]] = {
     "over_pymodbus_per_tag_ratio": (">=", 10.0),
 }
 SERVERS = 10
-PERIOD = "100 ms"
+PERIOD = "50 ms"
 
 
 def _compile(folder: Path, text: str) -> EdgeModel:

@@ -26,7 +26,7 @@ from isthmus.values.status import BAD, SEVERITY_MASK
 
 Span = tuple[int, int]
 
-CELL = "g, b, tf, tl, no, nb, mn, mx, sm, fv, lv, fs, ls, hg, lo, ig, gd, inc"
+_ALWAYS = ("g", "b", "tf", "tl", "no", "nb", "lo", "gd")
 BOUNDED_COLUMNS = ("tag", "time", "first", "min", "max", "last", "mean", "count", "bad_s")
 RAW_COLUMNS = ("tag", "time", "value", "status")
 _FAR_NS = 1 << 62
@@ -108,10 +108,10 @@ def rows(scope: Scope, spans: Sequence[Span], *, words: bool = False) -> str:
 
 
 def hold_end(scope: Scope, time: str) -> str:
-    """Where a value sampled at ``time`` stops being known: the first gap of its edge that ends after it."""
+    """Where a value sampled at ``time`` stops being known: the first gap of its edge that ends after it. "" is never."""
     edges = sorted({t.edge for t in scope.tags if scope.gaps.get(t.edge)})
     if not edges:
-        return ns(_FAR_NS)
+        return ""
     lists = [[*scope.gaps[e], (_FAR_NS, _FAR_NS)] for e in edges]
     starts, ends = (f"CAST({literal([[s[i] for s in g] for g in lists])} AS Array(Array(Int64)))" for i in (0, 1))
     place = literal([edges.index(t.edge) + 1 if t.edge in edges else 0 for t in scope.tags])
@@ -120,105 +120,190 @@ def hold_end(scope: Scope, time: str) -> str:
     return f"if({edge} = 0, {ns(_FAR_NS)}, greatest({starts}[{edge}][{which}], {time}))"
 
 
+def _parts(scope: Scope, *, sums: bool, increase: bool) -> tuple[str, ...]:
+    """Columns of a cell that an answer needs: every further one costs the engine a millisecond before it begins."""
+    value = ("fs", "ls") if scope.symbolic else ("mn", "mx", "fv", "lv", "ig")
+    return (*_ALWAYS, *value, *(("sm",) if sums else ()), *(("hg", "inc") if increase else ()))
+
+
 def cells(
-    scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *, cell_ns: int = 0, increase: bool = False
+    scope: Scope,
+    spans: Sequence[Span],
+    origin_ns: int,
+    width_ns: int,
+    *,
+    cell_ns: int = 0,
+    sums: bool = False,
+    increase: bool = False,
 ) -> str:
     """Cells computed from samples, one per tag and bucket of ``width_ns`` counted from ``origin_ns``.
 
     ``cell_ns`` makes them narrower: where the spans have holes, no cell may reach over one.
     """
+    wanted = _parts(scope, sums=sums, increase=increase)
+    numeric = not scope.symbolic
+    simple = {
+        "mn": "minIf(v, ok)",
+        "mx": "maxIf(v, ok)",
+        "sm": "sumIf(v, ok)",
+        "fv": "argMinIf(v, t, ok)",
+        "lv": "argMaxIf(v, t, ok)",
+        "fs": "argMinIf(s, t, ok)",
+        "ls": "argMaxIf(s, t, ok)",
+    }
+    kept = [c for c in simple if c in wanted]
+    late = {
+        "g": "g",
+        "b": "b",
+        "tf": "ta[1]",
+        "tl": "ta[-1]",
+        "no": "no",
+        "nb": "toUInt64(n - no)",
+        "lo": "oa[-1]",
+        "gd": "toInt64(arraySum((h, k) -> h * k, held, arrayPopBack(oa)))",
+        "ig": "arraySum((h, y, k) -> if(k, h * y, 0.), held, arrayPopBack(va), arrayPopBack(oa))",
+        "hg": "no > 0",
+        "inc": "arraySum((d, x) -> if(d < 0, x, d), arrayPopFront(arrayDifference(gv)), arrayPopFront(gv))",
+    }
     clipped = hold_end(scope, "x")
-    held = "d" if clipped == ns(_FAR_NS) else f"greatest(least(x + d, {clipped}) - x, 0)"
-    grown = "arraySum((d, x) -> if(d < 0, x, d), arrayPopFront(arrayDifference(gv)), arrayPopFront(gv))"
+    held = "arrayPopFront(arrayDifference(ta))"
+    if clipped:
+        held = f"arrayMap((x, d) -> greatest(least(x + d, {clipped}) - x, 0), arrayPopBack(ta), {held})"
+    carried = "".join(f", {c}" for c in kept)
+    values = "if(sorted, v_, arraySort((y, x) -> x, v_, t_)) AS va, " if numeric else ""
+    cell = f"intDiv(t - {origin_ns}, {cell_ns or width_ns})"
+    bucket = f"intDiv(c * {cell_ns}, {width_ns})" if cell_ns else "c"
     return f"""
-SELECT g, b, ta[1] AS tf, ta[-1] AS tl, no, toUInt64(n - no) AS nb, mn, mx, sm, fv, lv, fs, ls, no > 0 AS hg, oa[-1] AS lo,
-  arraySum((h, y, k) -> if(k, h * y, 0.), held, arrayPopBack(va), arrayPopBack(oa)) AS ig,
-  toInt64(arraySum((h, k) -> if(k, h, 0), held, arrayPopBack(oa))) AS gd,
-  {grown if increase else "0."} AS inc
+SELECT {", ".join(f"{late.get(c, c)} AS {c}" for c in wanted)}
 FROM (
-  SELECT g, b, n, no, mn, mx, sm, fv, lv, fs, ls, ta, va, oa,
-    arrayMap((x, d) -> {held}, arrayPopBack(ta), arrayPopFront(arrayDifference(ta))) AS held,
-    {"arrayFilter((y, k) -> k, va, oa)" if increase else "0"} AS gv
+  SELECT g, b, n, no, ta, oa{", va" if numeric else ""}{carried}, {held} AS held
+    {", arrayFilter((y, k) -> k, va, oa) AS gv" if increase else ""}
   FROM (
-    SELECT g, b, n, no, mn, mx, sm, fv, lv, fs, ls, arrayAll(d -> d >= 0, arrayDifference(t_)) AS sorted,
-      if(sorted, t_, arraySort(t_)) AS ta,
-      if(sorted, v_, arraySort((y, x) -> x, v_, t_)) AS va,
+    SELECT g, {bucket} AS b, n, no{carried}, {values}if(sorted, t_, arraySort(t_)) AS ta,
       if(sorted, o_, arraySort((y, x) -> x, o_, t_)) AS oa
     FROM (
-      SELECT g, intDiv(t - {ns(origin_ns)}, {ns(cell_ns or width_ns)}) AS c,
-        intDiv(c * {ns(cell_ns or width_ns)}, {ns(width_ns)}) AS b, groupArray(t) AS t_, groupArray(v) AS v_, groupArray(ok) AS o_,
-        count() AS n, countIf(ok) AS no, minIf(v, ok) AS mn, maxIf(v, ok) AS mx, sumIf(v, ok) AS sm,
-        argMinIf(v, t, ok) AS fv, argMaxIf(v, t, ok) AS lv, {_text_ends(scope)}
-      FROM ({rows(scope, spans)})
-      GROUP BY g, c
+      SELECT *, arrayAll(d -> d >= 0, arrayDifference(t_)) AS sorted
+      FROM (
+        SELECT g, {cell} AS c, groupArray(t) AS t_, groupArray(ok) AS o_, {"groupArray(v) AS v_," if numeric else ""}
+          count() AS n, countIf(ok) AS no{"".join(f", {simple[c]} AS {c}" for c in kept)}
+        FROM ({rows(scope, spans)})
+        GROUP BY g, c
+      )
     )
   )
 )"""
 
 
-def _text_ends(scope: Scope) -> str:
-    return "argMinIf(s, t, ok) AS fs, argMaxIf(s, t, ok) AS ls" if scope.symbolic else "'' AS fs, '' AS ls"
-
-
 def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int) -> str:
-    """Cells as the rollup has them."""
+    """Cells as the rollup has them, for the columns of a bounded answer to numbers."""
     at = "toUnixTimestamp64Nano(ts)"
     low, high, first, last = (decode_sql(c) for c in ("low", "high", "first", "last"))
+    source = {
+        "g": "tag",
+        "b": f"intDiv({at} - {origin_ns}, {width_ns})",
+        "tf": f"{at} + first_ns",
+        "tl": f"{at} + last_ns",
+        "no": "toUInt64(good)",
+        "nb": "toUInt64(other)",
+        "lo": "last_good",
+        "gd": "good_ns",
+        "mn": low,
+        "mx": high,
+        "fv": first,
+        "lv": last,
+        "ig": "integral",
+    }
+    wanted = _parts(scope, sums=False, increase=False)
     return f"""
-SELECT tag AS g, intDiv({at} - {ns(origin_ns)}, {ns(width_ns)}) AS b, {at} + first_ns AS tf, {at} + last_ns AS tl,
-  toUInt64(good) AS no, toUInt64(other) AS nb, {low} AS mn, {high} AS mx, 0. AS sm, {first} AS fv, {last} AS lv,
-  '' AS fs, '' AS ls, good > 0 AS hg, last_good AS lo, integral AS ig, good_ns AS gd, 0. AS inc
+SELECT {", ".join(f"{source[c]} AS {c}" for c in wanted)}
 FROM ({rollup.cells()}) WHERE tag IN ({ids(scope.tags)}) AND {during(spans)}"""
 
 
-def _before_cells(scope: Scope) -> str:
+_KINDS = {
+    "g": "Int32",
+    "no": "UInt64",
+    "nb": "UInt64",
+    "lo": "UInt8",
+    "hg": "UInt8",
+    "fs": "String",
+    "ls": "String",
+    **dict.fromkeys(("b", "tf", "tl", "gd"), "Int64"),
+    **dict.fromkeys(("mn", "mx", "sm", "fv", "lv", "ig", "inc"), "Float64"),
+}
+
+
+def _before_cells(scope: Scope, wanted: Sequence[str]) -> str:
     """The samples before the range, as cells without content of their own."""
-    values = ", ".join(
-        f"({g}, 0, {b.time_ns}, {b.time_ns}, {float(b.value)!r}, {literal(b.text)}, {int(b.good)}, {int(b.ok)})"
-        for g, b in scope.before.items()
-    )
-    kinds = "g Int32, b Int64, tf Int64, tl Int64, lv Float64, ls String, hg UInt8, lo UInt8"
-    return f"""
-SELECT g, b, tf, tl, toUInt64(0) AS no, toUInt64(0) AS nb, 0. AS mn, 0. AS mx, 0. AS sm, 0. AS fv, lv, '' AS fs, ls,
-  hg, lo, 0. AS ig, toInt64(0) AS gd, 0. AS inc
-FROM values('{kinds}', {values})"""
+
+    def row(tag: int, before: Before) -> str:
+        known: dict[str, object] = {"g": tag, "tf": before.time_ns, "tl": before.time_ns, "lv": before.value}
+        known |= {"ls": before.text, "fs": "", "hg": before.good, "lo": before.ok}
+        return f"({', '.join(literal(known.get(c, 0)) for c in wanted)})"
+
+    values = ", ".join(row(tag, before) for tag, before in scope.before.items())
+    return f"SELECT * FROM values('{', '.join(f'{c} {_KINDS[c]}' for c in wanted)}', {values})"
 
 
 # Conditions below join flags by arithmetic: the engine takes some milliseconds to analyse each AND and OR.
 
 
-def buckets(scope: Scope, parts: Sequence[str], origin_ns: int, width_ns: int, *, every: bool, increase: bool) -> str:
-    """Cells joined and shared out: one row per tag and bucket with everything any answer needs.
+def buckets(
+    scope: Scope,
+    parts: Sequence[str],
+    origin_ns: int,
+    width_ns: int,
+    *,
+    every: bool = False,
+    sums: bool = False,
+    increase: bool = False,
+) -> str:
+    """Cells joined and shared out: one row per tag and bucket.
 
     With ``every`` a held value fills all the buckets it covers, else only those that hold samples, and the first.
     """
-    sources = [f"SELECT {CELL} FROM ({p})" for p in (*parts, *([_before_cells(scope)] if scope.before else []))]
+    wanted = _parts(scope, sums=sums, increase=increase)
+    columns = ", ".join(wanted)
+    sources = [f"SELECT {columns} FROM ({p})" for p in parts]
+    if scope.before:
+        sources.append(_before_cells(scope, wanted))
     frame = "OVER (PARTITION BY g ORDER BY tf ROWS BETWEEN"
     earlier = f"{frame} UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    previous = f"anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else "0. AS pv, 0 AS hp"
-    low = f"intDiv(greatest(tl, {ns(scope.start_ns)}) - {ns(origin_ns)}, {ns(width_ns)})"
-    high = f"intDiv(nx - 1 - {ns(origin_ns)}, {ns(width_ns)})"
+    previous = f", anyLastIf(lv, hg) {earlier} AS pv, countIf(hg) {earlier} AS hp" if increase else ""
+    low, high = f"intDiv(ts - {origin_ns}, {width_ns})", f"intDiv(nx - 1 - {origin_ns}, {width_ns})"
     covered = f"range({low}, {high} + 1)" if every else f"arrayDistinct([{low}, {high}])"
-    step = "if(fv < pv, fv, fv - pv)"
+    results = {
+        "sumIf(no, own)": "n_good",
+        "sumIf(nb, own)": "n_other",
+        "sum(if(own, gd, hold))": "good_ns",
+        "sum(if(own, tl - tf, span))": "known_ns",
+    }
+    if scope.symbolic:
+        results |= {"argMinIf(fs, tf, og)": "first_s", "argMaxIf(ls, tf, og)": "last_s"}
+        results |= {"argMinIf(ls, tf, hold > 0)": "held_s"}
+    else:
+        results |= {"minIf(mn, og)": "low", "maxIf(mx, og)": "high", "sum(if(own, ig, lv * hold))": "integral"}
+        results |= {"argMinIf(fv, tf, og)": "first_v", "argMaxIf(lv, tf, og)": "last_v"}
+        results |= {"argMinIf(lv, tf, hold > 0)": "held_v"}
+    if sums:
+        results["sumIf(sm, og)"] = "total"
+    if increase:
+        results["sumIf(inc + if(hp * no > 0, if(fv < pv, fv, fv - pv), 0), own)"] = "increase"
+    until = hold_end(scope, "tl")
+    end = f"least(xe, {until})" if until else "xe"
     return f"""
-SELECT g, bk, sumIf(no, own) AS n_good, sumIf(nb, own) AS n_other,
-  minIf(mn, og) AS low, maxIf(mx, og) AS high, sumIf(sm, og) AS total, argMinIf(fv, tf, og) AS first_v,
-  argMaxIf(lv, tf, og) AS last_v, argMinIf(fs, tf, og) AS first_s, argMaxIf(ls, tf, og) AS last_s,
-  argMinIf(lv, tf, hold > 0) AS held_v, argMinIf(ls, tf, hold > 0) AS held_s,
-  sum(if(own, ig, lv * hold)) AS integral, sum(if(own, gd, hold)) AS good_ns, sum(if(own, tl - tf, span)) AS known_ns,
-  {f"sumIf(inc + if(hp * no > 0, {step}, 0), own)" if increase else "0."} AS increase
+SELECT g, bk, {", ".join(f"{expression} AS {name}" for expression, name in results.items())}
 FROM (
-  SELECT *, x < 0 AS own, bitAnd(own, no > 0) AS og, if(own, b, x) AS bk,
-    greatest(tl, {ns(scope.start_ns)}, {ns(origin_ns)} + x * {ns(width_ns)}) AS xs,
-    least(nx, {ns(origin_ns)} + (x + 1) * {ns(width_ns)}) AS xe,
-    toInt64(if(own, 0, greatest(xe - xs, 0))) AS span,
-    toInt64(if(own, 0, lo * greatest(least(xe, {hold_end(scope, "tl")}) - xs, 0))) AS hold
+  SELECT *, bitAnd(own, no > 0) AS og, if(own, b, x) AS bk, toInt64(if(own, 0, greatest(xe - xs, 0))) AS span,
+    toInt64(if(own, 0, lo * greatest({end} - xs, 0))) AS hold
   FROM (
-    SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > greatest(tl, {ns(scope.start_ns)}), {covered}, []))) AS x
+    SELECT *, x < 0 AS own, greatest(ts, {ns(origin_ns)} + x * {width_ns}) AS xs, least(nx, {ns(origin_ns)} + (x + 1) * {width_ns}) AS xe
     FROM (
-      SELECT *, greatest(tl, leadInFrame(tf, 1, {ns(scope.hold_ns)}) {frame} CURRENT ROW AND UNBOUNDED FOLLOWING)) AS nx,
-        {previous}
-      FROM ({" UNION ALL ".join(sources)})
+      SELECT *, arrayJoin(arrayConcat([toInt64(-1)], if(nx > ts, {covered}, []))) AS x
+      FROM (
+        SELECT *, greatest(tl, {ns(scope.start_ns)}) AS ts,
+          greatest(tl, leadInFrame(tf, 1, {ns(scope.hold_ns)}) {frame} CURRENT ROW AND UNBOUNDED FOLLOWING)) AS nx{previous}
+        FROM ({" UNION ALL ".join(sources)})
+      )
     )
   )
 )
@@ -229,11 +314,14 @@ def steps(scope: Scope, *, words: bool = False) -> str:
     """Samples with the one before the range, each with what it holds: g, t, v, s, ok, n, span, hold."""
     source = f"SELECT g, t, v, s, ok, 1 AS n FROM ({rows(scope, [(scope.start_ns, scope.end_ns)], words=words)})"
     if scope.before:
-        source += f" UNION ALL SELECT g, tf AS t, lv AS v, ls AS s, lo AS ok, 0 AS n FROM ({_before_cells(scope)})"
+        earlier = _before_cells(scope, ("g", "tf", "lv", "ls", "lo"))
+        source += f" UNION ALL SELECT g, tf AS t, lv AS v, ls AS s, lo AS ok, 0 AS n FROM ({earlier})"
+    until = hold_end(scope, "t")
+    end = f"least(nx, {until})" if until else "nx"
     frame = "OVER (PARTITION BY g ORDER BY t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
     return f"""
 SELECT g, greatest(t, {ns(scope.start_ns)}) AS at, t, v, s, ok, n, nx, toInt64(greatest(nx - at, 0)) AS span,
-  toInt64(if(ok, greatest(least(nx, {hold_end(scope, "t")}) - at, 0), 0)) AS hold
+  toInt64(if(ok, greatest({end} - at, 0), 0)) AS hold
 FROM (SELECT *, greatest(t, leadInFrame(t, 1, {ns(scope.hold_ns)}) {frame}) AS nx FROM ({source}))"""
 
 
@@ -351,8 +439,7 @@ def dress(
         if fmt is Format.JSON
         else "fromUnixTimestamp64Nano(toInt64(at), 'UTC')"
     )
-    mixed = len(parts) > 1 and bool(kind)
-    if mixed:
+    if kind in {VARIANT, "String"}:
         open_columns = {"value", "first", "last"}
         parts = [
             f"SELECT g, at, {', '.join(_cast(c, kind) if c in open_columns else c for c in columns[2:])} FROM ({p})"

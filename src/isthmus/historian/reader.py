@@ -229,8 +229,10 @@ class Reader:
             scope = self._scope(
                 members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase
             )
-            cells = sql.cells(scope, [(query.start_ns, query.end_ns)], query.start_ns, width, increase=increase)
-            inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, increase=increase)
+            grows, sums = increase and not scope.symbolic, Function.SUM in query.functions and not scope.symbolic
+            whole = [(query.start_ns, query.end_ns)]
+            cells = sql.cells(scope, whole, query.start_ns, width, sums=sums, increase=grows)
+            inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, sums=sums, increase=grows)
             states = sql.durations(scope, width) if timed else ""
             parts.append(sql.aggregate(scope, query.functions, points, width, inner, states))
         columns = ("tag", "time", *(f.value for f in query.functions))
@@ -255,7 +257,7 @@ class Reader:
         for members in _split(dense):
             scope = self._scope(members, start, end, words=members[0].symbolic)
             cells = self._cells(scope, start, width, long=long)
-            inner = sql.buckets(scope, cells, start, width, every=False, increase=False)
+            inner = sql.buckets(scope, cells, start, width)
             parts.append(sql.bounded_buckets(scope, inner, start, width))
         return Plan(tuple(parts), sql.BOUNDED_COLUMNS, kind, width, start, end)
 

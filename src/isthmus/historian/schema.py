@@ -26,7 +26,6 @@ class Table:
     version: str = ""  # of rows with equal order the one with the highest version stays, else the last inserted one
     partition: str = ""
     expires: bool = False  # has ts and class: whole parts go when their class says so
-    ttl: str = ""
 
     def body(self, name: str, engine: str, ttl: str) -> str:
         """The CREATE statement under a name, with an engine."""
@@ -34,8 +33,8 @@ class Table:
         if self.partition:
             lines.append(f"PARTITION BY {self.partition}")
         lines.append(f"ORDER BY {self.order}")
-        if ttl or self.ttl:
-            lines.append(f"TTL {ttl or self.ttl}")
+        if ttl:
+            lines.append(f"TTL {ttl}")
         settings = ", ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1" if self.expires else ""
         lines.append(f"SETTINGS {_DURABLE}{settings}")
         return "\n".join(lines)
@@ -80,10 +79,9 @@ TABLES = (
     Table("gap", "edge String, start_ns Int64, end_ns Int64, reason String", order="(edge, start_ns, end_ns)"),
     Table(
         "dirty",
-        "bucket Int64 CODEC(ZSTD(1)), tag Int32, at DateTime('UTC'), done UInt8, ver UInt64",
+        "bucket Int64 CODEC(ZSTD(1)), tag Int32, done UInt8, ver UInt64",
         order="(bucket, tag)",
         version="ver",
-        ttl="at + INTERVAL 90 DAY",  # a mark that outlives its removal only rolls a bucket once more,
     ),
     Table("newest", "tag Int32, ns Int64", order="tag", version="ns"),
     Table(

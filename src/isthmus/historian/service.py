@@ -41,6 +41,7 @@ GRACE_NS = 60 * NS_PER_S
 """A bucket is computed when it has been over for this long, so that its last samples have arrived."""
 
 _MAX_CLASSES = 255
+_MAX_MARKS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +343,6 @@ class Historian:
             [
                 ("bucket", "Int64", np.array([b for b, _ in marks], np.int64)),
                 ("tag", "Int32", np.array([t for _, t in marks], np.int32)),
-                ("at", "DateTime('UTC')", np.full(n, self._clock.now_ns() // NS_PER_S, np.uint32)),
                 ("done", "UInt8", np.full(n, done, np.uint8)),
                 ("ver", "UInt64", np.full(n, ver, np.uint64)),
             ],
@@ -378,6 +378,8 @@ class Historian:
         self._gaps = [
             Gap(*row) for row in store.rows(f"SELECT edge, start_ns, end_ns, reason FROM {DATABASE}.gap FINAL")
         ]
+        if store.rows(f"SELECT count() FROM {DATABASE}.dirty")[0][0] > _MAX_MARKS:
+            store.forget("dirty", "done")  # a mark that outlives its removal only rolls a bucket once more
         marks = store.rows(f"SELECT bucket, tag, ver FROM {DATABASE}.dirty FINAL WHERE NOT done")
         self._dirty.load((bucket, tag) for bucket, tag, _ in marks)
         self._last_ver = max(self._last_ver, *(ver for *_, ver in marks), 0)

@@ -277,9 +277,17 @@ class Store:
     def expire(self, days: Mapping[int, int]) -> None:
         """Set after how many days rows of each class are dropped; 0 is never. What is stored already follows."""
         ttl = schema.retention_ttl(days)
-        suffix, on = ("_local", f" ON CLUSTER '{self._config.cluster}'") if self._config.cluster else ("", "")
         for table in schema.EXPIRING:
-            self.command(f"ALTER TABLE {schema.DATABASE}.{table.name}{suffix}{on} MODIFY TTL {ttl}")
+            self.command(f"ALTER TABLE {self._stored(table.name)} MODIFY TTL {ttl}")
+
+    def forget(self, table: str, condition: str) -> None:
+        """Delete rows of a small table, in the background."""
+        self.command(f"ALTER TABLE {self._stored(table)} DELETE WHERE {condition}")
+
+    def _stored(self, table: str) -> str:
+        """The table that holds the rows: on a cluster it stands behind the one that is asked."""
+        cluster = self._config.cluster
+        return f"{schema.DATABASE}.{table}" + (f"_local ON CLUSTER '{cluster}'" if cluster else "")
 
 
 def literal(value: object) -> str:

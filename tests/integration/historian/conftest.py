@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 import contextlib
 import math
-import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import numpy as np
 import orjson
 import pytest
@@ -354,7 +353,7 @@ class Chaos:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def engine_loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
+def engine_loaded(tmp_path_factory: pytest.TempPathFactory, front: int) -> None:
     """The engine keeps descriptors for as long as the process lives: let it open them before anybody counts.
 
     An error makes it open the symbol files it would write a stack trace with.
@@ -367,24 +366,24 @@ def engine_loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     client.close()
 
 
-@pytest.fixture(params=["embedded", "server"])
-async def config(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreConfig]:
-    """The embedded engine, and the same engine behind ClickHouse's HTTP interface in a process of its own."""
-    if request.param == "embedded":
-        yield StoreConfig(path=tmp_path / "h")
-        return
-    process = subprocess.Popen(  # noqa: ASYNC220  starting it takes no time; waiting for it is done in a thread
-        [sys.executable, str(FRONT), str(tmp_path / "h")],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        line = await asyncio.to_thread(process.stdout.readline)
-        yield StoreConfig(host="127.0.0.1", port=int(line))
-    finally:
+@pytest.fixture(scope="session")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of ClickHouse's HTTP interface on an engine in a process of its own."""
+    folder = str(tmp_path_factory.mktemp("front"))
+    with subprocess.Popen([sys.executable, str(FRONT), folder], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(process.wait, 20)
-        process.stdout.close()
+
+
+@pytest.fixture(params=["embedded", "server"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> StoreConfig:
+    """An empty record in the embedded engine, and one behind a server."""
+    if request.param == "embedded":
+        return StoreConfig(path=tmp_path / "h")
+    port = request.getfixturevalue("front")
+    httpx.post(f"http://127.0.0.1:{port}/", content=b"DROP DATABASE IF EXISTS isthmus SYNC").raise_for_status()
+    return StoreConfig(host="127.0.0.1", port=port)
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from isthmus.historian import schema
 from isthmus.historian.model import STANDARD
@@ -58,8 +56,6 @@ async def test_frames_sent_again_change_nothing(plant) -> None:
 
 
 async def test_a_second_start_knows_everything(config, clock, plant) -> None:
-    if config.path is None:
-        pytest.skip("the embedded engine has one owner at a time; the server is asked by two")
     historian, said = plant.historian, []
     await plant.send(plant.frame("e1", Lane.LIVE, numbers(1, [T0, T0 + S], [1.5, 2.5])))
     plant.now(T0 + 7200 * S)
@@ -221,6 +217,7 @@ async def test_times_of_a_broken_clock_are_refused_and_counted(plant) -> None:
 
 
 @pytest.mark.mission("M4")
+@pytest.mark.parametrize("config", ["embedded"], indirect=True)
 async def test_a_full_disk_acknowledges_nothing_and_reading_goes_on(config, clock, plant) -> None:
     historian = plant.historian
     await plant.send(plant.frame("e1", Lane.LIVE, numbers(1, [T0], [1.0])))
@@ -302,6 +299,7 @@ async def test_rolling_again_changes_nothing(plant) -> None:
 
 
 @pytest.mark.mission("M47")
+<<<<<<< HEAD
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=5))
 def test_any_text_comes_back(tmp_path_factory, words: list[str]) -> None:
@@ -325,6 +323,33 @@ def test_any_text_comes_back(tmp_path_factory, words: list[str]) -> None:
             await historian.close()
 
     assert asyncio.run(through()) == words
+=======
+async def test_any_text_comes_back(plant) -> None:
+    words = (
+        "",
+        " ",
+        "a\tb\nc\r",
+        "quote \" and 'these'",
+        "back\\slash",
+        "né 漢字 🏭",
+        "\x00\x01",
+        "[1, 2]",
+        "12.5",
+        "NULL",
+        "\\N",
+        "x" * 5000,
+    )
+    n = len(words)
+    made = SampleBatch(
+        np.full(n, 5, np.int32), T0 + np.arange(n) * S, np.arange(n, dtype=np.int32), np.zeros(n, np.uint32), words
+    )
+    await plant.send(plant.frame("e2", Lane.LIVE, made, numbers(1, [T0], [1.0])))
+    assert tuple(r[2] for r in orjson.loads(await raw(plant.historian, 5))) == words
+    assert tuple(r[2] for r in orjson.loads(await raw(plant.historian, 5, 1)) if r[0] == 0) == words
+    assert pa.ipc.open_stream(await raw(plant.historian, 5, fmt=Format.ARROW)).read_all()["value"].to_pylist() == list(
+        words
+    )
+>>>>>>> historian
 
 
 @pytest.mark.mission("M47")
