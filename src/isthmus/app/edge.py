@@ -157,7 +157,7 @@ class EdgeProcess:
             answer = await self._acquisition.probe(question["driver"], question["config"], question["addresses"])
         except IsthmusError as error:
             return orjson.dumps({"error": str(error)})
-        return orjson.dumps(asdict(answer))
+        return orjson.dumps({"steps": answer.steps, "values": answer.readings})
 
     async def _heartbeats(self) -> None:
         while True:

@@ -299,31 +299,6 @@ async def test_rolling_again_changes_nothing(plant) -> None:
 
 
 @pytest.mark.mission("M47")
-<<<<<<< HEAD
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text(max_size=20), min_size=1, max_size=5))
-def test_any_text_comes_back(tmp_path_factory, words: list[str]) -> None:
-    words = [w.encode("utf-8", "replace").decode() for w in words]
-
-    async def through() -> list[str]:
-        historian = Historian(StoreConfig(path=tmp_path_factory.mktemp("t")), ManualClock(T0))
-        await historian.open()
-        try:
-            n = len(words)
-            made = SampleBatch(
-                np.full(n, 5, np.int32),
-                T0 + np.arange(n) * S,
-                np.arange(n, dtype=np.int32),
-                np.zeros(n, np.uint32),
-                tuple(words),
-            )
-            await historian.take([_frames()("e", 1, made)])
-            return [r[2] for r in orjson.loads(await raw(historian, 5))]
-        finally:
-            await historian.close()
-
-    assert asyncio.run(through()) == words
-=======
 async def test_any_text_comes_back(plant) -> None:
     words = (
         "",
@@ -349,7 +324,6 @@ async def test_any_text_comes_back(plant) -> None:
     assert pa.ipc.open_stream(await raw(plant.historian, 5, fmt=Format.ARROW)).read_all()["value"].to_pylist() == list(
         words
     )
->>>>>>> historian
 
 
 @pytest.mark.mission("M47")
