@@ -24,6 +24,9 @@ from isthmus.values.ids import encode_segment
 PINNED_VERSION = "2.15.1"
 _MODULE = b"github.com/nats-io/nats-server/v2"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+MAX_FILE_STORE_BYTES = 64 * 1024**3
+"""Never reached, as each stream has a limit of its own. Left to itself the server allows three quarters of what is free
+when it starts: started on a full disk it would refuse its streams even after there is room again."""
 
 
 def free_port() -> int:
@@ -199,7 +202,12 @@ def configure(files: BrokerFiles, port: int, edges: list[str], server_name: str)
         "listen": f"127.0.0.1:{port}",
         "max_payload": MAX_PAYLOAD_BYTES,
         "pid_file": str(files.pid),
-        "jetstream": {"store_dir": str(files.store), "sync_interval": "always", "max_memory_store": 64 * 1024 * 1024},
+        "jetstream": {
+            "store_dir": str(files.store),
+            "sync_interval": "always",
+            "max_memory_store": 64 * 1024**2,
+            "max_file_store": MAX_FILE_STORE_BYTES,
+        },
         "accounts": {
             "SYSTEM": {"jetstream": "enabled", "users": entries},
             "FIELD": {"jetstream": "enabled", "users": []},

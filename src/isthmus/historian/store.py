@@ -256,6 +256,7 @@ class Store:
             raise ConfigError(
                 f"historian: {self._config.path} cannot be opened; another Isthmus may be using it: {error}"
             ) from error
+        version = 0
         exists = self.rows(
             f"SELECT count() FROM system.tables WHERE database = '{schema.DATABASE}' AND name = 'schema_version'"
         )
@@ -269,10 +270,11 @@ class Store:
         cluster = self._config.cluster
         for statement in schema.cluster(cluster, {}) if cluster else schema.single({}):
             self.command(statement)
-        self.insert(
-            "schema_version",
-            [("one", "UInt8", np.ones(1, np.uint8)), ("version", "UInt32", np.full(1, schema.VERSION, np.uint32))],
-        )
+        if version < schema.VERSION:  # nothing is written without need: a record on a full disk opens for reading
+            self.insert(
+                "schema_version",
+                [("one", "UInt8", np.ones(1, np.uint8)), ("version", "UInt32", np.full(1, schema.VERSION, np.uint32))],
+            )
 
     def expire(self, days: Mapping[int, int]) -> None:
         """Set after how many days rows of each class are dropped; 0 is never. What is stored already follows."""
