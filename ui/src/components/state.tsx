@@ -6,13 +6,14 @@ import { noteOf, useLivePaint } from '../live/react'
 import { formatValue } from '../model/format'
 import { shapeOf, type StateShape } from '../model/tree'
 
-/** Filled is running, hollow stopped, hatched starved or blocked, dashed with a cross bad. The drawing is one sprite. */
+/** Filled is running, hollow stopped, hatched starved or blocked, dashed with a cross bad, a short line where nothing tells a state. The drawing is one sprite. */
 export function StateSquare({ shape, title, size = 15 }: { shape: StateShape; title?: string; size?: number }) {
   return (
     <svg className="state" data-shape={shape} width={size} height={size} viewBox="0 0 15 15" aria-hidden={title ? undefined : true} role={title ? 'img' : undefined}>
       {title ? <title>{title}</title> : null}
       <rect x="0.75" y="0.75" width="13.5" height="13.5" className="state-box" />
       <path className="state-hatch" d="M1 9L9 1M1 14L14 1M6 14L14 6" />
+      <path className="state-dash" d="M4 7.5h7" />
       <path className="state-cross" d="M4.5 4.5l6 6M10.5 4.5l-6 6" />
     </svg>
   )
