@@ -70,7 +70,9 @@ async def test_full_disk_is_said_and_survived(volume, until, left_mb):
         before = pids(system)
 
         volume.fill(left_mb)
-        said = await until(lambda: all("disk is full" in s for s in states(system)) and states(system), "full disk said")
+        said = await until(
+            lambda: all("disk is full" in s for s in states(system)) and states(system), "full disk said"
+        )
         assert "free some space" in said[0]
         rows = (await asyncio.to_thread(system.get, "site"))["historian"]["rows"]
         waiting = await until(lambda: system.get("site")["edges"][0]["queued"] > 2 * TAGS, "edge buffers")
