@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -132,7 +134,30 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
                 if str(data.root) in " ".join(process.cmdline()):
                     log.warning("ending %s (process %d), left over from before", name, pid)
                     process.terminate()
-                    process.wait(3)
+                    try:
+                        process.wait(3)
+                    except psutil.TimeoutExpired:
+                        process.kill()
+                        process.wait(3)
+
+
+def check_port(host: str, port: int) -> None:
+    """Look whether core will get its port, before anything is started or changed.
+
+    Raises: ConfigError when another program has it; any other trouble is core's to tell
+    """
+    with contextlib.suppress(OSError, UnicodeError):
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise ConfigError(
+                        f"port: {port} on {host} is taken by another program; stop it, or choose another with --port, "
+                        f"was {port}"
+                    ) from None
 
 
 async def run_up(
@@ -149,6 +174,7 @@ async def run_up(
     supervisor = Supervisor(log, data.run / "pids.json")
     try:
         end_orphans(data, log)
+        check_port(settings.web.host, port)
         binary = find_binary()
         verify_binary(binary)
         bus_port = free_port()
