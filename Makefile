@@ -22,7 +22,7 @@ checks: setup
 
 test: setup browser checks
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not soak" $(PYTEST)
+	$(BIN)/python scripts/run_tests.py $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/python scripts/coverage_floor.py
 	$(BIN)/python scripts/status.py --check
