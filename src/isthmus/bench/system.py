@@ -24,10 +24,10 @@ from isthmus.values.errors import NotConnected
 
 
 class System:
-    """`isthmus up` on a folder. ``start`` returns when core answers; ``stop`` is Ctrl-C."""
+    """`isthmus up` (or `demo`) on a folder. ``start`` returns when core answers; ``stop`` is Ctrl-C."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, port: int | None = None, command: str = "up") -> None:
+        self.folder, self._command = folder, command
         self.port = port or free_port()
         self._token = ""
         self._process: asyncio.subprocess.Process | None = None
@@ -38,7 +38,7 @@ class System:
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "isthmus", "up", "--data", str(self.folder), "--port", str(self.port)),
+                *("-m", "isthmus", self._command, "--data", str(self.folder), "--port", str(self.port)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
