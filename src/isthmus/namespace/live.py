@@ -129,6 +129,7 @@ class Snapshot:
 _COLUMNS: Final[dict[str, type[np.generic]]] = {
     "id": np.int32,
     "time_ns": np.int64,
+    "good_ns": np.int64,
     "value": np.float64,
     "ints": np.int64,
     "form": np.uint8,
@@ -161,6 +162,7 @@ class LiveTable:
     def _allocate(self, rows: int) -> None:
         self.id = np.zeros(rows, np.int32)
         self.time_ns = np.zeros(rows, np.int64)
+        self.good_ns = np.zeros(rows, np.int64)  # time of the last good sample, also while the value is bad
         self.value = np.full(rows, np.nan)
         self.ints = np.zeros(rows, np.int64)
         self.form = np.zeros(rows, np.uint8)
@@ -185,7 +187,7 @@ class LiveTable:
     def describe(self, plant: Plant) -> None:
         """Rebuild the rows for another version; tags that survive keep their values. Cost: 30 ms for 50,000 tags."""
         old_rows, old = self._row_of_id, self.read(np.arange(len(self)))
-        old_stored = self.stored_status
+        old_stored, old_good = self.stored_status, self.good_ns
         self.plant = plant
         self._allocate(len(plant.tags))
         self.id[:] = [tag.id for tag in plant.tags]
@@ -202,6 +204,7 @@ class LiveTable:
         was[known] = old_rows[self.id[known]]
         to, source = np.flatnonzero(was >= 0), was[was >= 0]
         self.time_ns[to] = old.time_ns[source]
+        self.good_ns[to] = old_good[source]
         self.value[to] = old.value[source]
         self.ints[to] = old.ints[source]
         self.form[to] = old.form[source]
@@ -268,6 +271,8 @@ class LiveTable:
                 self.ints[rows] = batch.value
         self.form[rows] = _FORM_OF[batch.type]
         self.time_ns[rows] = batch.time_ns
+        good = status.is_good(batch.status)
+        self.good_ns[rows[good]] = batch.time_ns[good]
         self.stored_status[rows] = batch.status
         self.tick += 1
         self._changed[rows] = self.tick
@@ -373,7 +378,7 @@ class LiveTable:
         rows = self._rows_of_ids(columns["id"])
         keep = (rows >= 0) & (columns["time_ns"] >= self.time_ns[rows]) if len(self) else np.zeros(len(rows), np.bool_)
         rows = rows[keep]
-        for name in ("time_ns", "value", "ints", "form", "since_ns"):
+        for name in ("time_ns", "good_ns", "value", "ints", "form", "since_ns"):
             getattr(self, name)[rows] = columns[name][keep]
         self.stored_status[rows] = columns["status"][keep]
         self.text[rows] = np.array([snapshot.texts.get(key) for key in columns["id"][keep].tolist()] + [None], object)[

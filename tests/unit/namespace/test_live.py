@@ -248,3 +248,15 @@ def test_a_text_keeps_the_time_since_when_it_is_said(tmp_path: Path) -> None:
     live.load(tmp_path / "s")
     say(7, "Bad")
     assert live.since_ns[live.rows_of(["b/z"])[0]] == NOW + 6
+
+
+def test_the_time_of_the_last_good_sample_outlives_a_bad_one_a_restart_and_a_new_plant(tmp_path: Path) -> None:
+    live = table()
+    live.apply([floats([5], [NOW], [1.5])], NOW)
+    live.apply([floats([5], [NOW + 7], [0.0], [status.BAD_NO_COMMUNICATION])], NOW)
+    assert int(live.good_ns[live.rows_of(["a/x"])][0]) == NOW
+    live.save(tmp_path / "live", {}, 1, NOW)
+    again = table()
+    again.load(tmp_path / "live")
+    again.describe(plant({"a/renamed": 5}, version=2))
+    assert int(again.good_ns[again.rows_of(["a/renamed"])][0]) == NOW

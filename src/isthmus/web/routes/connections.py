@@ -22,7 +22,6 @@ from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Connection, Plant
 from isthmus.ports.drivers import DriverSpec
 from isthmus.security.model import Action
-from isthmus.values import status
 from isthmus.values.model import SYSTEM_TAGS
 from isthmus.web.access import Room, allow
 from isthmus.web.times import iso
@@ -121,8 +120,7 @@ def _rows_by_connection(plant: Plant) -> dict[str, NDArray[np.intp]]:
 
 
 def _last_good(live: LiveTable, rows: NDArray[np.intp]) -> str | None:
-    good = rows[status.is_good(live.stored_status[rows])]
-    newest = int(live.time_ns[good].max(initial=0))
+    newest = int(live.good_ns[rows].max(initial=0))
     return iso(newest) if newest else None
 
 
