@@ -54,6 +54,11 @@ async def test_a_trend_of_the_good_counter_rises_while_one_watches(demo, signed_
     ]
     assert cells == sorted(cells)
     assert cells[-1] > cells[0]
+    async with page.expect_download() as started:
+        await page.get_by_role("button", name="Export").click()
+    exported = (await (await started.value).path()).read_text().splitlines()
+    assert len(exported) > len(cells) / 2
+    assert f"{FILLER}/good" in exported[1]
 
 
 @pytest.mark.mission("M19")

@@ -1,0 +1,61 @@
+"""Every page on a desk and on a phone, light and dark: silent console, no sideways scrolling, nothing that shuts people out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from .conftest import AXE
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.leaks("the browser and the demo serve all tests of this folder"),
+    pytest.mark.real("chromium", "axe-core"),
+]
+
+LINE = "packaging/line1"
+PAGES = {  # where it is, and what shows that its data has come
+    "overview": ("/overview", ".unit-row .lv[data-q=good]"),
+    "tags": (f"/tags?under={LINE}/filler&tag={LINE}/filler/speed", ".vbody .lv[data-q=good]"),
+    "trends": (
+        f"/trends?pen={LINE}/filler/speed&pen={LINE}/filler/bowl_level&pen={LINE}/filler/state&span=10min",
+        ".trend-detail:text-matches('sample|point')",
+    ),
+    "connections": ("/connections?name=plc-filler", "tr:has-text('plc-filler') .quality[data-q=good]"),
+    "line": (f"/asset/{LINE}", ".column .lv[data-q=good]"),
+    "asset": (f"/asset/{LINE}/filler", ".band-card .lv[data-q=good]"),
+}
+SERIOUS = """async () => (await axe.run({resultTypes: ['violations']})).violations
+    .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+    .map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).slice(0, 5).join(', ')}`)"""
+WIDER = "() => document.documentElement.scrollWidth - window.innerWidth"
+SHOTS = os.environ.get("ISTHMUS_SHOTS")
+
+
+@pytest.fixture(scope="module")
+def axe() -> Path:
+    if not AXE.exists():
+        pytest.fail("axe-core is not installed: run `make setup`")
+    return AXE
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desk", "phone"])
+async def test_every_page_is_quiet_fits_and_shuts_nobody_out(demo, signed_in, opens, axe, size, theme):
+    screen = await opens(demo.origin, signed_in, size, theme, axe)
+    found: list[str] = []
+    for name, (path, alive) in PAGES.items():
+        page = await screen.go(path)
+        await expect(page.locator("main").locator(alive).first).to_be_attached()
+        await expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        wider = await page.evaluate(WIDER)
+        if wider > 1:
+            found.append(f"{name}: {wider} px wider than the screen")
+        found += [f"{name}: {violation}" for violation in await page.evaluate(SERIOUS)]
+        if SHOTS:
+            await page.wait_for_load_state("networkidle")
+            await page.screenshot(path=Path(SHOTS) / f"{name}-{size}-{theme}.png", full_page=size == "phone")
+    assert not found, "\n".join(found)
