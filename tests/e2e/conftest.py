@@ -61,6 +61,7 @@ async def isthmus(*words: str | Path) -> Done:
 async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], what: str) -> Any:
     """The first answer that holds; fails with the last one when patience ends."""
     last: object = "nothing"
+    answers = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_S):
             while True:
@@ -68,8 +69,9 @@ async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool],
                 if holds(answer):
                     return answer
                 last = answer
+                answers += 1
                 await asyncio.sleep(0.1)
-    pytest.fail(f"{what}: not within {PATIENCE_S} s; the last answer was {last!r}")
+    pytest.fail(f"{what}: not within {PATIENCE_S} s; the last of {answers} answers was {last!r}")
 
 
 class Demo:
@@ -116,9 +118,10 @@ class Demo:
         assert self._process is not None
         root = psutil.Process(self._process.pid)
         everything = [root, *root.children(recursive=True)]
-        for process in everything:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        for end in (psutil.Process.suspend, psutil.Process.kill):  # none may hear of another's death and say goodbye
+            for process in everything:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    end(process)
         await self._process.wait()
         return len(everything)
 

@@ -57,5 +57,5 @@ async def test_every_page_is_quiet_fits_and_shuts_nobody_out(demo, signed_in, op
         found += [f"{name}: {violation}" for violation in await page.evaluate(SERIOUS)]
         if SHOTS:
             await page.wait_for_load_state("networkidle")
-            await page.screenshot(path=Path(SHOTS) / f"{name}-{size}-{theme}.png", full_page=size == "phone")
+            await page.screenshot(path=Path(SHOTS) / f"{name}-{size}-{theme}.png")
     assert not found, "\n".join(found)
