@@ -125,20 +125,26 @@ class Supervisor:
 
 
 def end_orphans(data: DataDir, log: logging.Logger) -> None:
-    """A supervisor that was killed may have left children where the system does not end them: end ours, and only ours."""
-    file = data.run / "pids.json"
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        for name, pid in json.loads(file.read_text()).items():
-            with contextlib.suppress(psutil.Error):
-                process = psutil.Process(int(pid))
-                if str(data.root) in " ".join(process.cmdline()):
-                    log.warning("ending %s (process %d), left over from before", name, pid)
-                    process.terminate()
-                    try:
-                        process.wait(3)
-                    except psutil.TimeoutExpired:
-                        process.kill()
-                        process.wait(3)
+    """Children of a supervisor that was killed may still be ending: wait for ours, and only ours, until they are gone.
+
+    Two nats-servers on one store, or two edges on one device, must never be.
+    """
+    try:
+        known = json.loads((data.run / "pids.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    left = []
+    for name, pid in known.items():
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(int(pid))
+            if str(data.root) in " ".join(process.cmdline()):
+                log.warning("ending %s (process %d), left over from before", name, pid)
+                process.terminate()
+                left.append(process)
+    for process in psutil.wait_procs(left, timeout=STOP_S)[1]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+            process.wait(5)
 
 
 def check_port(host: str, port: int) -> None:
