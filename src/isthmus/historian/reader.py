@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import orjson
+
+from isthmus.historian import cells
 from isthmus.historian import query as sql
+from isthmus.historian.cells import Answer, Cells
 from isthmus.historian.codec import decode_sql
 from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, few_spans, merge_spans
 from isthmus.historian.query import Before, Scope, Span
@@ -27,6 +32,7 @@ MAX_POINTS = 100_000
 MAX_TAGS = 50_000
 _SPANS = 200  # conditions of a question; more holes than these are read through
 _SLICE_ROWS = 500_000  # rows of one block of a stream
+_HERE = 2_000_000  # samples, or rows of the rollup, of a bounded answer that is joined in memory
 _LOOK_BACK = tuple(s * NS_PER_S for s in (3_600, 8 * 86_400, 400 * 86_400))
 
 
@@ -70,10 +76,16 @@ class Reader:
     def answer(self, query: HistoryQuery) -> HistoryAnswer:
         """The whole answer at once."""
         check_query(query)
+        found = self._here(query, query)
+        if found:
+            plan, rows = found
+            return HistoryAnswer(
+                MEDIA[query.format], b"[" + _lines(rows) + b"]", plan.snapped_ns, plan.start_ns, plan.end_ns
+            )
         plan = self._plan(query)
         body = self._ask(plan, query, Format(query.format))
         if query.format is Format.JSON:
-            body = b"[" + body.rstrip(b"\n").replace(b"\n", b",\n") + b"]"
+            body = b"[" + _joined(body) + b"]"
         return HistoryAnswer(MEDIA[query.format], body, plan.snapped_ns, plan.start_ns, plan.end_ns)
 
     def blocks(self, query: HistoryQuery) -> Iterator[bytes]:
@@ -87,11 +99,14 @@ class Reader:
         if query.format is Format.JSON:
             yield b"["
         for part in slices:
-            body = self._ask(self._plan(part, query), query, query.format, head=not started)
-            if query.format is Format.JSON:
-                body = body.rstrip(b"\n").replace(b"\n", b",\n")
-                if body and started:
-                    body = b",\n" + body
+            found = self._here(part, query)
+            if found:
+                body = _lines(found[1])
+            else:
+                body = self._ask(self._plan(part, query), query, query.format, head=not started)
+                body = _joined(body) if query.format is Format.JSON else body
+            if query.format is Format.JSON and body and started:
+                body = b",\n" + body
             started = started or bool(body)
             if body:
                 yield body
@@ -158,17 +173,151 @@ class Reader:
         parts = tuple(sql.raw(g, spans, kind) for g in groups if g)
         return Plan(parts, sql.RAW_COLUMNS, kind, 0, query.start_ns, query.end_ns)
 
-    def _scope(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int, *, words: bool, good: bool = False) -> Scope:
-        hold_ns = max(start_ns, min(end_ns, self._clock.now_ns()))
+    def _here(self, query: HistoryQuery, whole: HistoryQuery) -> tuple[Plan, list[Sequence[object]]] | None:
+        """The rows of a bounded answer in JSON, numbers joined in memory; None if the engine has to do it.
+
+        The engine's bytes leave as they are in every other answer. These are few, and most of the time the engine would
+        take for them is planning.
+        """
+        if query.shape is not Shape.BOUNDED or query.format is not Format.JSON:
+            return None
+        asked = [self._info(t) for t in dict.fromkeys(query.tags)]
+        numbers, words = [t for t in asked if not t.symbolic], [t for t in asked if t.symbolic]
+        found = self._numbers(query, numbers) if numbers else None
+        if found is None:
+            return None
+        plan, answers = found
+        index: dict[int, int] = {}
+        for place, tag in enumerate(whole.tags):
+            index.setdefault(tag, place)
+        rows: list[Sequence[object]] = [row for answer in answers for row in answer.rows(index)]
+        if words:
+            spoken = self._plan(replace(query, tags=tuple(t.id for t in words)))
+            rows += [orjson.loads(line) for line in self._ask(spoken, whole, Format.JSON).splitlines()]
+            if spoken.snapped_ns:
+                plan = spoken
+        if words or len(answers) > 1:
+            rows.sort(key=lambda row: whole.tags[row[0]])  # type: ignore[call-overload]  # the first column is the place
+        return plan, rows
+
+    def _numbers(self, query: HistoryQuery, tags: Sequence[TagInfo]) -> tuple[Plan, list[Answer]] | None:
+        """Bounded answers to tags that are numbers; None if they are too much to be joined in memory."""
+        width = sql.width_for(query.start_ns, query.end_ns, query.points)
+        start, end = query.start_ns, query.end_ns
+        if width < BUCKET_NS:
+            found = self._samples(tags, start, end)
+            if found is None:
+                return None
+            counts = _counted(found[1], start, end)
+            sparse = {t.id for t in tags if counts.get(t.id, 0) <= query.points}
+        else:
+            start, end, width = sql.snap(start, end, query.points)
+            found = self._rolled(tags, start, end)
+            if found is None:
+                return None
+            sparse = self._sparse(query, tags, found[1])
+        scope, known = found
+        answers = []
+        if len(sparse) < len(tags):
+            dense = known if not sparse else known.take(~np.isin(known.g, list(sparse)))
+            answers.append(cells.buckets(dense, scope, width))
+        if sparse:
+            if (start, end) != (query.start_ns, query.end_ns) or width >= BUCKET_NS:
+                again = self._samples([t for t in tags if t.id in sparse], query.start_ns, query.end_ns)
+                if again is None:
+                    return None
+                within, few = again
+            else:
+                within, few = scope, known.take(np.isin(known.g, list(sparse)))
+            answers.append(cells.steps(few, within, query.points))
+        if len(sparse) == len(tags):
+            width, start, end = 0, query.start_ns, query.end_ns
+        return Plan((), sql.BOUNDED_COLUMNS, "", width, start, end), answers
+
+    def _sparse(self, query: HistoryQuery, tags: Sequence[TagInfo], known: Cells) -> set[int]:
+        """Tags with no more samples than points, told from cells that may reach a little over the range."""
+        most = _counted(known, 0, 1 << 62)
+        first, last = -(-query.start_ns // BUCKET_NS) * BUCKET_NS, query.end_ns // BUCKET_NS * BUCKET_NS
+        least = _counted(known, first, last)
+        unsure = [t for t in tags if least.get(t.id, 0) <= query.points < most.get(t.id, 0)]
+        counts = most | dict.fromkeys((t.id for t in unsure), 0)
+        if unsure:
+            counts |= self._counts(unsure, query.start_ns, query.end_ns, long=True)
+        return {t.id for t in tags if counts.get(t.id, 0) <= query.points}
+
+    def _samples(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int) -> tuple[Scope, Cells] | None:
+        """Samples of tags in a range and the one before it; None if they are too many."""
+        body = self._columns("sample", cells.SAMPLE, tags, [(self._earlier(start_ns, end_ns), end_ns)])
+        return None if body is None else self._with_before(tags, [cells.of_samples(body)], start_ns, end_ns)
+
+    def _rolled(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int) -> tuple[Scope, Cells] | None:
+        """The same as cells, from the rollup where it is right; the range is on its grid."""
+        early = start_ns if start_ns <= self._oldest() else start_ns - _LOOK_BACK[0]
+        if len(tags) * (end_ns - early) // BUCKET_NS > _HERE:
+            return None
+        gaps = self._gaps_of(tags, early, end_ns)
+        raw, rolled = self._split_spans(Scope(tuple(tags), early, end_ns, 0, gaps), (early, end_ns))
+        parts = []
+        for table, layout, spans, made in (
+            ("rollup", cells.ROLLUP, rolled, cells.of_rollup),
+            ("sample", cells.SAMPLE, raw, cells.of_samples),
+        ):
+            if spans:
+                body = self._columns(table, layout, tags, spans)
+                if body is None:
+                    return None
+                parts.append(made(body))
+        return self._with_before(tags, parts, start_ns, end_ns)
+
+    def _earlier(self, start_ns: int, end_ns: int) -> int:
+        """Where to begin to read so that the sample before the range is most likely among what is read."""
+        if start_ns <= self._oldest():
+            return start_ns
+        return start_ns - min(_LOOK_BACK[0], max(60 * NS_PER_S, (end_ns - start_ns) // 10))
+
+    def _columns(
+        self, table: str, layout: np.dtype[Any], tags: Sequence[TagInfo], spans: Sequence[Span]
+    ) -> bytes | None:
+        """Rows of tags in spans as the table has them; None if they are too many."""
+        body = self._store.answer(
+            f"SELECT {', '.join(layout.names or ())} FROM {DATABASE}.{table} FINAL "
+            f"WHERE tag IN ({sql.ids(tags)}) AND {during(spans)} LIMIT {_HERE + 1}",
+            "RowBinary",
+        )
+        return body if len(body) <= _HERE * layout.itemsize else None
+
+    def _with_before(
+        self, tags: Sequence[TagInfo], parts: Sequence[Cells], start_ns: int, end_ns: int
+    ) -> tuple[Scope, Cells]:
+        known = cells.since(cells.join(parts), start_ns)
+        seen = set(np.unique(known.g[known.tf < start_ns]).tolist())
+        missing = [t for t in tags if t.id not in seen]
+        found = self._before(missing, start_ns, words=False, good=False) if missing else {}
+        if found:
+            known = cells.join([cells.of_before(found), known])
+        earliest = int(known.tf.min(initial=start_ns))
+        return Scope(
+            tuple(tags), start_ns, end_ns, self._hold_ns(start_ns, end_ns), self._gaps_of(tags, earliest, end_ns)
+        ), known
+
+    def _hold_ns(self, start_ns: int, end_ns: int) -> int:
+        """As far as values of a range are held: to its end, or now."""
+        return max(start_ns, min(end_ns, self._clock.now_ns()))
+
+    def _gaps_of(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int) -> dict[str, list[Span]]:
+        """Gaps that touch a range, merged, by the edges of some tags."""
         by_edge: dict[str, list[Span]] = {}
         edges = {t.edge for t in tags}
+        for gap in self._gaps():
+            if gap.edge in edges and gap.start_ns < end_ns and gap.end_ns > start_ns:
+                by_edge.setdefault(gap.edge, []).append((gap.start_ns, gap.end_ns))
+        return {edge: merge_spans(spans) for edge, spans in by_edge.items()}
+
+    def _scope(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int, *, words: bool, good: bool = False) -> Scope:
         before = self._before(tags, start_ns, words=words, good=good)
         earliest = min((b.time_ns for b in before.values()), default=start_ns)
-        for gap in self._gaps():
-            if gap.edge in edges and gap.start_ns < end_ns and gap.end_ns > earliest:
-                by_edge.setdefault(gap.edge, []).append((gap.start_ns, gap.end_ns))
-        gaps = {edge: merge_spans(spans) for edge, spans in by_edge.items()}
-        return Scope(tuple(tags), start_ns, end_ns, hold_ns, gaps, before)
+        gaps = self._gaps_of(tags, earliest, end_ns)
+        return Scope(tuple(tags), start_ns, end_ns, self._hold_ns(start_ns, end_ns), gaps, before)
 
     def _before(self, tags: Sequence[TagInfo], start_ns: int, *, words: bool, good: bool) -> dict[int, Before]:
         """The newest sample of each tag before a time, looked for where it is likely first."""
@@ -378,6 +527,24 @@ def check_query(query: HistoryQuery) -> None:
         raise ConfigError(f"history: points must be 1 to {MAX_POINTS}, was {query.points}")
     if query.shape is Shape.AGGREGATE and not query.functions:
         raise ConfigError("history: an aggregate needs at least one function")
+
+
+def _joined(lines: bytes) -> bytes:
+    """Rows of JSON, a line each, as the inside of an array."""
+    return lines.rstrip(b"\n").replace(b"\n", b",\n")
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> bytes:
+    """The same of rows in memory, byte for byte the same in a whole answer and in blocks."""
+    return b",\n".join(map(orjson.dumps, rows))
+
+
+def _counted(known: Cells, start_ns: int, end_ns: int) -> dict[int, int]:
+    """Samples of each tag in the cells that begin in a range."""
+    inside = (known.tf >= start_ns) & (known.tf < end_ns)
+    tags, row = np.unique(known.g[inside], return_inverse=True)
+    counts = np.bincount(row, (known.no + known.nb)[inside], len(tags))
+    return dict(zip(tags.tolist(), counts.astype(int).tolist(), strict=True))
 
 
 def _split(tags: Sequence[TagInfo]) -> list[tuple[TagInfo, ...]]:

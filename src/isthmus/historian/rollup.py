@@ -64,7 +64,7 @@ def _during(buckets: Sequence[int]) -> str:
 
 
 _COMPACT = 1 << 62  # differences of smaller mantissas fit an int64
-_SMALL = 15_000_000  # mantissas below this, times ten minutes in ns, fit an int64
+SMALL = 15_000_000  # mantissas below this, times ten minutes in ns, fit an int64
 
 
 def cells() -> str:
@@ -82,7 +82,7 @@ FROM {DATABASE}.rollup FINAL"""
 
 
 def _exact(low: str, high: str, exponent: str) -> str:
-    return f"({exponent} BETWEEN {INT} AND {MAX_DECIMALS} AND greatest(abs({low}), abs({high})) < {_SMALL})"
+    return f"({exponent} BETWEEN {INT} AND {MAX_DECIMALS} AND greatest(abs({low}), abs({high})) < {SMALL})"
 
 
 def _insert(condition: str, ver: int) -> str:

@@ -10,19 +10,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
 from isthmus.namespace.model import Tag
 from isthmus.ports.frames import Arrived
-from isthmus.ports.history import Function, HistoryQuery, Shape
+from isthmus.ports.history import Format, Function, HistoryQuery, Shape
 from isthmus.values.clock import ManualClock
 from isthmus.values.frame import Frame, Lane
 from isthmus.values.sample import SampleBatch, ValueType
@@ -225,7 +226,24 @@ class Plant:
             assert len(mine) == len(want), (t.path, mine[:3], want[:3])
             for g, w in zip(mine, want, strict=True):
                 assert all(close(a, b) for a, b in zip(g[1:], w, strict=True)), (t.path, g, w)
+        await self._check_arrow(tags, query)
         return width
+
+    async def _check_arrow(self, tags: tuple[Tag, ...], query: HistoryQuery) -> None:
+        """Numbers leave as Arrow from the engine, and as JSON joined in memory: both must say the same."""
+        numbers = tuple(t.id for t in tags if not t.states and t.type is not ValueType.TEXT)
+        if not numbers:
+            return
+        json = await self.historian.query(replace(query, tags=numbers))
+        arrow = await self.historian.query(replace(query, tags=numbers, format=Format.ARROW))
+        assert (json.snapped_ns, json.start_ns, json.end_ns) == (arrow.snapped_ns, arrow.start_ns, arrow.end_ns)
+        columns = [c.cast("int64") if i == 1 else c for i, c in enumerate(pa.ipc.open_stream(arrow.body).read_all())]
+        want = list(zip(*(c.to_pylist() for c in columns), strict=True))
+        got = orjson.loads(json.body)
+        assert len(got) == len(want)
+        for g, (place, at, *rest) in zip(got, want, strict=True):
+            assert g[:2] == [place, ms(at)]
+            assert all(close(a, b) for a, b in zip(g[2:], rest, strict=True)), (g, rest)
 
     def _steps(self, t: Tag, start: int, end: int, points: int) -> list[list]:
         out, numeric = [], not t.states and t.type is not ValueType.TEXT
