@@ -79,14 +79,14 @@ def measure(name: str, *, quick: bool) -> dict[str, Any]:
 def page(result: dict[str, Any]) -> str:
     """A result as a page for people."""
     m = result["machine"]
+    verdict = "All budgets held." if result["ok"] else f"MISSED: {', '.join(result.get('missed', ['see the note']))}."
     lines = [
         f"# {result['name']}",
         "",
-        f"{'All budgets held' if result['ok'] else 'MISSED: ' + ', '.join(result.get('missed', ['see the note']))}. "
-        f"Measured on {result['date']} in {result['took_s']:.0f} s.",
+        f"{verdict} Measured on {result['date']} in {result['took_s']:.0f} s.",
         "",
-        f"Machine: {m['cores']} cores, {m['memory_gib']} GiB, {m['system']} {m['architecture']}, Python {m['python']}; "
-        f"{result['busy_before']} processes wanted a core when it began, so on an idle machine times are no longer.",
+        f"Machine: {m['cores']} cores, {m['memory_gib']} GiB, {m['system']} {m['architecture']}, Python {m['python']}.",
+        f"Load average of the machine when it began: {result['busy_before']}.",
         "",
     ]
     lines += [f"{key.capitalize()}: {result[key]}.\n" for key in ("shortened", "note") if result.get(key)]
@@ -134,7 +134,8 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
     if words.quick:
         chosen = [name for name in chosen if name != TESTS]
-    return 0 if all([run(name, quick=words.quick) for name in chosen]) else 1
+    held = [run(name, quick=words.quick) for name in chosen]
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":

@@ -150,8 +150,10 @@ class Core:
 
     async def _send_models(self, plant: Plant) -> None:
         for edge in plant.edges:
-            model = await asyncio.to_thread(lambda name=edge: self._namespace.edge_model(name).to_bytes())
-            await self._bus.put_model(edge, model)
+            await self._bus.put_model(edge, await asyncio.to_thread(self._packed_model, edge))
+
+    def _packed_model(self, edge: str) -> bytes:
+        return self._namespace.edge_model(edge).to_bytes()
 
     async def _resend_models(self) -> None:
         """A model that could not be delivered when it was applied is delivered as soon as the bus is back."""
