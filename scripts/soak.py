@@ -1,104 +1,141 @@
-"""`make soak`: the long forms of tests and measurements; writes what it saw to docs/proof/.
+"""The long forms of everything: measurements in full length and the tests marked `soak`; writes docs/proof/.
 
-`--only crash,latency` runs a part (`tests` are the tests marked soak), `--quick` the short forms.
+`--only crash,latency` runs a part, `--quick` the short forms. Names are those of `isthmus bench`, and `tests`.
+A page tells the machine, the figures, their budgets and the verdict. A missed budget is written down as such and makes the
+exit code 1; nothing is written for a part that did not end.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 ROOT = Path(__file__).resolve().parent.parent
 PROOF = ROOT / "docs" / "proof"
-BENCHES = ("hotpath", "bus", "acquisition", "historian", "latency", "plant", "crash")
+TESTS = "tests"
+
+
+def parts() -> tuple[str, ...]:
+    """Everything that can be run, in order."""
+    from isthmus.cli.bench import NAMES
+
+    return (TESTS, *NAMES)
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on; no names and no paths."""
+    """What the figures were measured on; nothing that tells where it stands."""
+    import psutil
+
     return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "load_at_start": round(os.getloadavg()[0], 1),
     }
 
 
-def write(name: str, result: dict[str, Any]) -> None:
-    """One file a measurement, then the page over all of them."""
-    PROOF.mkdir(parents=True, exist_ok=True)
-    (PROOF / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+def busy() -> float:
+    """Processes that wanted a core in the last minute: what else was going on when a measurement began."""
+    return round(os.getloadavg()[0], 1)
+
+
+def tests() -> dict[str, Any]:
+    """The tests that only run here."""
+    report = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "soak", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = (report.stdout.strip().splitlines() or [""])[-1]
+    print(report.stdout[-4000:], report.stderr[-2000:], sep="\n", file=sys.stderr)
+    return {"name": TESTS, "figures": {}, "budget": {}, "ok": report.returncode == 0, "note": last}
+
+
+def measure(name: str, *, quick: bool) -> dict[str, Any]:
+    """One measurement in a process of its own, with its verdict.
+
+    Raises: RuntimeError when it did not end well
+    """
+    words = [sys.executable, "-m", "isthmus", "bench", name, "--json", *(["--quick"] if quick else [])]
+    answer = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    lines = [line for line in answer.stdout.splitlines() if line.startswith("{")]
+    if answer.returncode or not lines:
+        raise RuntimeError(f"{name} ended with code {answer.returncode}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def page(result: dict[str, Any]) -> str:
+    """A result as a page for people."""
+    m = result["machine"]
+    verdict = "All budgets held." if result["ok"] else f"MISSED: {', '.join(result.get('missed', ['see the note']))}."
     lines = [
-        "# Proof",
+        f"# {result['name']}",
         "",
-        "What the long runs saw (`make soak`); each JSON file has machine and date. A figure with a budget is held against it.",
+        f"{verdict} Measured on {result['date']} in {result['took_s']:.0f} s.",
+        "",
+        f"Machine: {m['cores']} cores, {m['memory_gib']} GiB, {m['system']} {m['architecture']}, Python {m['python']}.",
+        f"Load average of the machine when it began: {result['busy_before']}.",
         "",
     ]
-    for file in sorted(PROOF.glob("*.json")):
-        one = json.loads(file.read_text())
-        about = one["machine"]
-        lines += [
-            f"## {file.stem}",
-            "",
-            f"{one['date']}, {about['cores']} cores, {about['memory_gib']} GiB, Python {about['python']}, "
-            f"load {about['load_at_start']} at the start. {one.get('shortened', '')} {one.get('note', '')}".rstrip(),
-            "",
-            "| figure | measured | budget | |",
-            "| --- | ---: | --- | --- |",
-        ]
-        for figure, value in one.get("figures", {}).items():
-            bound = one.get("budget", {}).get(figure)
-            verdict = "" if bound is None else "missed" if figure in one.get("missed", []) else "ok"
-            lines.append(f"| {figure} | {value:,.3f} | {' '.join(map(str, bound)) if bound else ''} | {verdict} |")
-        lines.append("")
-    (PROOF / "README.md").write_text("\n".join(lines))
+    lines += [f"{key.capitalize()}: {result[key]}.\n" for key in ("shortened", "note") if result.get(key)]
+    if result["figures"]:
+        lines += ["| figure | value | budget | held |", "|---|---:|---:|---|"]
+    for figure, value in result["figures"].items():
+        sign, bound = result["budget"].get(figure, ("", None))
+        held = "" if bound is None else "no" if figure in result.get("missed", []) else "yes"
+        lines.append(f"| {figure} | {value:,.3f} | {'' if bound is None else f'{sign} {bound:,g}'} | {held} |")
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def bench(name: str, quick: bool) -> bool:
-    """Run one measurement in a process of its own."""
-    about = machine()
-    command = [sys.executable, "-m", "isthmus", "bench", name, "--json", *(["--quick"] if quick else [])]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"soak: {name} failed\n{done.stdout}{done.stderr}", flush=True)
+def run(name: str, *, quick: bool) -> bool:
+    """Run one part and write its proof; whether its budgets held."""
+    print(f"{name} …", flush=True)
+    before, began = busy(), time.monotonic()
+    try:
+        result = tests() if name == TESTS else measure(name, quick=quick)
+    except RuntimeError as error:
+        print(f"{name}: {error}; nothing is written", file=sys.stderr)
         return False
-    result = json.loads(done.stdout.strip().splitlines()[-1])
-    write(name, {"date": datetime.now(UTC).date().isoformat(), "machine": about, **result})
-    print(f"soak: {name} {'ok' if result['ok'] else 'missed ' + ', '.join(result['missed'])}", flush=True)
+    result |= {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "took_s": round(time.monotonic() - began, 1),
+        "machine": machine(),
+        "busy_before": before,
+    }
+    PROOF.mkdir(parents=True, exist_ok=True)
+    (PROOF / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (PROOF / f"{name}.md").write_text(page(result))
+    print(f"{name}: {'ok' if result['ok'] else 'MISSED'}, {result['took_s']:.0f} s", flush=True)
     return bool(result["ok"])
 
 
-def tests() -> bool:
-    """The tests in their long forms."""
-    about, began = machine(), time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "soak", "-p", "no:cacheprovider", "--timeout", "7200"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    last = done.stdout.strip().rpartition("\n")[2]
-    print(done.stdout[-4000:] if done.returncode else f"soak: tests {last}", flush=True)
-    figures = {"exit_code": float(done.returncode), "minutes": (time.monotonic() - began) / 60}
-    write("tests", {"date": datetime.now(UTC).date().isoformat(), "machine": about, "figures": figures, "note": last})
-    return done.returncode == 0
-
-
 def main() -> int:
-    """Everything, or what was named."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    wanted = options.only.split(",") if options.only else ["tests", *BENCHES]
-    good = [tests() if name == "tests" else bench(name, options.quick) for name in wanted]
-    return 0 if all(good) else 1
+    """The command."""
+    known = parts()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help=f"comma-separated, of: {', '.join(known)}", default=",".join(known))
+    parser.add_argument("--quick", action="store_true", help="the short forms; leaves out the long tests")
+    words = parser.parse_args()
+    chosen = [name.strip() for name in words.only.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
+    if words.quick:
+        chosen = [name for name in chosen if name != TESTS]
+    held = [run(name, quick=words.quick) for name in chosen]
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":
