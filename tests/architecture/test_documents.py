@@ -56,17 +56,10 @@ def test_every_driver_has_its_page() -> None:
 
 
 def test_lock_files_name_no_download_host_and_no_machine() -> None:
-    for lock in ("requirements.lock", "ui/package-lock.json"):
-        text = (ROOT / lock).read_text()
-        assert '"resolved"' not in text
-        hosts = set(re.findall(r"https?://([\w.-]+)", text)) - {
-            "github.com",
-            "opencollective.com",
-            "www.patreon.com",
-            "tidelift.com",
-            "feross.org",
-        }
-        assert not {h for h in hosts if "pypi" in h or "npmjs" in h or "pythonhosted" in h}
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+    for line in (ROOT / "ui" / "package-lock.json").read_text().splitlines():
+        assert '"resolved"' not in line
+        assert "://" not in line or '"url":' in line or '"funding":' in line  # where to thank authors
 
 
 ALLOWED = re.compile(
