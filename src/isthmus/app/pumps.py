@@ -143,7 +143,6 @@ class LivePump:
         self._pending: list[Arrived] = []
         self._newest = 0
         self._saved = 0
-        self.changed = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -160,7 +159,6 @@ class LivePump:
                 if one.frame.lane is Lane.EVENT:
                     self._pending.append(one)
             self._newest = arrived[-1].stream_seq
-            self.changed.set()
 
     async def _keep(self) -> None:
         last = 0.0

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from isthmus.bus import subjects
 from isthmus.values import status
 from isthmus.values.clock import ManualClock
-from isthmus.values.errors import ConfigError, Finding, Findings, IsthmusError, Malformed
+from isthmus.values.errors import ConfigError, Finding, Findings, Malformed
 from isthmus.values.frame import Lane
 from isthmus.values.ids import check_name, check_path, decode_segment, encode_segment, is_under
-from isthmus.values.lifecycle import TABLE, State, Trigger, step
 from isthmus.values.model import Budget, ConnectionModel, EdgeModel, FormulaModel, TagColumns
 
 
@@ -80,22 +79,6 @@ def test_status_names_and_severity() -> None:
     assert status.is_bad(codes).tolist() == [False, False, True]
     other = np.array([status.BAD, status.GOOD, status.BAD_NO_DATA], np.uint32)
     assert status.worst(codes, other).tolist() == [status.BAD, status.UNCERTAIN, status.BAD_TIMEOUT]
-
-
-@given(st.lists(st.sampled_from(list(Trigger)), max_size=30))
-def test_a_life_never_leaves_its_table(triggers: list[Trigger]) -> None:
-    state = State.READY
-    for trigger in triggers:
-        if (state, trigger) in TABLE:
-            state = step(state, trigger)
-        else:
-            with pytest.raises(IsthmusError):
-                step(state, trigger)
-    assert state in State
-
-
-def test_every_state_can_be_left_but_by_design() -> None:
-    assert {state for state, _ in TABLE} == set(State)
 
 
 def test_findings_name_the_place() -> None:

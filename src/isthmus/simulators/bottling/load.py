@@ -23,8 +23,6 @@ EACH: Final = TAGS // ASSETS // 2  # of float32, and of uint16, in an asset
 STEP: Final = 0.06  # of a walk; about 60 % of steps are larger than DEADBAND
 DEADBAND: Final = 0.0315
 
-MOVING: Final = 0.6
-
 
 class Walk:
     """Random walks of several servers, written into their registers at once.
