@@ -96,28 +96,6 @@ async def test_nothing_to_read_is_nothing(bench) -> None:
     assert sum(len(b) for b in await driver.read([])) == 0
 
 
-async def test_building_touches_no_network(bench) -> None:
-    await bench.rig.stop()
-    driver = bench.build()
-    assert isinstance(driver, Polls)
-    with pytest.raises(NotConnected):
-        await driver.read(points_of(bench))
-    await driver.close()
-
-
-async def test_opens_once_somebody_is_there(bench) -> None:
-    await bench.rig.stop()
-    driver = bench.build()
-    for _ in range(2):
-        with pytest.raises(NotConnected) as raised:
-            await driver.open()
-        assert "refused" in str(raised.value) or "not" in str(raised.value)
-        assert driver.traffic.last_error == str(raised.value)
-    await bench.rig.start()
-    await driver.open()
-    await reads_the_truth(bench, driver)
-
-
 async def test_a_lost_link_is_told_and_opened_again(bench) -> None:
     """DRV-010 reconnect after power loss."""
     driver = bench.build()
@@ -208,22 +186,6 @@ async def test_a_silent_device_ends_in_bad_rows_and_then_in_not_connected(bench)
     await reads_the_truth(bench, driver)
 
 
-@pytest.mark.parametrize(
-    "lie",
-    [
-        lambda reply: b"\0" * len(reply),
-        lambda _: b"\xff" * 300,
-        lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        lambda reply: reply[:-1],
-        lambda reply: reply[1:],
-        lambda reply: reply + b"\0",
-        lambda reply: reply[:1],
-        lambda reply: reply[::-1],
-        lambda reply: reply + reply,
-        lambda reply: bytes(b ^ 0x80 for b in reply[:8]) + reply[8:],
-    ],
-    ids=["zeros", "ones", "http", "short", "headless", "long", "one", "backwards", "twice", "flipped"],
-)
 async def test_a_lying_device_never_makes_a_wrong_value_good(bench, lie) -> None:
     driver = bench.build(timeout_s=0.03)
     await driver.open()
@@ -270,49 +232,3 @@ async def test_opening_often_leaves_nothing_behind(bench) -> None:
         await driver.open()
         await reads_the_truth(bench, driver)
         await driver.close()
-
-
-async def test_a_probe_tells_how_far_it_gets(bench) -> None:
-    driver = bench.build()
-    if not isinstance(driver, Probes):
-        pytest.skip("does not probe")
-    steps = await driver.probe()
-    assert steps
-    assert all(reached for _, reached, _ in steps)
-    await driver.open()
-    assert [what for what, _, _ in await driver.probe()] == [what for what, _, _ in steps]
-    await driver.close()
-    await bench.rig.stop()
-    broken = await driver.probe()
-    assert [reached for _, reached, _ in broken] == [True] * (len(broken) - 1) + [False]
-    assert all(detail for _, _, detail in broken)
-
-
-async def test_a_write_arrives_and_a_refusal_stops_the_rest(bench) -> None:
-    driver = bench.build()
-    if not isinstance(driver, Writes):
-        pytest.skip("does not write")
-    with pytest.raises(NotConnected):
-        await driver.write([PointWrite(a, v) for a, v in bench.rig.writable.items()])
-    await driver.open()
-    await driver.write([PointWrite(a, v) for a, v in bench.rig.writable.items()])
-    points = [Point(i, address) for i, address in enumerate(bench.rig.writable)]
-    assert rows(points, await driver.read(points)) == bench.rig.writable
-    if bench.rig.refused is not None:
-        (first, old), *_ = bench.rig.writable.items()
-        with pytest.raises(Rejected):
-            await driver.write([PointWrite(bench.rig.refused, 1), PointWrite(first, old + 1)])
-        assert rows(points, await driver.read(points)) == bench.rig.writable
-
-
-async def test_a_write_nobody_confirms_is_uncertain(bench) -> None:
-    driver = bench.build(timeout_s=0.03)
-    if not isinstance(driver, Writes):
-        pytest.skip("does not write")
-    (first, value), *_ = bench.rig.writable.items()
-    await driver.open()
-    bench.rig.say(lambda _: b"")
-    asked = bench.rig.asked
-    with pytest.raises(NotConnected):
-        await driver.write([PointWrite(first, value), PointWrite(first, value)])
-    assert bench.rig.asked == asked + 1
