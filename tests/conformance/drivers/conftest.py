@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from isthmus.ports.drivers import DriverSpec, drivers
+from isthmus.ports.drivers import DriverContext, DriverSpec, drivers
 from isthmus.values.clock import SystemClock
 from isthmus.values.model import Budget
 
@@ -61,7 +61,7 @@ class Bench:
     def build(self, timeout_s: float = 5.0, budget: Budget | None = None) -> Any:
         """A driver for the rig's peer; by default with a time-out that a busy machine does not reach."""
         config = self.spec.configure(self.rig.settings(timeout_s))
-        self.built.append(self.spec.build(config, budget or Budget(), SystemClock()))
+        self.built.append(self.spec.build(config, DriverContext(budget or Budget(), SystemClock())))
         return self.built[-1]
 
 
