@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isthmus.drivers.modbus_tcp import ModbusTcp, ModbusTcpConfig
-from isthmus.ports.drivers import Point
+from isthmus.ports.drivers import DriverContext, Point
 from isthmus.values import status
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import IsthmusError
@@ -69,7 +69,7 @@ async def test_case(name: str) -> None:
     peer = Peer(case)
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    driver = ModbusTcp(ModbusTcpConfig("127.0.0.1", port, **case["config"]), Budget(), SystemClock())
+    driver = ModbusTcp(ModbusTcpConfig("127.0.0.1", port, **case["config"]), DriverContext(Budget(), SystemClock()))
     points = [Point(100 + i, address) for i, address in enumerate(case["points"])]
     await driver.open()
     try:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isthmus.ports.drivers import Driver, DriverSpec, Point, Polls, Probes, Streams
+from isthmus.ports.drivers import Driver, DriverContext, DriverSpec, Point, Polls, Probes, Streams
 from isthmus.values.clock import Clock
 from isthmus.values.errors import IsthmusError
-from isthmus.values.model import Budget
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.values.status import BAD_NO_DATA, name
+
+PROBE = "test-read"
+"""Who a probe is on the network, where a connection would give its name."""
 
 PROBE_S = 15.0
 """A probe is cut after this long in all."""
@@ -53,12 +55,13 @@ class ProbeReport:
         return all(step.reached for step in self.steps)
 
 
-async def run_probe(spec: DriverSpec, config: object, addresses: Sequence[str], clock: Clock) -> ProbeReport:
+async def run_probe(spec: DriverSpec, config: object, addresses: Sequence[str], context: DriverContext) -> ProbeReport:
     """Probe a device with the smallest budget there is. Failures are steps, not exceptions.
 
     Cost: at most PROBE_S + CLOSE_S; addresses beyond MAX_ADDRESSES are not read
     """
-    driver: Driver = spec.build(config, Budget(), clock)
+    clock = context.clock
+    driver: Driver = spec.build(config, context)
     steps: list[ProbeStep] = []
     readings: list[Reading] = []
     try:

@@ -17,15 +17,15 @@ from typing import Any
 from isthmus.acquisition.diagnostics import SystemTags
 from isthmus.acquisition.formulas import CompileFormula, Formulas, no_formulas
 from isthmus.acquisition.model import ConnectionStatus, Link
-from isthmus.acquisition.probe import ProbeReport, run_probe
+from isthmus.acquisition.probe import PROBE, ProbeReport, run_probe
 from isthmus.acquisition.schedule import ConnectionPlan, plan_connections
 from isthmus.acquisition.supervisor import Supervisor
-from isthmus.ports.drivers import DriverSpec
+from isthmus.ports.drivers import ContextOf, DriverSpec
 from isthmus.ports.outbox import Outbox
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import Denied, TryLater
 from isthmus.values.frame import Lane
-from isthmus.values.model import EdgeModel
+from isthmus.values.model import Budget, EdgeModel
 from isthmus.values.sample import SampleBatch, join_by_type
 from isthmus.values.status import BAD_OUT_OF_SERVICE
 
@@ -53,11 +53,13 @@ class Acquisition:
         outbox: Outbox,
         clock: Clock,
         driver_of: Callable[[str], DriverSpec],
+        context_of: ContextOf,
         log: logging.Logger | logging.LoggerAdapter[Any],
         random: Random,
         compile_formula: CompileFormula = no_formulas,
     ) -> None:
         self._outbox, self._clock, self._driver_of = outbox, clock, driver_of
+        self._context_of = context_of
         self._log, self._random, self._compile = log, random, compile_formula
         nothing = EdgeModel(0, "", "", "")
         self._running = _Running(0, {}, Formulas(nothing, compile_formula, log), SystemTags(()))
@@ -140,7 +142,7 @@ class Acquisition:
             raise TryLater("another test read is running", after_s=5.0)
         self._probing = True
         try:
-            return await run_probe(spec, checked, addresses, self._clock)
+            return await run_probe(spec, checked, addresses, self._context_of(driver, PROBE, Budget()))
         finally:
             self._probing = False
 
@@ -153,7 +155,14 @@ class Acquisition:
             before.rebind(plan)
             return before
         supervisor = Supervisor(
-            plan, self._driver_of, self._clock, self._random, self._log, self._offer_live, self._turned
+            plan,
+            self._driver_of,
+            self._context_of,
+            self._clock,
+            self._random,
+            self._log,
+            self._offer_live,
+            self._turned,
         )
         supervisor.start(before)
         return supervisor

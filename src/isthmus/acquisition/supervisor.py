@@ -19,7 +19,7 @@ from isthmus.acquisition.binding import HOLD_LIMIT_NS, Binder, Counts, Rows
 from isthmus.acquisition.diagnostics import Figures
 from isthmus.acquisition.model import Backoff, ConnectionStatus, Link, cut_s, stale_s
 from isthmus.acquisition.schedule import Cadence, ConnectionPlan, GroupPlan, phase_of
-from isthmus.ports.drivers import Driver, DriverSpec, Polls, Streams, Traffic
+from isthmus.ports.drivers import ContextOf, Driver, DriverSpec, Polls, Streams, Traffic
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, IsthmusError, Malformed, NotConnected, Rejected, TryLater
 from isthmus.values.sample import SampleBatch
@@ -91,6 +91,7 @@ class Supervisor:
         self,
         plan: ConnectionPlan,
         driver_of: Callable[[str], DriverSpec],
+        context_of: ContextOf,
         clock: Clock,
         random: Random,
         log: Log,
@@ -103,7 +104,7 @@ class Supervisor:
         self.state, self.reason = Link.CONNECTING, ""
         self.config: object = None  # as the driver checked it
         self.connected = False
-        self._driver_of, self._clock, self._log = driver_of, clock, log
+        self._driver_of, self._context_of, self._clock, self._log = driver_of, context_of, clock, log
         self._sent, self._turned = sent, turned
         self._backoff = Backoff(random)
         self._groups = [_Group(g, phase_of(self.name, i)) for i, g in enumerate(plan.groups)]
@@ -178,7 +179,7 @@ class Supervisor:
         connection = self.plan.connection
         spec = self._driver_of(connection.driver)
         self.config = spec.configure(connection.config)
-        driver = spec.build(self.config, connection.budget, self._clock)
+        driver = spec.build(self.config, self._context_of(connection.driver, self.name, connection.budget))
         if not isinstance(driver, Streams | Polls):
             raise ConfigError(f"driver {connection.driver}: neither polls nor streams, so there is nothing to acquire")
         self._traffic = driver.traffic

@@ -18,17 +18,18 @@ import orjson
 from isthmus.acquisition.service import Acquisition
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, edge_user, write_private
 from isthmus.bus.client import Bus
 from isthmus.bus.publisher import Publisher
-from isthmus.ports.drivers import driver_spec
+from isthmus.ports.drivers import DriverContext, driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, Malformed
 from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
-from isthmus.values.model import EdgeModel
+from isthmus.values.model import Budget, EdgeModel
 
 HEARTBEAT_S = 1.0
 MODEL_LOOK_S = 15.0
@@ -51,6 +52,7 @@ class EdgeProcess:
     def __init__(self, data: DataDir, settings: Settings, name: str, address: BusAddress, log: logging.Logger) -> None:
         self._name, self._log = name, log
         self._folder = data.edge(name)
+        self._secrets = Secrets(data.secrets)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock = SystemClock()
         self._reserve = DiskReserve(data.root, settings.disk.reserve_mb * 2**20)
@@ -59,7 +61,7 @@ class EdgeProcess:
         self._model: EdgeModel | None = None
         self._publisher = Publisher(self._bus, "", name, self._epoch, self._clock, log, hold=self._reserve.reason)
         self._acquisition = Acquisition(
-            self._publisher, self._clock, driver_spec, log, random.Random(), compile_expression
+            self._publisher, self._clock, driver_spec, self._context, log, random.Random(), compile_expression
         )
         self._new_model = asyncio.Event()
 
@@ -100,6 +102,15 @@ class EdgeProcess:
             await self._apply(EdgeModel.from_bytes(file.read_bytes()))
         except IsthmusError as error:
             self._log.warning("kept model is not usable, waiting for core's: %s", error)
+
+    def _context(self, driver: str, connection: str, budget: Budget) -> DriverContext:
+        return DriverContext(
+            budget,
+            self._clock,
+            name=f"isthmus-{self._name}-{connection}",
+            home=self._folder / "drivers" / driver,
+            secret=self._secrets.reveal,
+        )
 
     async def _apply(self, model: EdgeModel) -> None:
         self._publisher.site = model.site

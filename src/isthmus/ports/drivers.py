@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from isthmus.values.clock import Clock
@@ -128,12 +129,37 @@ class Probes(Driver, Protocol):
         ...
 
 
-DriverFactory = Callable[[Any, Budget, Clock], Driver]
+def no_secrets(reference: str) -> str:
+    """For drivers that run where nothing is kept.
+
+    Raises: ConfigError, always
+    """
+    raise ConfigError(f"{reference}: there are no secrets here")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverContext:
+    """What a driver is handed besides its settings. ``home`` may not exist yet; whoever keeps something makes it."""
+
+    budget: Budget
+    clock: Clock
+    name: str = "isthmus"
+    """Who it is on its network: unique over edges and connections of a site, the same after a restart."""
+    home: Path = Path("drivers")
+    """Private folder of all drivers of this kind on this edge: keys, certificates, whom they trust."""
+    secret: Callable[[str], str] = no_secrets
+    """What a reference in the settings stands for (`values/secrets.py`). Raises: ConfigError naming the reference"""
+
+
+DriverFactory = Callable[[Any, DriverContext], Driver]
+
+ContextOf = Callable[[str, str, Budget], DriverContext]
+"""The context for (driver kind, connection, budget)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriverSpec:
-    """A registered driver. ``build(config, budget, clock)`` makes one for a checked config."""
+    """A registered driver. ``build(config, context)`` makes one for a checked config."""
 
     name: str
     config: type[Any]
@@ -168,7 +194,7 @@ _REGISTRY = _Registry()
 def driver(
     name: str, *, config: type[Any], parse_address: Callable[[str], Address], title: str = ""
 ) -> Callable[[type[Any]], type[Any]]:
-    """Register a driver class under its type name; the class is built as ``cls(config, budget, clock)``.
+    """Register a driver class under its type name; the class is built as ``cls(config, context)``.
 
     Raises: ValueError if two drivers want one name
     """

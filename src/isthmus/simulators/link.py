@@ -63,7 +63,10 @@ class Link:
             there, back = await asyncio.open_connection(*self.target)
             writers.append(back)
             self._writers.add(back)
-            ways = [asyncio.ensure_future(self._way(reader, back)), asyncio.ensure_future(self._way(there, writer, True))]
+            ways = [
+                asyncio.ensure_future(self._way(reader, back)),
+                asyncio.ensure_future(self._way(there, writer, True)),
+            ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import importlib.util
 import re
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable
@@ -22,9 +23,10 @@ import numpy as np
 import pytest
 import uvloop
 
-from isthmus.ports.drivers import DriverSpec, Point, drivers
+from isthmus.ports.drivers import DriverContext, DriverSpec, Point, drivers
 from isthmus.values import status
 from isthmus.values.clock import SystemClock
+from isthmus.values.errors import ConfigError
 from isthmus.values.model import Budget
 from isthmus.values.sample import DTYPES
 
@@ -40,6 +42,12 @@ FILES = {
     "test_writes.py": "write",
 }
 """Which method a driver has that a file of the suite is about; "" for all drivers."""
+
+NEEDS = {
+    "what_the_device_refuses_spoils_itself_alone": "refused",
+    "a_device_that_goes_is_bad_until_it_is_back": "leave",
+}
+"""Promises that mean something only where the rig has this: elsewhere they do not apply."""
 
 LIES: dict[str, Callable[[bytes], bytes]] = {
     "zeros": lambda reply: b"\0" * len(reply),
@@ -61,7 +69,7 @@ def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"conformance_{path.parent.name}_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -136,6 +144,15 @@ class Bench:
         return dict(self.rig.truth)
 
     @property
+    def refused(self) -> str | None:
+        return getattr(self.rig, "refused", None)
+
+    @property
+    def asked(self) -> int | None:
+        """Requests the peer has had, where the rig sees them."""
+        return getattr(self.rig, "asked", None)
+
+    @property
     def last_seen_s(self) -> float:
         """The shortest time in which the protocol can notice that nobody speaks any more."""
         return float(getattr(self.rig, "last_seen_s", 0.05))
@@ -147,8 +164,19 @@ class Bench:
     def build(self, timeout_s: float = 5.0, budget: Budget | None = None) -> Any:
         """A driver for the rig's peer; by default with a time-out that a busy machine does not reach."""
         config = self.spec.configure(self.settings(timeout_s))
-        self._built.append(self.spec.build(config, budget or Budget(), SystemClock()))
+        context = self.context(self.spec.name, f"conformance-{len(self._built)}", budget or Budget())
+        self._built.append(self.spec.build(config, context))
         return self._built[-1]
+
+    def context(self, driver: str, connection: str, budget: Budget) -> DriverContext:
+        """What an edge would hand the driver; secrets are those of the rig."""
+        return DriverContext(budget, SystemClock(), connection, self._folder / driver, self._secret)
+
+    def _secret(self, reference: str) -> str:
+        try:
+            return str(getattr(self.rig, "secrets", {})[reference])
+        except KeyError:
+            raise ConfigError(f"{reference}: the rig has no such secret") from None
 
     async def opened(self, timeout_s: float = 5.0, budget: Budget | None = None) -> Any:
         driver = self.build(timeout_s, budget)
@@ -162,6 +190,21 @@ class Bench:
         """Listen to everything the rig tells about."""
         self._heard.append(Listener(self, driver, self.points(start)))
         return self._heard[-1]
+
+    async def present(self, driver: Any, addresses: Any) -> dict[str, Any]:
+        """The values of these addresses as the driver has them now."""
+        points = [Point(i, address) for i, address in enumerate(addresses)]
+        if not has(self.kind, "read"):
+            heard = Listener(self, driver, points)
+            self._heard.append(heard)
+            await heard.until(lambda: len(heard.newest) == len(points))
+            return heard.newest
+        found = {}
+        for batch in await driver.read(points):
+            for i, value in enumerate(batch.value.tolist()):
+                shown = batch.text[value] if batch.type == "text" else value
+                found[points[int(batch.id[i])].address] = None if status.is_bad(batch.status)[i] else shown
+        return found
 
     async def end(self) -> None:
         for heard in self._heard:
@@ -277,9 +320,11 @@ async def bench(request: pytest.FixtureRequest):
     if kind.rig is None:
         path = HERE.relative_to(PROJECT) / "rigs" / f"{kind.spec.name.replace('-', '_')}.py"
         pytest.fail(f"driver {kind.spec.name} has no rig: write {path} (see rigs/README.md)")
-    waived = getattr(kind.rig, "waivers", {}).get(request.node.originalname.removeprefix("test_"))
-    if waived:
+    promise = request.node.originalname.removeprefix("test_")
+    if waived := getattr(kind.rig, "waivers", {}).get(promise):
         pytest.skip(f"waived: {waived}")
+    if promise in NEEDS and getattr(kind.rig, NEEDS[promise], None) is None:
+        pytest.skip(f"does not apply: the rig has no {NEEDS[promise]}")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(kind, Path(folder))
         await bench.rig.start()

@@ -125,6 +125,7 @@ class Watched:
         self.supervisor = Supervisor(
             plan_connections(model)["device"],
             lambda _: bench.spec,
+            bench.context,
             SystemClock(),
             Random(1),
             logging.getLogger("conformance"),

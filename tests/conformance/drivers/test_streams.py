@@ -135,7 +135,7 @@ async def test_quiet_values_of_a_living_device_are_no_loss(bench) -> None:
     driver = await bench.opened(timeout_s=bench.last_seen_s)
     heard = await hears_the_truth(bench, driver)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(3 * bench.last_seen_s):
+        async with asyncio.timeout(2 * bench.last_seen_s):
             await heard.ends()
 
 
@@ -145,7 +145,7 @@ async def test_a_lying_device_never_makes_a_wrong_value_good(bench, lie) -> None
     bench.rig.say(lie)
     await bench.rig.change(bench.rig.later)
     try:
-        async with asyncio.timeout(3 * bench.last_seen_s):
+        async with asyncio.timeout(1.5 * bench.last_seen_s):
             await heard.ends()
     except (NotConnected, TimeoutError):
         pass  # nothing but these: it notices, or takes nothing of it
@@ -212,8 +212,6 @@ async def test_opening_often_leaves_nothing_behind(bench) -> None:
 
 async def test_a_device_that_goes_is_bad_until_it_is_back(bench) -> None:
     """Behind a broker the link stays up when the device goes: its values turn bad."""
-    if not hasattr(bench.rig, "leave"):
-        pytest.skip("nothing stands between the driver and its device")
     driver = await bench.opened()
     heard = await hears_the_truth(bench, driver)
     await bench.rig.leave()

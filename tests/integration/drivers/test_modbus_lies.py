@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from isthmus.drivers.modbus_tcp import ModbusTcp, ModbusTcpConfig
-from isthmus.ports.drivers import Point
+from isthmus.ports.drivers import DriverContext, Point
 from isthmus.simulators.modbus import Memory, ModbusServer
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import NotConnected
@@ -150,7 +150,7 @@ async def hear(count: int, seed: int, *, depth: int = 1, only_data: bool = False
         points = [Point(i, a) for i, a in enumerate(ADDRESSES)]
         # Max block and gap give blocks of different lengths, so that no reply fits another one's request at depth > 1.
         config = ModbusTcpConfig("127.0.0.1", server.port, timeout_s=0.03, max_block=28, max_bits=24)
-        driver = ModbusTcp(config, Budget(outstanding=depth), SystemClock())
+        driver = ModbusTcp(config, DriverContext(Budget(outstanding=depth), SystemClock()))
         try:
             while liar.told < count:
                 try:

@@ -11,7 +11,7 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
 from isthmus.drivers.modbus_tcp import ModbusTcp, ModbusTcpConfig
-from isthmus.ports.drivers import Point
+from isthmus.ports.drivers import DriverContext, Point
 from isthmus.ports.writes import PointWrite
 from isthmus.values import status
 from isthmus.values.clock import SystemClock
@@ -48,7 +48,7 @@ async def bench():
 
         async def build(**settings: Any) -> ModbusTcp:
             config = ModbusTcpConfig("127.0.0.1", port, unit=5, timeout_s=5, **settings)
-            driver = ModbusTcp(config, Budget(), SystemClock())
+            driver = ModbusTcp(config, DriverContext(Budget(), SystemClock()))
             drivers.append(driver)
             await driver.open()
             return driver

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from isthmus.acquisition.service import Acquisition
-from isthmus.ports.drivers import Address, DriverSpec, Point, Traffic
+from isthmus.ports.drivers import Address, DriverContext, DriverSpec, Point, Traffic
 from isthmus.values.clock import NS_PER_S, ManualClock
 from isthmus.values.errors import ConfigError
 from isthmus.values.frame import Lane
@@ -234,10 +234,10 @@ class Rig:
         if name not in kinds:
             raise ConfigError(f"driver: unknown, known are fake, stream, was {name!r}")
 
-        def build(config: FakeConfig, budget: Budget, clock: Any) -> Any:
+        def build(config: FakeConfig, context: DriverContext) -> Any:
             device = self.device(config.host)
             device.built += 1
-            device.budgets.append(budget)
+            device.budgets.append(context.budget)
             return kinds[name](device)
 
         def parse(address: str) -> Address:
@@ -247,9 +247,12 @@ class Rig:
 
         return DriverSpec(name, FakeConfig, build, parse)
 
+    def context_of(self, driver: str, connection: str, budget: Budget) -> DriverContext:
+        return DriverContext(budget, self.clock)
+
     def acquisition(self) -> Acquisition:
         extra = {"compile_formula": self.compile} if self.compile else {}
-        return Acquisition(self.outbox, self.clock, self.driver_of, self.log, Random(1), **extra)
+        return Acquisition(self.outbox, self.clock, self.driver_of, self.context_of, self.log, Random(1), **extra)
 
     def play(self, story: Callable[[Acquisition], Coroutine[Any, Any, None]]) -> None:
         """Run a story with a running acquisition, stop it, and see that nothing is left."""

@@ -14,12 +14,10 @@ from isthmus.drivers.modbus_tcp.framer import EXCEPTIONS, Request, read_request
 from isthmus.drivers.modbus_tcp.plan import EXTRA_REQUESTS, LEAST_EXTRA, Block, Key, Plan
 from isthmus.drivers.modbus_tcp.transport import ABSENT, TIMED_OUT, WRONG_REPLY, Exchange, Link, Pace
 from isthmus.drivers.modbus_tcp.write import UNCERTAIN, write_request
-from isthmus.ports.drivers import Point, Traffic, driver
+from isthmus.ports.drivers import DriverContext, Point, Traffic, driver
 from isthmus.ports.writes import PointWrite
 from isthmus.values import status
-from isthmus.values.clock import Clock
 from isthmus.values.errors import NotConnected, Rejected
-from isthmus.values.model import Budget
 from isthmus.values.sample import SampleBatch
 
 _PLANS: Final = 256
@@ -32,10 +30,10 @@ _CUTTING: Final = frozenset(
 class ModbusTcp:
     """A Modbus TCP device, or a serial one behind a gateway."""
 
-    def __init__(self, config: ModbusTcpConfig, budget: Budget, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+    def __init__(self, config: ModbusTcpConfig, context: DriverContext) -> None:
+        self._config, self._clock = config, context.clock
         self._peer = f"{config.host} port {config.port}"
-        self._pace = Pace(budget)
+        self._pace = Pace(context.budget)
         self._plans: dict[int, Plan] = {}
         self._link: Link | None = None
         self._opening = 0  # counts opens and closes, so that a close while connecting is noticed

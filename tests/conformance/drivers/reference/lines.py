@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from isthmus.ports.drivers import Address, DriverSpec, Found, Point, Traffic
+from isthmus.ports.drivers import Address, DriverContext, DriverSpec, Found, Point, Traffic
 from isthmus.simulators.link import Link
-from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError, NotConnected
-from isthmus.values.model import Budget
 from isthmus.values.sample import DTYPES, SampleBatch, ValueType
 
 MOST_LINES = 1_000
@@ -52,8 +50,8 @@ def parse_address(text: str) -> Address:
 class Lines:
     """Reads only as fast as its reader takes: what waits is in the socket, and the device is held up."""
 
-    def __init__(self, config: LinesConfig, budget: Budget, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+    def __init__(self, config: LinesConfig, context: DriverContext) -> None:
+        self._config, self._clock = config, context.clock
         self._opening = 0
         self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.traffic = Traffic()
@@ -85,7 +83,7 @@ class Lines:
         wanted = {p.address.rpartition(" ")[0]: (p.id, parse_address(p.address).type) for p in points}
         while True:
             lines = [await self._line(reader)]
-            while b"\n" in reader._buffer and len(lines) < MOST_LINES:  # type: ignore[attr-defined]  # noqa: SLF001  what came already
+            while b"\n" in reader._buffer and len(lines) < MOST_LINES:  # type: ignore[attr-defined]
                 lines.append(await reader.readline())
             if batches := self._batches(lines, wanted):
                 yield batches
@@ -161,7 +159,7 @@ class Rig:
     later = {"speed float": -2.25, "name text": "Pumpe äöü"}  # noqa: RUF012  read only
     counting = "made int"
     most_held = 4_000
-    last_seen_s = 0.5
+    last_seen_s = 0.25
 
     def __init__(self) -> None:
         self._values = {a.rpartition(" ")[0]: v for a, v in self.truth.items()}
@@ -206,7 +204,12 @@ class Rig:
             await self.change({self.counting: number})
 
     async def mangle(self) -> int:
-        for said in ({"name": "speed", "value": "fast"}, {"name": "nobody", "value": 1.0}, [1], {"name": "made", "value": 1.5}):
+        for said in (
+            {"name": "speed", "value": "fast"},
+            {"name": "nobody", "value": 1.0},
+            [1],
+            {"name": "made", "value": 1.5},
+        ):
             await self._tell(said)
         return 4
 
@@ -221,7 +224,9 @@ class Rig:
             while line := await reader.readline():
                 question = orjson.loads(line)
                 if "list" in question:
-                    writer.write(orjson.dumps([n for n in self._types.items() if n[0].startswith(question["list"])]) + b"\n")
+                    writer.write(
+                        orjson.dumps([n for n in self._types.items() if n[0].startswith(question["list"])]) + b"\n"
+                    )
                 for name in question.get("watch", ()):
                     writer.write(orjson.dumps({"name": name, "value": self._values[name]}) + b"\n")
                     self._watching.add(writer)
@@ -236,7 +241,7 @@ class Rig:
 
     async def _beat(self, writer: asyncio.StreamWriter) -> None:
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
             if writer in self._watching:
                 writer.write(b"{}\n")
 

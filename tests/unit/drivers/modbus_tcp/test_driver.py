@@ -10,7 +10,7 @@ import pytest
 
 from isthmus.drivers.modbus_tcp import ModbusTcp, ModbusTcpConfig
 from isthmus.drivers.modbus_tcp.plan import EXTRA_REQUESTS, LEAST_EXTRA
-from isthmus.ports.drivers import Point
+from isthmus.ports.drivers import DriverContext, Point
 from isthmus.ports.writes import PointWrite
 from isthmus.simulators.modbus import Memory, ModbusServer
 from isthmus.values import status
@@ -30,7 +30,8 @@ class Bench:
 
     def build(self, **settings: Any) -> ModbusTcp:
         self.driver = ModbusTcp(
-            ModbusTcpConfig("127.0.0.1", self.server.port, **({"timeout_s": 5} | settings)), Budget(), self.clock
+            ModbusTcpConfig("127.0.0.1", self.server.port, **({"timeout_s": 5} | settings)),
+            DriverContext(Budget(), self.clock),
         )
         return self.driver
 
@@ -196,7 +197,7 @@ async def test_a_name_that_takes_too_long_is_told(bench, monkeypatch) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", forever)
-    driver = ModbusTcp(ModbusTcpConfig("plc1", connect_timeout_s=0.01), Budget(), bench.clock)
+    driver = ModbusTcp(ModbusTcpConfig("plc1", connect_timeout_s=0.01), DriverContext(Budget(), bench.clock))
     with pytest.raises(NotConnected, match=r"the name plc1 was not resolved within 0\.01 s"):
         await driver.open()
 
@@ -239,7 +240,7 @@ async def test_a_probe_says_how_far_it_got(bench) -> None:
 )
 async def test_why_it_does_not_connect_in_words(bench, monkeypatch, host, error, words) -> None:
     await bench.server.stop()
-    driver = ModbusTcp(ModbusTcpConfig(host, bench.server.port), Budget(), bench.clock)
+    driver = ModbusTcp(ModbusTcpConfig(host, bench.server.port), DriverContext(Budget(), bench.clock))
     if error is not None:
 
         async def fail(*_: Any, **__: Any) -> None:

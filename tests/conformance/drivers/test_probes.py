@@ -1,7 +1,17 @@
+"""What a driver promises that can tell how far a connection gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from isthmus.ports.drivers import Probes
+
+pytestmark = pytest.mark.mission("M37", "M44")
+
+
 async def test_a_probe_tells_how_far_it_gets(bench) -> None:
     driver = bench.build()
-    if not isinstance(driver, Probes):
-        pytest.skip("does not probe")
+    assert isinstance(driver, Probes)
     steps = await driver.probe()
     assert steps
     assert all(reached for _, reached, _ in steps)
@@ -12,5 +22,3 @@ async def test_a_probe_tells_how_far_it_gets(bench) -> None:
     broken = await driver.probe()
     assert [reached for _, reached, _ in broken] == [True] * (len(broken) - 1) + [False]
     assert all(detail for _, _, detail in broken)
-
-

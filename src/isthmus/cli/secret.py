@@ -1,0 +1,48 @@
+"""Secrets that settings refer to. They are read from standard input or a hidden prompt, and never printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from isthmus.app.datadir import DataDir
+from isthmus.app.secrets import MAX_BYTES, Secrets
+from isthmus.cli.options import DEFAULT_DATA, Data
+
+secret = typer.Typer(no_args_is_help=True, help="Passwords and keys that the plant file refers to, as secret:NAME.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(secret, name="secret")
+
+
+def _secrets(data: Path) -> Secrets:
+    place = DataDir(data)
+    place.prepare()
+    return Secrets(place.secrets)
+
+
+@secret.command("set")
+def set_secret(name: str, data: Data = DEFAULT_DATA) -> None:
+    """Keep a secret under a name, or replace it; it is used from the next connecting on."""
+    if sys.stdin.isatty():
+        value = typer.prompt(f"Secret {name}", hide_input=True, confirmation_prompt=True)
+    else:
+        value = sys.stdin.read(MAX_BYTES + 2).removesuffix("\n").removesuffix("\r")
+    _secrets(data).set(name, value)
+
+
+@secret.command("list")
+def list_secrets(data: Data = DEFAULT_DATA) -> None:
+    """Print the names."""
+    for name in _secrets(data).names():
+        print(name)
+
+
+@secret.command("remove")
+def remove_secret(name: str, data: Data = DEFAULT_DATA) -> None:
+    """Forget a secret."""
+    _secrets(data).remove(name)
