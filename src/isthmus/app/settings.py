@@ -27,6 +27,8 @@ class NodeSettings:
 
     edges: tuple[str, ...] = ("edge-1",)
     """Edges that `isthmus up` starts here."""
+    buffer_rows: int = 2_000_000
+    """Samples an edge keeps in memory while the bus is away, at about 24 bytes each; then the oldest go, and leave a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def load_settings(path: Path) -> Settings:
     settings = Settings(**values)
     if not 0 < settings.web.port < 65536:
         raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
+    if settings.node.buffer_rows < 10_000:
+        raise ConfigError(f"{path}: node.buffer_rows: must be 10000 or more, was {settings.node.buffer_rows}")
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
     return settings

@@ -25,7 +25,8 @@ from isthmus.values.errors import Malformed
 from isthmus.values.frame import decode
 
 BATCH = 256
-EXPIRES_S = 10.0
+EXPIRES_S = 2.0
+"""A pull request that a restarting server forgot costs at most this and a second more."""
 MAX_IN_HAND_BYTES = 16 * 1024 * 1024
 
 
