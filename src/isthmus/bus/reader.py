@@ -42,10 +42,14 @@ class ReaderCounts:
 
 
 class FrameReader:
-    """A durable pull consumer of all frames of a site's stream, with one standing pull request."""
+    """A durable pull consumer of all frames of a site's stream, with one standing pull request.
 
-    def __init__(self, bus: Bus, durable: str, log: logging.Logger) -> None:
-        self._bus, self._durable, self._log = bus, durable, log
+    ``begin`` is for readers that keep their place themselves: the consumer is made anew, from this number of the stream on.
+    """
+
+    def __init__(self, bus: Bus, durable: str, log: logging.Logger, begin: int | None = None) -> None:
+        self._bus, self._durable, self._log, self._begin = bus, durable, log, begin
+        self._begun = False
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
         self._stream_seq = 0
@@ -63,6 +67,7 @@ class FrameReader:
             max_deliver=-1,
             filter_subject=subjects.FRAME_FILTER,
         )
+        fresh = await self._forget_place(config)
         await self._bus.js.add_consumer(subjects.FRAME_STREAM, config)
         answer = await self._bus.request(
             f"$JS.API.CONSUMER.RESET.{subjects.FRAME_STREAM}.{self._durable}", b"{}", timeout_s=5
@@ -70,8 +75,24 @@ class FrameReader:
         reply = json.loads(answer.data)
         if "error" in reply:
             raise nats.js.errors.APIError.from_error(reply["error"])
-        self._stream_seq = 0
+        self._stream_seq = max(0, (config.opt_start_seq or 0) - 1) if fresh else 0
         self._replies.clear()
+
+    async def _forget_place(self, config: ConsumerConfig) -> bool:
+        """Let the consumer begin where we say, once; whether it is a new one."""
+        if self._begin is None:
+            return False
+        fresh = not self._begun
+        if fresh:
+            await self._bus.drop_reader(self._durable)
+        else:
+            try:
+                await self._bus.js.consumer_info(subjects.FRAME_STREAM, self._durable)
+            except nats.js.errors.NotFoundError:
+                self._begin, fresh = 1, True  # it went with its stream: the new stream has numbers of its own
+        config.deliver_policy, config.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, self._begin
+        self._begun = True
+        return fresh
 
     async def frames(self) -> AsyncIterator[list[Arrived]]:
         """Groups of frames as they arrive, for ever. A frame that does not parse is counted, said and passed over."""
