@@ -95,10 +95,10 @@ class Plant:
     assets: tuple[Asset, ...] = ()
     connections: tuple[Connection, ...] = ()
     edges: tuple[str, ...] = ()
-    connectors: tuple[Connector, ...] = ()
     by_path: dict[str, Tag] = field(default_factory=dict)
     by_id: dict[int, Tag] = field(default_factory=dict)
     retention: dict[str, int] = field(default_factory=dict)  # class -> days, 0 for ever
+    connectors: tuple[Connector, ...] = ()
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")
