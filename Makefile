@@ -26,6 +26,7 @@ test: setup browser checks
 	$(BIN)/coverage combine --quiet
 	$(BIN)/python scripts/coverage_floor.py
 	$(BIN)/python scripts/status.py --check
+	$(BIN)/python scripts/plugin_reference.py --check
 
 soak: setup browser
 	$(BIN)/python scripts/soak.py
@@ -39,3 +40,4 @@ bench: setup
 
 docs: setup
 	$(BIN)/python scripts/status.py
+	$(BIN)/python scripts/plugin_reference.py
