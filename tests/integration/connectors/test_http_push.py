@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,6 +170,36 @@ async def test_both_sides_killed_again_and_again_lose_nothing(site, receiver, to
             receiver.start()
     await site.kill()
     site.begin(one)
+    await site.until(lambda: len(set(receiver.samples())) >= len(wanted))
+    await site.until_state(state="Delivering", lag_s=0.0)
+    assert all_of(receiver, wanted)
+
+
+@pytest.mark.mission("M82")
+async def test_kill_9_of_core_and_receiver_loses_nothing(site, receiver, to, tmp_path) -> None:
+    chance = random.Random(11)
+    wanted = []
+    command = [
+        *(sys.executable, str(Path(__file__).with_name("core_process.py")), str(tmp_path)),
+        *(str(site.broker.files.address_file("core")), receiver.url),
+    ]
+    for round_ in range(6):
+        core = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        try:
+            assert await core.stdout.readline() == b"runs\n"
+            wanted += await site.say(400)
+            had = len(receiver.batches())
+            if round_ % 2:
+                await site.until(lambda had=had: len(receiver.batches()) > had)  # in the middle of delivering
+            await asyncio.sleep(chance.uniform(0, 0.05))
+        finally:
+            core.kill()
+            await core.wait()
+            core._transport.close()
+        if round_ % 3 == 2:
+            receiver.kill()
+            receiver.start()
+    site.begin(to(receiver.url, rows=70))
     await site.until(lambda: len(set(receiver.samples())) >= len(wanted))
     await site.until_state(state="Delivering", lag_s=0.0)
     assert all_of(receiver, wanted)
