@@ -23,7 +23,7 @@ from isthmus.bus.client import Bus
 from isthmus.bus.publisher import Publisher
 from isthmus.namespace.compiled import make_plant
 from isthmus.namespace.model import Asset, Connector, Plant, Tag
-from isthmus.ports.connectors import ConnectorContext, connector_spec
+from isthmus.ports.connectors import ConnectorContext, ConnectorSpec, connector_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError
 from isthmus.values.frame import Lane
@@ -116,7 +116,8 @@ def connector(url: str, name: str = "cloud", **more: Any) -> Connector:
         "connector": "http-push",
         "endpoint": url,
     }
-    config = {"url": url, "timeout_s": 5.0, **more.pop("config", {})}
+    own = more.pop("config", {})
+    config = {"url": url, "timeout_s": 5.0, **own} if "connector" not in more else own
     return Connector(name=name, config=config, **(given | more))
 
 
@@ -127,6 +128,7 @@ class Site:
         self._folder = folder
         self.broker = LocalBroker(folder / "bus")
         self._next = 0
+        self.specs: dict[str, ConnectorSpec] = {}
 
     async def __aenter__(self) -> Site:
         await self.broker.start()
@@ -155,7 +157,7 @@ class Site:
         """What a core does at its start."""
         if self.deliveries is None:
             self.deliveries = Deliveries(
-                self.core, DeliveryStore(self.engine), SystemClock(), connector_spec, self._context, LOG
+                self.core, DeliveryStore(self.engine), SystemClock(), self._spec, self._context, LOG
             )
             self._running = asyncio.create_task(self.deliveries.run())
         self.deliveries.apply(plant_of(*connectors, version=version))
@@ -166,6 +168,9 @@ class Site:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
             self.deliveries, self._running = None, None
+
+    def _spec(self, name: str) -> ConnectorSpec:
+        return self.specs.get(name) or connector_spec(name)
 
     def _context(self, kind: str, name: str) -> ConnectorContext:
         return ConnectorContext(SystemClock(), name, self._folder / kind, self._secret)

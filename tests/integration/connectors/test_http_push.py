@@ -109,6 +109,22 @@ async def test_an_answer_that_was_lost_brings_a_double_with_the_same_key(site, r
     assert all_of(receiver, wanted)
 
 
+async def test_a_batch_under_way_when_core_was_killed_comes_again_as_it_was(site, receiver, to) -> None:
+    """However much has come since: the same samples under the same key, then the rest."""
+    receiver.be("forget")
+    site.begin(to(receiver.url))
+    wanted = await site.say(10)
+    await site.until(lambda: bool(receiver.batches()))
+    await site.kill()
+    for _ in range(4):
+        wanted += await site.say(10)
+    receiver.be_not("forget")
+    site.begin(to(receiver.url))
+    await site.until(lambda: len(receiver.samples()) >= len(wanted))
+    assert len({b["key"] for b in receiver.batches()}) < len(receiver.batches())
+    assert all_of(receiver, wanted)
+
+
 async def test_what_is_refused_is_a_dead_letter_and_the_rest_goes_on(site, receiver, to) -> None:
     receiver.be("code", "422")
     site.begin(to(receiver.url))
