@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ BUDGET: dict[str, tuple[str, float]] = {
     "drain_over_realtime_ratio": (">=", 5.0),
     "core_rss_max_mib": ("<=", 1536.0),
     "lost_samples": ("<=", 0.0),
+    "live_current_s": ("<=", 30.0),
+    "live_asked_p95_ms": ("<=", 150.0),
 }
 SERVERS = 50
 PLANT_TAGS = SERVERS * TAGS
@@ -78,38 +80,38 @@ async def _running(*words: str) -> AsyncIterator[int]:
         await process.wait()
 
 
-async def _tags(system: System) -> tuple[np.ndarray[Any, np.dtype[np.int32]], np.ndarray[Any, np.dtype[np.int32]]]:
-    """Ids of the plant's float tags and of its counters."""
+async def _tags(system: System) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Ids of the plant's tags.
+
+    Raises: RuntimeError if they are not as many as the figures assume
+    """
     known = (await asyncio.to_thread(system.get, f"tags?under=load&limit={PLANT_TAGS}"))["tags"]
-    floats = [t["id"] for t in known if t["path"].rpartition("/")[2].startswith("f")]
-    counters = [t["id"] for t in known if t["path"].rpartition("/")[2].startswith("w")]
-    return np.array(floats, np.int32), np.array(counters, np.int32)
+    if len(known) != PLANT_TAGS:
+        raise RuntimeError(f"the plant has {len(known)} tags instead of {PLANT_TAGS}")
+    return np.array([t["id"] for t in known], np.int32)
 
 
-async def _fill(data: DataDir, ids: tuple[Any, Any], seconds: int) -> float:
-    """Put one sample a second of every tag onto the bus; how long it took."""
+async def _fill(data: DataDir, ids: np.ndarray[Any, np.dtype[np.int32]], seconds: int) -> tuple[float, np.datetime64]:
+    """Put one sample a second of every tag onto the bus; how long it took, and the time of the newest."""
     bus = Bus(BusAddress.load(data.bus.address_file(edge_user("edge-1"))), _LOG)
     await bus.connect()
     publisher = Publisher(bus, "load", "edge-1", 1, SystemClock(), _LOG)
     publishing = asyncio.create_task(publisher.run())
     random = np.random.default_rng(3)
-    floats = random.normal(50, 10, len(ids[0]))
-    words = random.integers(0, 10_000, len(ids[1]))
+    values = random.normal(50, 10, len(ids))
     start_ns = time.time_ns() // NS_PER_S * NS_PER_S - seconds * NS_PER_S
     began = time.monotonic()
     try:
         for second in range(seconds):
-            floats += random.normal(0, 1, len(floats))
-            words += random.random(len(words)) < 0.6
-            for tags, values in ((ids[0], floats.round(2)), (ids[1], words.copy())):
-                times = np.full(len(tags), start_ns + second * NS_PER_S, np.int64)
-                publisher.offer(Lane.LIVE, [SampleBatch(tags, times, values, np.zeros(len(tags), np.uint32))])
+            values += random.normal(0, 1, len(values))
+            times = np.full(len(ids), start_ns + second * NS_PER_S, np.int64)
+            publisher.offer(Lane.LIVE, [SampleBatch(ids, times, values.round(2), np.zeros(len(ids), np.uint32))])
             while publisher.queued > QUEUED:
                 await asyncio.sleep(0.002)
         left = await publisher.drain(60)
         if left or publisher.dropped:
             raise RuntimeError(f"{left} samples did not reach the bus, {publisher.dropped} were dropped")
-        return time.monotonic() - began
+        return time.monotonic() - began, np.datetime64(start_ns + (seconds - 1) * NS_PER_S, "ns")
     finally:
         publishing.cancel()
         await asyncio.gather(publishing, return_exceptions=True)
@@ -124,6 +126,27 @@ async def _recorded(system: System, rows: int, timeout_s: float = 600) -> None:
         await asyncio.sleep(0.1)
 
 
+@dataclass(slots=True)
+class Live:
+    """How live values fare while the record catches up: when they are the newest again, and how long an answer takes."""
+
+    current_s: float = float("inf")
+    asked_s: list[float] = field(default_factory=list)
+
+    async def watch(self, system: System, newest: np.datetime64) -> None:
+        """Until cancelled."""
+        began = time.monotonic()
+        while True:
+            at = time.monotonic()
+            values = (await asyncio.to_thread(system.get, "tags/values?under=load&limit=100"))["values"]
+            now = time.monotonic()
+            self.asked_s.append(now - at)
+            times = [np.datetime64(v["time"].rstrip("Z")) for v in values if v["time"]]
+            if times and min(times) >= newest and self.current_s == float("inf"):
+                self.current_s = now - began
+            await asyncio.sleep(0.1)
+
+
 async def drain(samples: int) -> dict[str, float]:
     """The drill with that many samples, rounded down to whole seconds of the plant."""
     seconds = samples // PLANT_TAGS
@@ -135,7 +158,7 @@ async def drain(samples: int) -> dict[str, float]:
         configure(data.bus, bus_port, ["edge-1"], "isthmus-drain")
         system = System(data.root, port)
         core = (sys.executable, "-m", "isthmus", "core", "--data", str(data.root), "--port", str(port))
-        peak = Peak()
+        peak, live = Peak(), Live()
         async with _running(*command(find_binary(), data.bus)):
             await wait_ready(bus_port)
             async with _running(*core):
@@ -143,26 +166,31 @@ async def drain(samples: int) -> dict[str, float]:
                 await asyncio.to_thread(system.apply, plant_yaml(range(1, SERVERS + 1), send_all=True))
                 ids = await _tags(system)
                 system.token()
-            figures = {"fill_samples_s": samples / await _fill(data, ids, seconds)}
+            fill_s, newest = await _fill(data, ids, seconds)
+            figures = {"fill_samples_s": samples / fill_s}
             figures["bus_mib"] = sum(f.stat().st_size for f in data.bus.store.rglob("*") if f.is_file()) / 2**20
             began = time.monotonic()
             async with _running(*core) as pid:
-                watching = asyncio.create_task(peak.watch(pid))
+                watching = [asyncio.create_task(peak.watch(pid))]
                 try:
                     await core_answers(data.socket)
                     figures["core_answers_s"] = time.monotonic() - began
                     began = time.monotonic()
+                    watching.append(asyncio.create_task(live.watch(system, newest)))
                     await _recorded(system, samples)
                     took = time.monotonic() - began
                 finally:
-                    watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
+                    for task in watching:
+                        task.cancel()
+                    await asyncio.gather(*watching, return_exceptions=True)
         recorded = await _count(data)
     return figures | {
         "samples": float(samples),
         "drain_s": took,
         "drain_samples_s": samples / took,
         "drain_over_realtime_ratio": samples / took / REAL_TIME_S,
+        "live_current_s": live.current_s,
+        "live_asked_p95_ms": float(np.percentile(live.asked_s, 95)) * 1000,
         "core_rss_max_mib": peak.rss / 2**20,
         "lost_samples": float(samples - recorded),
     }
