@@ -54,6 +54,11 @@ class DataDir:
         """What matters only while something runs."""
         return self.root / "run"
 
+    @property
+    def backups(self) -> Path:
+        """What is known of backups that were made."""
+        return self.root / "backups.json"
+
     def edge(self, name: str) -> Path:
         """What one edge keeps: its epoch and its last good model."""
         return self.root / "edges" / name

@@ -41,6 +41,7 @@ class Child:
     argv: list[str]
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
+    restarts: int = 0
 
 
 class Supervisor:
@@ -77,6 +78,15 @@ class Supervisor:
             preexec_fn=die_with_parent,
         )
         write_private(self._pids, json.dumps({c.name: c.process.pid for c in self._children if c.process is not None}))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Who runs and how often each was started again, for the page /system."""
+        children = {
+            c.name: {"pid": c.process.pid, "restarts": c.restarts} for c in self._children if c.process is not None
+        }
+        known = {"up": {"pid": os.getpid(), "restarts": 0}, **children}
+        write_private(self._pids.with_name("processes.json"), json.dumps(known))
 
     async def _keep(self, child: Child) -> None:
         failures = 0
@@ -93,6 +103,7 @@ class Supervisor:
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             self._log.warning("%s died (%s), starting it again in %g s", child.name, reason, wait_s)
             await asyncio.sleep(wait_s)
+            child.restarts += 1
             await self._spawn(child)
 
     async def renew(self, name: str, why: str) -> None:
@@ -136,6 +147,7 @@ class Supervisor:
                 await process.wait()
         await asyncio.gather(*(c.task for c in self._children if c.task is not None), return_exceptions=True)
         self._pids.unlink(missing_ok=True)
+        self._pids.with_name("processes.json").unlink(missing_ok=True)
 
 
 def end_orphans(data: DataDir, log: logging.Logger) -> None:
