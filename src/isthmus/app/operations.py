@@ -32,7 +32,7 @@ from isthmus.bus.client import Bus
 from isthmus.bus.publisher import MAX_WAITING_ROWS
 from isthmus.historian import schema
 from isthmus.historian.service import Historian
-from isthmus.values.clock import NS_PER_S, Clock
+from isthmus.values.clock import NS_PER_MS, NS_PER_S, Clock
 from isthmus.web.services import EdgeStatus
 from isthmus.web.system import (
     Attention,
@@ -181,8 +181,8 @@ class Operations:
         """Everything as it is now."""
         parts, now_ns = self._parts, self._parts.clock.now_ns()
         found = System(
-            now=iso(now_ns),
-            started=iso(self._started_ns),
+            now=_ms(now_ns),
+            started=_ms(self._started_ns),
             uptime_s=round((parts.clock.monotonic_ns() - self._began_ns) / NS_PER_S, 1),
             attention=[],
             processes=self._processes(),
@@ -236,7 +236,7 @@ class Operations:
         known = {
             "isthmus": isthmus.__version__,
             "python": platform.python_version(),
-            "nats-server": str(self._parts.bus.nc.connected_server_version),
+            "nats-server": _three(self._parts.bus.nc.connected_server_version),
             "sqlite": sqlite3.sqlite_version,
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "plant": str(self._parts.plant_version()),
@@ -317,7 +317,7 @@ class Operations:
     def _backups(self, now_ns: int) -> Backups:
         kept = [
             Backup(
-                created=iso(one["created_ns"]),
+                created=_ms(one["created_ns"]),
                 age_s=round((now_ns - one["created_ns"]) / NS_PER_S, 1),
                 **{k: one[k] for k in BackupOutcome.model_fields},
             )
@@ -334,8 +334,17 @@ class Operations:
             error_s=watch.kernel.error_s if watch.kernel else None,
             jumps=watch.jumps,
             last_jump_s=round(watch.last_jump_s, 3) if watch.jumps else None,
-            last_jump=iso(watch.last_jump_ns) if watch.jumps else None,
+            last_jump=_ms(watch.last_jump_ns) if watch.jumps else None,
         )
+
+
+def _three(found: Any) -> str:
+    """The bus library's version object in the usual writing."""
+    return f"{found.major}.{found.minor}.{found.patch}"
+
+
+def _ms(time_ns: int) -> str:
+    return iso(time_ns // NS_PER_MS * NS_PER_MS)
 
 
 def attention(system: System) -> list[Attention]:
