@@ -21,6 +21,7 @@ import psutil
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.notify import Notifier
 from isthmus.app.process import die_with_parent
 from isthmus.app.settings import Settings
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
@@ -221,11 +222,16 @@ async def run_up(
         if not stop.is_set():
             await starting
             _say_ready(data, settings, port)
+            notifier = Notifier()
+            notifier.say("READY=1", f"STATUS=serves port {port}")
             if on_ready is not None:
                 await on_ready()
             keeping = asyncio.create_task(supervisor.wait(), name="keep")
             watching = asyncio.create_task(_watch_disk(supervisor, data, settings), name="disk")
+            alive = asyncio.create_task(notifier.keep_alive(), name="watchdog")
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            notifier.say("STOPPING=1")
+            alive.cancel()
             for task in (keeping, watching):
                 if task.done():
                     task.result()
