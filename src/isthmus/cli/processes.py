@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from isthmus.app.datadir import DataDir
 from isthmus.app.settings import load_settings
 from isthmus.cli.options import DEFAULT_DATA, Data, Port
+from isthmus.values.errors import ConfigError
 
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
@@ -56,6 +58,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(core)
     app.command()(edge)
+    app.command()(rollback)
 
 
 def init(data: Data = DEFAULT_DATA) -> None:
@@ -116,3 +119,26 @@ def edge(
         await run_edge(place, settings, name, bus, stop, log)
 
     sys.exit(run(name, main, supervised=supervised))
+
+
+def rollback(
+    data: Data = DEFAULT_DATA,
+    to: Annotated[str, typer.Option(help="Revision of the records; unset: the one before the last upgrade.")] = "",
+) -> None:
+    """Take the records back to the schema before the last upgrade, for an older Isthmus. Nothing may run."""
+    from isthmus.app.migrate import revision_before, roll_back
+    from isthmus.app.process import set_up_logging
+    from isthmus.app.records import open_records
+
+    place = DataDir(data.resolve())
+    if not place.records.exists():
+        raise ConfigError(f"{place.records}: there are no records")
+    with contextlib.ExitStack() as held:
+        for part in ("isthmus up", "core"):
+            held.callback(place.lock(part).release)
+        engine = open_records(place.records)
+        held.callback(engine.dispose)
+        wanted = to or revision_before(place.records)
+        if not wanted:
+            raise ConfigError("to: no upgrade left a copy here; name the revision with --to")
+        roll_back(engine, place.records, wanted, set_up_logging("rollback"))
