@@ -17,6 +17,7 @@ from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import OutageLog
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump
@@ -324,6 +325,7 @@ def store_config(data: DataDir, settings: Settings) -> StoreConfig:
 async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.Event, log: logging.Logger) -> None:
     """The core process's main."""
     data.prepare()
+    log_to_files(data.logs, "core", settings.log)
     lock = data.lock("core")
     try:
         await Core(data, settings, port, log).run(stop)

@@ -55,6 +55,11 @@ class DataDir:
         return self.root / "run"
 
     @property
+    def logs(self) -> Path:
+        """What our processes said."""
+        return self.root / "logs"
+
+    @property
     def backups(self) -> Path:
         """What is known of backups that were made."""
         return self.root / "backups.json"

@@ -21,6 +21,7 @@ import psutil
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
 from isthmus.app.process import die_with_parent
 from isthmus.app.settings import Settings
@@ -203,6 +204,7 @@ async def run_up(
 ) -> None:
     """The supervisor's main: returns after stop was set and everything is down."""
     data.prepare()
+    log_to_files(data.logs, "up", settings.log)
     lock = data.lock("isthmus up")
     supervisor = Supervisor(log, data.run / "pids.json")
     try:
@@ -213,7 +215,7 @@ async def run_up(
         bus_port = free_port()
         configure(data.bus, bus_port, list(settings.node.edges), _server_name(data))
         me = [sys.executable, "-m", "isthmus"]
-        common = ["--data", str(data.root), "--supervised"]
+        common = ["--data", str(data.root), "--supervised", *(["--json"] if settings.log.json else [])]
         starting = asyncio.create_task(
             _start(supervisor, data, settings, port, bus_port, binary, me, common), name="start"
         )
