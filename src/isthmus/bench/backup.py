@@ -63,7 +63,9 @@ async def _measure(quick: bool) -> dict[str, float]:
                 token = system.token("admin")
                 before = await _watch(system, paths, asyncio.sleep(seconds))
                 made: list[dict[str, Any]] = []
+                began = time.monotonic()
                 during = await _watch(system, paths, _backups(data, folder, seconds, made))
+                took_s = time.monotonic() - began
                 questions = [_question(p) for p in paths[:5]]
                 answers = [await asyncio.to_thread(_ask, system, q) for q in questions]
                 gaps = len(system.call("GET", "gaps?start=now-10m&end=now")["gaps"])
@@ -86,7 +88,7 @@ async def _measure(quick: bool) -> dict[str, float]:
         "latency_p99_before_ms": p99_before,
         "latency_p99_during_ms": p99_during,
         "latency_p99_ratio": p99_during / p99_before,
-        "samples_per_s": sum(v.samples for v in during) / VIEWERS / seconds * SERVERS * TAGS / SEEN,
+        "samples_per_s": sum(v.samples for v in during) / VIEWERS / took_s * SERVERS * TAGS / SEEN,
         "missing_frames": float(missing),
         "gaps": float(gaps),
         "restore_s": restore_s,
