@@ -6,7 +6,7 @@ import { t } from './i18n'
 import { keysOn, setKeys } from './theme'
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
-  ['Everywhere', [['Ctrl K', 'Go to a tag, an asset or a page'], ['g o', 'Overview'], ['g p', 'Assets of the plant'], ['g l', 'Tag list'], ['g t', 'Trends'], ['g c', 'Connections'], ['?', 'This sheet'], ['Esc', 'Close']]],
+  ['Everywhere', [['Ctrl K', 'Go to a tag, an asset or a page'], ['g o', 'Overview'], ['g p', 'Assets of the plant'], ['g l', 'Tag list'], ['g t', 'Trends'], ['g c', 'Connections'], ['g s', 'System'], ['?', 'This sheet'], ['Esc', 'Close']]],
   ['Trends', [['← →', 'Pan'], ['+ −', 'Zoom'], ['0', 'Back to live'], ['Alt ← →', 'Cursor from sample to sample'], ['Shift Alt ← →', 'Second cursor'], ['d', 'Data as a table']]],
   ['Tables', [['↑ ↓', 'Row'], ['Enter', 'Open'], ['/', 'Search']]],
 ]

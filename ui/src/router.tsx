@@ -80,6 +80,12 @@ const connectionsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/connections'), 'ConnectionsPage'),
 })
 
+const systemRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/system',
+  component: lazyRouteComponent(() => import('./pages/system'), 'SystemPage'),
+})
+
 const moreRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/more',
@@ -108,6 +114,7 @@ export const router = createRouter({
     assetRootRoute,
     assetRoute,
     connectionsRoute,
+    systemRoute,
     moreRoute,
     loginRoute,
     welcomeRoute,

@@ -18,12 +18,13 @@ const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: 'Overview', key: 'o' },
   { to: '/asset', icon: 'assets', name: 'Assets', key: 'p' },
   { to: '/tags', icon: 'tags', name: 'Tags', key: 'l' },
   { to: '/trends', icon: 'trends', name: 'Trends', key: 't' },
   { to: '/connections', icon: 'connections', name: 'Connect', key: 'c' },
+  { to: '/system', icon: 'system', name: 'System', key: 's' },
 ]
 
 /** The frame every page is in: sign-in pages without, all others with rail, path, health bar. */

@@ -19,11 +19,14 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
 from isthmus.app.disk import DiskReserve
+from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
+from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump
 from isthmus.app.records import open_records
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
+from isthmus.app.snapshot import Snapshots
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, write_private
 from isthmus.bus.client import Bus
@@ -76,10 +79,31 @@ class Core:
         self._stream_bytes = 0
         self._stream_limit = 0
         self._stream_rate_s = 0.0
+        self._snapshots = Snapshots(
+            data, self._bus, self._historian, self._reserve, embedded=not settings.historian.url, log=log
+        )
+        self._operations = Operations(self._parts(), self._snapshots, log)
+
+    def _parts(self) -> Parts:
+        return Parts(
+            data=self._data,
+            clock=self._clock,
+            bus=self._bus,
+            historian=self._historian,
+            reserve=self._reserve,
+            reserve_bytes=self._settings.disk.reserve_mb * 2**20,
+            pump=self._pump,
+            live=self._live_pump,
+            edges=lambda: [self._edge_status(edge) for edge in self._namespace.current().edges],
+            health=lambda: list(self._heartbeats.edges(self._clock.monotonic_ns())),
+            stream=lambda: Stream(self._stream_bytes, self._stream_limit, self._stream_rate_s),
+            plant_version=lambda: self._namespace.current().version,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
         self._restore_live()
+        await asyncio.to_thread(self._snapshots.clear)
         await self._historian.open()
         plant = self._namespace.current()
         await self._describe(plant)
@@ -97,6 +121,7 @@ class Core:
             ("edges", self._watch_edges),
             ("models", self._resend_models),
             ("disk", self._watch_disk),
+            ("operations", self._operations.run),
         ]
         tasks = [asyncio.ensure_future(self._serve(stop))]
         tasks += [asyncio.create_task(self._keep(name, work), name=name) for name, work in works]
@@ -286,6 +311,7 @@ class Core:
                 test_connection=self._test_connection,
                 connectors=self._deliveries,
                 on_applied=self._on_applied,
+                operations=self._operations,
             )
         )
         async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):
@@ -314,6 +340,7 @@ def store_config(data: DataDir, settings: Settings) -> StoreConfig:
 async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.Event, log: logging.Logger) -> None:
     """The core process's main."""
     data.prepare()
+    log_to_files(data.logs, "core", settings.log)
     lock = data.lock("core")
     try:
         await Core(data, settings, port, log).run(stop)

@@ -59,6 +59,16 @@ class DataDir:
         """What references in settings stand for."""
         return self.root / "secrets"
 
+    @property
+    def logs(self) -> Path:
+        """What our processes said."""
+        return self.root / "logs"
+
+    @property
+    def backups(self) -> Path:
+        """What is known of backups that were made."""
+        return self.root / "backups.json"
+
     def edge(self, name: str) -> Path:
         """What one edge keeps: its epoch and its last good model."""
         return self.root / "edges" / name

@@ -18,6 +18,7 @@ import orjson
 from isthmus.acquisition.service import Acquisition
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.logs import log_to_files
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.bus import subjects
@@ -200,6 +201,7 @@ async def run_edge(
 ) -> None:
     """The edge process's main."""
     data.prepare()
+    log_to_files(data.logs, name, settings.log)
     lock = data.lock(f"edge-{name}")
     try:
         address = BusAddress.load(address_file or data.bus.address_file(edge_user(name)))

@@ -14,19 +14,16 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
+from isthmus.app.logs import JsonLines, Lines
 from isthmus.values.errors import IsthmusError, NotConnected, TryLater
 
 _PR_SET_PDEATHSIG = 1
 
 
-def set_up_logging(part: str, level: int = logging.INFO) -> logging.Logger:
-    """One line an event on standard error: time in UTC, part, level and what happened."""
+def set_up_logging(part: str, level: int = logging.INFO, *, structured: bool = False) -> logging.Logger:
+    """One line an event on standard error; secrets are left out."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(name)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = __import__("time").gmtime
-    handler.setFormatter(formatter)
+    handler.setFormatter(JsonLines() if structured else Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -50,14 +47,18 @@ async def _watch_parent(stop: asyncio.Event) -> None:
 
 
 def run(
-    part: str, main: Callable[[asyncio.Event, logging.Logger], Awaitable[None]], *, supervised: bool = False
+    part: str,
+    main: Callable[[asyncio.Event, logging.Logger], Awaitable[None]],
+    *,
+    supervised: bool = False,
+    structured: bool = False,
 ) -> int:
     """Run an async main until it ends, or until SIGINT or SIGTERM sets its stop event; the exit code.
 
     A declared error is one line and code 2, or code 1 where trying again may help, which a supervisor then does;
     anything else keeps its traceback and is code 1.
     """
-    log = set_up_logging(part)
+    log = set_up_logging(part, structured=structured)
 
     async def wrapped() -> int:
         stop = asyncio.Event()

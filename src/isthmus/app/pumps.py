@@ -53,6 +53,7 @@ class HistorianPump:
         self._sink, self._hold, self._log = sink, hold, log
         self._complaint = _Complaint(log, sink.name)
         self._groups: asyncio.Queue[list[Arrived]] = asyncio.Queue(maxsize=max(1, MAX_IN_HAND_ROWS // GROUP_ROWS - 1))
+        self.taken_rows = 0
         self.committed_rows = 0
         self.committed_sealed_ns = 0
         self._idle = asyncio.Event()
@@ -97,7 +98,9 @@ class HistorianPump:
                         opened = loop.time()
                         self._idle.clear()
                     frames += arrived
-                    rows += sum(a.frame.rows for a in arrived)
+                    fresh = sum(a.frame.rows for a in arrived)
+                    rows += fresh
+                    self.taken_rows += fresh
                 if frames and (rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
                     await self._groups.put(frames)
                     frames, rows = [], 0
@@ -143,6 +146,13 @@ class LivePump:
         self._pending: list[Arrived] = []
         self._newest = 0
         self._saved = 0
+        self._sealed_ns = 0
+
+    def lag_s(self) -> float:
+        """How far live values are behind the newest frame, 0 when nothing waits."""
+        if not self.reader.pending or not self._sealed_ns:
+            return 0.0
+        return max(0.0, (time.time_ns() - self._sealed_ns) / 1e9)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -158,7 +168,7 @@ class LivePump:
                 self._live.apply(one.frame.batches, now_ns)
                 if one.frame.lane is Lane.EVENT:
                     self._pending.append(one)
-            self._newest = arrived[-1].stream_seq
+            self._newest, self._sealed_ns = arrived[-1].stream_seq, arrived[-1].frame.sealed_ns
 
     async def _keep(self) -> None:
         last = 0.0

@@ -48,6 +48,18 @@ class HistorianSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What each process keeps of what it says, in `logs/` below the data directory."""
+
+    json: bool = False
+    """One JSON object a line instead of text, in the files and on standard error."""
+    file_mb: int = 10
+    """Size of one file; then the next begins."""
+    files: int = 5
+    """Files kept of each process; the oldest goes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -55,6 +67,7 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     disk: DiskSettings = field(default_factory=DiskSettings)
     historian: HistorianSettings = field(default_factory=HistorianSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -92,6 +105,9 @@ def load_settings(path: Path) -> Settings:
         raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
     if settings.node.buffer_rows < 10_000:
         raise ConfigError(f"{path}: node.buffer_rows: must be 10000 or more, was {settings.node.buffer_rows}")
+    for name, value, most in (("file_mb", settings.log.file_mb, 1000), ("files", settings.log.files, 100)):
+        if not 0 < value <= most:
+            raise ConfigError(f"{path}: log.{name}: must be 1 to {most}, was {value}")
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
     return settings

@@ -21,6 +21,8 @@ import psutil
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.logs import log_to_files
+from isthmus.app.notify import Notifier
 from isthmus.app.process import die_with_parent
 from isthmus.app.settings import Settings
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
@@ -41,6 +43,7 @@ class Child:
     argv: list[str]
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
+    restarts: int = 0
 
 
 class Supervisor:
@@ -77,6 +80,15 @@ class Supervisor:
             preexec_fn=die_with_parent,
         )
         write_private(self._pids, json.dumps({c.name: c.process.pid for c in self._children if c.process is not None}))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Who runs and how often each was started again, for the page /system."""
+        children = {
+            c.name: {"pid": c.process.pid, "restarts": c.restarts} for c in self._children if c.process is not None
+        }
+        known = {"up": {"pid": os.getpid(), "restarts": 0}, **children}
+        write_private(self._pids.with_name("processes.json"), json.dumps(known))
 
     async def _keep(self, child: Child) -> None:
         failures = 0
@@ -93,6 +105,7 @@ class Supervisor:
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             self._log.warning("%s died (%s), starting it again in %g s", child.name, reason, wait_s)
             await asyncio.sleep(wait_s)
+            child.restarts += 1
             await self._spawn(child)
 
     async def renew(self, name: str, why: str) -> None:
@@ -136,6 +149,7 @@ class Supervisor:
                 await process.wait()
         await asyncio.gather(*(c.task for c in self._children if c.task is not None), return_exceptions=True)
         self._pids.unlink(missing_ok=True)
+        self._pids.with_name("processes.json").unlink(missing_ok=True)
 
 
 def end_orphans(data: DataDir, log: logging.Logger) -> None:
@@ -190,6 +204,7 @@ async def run_up(
 ) -> None:
     """The supervisor's main: returns after stop was set and everything is down."""
     data.prepare()
+    log_to_files(data.logs, "up", settings.log)
     lock = data.lock("isthmus up")
     supervisor = Supervisor(log, data.run / "pids.json")
     try:
@@ -200,7 +215,7 @@ async def run_up(
         bus_port = free_port()
         configure(data.bus, bus_port, list(settings.node.edges), _server_name(data))
         me = [sys.executable, "-m", "isthmus"]
-        common = ["--data", str(data.root), "--supervised"]
+        common = ["--data", str(data.root), "--supervised", *(["--json"] if settings.log.json else [])]
         starting = asyncio.create_task(
             _start(supervisor, data, settings, port, bus_port, binary, me, common), name="start"
         )
@@ -209,11 +224,16 @@ async def run_up(
         if not stop.is_set():
             await starting
             _say_ready(data, settings, port)
+            notifier = Notifier()
+            notifier.say("READY=1", f"STATUS=serves port {port}")
             if on_ready is not None:
                 await on_ready()
             keeping = asyncio.create_task(supervisor.wait(), name="keep")
             watching = asyncio.create_task(_watch_disk(supervisor, data, settings), name="disk")
+            alive = asyncio.create_task(notifier.keep_alive(), name="watchdog")
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            notifier.say("STOPPING=1")
+            alive.cancel()
             for task in (keeping, watching):
                 if task.done():
                     task.result()

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import nats
@@ -16,7 +16,15 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import KeyValueConfig, RetentionPolicy, StorageType, StoreCompression, StreamConfig
+from nats.js.api import (
+    ConsumerConfig,
+    DeliverPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StorageType,
+    StoreCompression,
+    StreamConfig,
+)
 
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, inbox_prefix
@@ -158,6 +166,31 @@ class Bus:
         """Forget the place of a reader; nothing happens if there is none."""
         with contextlib.suppress(nats.js.errors.NotFoundError):
             await self.js.delete_consumer(subjects.FRAME_STREAM, durable)
+
+    async def acknowledged(self) -> int:
+        """The last frame that every reader of the stream has durably handled; what follows is owed to somebody."""
+        readers = await self.js.consumers_info(subjects.FRAME_STREAM)
+        return min((r.ack_floor.stream_seq if r.ack_floor else 0 for r in readers), default=0)
+
+    async def copy(self, first: int, last: int) -> AsyncIterator[Msg]:
+        """Stored frames from one number to another, in order, as they lie there; those that are gone are left out."""
+        subscription = await self.js.subscribe(
+            subjects.FRAME_FILTER,
+            stream=subjects.FRAME_STREAM,
+            ordered_consumer=True,
+            config=ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=first),
+        )
+        try:
+            while True:
+                message = await subscription.next_msg(timeout=30)
+                number = int(message.metadata.sequence.stream)
+                if number <= last:
+                    yield message
+                if number >= last:
+                    return
+        finally:
+            with contextlib.suppress(Exception):
+                await subscription.unsubscribe()
 
     # models
 

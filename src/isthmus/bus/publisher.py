@@ -25,6 +25,7 @@ from isthmus.values.sample import SampleBatch, join_by_type
 
 ACK_TIMEOUT_S = 2.5
 RETRY_S = 0.5
+MAX_WAITING_ROWS = 2_000_000
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Publisher:
         clock: Clock,
         log: logging.Logger,
         *,
-        max_rows: int = 2_000_000,
+        max_rows: int = MAX_WAITING_ROWS,
         hold: Callable[[], str] = lambda: "",
     ) -> None:
         """``hold`` tells why nothing may be published now (a full disk), or the empty string."""

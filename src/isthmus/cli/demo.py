@@ -44,7 +44,7 @@ def run_all(
     async def main(stop: asyncio.Event, log: logging.Logger) -> None:
         await run_demo(place, settings, port or settings.web.port, scale, stop, log)
 
-    sys.exit(run("demo", main))
+    sys.exit(run("demo", main, structured=settings.log.json))
 
 
 def _plcs() -> list[str]:

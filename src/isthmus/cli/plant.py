@@ -1,4 +1,4 @@
-"""The plant file: check, plan, apply, export, versions, schema."""
+"""The plant file: check, plan, apply, export, versions, revert, schema."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="PLAN
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (check, plan, apply, export, versions, restore, schema):
+    for command in (check, plan, apply, export, versions, revert, schema):
         app.command(name=command.__name__)(command)
 
 
@@ -114,7 +114,7 @@ def versions(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
         print(f"{v['version']:>5}  {v['applied']}  {v['by']:<12}  {v['reason']}")
 
 
-def restore(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
+def revert(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Make an older version of the plant the current one again (as a new version)."""
     old = call(data, "GET", f"plant/versions/{version}")
     current = call(data, "GET", "plant")["version"]
@@ -122,7 +122,7 @@ def restore(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, type
         "text": old["text"],
         "files": old.get("files", {}),
         "base": current,
-        "reason": reason or f"restore of version {version}",
+        "reason": reason or f"back to version {version}",
     }
     print(f"version {call(data, 'POST', 'plant/apply', body)['version']} is current")
 

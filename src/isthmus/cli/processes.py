@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
+import json
 import logging
 import sys
 from pathlib import Path
@@ -11,10 +14,13 @@ from typing import Annotated
 import typer
 
 from isthmus.app.datadir import DataDir
-from isthmus.app.settings import load_settings
-from isthmus.cli.options import DEFAULT_DATA, Data, Port
+from isthmus.app.settings import Settings, load_settings
+from isthmus.cli.options import DEFAULT_DATA, Data, Json, Port
+from isthmus.values.errors import ConfigError
 
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
+
+JsonLog = Annotated[bool, typer.Option("--json", help="Say each event as a line of JSON.")]
 
 _SETTINGS = """\
 # Settings of this node. Everything has a default; what stands here is checked, unknown keys are refused.
@@ -28,6 +34,11 @@ _SETTINGS = """\
 
 # [disk]
 # reserve_mb = 512       # below this much free space nothing more is recorded; reading goes on
+
+# [log]
+# json = false           # lines of JSON instead of text
+# file_mb = 10           # of one file in logs/; then the next begins
+# files = 5              # kept of each process
 
 # [historian]
 # url = ""               # empty: embedded; or a ClickHouse server, "http://user@host:8123/database"
@@ -56,6 +67,13 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(core)
     app.command()(edge)
+    app.command()(rollback)
+    app.command()(doctor)
+
+
+def _settings(place: DataDir, as_json: bool) -> Settings:
+    settings = load_settings(place.settings)
+    return dataclasses.replace(settings, log=dataclasses.replace(settings.log, json=settings.log.json or as_json))
 
 
 def init(data: Data = DEFAULT_DATA) -> None:
@@ -71,38 +89,41 @@ def init(data: Data = DEFAULT_DATA) -> None:
     )
 
 
-def up(data: Data = DEFAULT_DATA, port: Port = None) -> None:
+def up(data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False) -> None:
     """Run everything of this machine: bus, core and edges. Ctrl-C stops it cleanly."""
     from isthmus.app.process import run
     from isthmus.app.up import run_up
 
     place = DataDir(data.resolve())
-    settings = load_settings(place.settings)
+    settings = _settings(place, as_json)
 
     async def main(stop: asyncio.Event, log: logging.Logger) -> None:
         await run_up(place, settings, port or settings.web.port, stop, log)
 
-    sys.exit(run("up", main))
+    sys.exit(run("up", main, structured=settings.log.json))
 
 
-def core(data: Data = DEFAULT_DATA, port: Port = None, supervised: Supervised = False) -> None:
+def core(
+    data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False, supervised: Supervised = False
+) -> None:
     """Run core alone: model, live values, historian, API and screens."""
     from isthmus.app.core import run_core
     from isthmus.app.process import run
 
     place = DataDir(data.resolve())
-    settings = load_settings(place.settings)
+    settings = _settings(place, as_json)
 
     async def main(stop: asyncio.Event, log: logging.Logger) -> None:
         await run_core(place, settings, port or settings.web.port, stop, log)
 
-    sys.exit(run("core", main, supervised=supervised))
+    sys.exit(run("core", main, supervised=supervised, structured=settings.log.json))
 
 
 def edge(
     name: Annotated[str, typer.Option(help="Which edge of the plant this is.")] = "edge-1",
     data: Data = DEFAULT_DATA,
     bus: Annotated[Path | None, typer.Option(help="Bus address file, when core is on another host.")] = None,
+    as_json: JsonLog = False,
     supervised: Supervised = False,
 ) -> None:
     """Run one edge alone: polls its devices and publishes to the bus, with or without core."""
@@ -110,9 +131,45 @@ def edge(
     from isthmus.app.process import run
 
     place = DataDir(data.resolve())
-    settings = load_settings(place.settings)
+    settings = _settings(place, as_json)
 
     async def main(stop: asyncio.Event, log: logging.Logger) -> None:
         await run_edge(place, settings, name, bus, stop, log)
 
-    sys.exit(run(name, main, supervised=supervised))
+    sys.exit(run(name, main, supervised=supervised, structured=settings.log.json))
+
+
+def doctor(data: Data = DEFAULT_DATA, port: Port = None, as_json: Json = False) -> None:
+    """Look at what the installation stands on; exit code 1 when something is wrong. Changes nothing."""
+    from isthmus.app.doctor import examine
+
+    found = examine(DataDir(data.resolve()), port)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(one) for one in found]))
+    else:
+        for one in found:
+            print(f"{one.state:<5} {one.what:<15} {one.detail}" + (f"\n{'':<22}{one.advice}" if one.advice else ""))
+    sys.exit(any(one.state == "fail" for one in found))
+
+
+def rollback(
+    data: Data = DEFAULT_DATA,
+    to: Annotated[str, typer.Option(help="Revision of the records; unset: the one before the last upgrade.")] = "",
+) -> None:
+    """Take the records back to the schema before the last upgrade, for an older Isthmus. Nothing may run."""
+    from isthmus.app.migrate import revision_before, roll_back
+    from isthmus.app.process import set_up_logging
+    from isthmus.app.records import open_records
+
+    place = DataDir(data.resolve())
+    if not place.records.exists():
+        raise ConfigError(f"{place.records}: there are no records")
+    with contextlib.ExitStack() as held:
+        for part in ("isthmus up", "core"):
+            held.callback(place.lock(part).release)
+        engine = open_records(place.records)
+        held.callback(engine.dispose)
+        wanted = to or revision_before(place.records)
+        if not wanted:
+            raise ConfigError("to: no upgrade left a copy here; name the revision with --to")
+        roll_back(engine, place.records, wanted, set_up_logging("rollback"))

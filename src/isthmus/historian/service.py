@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.frame import Lane
 from isthmus.values.messages.historian import GapFound, Restated
 from isthmus.values.sample import SampleBatch, ValueType, join_by_type
+
+T = TypeVar("T")
 
 GRACE_NS = 60 * NS_PER_S
 """A bucket is computed when it has been over for this long, so that its last samples have arrived."""
@@ -191,6 +194,11 @@ class Historian:
                 raise
             self._dirty.done()
             return len(in_hand)
+
+    async def alone(self, job: Callable[[Store], T]) -> T:
+        """Run a job in the writing thread between two commits: what it sees belongs together."""
+        async with self._taking:
+            return await self._store.write(job)
 
     # Questions.
 

@@ -25,6 +25,7 @@ class Action(StrEnum):
     CONNECTION_TEST = "connection.test"
     ACCOUNT_OWN = "account.own"  # one's own name, password and session
     ACCOUNTS = "accounts"  # other people's accounts, tokens and links
+    BACKUP = "backup"
 
 
 _VIEWER = frozenset({Action.READ, Action.ACCOUNT_OWN})
@@ -32,7 +33,7 @@ _ENGINEER = _VIEWER | {Action.PLANT_CHANGE, Action.CONNECTION_TEST}
 ALLOWED: dict[Role, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
     Role.ENGINEER: _ENGINEER,
-    Role.ADMIN: _ENGINEER | {Action.ACCOUNTS},
+    Role.ADMIN: _ENGINEER | {Action.ACCOUNTS, Action.BACKUP},
 }
 """What is not here is denied."""
 

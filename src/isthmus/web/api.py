@@ -15,7 +15,7 @@ from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
 from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
-from isthmus.web.routes import accounts, connections, connectors, control, history, plant, session, site, tags
+from isthmus.web.routes import accounts, connections, connectors, control, history, plant, session, site, system, tags
 from isthmus.web.screens import Screens
 from isthmus.web.services import Services
 
@@ -44,6 +44,7 @@ ROUTERS = (
     connectors.router,
     plant.router,
     control.router,
+    system.router,
     own,
 )
 
@@ -61,7 +62,7 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _routes() -> FastAPI:
-    check_closed(ROUTERS)
+    check_closed((*ROUTERS, system.scraped))
     app = FastAPI(
         title="Isthmus",
         version=isthmus.__version__,
@@ -75,6 +76,7 @@ def _routes() -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(system.scraped)
     return app
 
 

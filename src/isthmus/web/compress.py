@@ -12,7 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _LEAST: Final = 1024
 _IN_THREAD: Final = 32 * 1024
 _LEVEL: Final = 4
-_TYPES: Final = ("application/json", "application/problem+json", "text/csv")
+_TYPES: Final = (
+    "application/json",
+    "application/problem+json",
+    "text/csv",
+    "text/plain",
+    "application/openmetrics-text",
+)
 
 
 def wants_gzip(headers: Headers) -> bool:

@@ -27,6 +27,9 @@ API: Final = "/api/v1"
 PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"), ("POST", f"{API}/session/link")})
 """All of the API that answers somebody unknown."""
 
+METRICS: Final = "/metrics"
+"""The one guarded address outside the API."""
+
 PRINCIPAL: Final = "isthmus.principal"
 """Where a request's scope keeps who asks."""
 
@@ -82,7 +85,7 @@ class Doors:
             headers = Headers(scope=scope)
             self._check_host(headers)
             path: str = scope["path"]
-            if path == "/api" or path.startswith("/api/"):
+            if path in ("/api", METRICS) or path.startswith("/api/"):
                 receive = _limited(headers, receive, _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT)
                 _check_origin(scope, headers)
                 scope[PRINCIPAL] = await self._who(scope, headers)
@@ -203,7 +206,7 @@ class _Out:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            if self._scope["path"].startswith("/api"):
+            if self._scope["path"].startswith(("/api", METRICS)):
                 headers.setdefault("cache-control", "no-store")
             message = {**message, "headers": headers.raw}
         await self._send(message)

@@ -39,6 +39,7 @@ _DENIED_STATUS = {
     "stale_base": 409,
     "name_taken": 409,
     "conflict": 409,
+    "backup_running": 409,
     "unknown_host": 421,
 }
 """Refusals that are not plainly 'you may not' (403)."""

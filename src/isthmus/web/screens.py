@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from isthmus.web.doors import METRICS
 from isthmus.web.problems import problem
 
 _HASHED: Final = "assets/"
@@ -45,7 +46,7 @@ class Screens:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if scope["type"] != "http" or path == "/api" or path.startswith("/api/"):
+        if scope["type"] != "http" or path in ("/api", METRICS) or path.startswith("/api/"):
             await self._app(scope, receive, send)
             return
         await self._answer(path, scope["method"], Headers(scope=scope))(scope, receive, send)

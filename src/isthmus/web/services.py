@@ -14,6 +14,7 @@ from isthmus.ports.history import HistoryReader
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import Finding
+from isthmus.web.system import BackupOutcome, System
 
 
 class Change(Protocol):
@@ -107,6 +108,14 @@ class Outage(Protocol):
     def reason(self) -> str: ...
 
 
+class Operations(Protocol):
+    """The installation itself: how it is, and snapshots for backups."""
+
+    async def system(self) -> System: ...
+    async def hold_snapshot(self, owner: int, /) -> dict[str, Any]: ...
+    async def release_snapshot(self, ident: str, outcome: BackupOutcome | None, /) -> None: ...
+
+
 TestConnection = Callable[[str, str, dict[str, Any], list[str]], Awaitable[dict[str, Any]]]
 """(edge, driver, config, addresses) -> {"steps": […], "values": […]} as in docs/api.md.
 
@@ -161,6 +170,7 @@ class Services:
     test_connection: TestConnection
     connectors: Connectors
     on_applied: Callable[[int], Awaitable[None]]
+    operations: Operations
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
     hosts: tuple[str, ...] = ()

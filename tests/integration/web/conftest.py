@@ -29,6 +29,20 @@ from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.web.api import create_app
 from isthmus.web.server import running
 from isthmus.web.services import Services, SiteStatus
+from isthmus.web.system import (
+    BackupOutcome,
+    Backups,
+    Certificate,
+    ClockState,
+    Disk,
+    EdgeLag,
+    Lags,
+    Process,
+    Queue,
+    System,
+    Version,
+)
+from isthmus.web.times import iso
 
 NOW = 1_700_000_000 * NS_PER_S
 
@@ -169,6 +183,41 @@ class FakeHistory:
         return [Gap(edge, start_ns, end_ns, "bus away") for edge in edges]
 
 
+def make_system() -> System:
+    return System(
+        now=iso(NOW), started=iso(NOW - 60 * NS_PER_S), uptime_s=60.0, attention=[],
+        processes=[
+            Process(name="core", pid=7, state="running", memory_bytes=2**28, cpu_s=3.5, cpu_cores=0.2, uptime_s=60, restarts=1),
+            Process(name="edge-1", pid=8, state="gone", memory_bytes=None, cpu_s=None, cpu_cores=None, uptime_s=None, restarts=0),
+        ],
+        versions=[Version(name="isthmus", version="9.9")],
+        queues=[Queue(name="outbox", owner="edge-1", unit="samples", limit=100, used=1, entered=11, left=10, dropped=0)],
+        lags=Lags(historian_s=0.4, live_s=0.0, edges=[EdgeLag(name="edge-1", state="running", age_s=0.5, offset_s=0.01)]),
+        disk=Disk(
+            folder="/d", state="", free_bytes=10, total_bytes=20, reserve_bytes=5, history_bytes=None, bus_bytes=1,
+            bus_limit_bytes=2, buffer_hours=2.0, hours_left=None,
+        ),
+        certificates=[Certificate(file="c.pem", subject="CN=x", issuer="CN=x", expires=iso(NOW), days_left=0.0, state="expired")],
+        backups=Backups(state="none", kept=[]),
+        clock=ClockState(state="ok", synchronised=True, offset_s=0.0, error_s=0.001, jumps=0, last_jump_s=None, last_jump=None),
+    )  # fmt: skip
+
+
+@dataclass
+class FakeOperations:
+    answer: System = field(default_factory=make_system)
+    released: list[tuple[str, BackupOutcome | None]] = field(default_factory=list)
+
+    async def system(self) -> System:
+        return self.answer
+
+    async def hold_snapshot(self, owner: int) -> dict[str, Any]:
+        return {"id": "s1", "owner": owner}
+
+    async def release_snapshot(self, ident: str, outcome: BackupOutcome | None) -> None:
+        self.released.append((ident, outcome))
+
+
 @dataclass(frozen=True, slots=True)
 class SineConfig:
     """Settings."""
@@ -267,6 +316,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         test_connection=test_connection,
         connectors=FakeConnectors(),
         on_applied=on_applied,
+        operations=FakeOperations(),
         clock=clock,
         drivers=lambda: {"sine": spec},
         hosts=("plant.example",),

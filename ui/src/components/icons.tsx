@@ -7,6 +7,7 @@ const shapes: Record<string, ReactNode> = {
   tags: <path d="M4 4h8l8 8-8 8-8-8zM8 8h.5" />,
   trends: <path d="M4 4v16h16M7 15l4-5 3 3 5-7" />,
   connections: <path d="M8 4v5M16 4v5M6 9h12v3a6 6 0 0 1-12 0zM12 18v3" />,
+  system: <path d="M4 5h16v6H4zM4 13h16v6H4zM7 8h.5M7 16h.5M11 8h6M11 16h6" />,
   more: <path d="M5 7h14M5 12h14M5 17h14" />,
   search: <path d="M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.5L21 21" />,
   user: <path d="M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM5 21v-2a4 4 0 0 1 4-4h6a4 4 0 0 1 4 4v2" />,
@@ -36,7 +37,7 @@ const shapes: Record<string, ReactNode> = {
 }
 
 export type IconName =
-  | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
+  | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
   | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'folder'
 

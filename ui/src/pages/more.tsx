@@ -30,6 +30,9 @@ export function MorePage() {
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/system" className="more-row">
+          <Icon name="system" /> {t('System')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/welcome" search={{}} className="more-row">
           <Icon name="user" /> {session.data?.user.name} <span className="muted">{t('name and password')}</span>
         </Link>
