@@ -165,6 +165,36 @@ async def test_a_stream_is_the_same_answer_in_blocks(plant, monkeypatch, fmt: Fo
         assert len(blocks) > 1
 
 
+@pytest.mark.parametrize(("hours", "points"), [(2, 100), (60, 20)])
+async def test_many_tags_in_one_question_answer_as_each_alone(plant, monkeypatch, hours: int, points: int) -> None:
+    """However many are read at a time, and also when one of them is too much to be joined in memory."""
+    busy = [T0 + k * hours * 3 * S for k in range(1000)]
+    await plant.send(plant.frame("e1", Lane.LIVE, numbers(1, busy, [k / 4 for k in range(1000)])))
+    rare = [(3, busy[::20]), (6, busy[::9])]
+    await plant.send(
+        plant.frame("e2", Lane.LIVE, *(numbers(t, times, [k / 8 for k in range(len(times))]) for t, times in rare))
+    )
+    plant.now(T0 + 60 * 3600 * S)
+    await plant.historian.roll()
+    tags = (6, 1, 3, 2)
+    query = HistoryQuery(tags, T0 + S, T0 + hours * 3600 * S, Shape.BOUNDED, points)
+    alone = {t: orjson.loads((await plant.historian.query(replace(query, tags=(t,)))).body) for t in tags}
+    want = [[tags.index(t), *row[1:]] for t in sorted(tags) for row in alone[t]]
+    assert len(want) > points // 2
+    for together, most in ((1, 2_000_000), (10**9, 2_000_000), (10**9, 400), (1, 20), (10**9, -1)):
+        monkeypatch.setattr("isthmus.historian.reader._TOGETHER", together)
+        monkeypatch.setattr("isthmus.historian.reader._HERE", most)
+        for fmt in (Format.JSON, Format.ARROW):
+            answer = await plant.historian.query(replace(query, format=fmt))
+            assert answer.snapped_ns
+            rows = orjson.loads(answer.body) if fmt is Format.JSON else pa.ipc.open_stream(answer.body).read_all()
+            got = (
+                rows if fmt is Format.JSON else list(zip(*(rows[c].to_pylist() for c in ("tag", "first")), strict=True))
+            )
+            assert [(r[0], r[2] if fmt is Format.JSON else r[1]) for r in got] == [(r[0], r[2]) for r in want]
+            assert fmt is Format.ARROW or [pytest.approx(r) for r in got] == want
+
+
 async def test_states_have_names_and_bad_values_are_null(plant) -> None:
     made = SampleBatch(
         np.full(3, 4, np.int32),
