@@ -16,7 +16,7 @@ from isthmus.historian.cells import Answer, Cells
 from isthmus.historian.codec import decode_sql
 from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, few_spans, merge_spans
 from isthmus.historian.query import Before, Scope, Span
-from isthmus.historian.schema import DATABASE, during
+from isthmus.historian.schema import DATABASE, bucket_of, during
 from isthmus.historian.store import Store
 from isthmus.ports.history import Format, Function, Gap, HistoryAnswer, HistoryQuery, Shape
 from isthmus.values.clock import NS_PER_S, Clock
@@ -410,13 +410,30 @@ class Reader:
                 members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase
             )
             grows, sums = increase and not scope.symbolic, Function.SUM in query.functions and not scope.symbolic
-            whole = [(query.start_ns, query.end_ns)]
-            cells = sql.cells(scope, whole, query.start_ns, width, sums=sums, increase=grows)
-            inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, sums=sums, increase=grows)
+            raw, rolled = [(query.start_ns, query.end_ns)], list[Span]()
+            if not (scope.symbolic or sums or timed) and width >= 2 * BUCKET_NS:
+                raw, rolled = self._whole_buckets(scope, width, increase=increase)
+            cells = [sql.rolled(scope, rolled, query.start_ns, width, increase=grows)] if rolled else []
+            if raw:
+                cells.append(sql.cells(scope, raw, query.start_ns, width, grid=bool(rolled), sums=sums, increase=grows))
+            inner = sql.buckets(scope, cells, query.start_ns, width, every=True, sums=sums, increase=grows)
             states = sql.durations(scope, width) if timed else ""
             parts.append(sql.aggregate(scope, query.functions, points, width, inner, states))
         columns = ("tag", "time", *(f.value for f in query.functions))
         return Plan(tuple(parts), columns, kind, width, query.start_ns, query.end_ns)
+
+    def _whole_buckets(self, scope: Scope, width_ns: int, *, increase: bool) -> tuple[list[Span], list[Span]]:
+        """Spans to be read from samples, and those where the rollup has whole buckets, inside parts of ``width_ns``."""
+        start, end = scope.start_ns, scope.end_ns
+        ragged = [b for b in (*range(start, end, width_ns), end) if b % BUCKET_NS]
+        raw, rolled = self._split_spans(scope, (start, end), ragged)
+        if increase and rolled:
+            falling = self._store.rows(
+                f"SELECT {bucket_of()} AS b FROM {DATABASE}.rollup FINAL "
+                f"WHERE tag IN ({sql.ids(scope.tags)}) AND {during(rolled)} AND NOT rising GROUP BY b"
+            )
+            raw, rolled = self._split_spans(scope, (start, end), [*ragged, *(b * BUCKET_NS for (b,) in falling)])
+        return raw, rolled
 
     def _plan_bounded(self, query: HistoryQuery, tags: Sequence[TagInfo], kind: str) -> Plan:
         width = sql.width_for(query.start_ns, query.end_ns, query.points)
@@ -451,17 +468,17 @@ class Reader:
         if rolled:
             parts.append(sql.rolled(scope, rolled, origin_ns, width_ns))
         if raw:
-            parts.append(sql.cells(scope, raw, origin_ns, width_ns, cell_ns=BUCKET_NS))
+            parts.append(sql.cells(scope, raw, origin_ns, width_ns, grid=True))
         return parts
 
-    def _split_spans(self, scope: Scope, span: Span) -> tuple[list[Span], list[Span]]:
-        """Spans to be read from samples (dirty, or touched by a gap), and those the rollup answers for."""
+    def _split_spans(self, scope: Scope, span: Span, also: Sequence[int] = ()) -> tuple[list[Span], list[Span]]:
+        """Spans to be read from samples (dirty, touched by a gap, around one of the times), and those the rollup answers for."""
         start, end = span
         raw = self._dirty.spans({t.id for t in scope.tags}, start, end)
         for gaps in scope.gaps.values():
             raw += [(a // BUCKET_NS * BUCKET_NS, -(-b // BUCKET_NS) * BUCKET_NS) for a, b in gaps]
-        raw = [(max(a, start), min(b, end)) for a, b in raw if a < end and b > start]
-        raw = few_spans(merge_spans(raw), _SPANS)
+        raw += [(t // BUCKET_NS * BUCKET_NS, (t // BUCKET_NS + 1) * BUCKET_NS) for t in also]
+        raw = merge_spans((max(a, start), min(b, end)) for a, b in raw if a < end and b > start)
         edges = [start, *(x for s in raw for x in s), end]
         rolled = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
         return raw, rolled
@@ -479,7 +496,7 @@ class Reader:
             if long and table == "sample":
                 inside = -(-start_ns // BUCKET_NS) * BUCKET_NS, end_ns // BUCKET_NS * BUCKET_NS
                 raw, rolled = self._split_spans(Scope(tuple(members), *inside, 0), inside)
-                raw = few_spans(merge_spans([*raw, (start_ns, inside[0]), (inside[1], end_ns)]), _SPANS)
+                raw = merge_spans([*raw, (start_ns, inside[0]), (inside[1], end_ns)])
             where = f"tag IN ({sql.ids(members)})"
             parts = []
             if raw:
