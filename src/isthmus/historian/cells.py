@@ -7,32 +7,32 @@ cells), and a sample is a cell of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TypeVar
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.historian.codec import BITS, INT, MAX_DECIMALS, decode
-from isthmus.historian.query import Before, Scope
+from isthmus.historian.query import BOUNDED_COLUMNS, Before, Scope
 from isthmus.historian.rollup import SMALL
 from isthmus.values.status import SEVERITY_MASK
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Rows = NDArray[np.void]
 
-SAMPLE = np.dtype([("tag", "<i4"), ("ts", "<i8"), ("mantissa", "<i8"), ("exponent", "i1"), ("status", "<u4")])
-ROLLUP = np.dtype(
-    [
-        ("tag", "<i4"), ("ts", "<i8"), ("first_ns", "<i8"), ("lasts_ns", "<i8"), ("exponent", "i1"), ("first", "<i8"),
-        ("last", "<i8"), ("below", "<i8"), ("above", "<i8"), ("good", "<u4"), ("other", "<u4"), ("last_good", "u1"),
-        ("area", "<i8"), ("bad_ns", "<i8"),
-    ]
-)  # fmt: skip
-"""Columns asked for, and how the engine's RowBinary lays them out."""
+Layout = Mapping[str, str]
+Columns = Mapping[str, NDArray[Any]]
+
+SAMPLE: Layout = {"tag": "<i4", "ts": "<i8", "mantissa": "<i8", "exponent": "i1", "status": "<u4"}
+ROLLUP: Layout = {
+    "tag": "<i4", "ts": "<i8", "first_ns": "<i8", "lasts_ns": "<i8", "exponent": "i1", "first": "<i8", "last": "<i8",
+    "below": "<i8", "above": "<i8", "good": "<u4", "other": "<u4", "last_good": "u1", "area": "<i8", "bad_ns": "<i8",
+}  # fmt: skip
+"""Columns asked for, and what the engine's Native format makes of them."""
 
 _FAR_NS = 1 << 62
 N = TypeVar("N", np.int64, np.float64)
@@ -62,14 +62,27 @@ class Cells:
     def __len__(self) -> int:
         return len(self.g)
 
-    def take(self, rows: NDArray[np.intp] | Flags) -> Cells:
-        """Some of the cells."""
-        return Cells(*(getattr(self, f.name)[rows] for f in fields(self)))
+    def take(self, rows: NDArray[np.intp] | Flags | slice) -> Cells:
+        """Some of the cells. Cost: columns that are one and the same, as those of samples, are taken once."""
+        taken: dict[int, NDArray[Any]] = {}
+        for column in self._columns():
+            if id(column) not in taken:
+                taken[id(column)] = column[rows]
+        return Cells(*(taken[id(column)] for column in self._columns()))
 
-    def known(self) -> Cells:
-        """The same as samples before a range: held into it, without content of their own."""
-        none, area = np.zeros(len(self), np.int64), np.zeros(len(self))
-        return Cells(self.g, self.tl, self.tl, none, none, self.lo, none, self.lv, self.lv, self.lv, self.lv, area)
+    def emptied(self, at: NDArray[np.intp]) -> Cells:
+        """The same, some of them as samples before a range: held into it, without content of their own."""
+        none = {name: getattr(self, name).copy() for name in ("no", "nb", "gd", "ig")}
+        for column in none.values():
+            column[at] = 0
+        tf = self.tf
+        if tf is not self.tl:
+            tf = tf.copy()
+            tf[at] = self.tl[at]
+        return replace(self, tf=tf, **none)
+
+    def _columns(self) -> Iterator[NDArray[Any]]:
+        return (getattr(self, f.name) for f in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,7 @@ class Answer:
     count: Ints
     bad_s: Floats
 
-    def rows(self, index: Mapping[int, int]) -> list[tuple[object, ...]]:
+    def rows(self, index: Mapping[int, int]) -> list[Sequence[object]]:
         """As JSON has them: the tag's place among the asked ones, the time in ms."""
         place = [index[g] for g in self.g.tolist()]
         whole, part = np.divmod(self.at, 1_000_000)
@@ -98,31 +111,89 @@ class Answer:
         rest = (self.first, self.low, self.high, self.last, self.mean, self.count, self.bad_s)
         return list(zip(place, time, *(c.tolist() for c in rest), strict=True))
 
+    def arrow(self, index: Mapping[int, int]) -> bytes:
+        """As an Arrow stream, of the types the engine would give."""
+        import pyarrow as pa
 
-def of_samples(body: bytes) -> Cells:
+        tags, row = tags_of(self.g)
+        place = np.array([index[g] for g in tags.tolist()], np.uint32)[row]
+        time = pa.array(self.at).cast(pa.timestamp("ns", "UTC"))
+        count = pa.array(self.count.astype(np.uint64))
+        numbers = [pa.array(c, from_pandas=True) for c in (self.first, self.low, self.high, self.last, self.mean)]
+        always = ("tag", "time", "count", "bad_s")
+        columns = [pa.array(place), time, *numbers, count, pa.array(self.bad_s)]
+        schema = pa.schema(
+            [pa.field(n, c.type, n not in always) for n, c in zip(BOUNDED_COLUMNS, columns, strict=True)]
+        )
+        batch = pa.record_batch(columns, schema=schema)
+        out = io.BytesIO()
+        with pa.ipc.new_stream(out, batch.schema) as stream:
+            stream.write_batch(batch)
+        return out.getvalue()
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """Answers about different tags in one, by tag."""
+    if len(answers) == 1:
+        return answers[0]
+    columns = [np.concatenate([getattr(a, f.name) for a in answers]) for f in fields(Answer)]
+    order = np.argsort(columns[0], kind="stable")
+    return Answer(*(c[order] for c in columns))
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while body[at] > 127:
+        number |= (body[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+    return number | body[at] << shift, at + 1
+
+
+def _blocks(body: bytes, layout: Layout) -> Iterator[Columns]:
+    """Blocks of the engine's Native format whose columns all have one width, without copying any."""
+    at = 0
+    while at < len(body):
+        _, at = _varint(body, at)
+        rows, at = _varint(body, at)
+        block: dict[str, NDArray[Any]] = {}
+        for name, dtype in layout.items():
+            for _ in ("its name", "its type"):
+                length, at = _varint(body, at)
+                at += length
+            block[name] = np.frombuffer(body, dtype, rows, at)
+            at += block[name].nbytes
+        if rows:
+            yield block
+
+
+def read(body: bytes, layout: Layout) -> Columns:
+    """What the engine handed over as Native. Threads of the engine hand over blocks in any order: they are put by tag and time."""
+    blocks = sorted(_blocks(body, layout), key=lambda b: (b["tag"][0], b["ts"][0]))
+    if len(blocks) == 1:
+        return blocks[0]
+    empty = [{name: np.zeros(0, dtype) for name, dtype in layout.items()}]
+    return {name: np.concatenate([b[name] for b in blocks or empty]) for name in layout}
+
+
+def of_samples(rows: Columns) -> Cells:
     """Samples as the engine hands them over, a cell each."""
-    rows: Rows = np.frombuffer(body, SAMPLE)
-    time = rows["ts"].astype(np.int64)
-    value = decode(rows["mantissa"].astype(np.int64), rows["exponent"].astype(np.int8))
+    value = decode(rows["mantissa"], rows["exponent"])
     good = (rows["status"] & SEVERITY_MASK == 0) & np.isfinite(value)
     if not good.all():
         value = np.where(good, value, 0.0)
-    none, area = np.zeros(len(rows), np.int64), np.zeros(len(rows))
-    n_good = good.astype(np.int64)
-    tag = rows["tag"].astype(np.int64)
+    none, area = np.zeros(len(value), np.int64), np.zeros(len(value))
+    n_good, tag, time = good.astype(np.int64), rows["tag"].astype(np.int64), rows["ts"]
     return Cells(tag, time, time, n_good, 1 - n_good, good, none, value, value, value, value, area)
 
 
-def of_rollup(body: bytes) -> Cells:
+def of_rollup(rows: Columns) -> Cells:
     """Rows of the rollup as the engine hands them over; ``rollup.cells`` says how they are kept."""
-    rows: Rows = np.frombuffer(body, ROLLUP)
-    exponent, first = rows["exponent"].astype(np.int8), rows["first"].astype(np.int64)
+    exponent, first, area = rows["exponent"], rows["first"], rows["area"]
     bits = exponent == BITS
     low = np.where(bits, rows["below"], first - rows["below"])
     high = np.where(bits, rows["above"], first + rows["above"])
     begin = rows["ts"] + rows["first_ns"]
     good_ns = rows["lasts_ns"] - rows["bad_ns"]
-    area = rows["area"].astype(np.int64)
     exact = (exponent >= INT) & (exponent <= MAX_DECIMALS) & (np.maximum(np.abs(low), np.abs(high)) < SMALL)
     scale = np.where(exact, np.maximum(exponent, 0), 0).astype(np.int64)
     with np.errstate(over="ignore"):
@@ -138,7 +209,7 @@ def of_rollup(body: bytes) -> Cells:
         decode(low, exponent),
         decode(high, exponent),
         decode(first, exponent),
-        decode(rows["last"].astype(np.int64), exponent),
+        decode(rows["last"], exponent),
         np.where(exact, sums, area.view(np.float64)),
     )
 
@@ -166,11 +237,37 @@ def join(parts: Sequence[Cells]) -> Cells:
 
 def since(cells: Cells, start_ns: int) -> Cells:
     """From a time on; of what was before, the last one of each tag, without content."""
-    earlier = np.flatnonzero(cells.tf < start_ns)
-    if not len(earlier):
+    earlier = cells.tf < start_ns
+    if not earlier.any():
         return cells
-    ends = np.append(np.flatnonzero(np.diff(cells.g[earlier])), len(earlier) - 1)
-    return join([cells.take(earlier[ends]).known(), cells.take(cells.tf >= start_ns)])
+    last = earlier.copy()
+    last[:-1] &= ~(earlier[1:] & (cells.g[1:] == cells.g[:-1]))
+    at = np.flatnonzero(last)
+    if cells.g[0] == cells.g[-1]:
+        return cells.take(slice(int(at[0]), None)).emptied(np.zeros(1, np.intp))
+    kept = np.flatnonzero(last | ~earlier)
+    return cells.take(kept).emptied(np.searchsorted(kept, at))
+
+
+def starts(g: Ints) -> NDArray[np.intp]:
+    """Where each tag begins. Shapes: (n,) -> (tags,)"""
+    return np.concatenate((np.zeros(min(len(g), 1), np.intp), np.flatnonzero(g[1:] != g[:-1]) + 1))
+
+
+def tags_of(g: Ints) -> tuple[Ints, NDArray[np.intp]]:
+    """Tags in order, and which of them each cell belongs to. Shapes: (n,) -> (tags,), (n,)"""
+    at = starts(g)
+    return g[at], np.repeat(np.arange(len(at)), np.diff(np.append(at, len(g))))
+
+
+def counted(cells: Cells, start_ns: int, end_ns: int) -> dict[int, int]:
+    """Samples of each tag in the cells that begin in a range."""
+    if not len(cells):
+        return {}
+    inside = (cells.tf >= start_ns) & (cells.tf < end_ns)
+    at = starts(cells.g)
+    counts = np.add.reduceat((cells.no + cells.nb) * inside, at)
+    return dict(zip(cells.g[at].tolist(), counts.tolist(), strict=True))
 
 
 def _next(cells: Cells, hold_ns: int) -> Ints:
@@ -229,7 +326,7 @@ def buckets(cells: Cells, scope: Scope, width_ns: int) -> Answer:
     """One row per tag and bucket that holds samples, and the first one when something was known before it."""
     origin = scope.start_ns
     count = -(-(scope.end_ns - origin) // width_ns)
-    tags, row = np.unique(cells.g, return_inverse=True)
+    tags, row = tags_of(cells.g)
     slots, base = len(tags) * count, row * count
     own = base + np.maximum((cells.tf - origin) // width_ns, 0)  # what was before has no content: any bucket will do
     begin, following = np.maximum(cells.tl, origin), _next(cells, scope.hold_ns)
@@ -282,7 +379,7 @@ def steps(samples: Cells, scope: Scope, points: int) -> Answer:
     inside = samples.tf >= scope.start_ns
     at, following = np.maximum(samples.tf, scope.start_ns), _next(samples, scope.hold_ns)
     hold = np.where(samples.lo, np.maximum(np.minimum(following, _known_until(samples, scope)) - at, 0), 0)
-    tags, row = np.unique(samples.g, return_inverse=True)
+    tags, row = tags_of(samples.g)
     room = (np.bincount(row, inside, len(tags)) < points)[row]
     kept = inside | (room & (following > scope.start_ns))
     value = np.where(samples.lo & (inside | (hold > 0)), samples.lv, np.nan)[kept]

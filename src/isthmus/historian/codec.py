@@ -104,6 +104,9 @@ def _keep_bits(value: Floats, left: NDArray[np.intp], mantissa: Ints, code: Code
 
 def decode(mantissa: Ints, code: Codes) -> Floats:
     """Inverse of ``encode``; integers (exponent -1) come as the nearest float64. Shapes: (n,) x 2 -> (n,)"""
+    if len(code) and 0 <= code[0] <= MAX_DECIMALS and (code == code[0]).all():
+        decimal: Floats = mantissa / _POW[code[0]]  # a tag with its decimals, as nearly all are
+        return decimal
     with np.errstate(all="ignore"):
         value = _restore(mantissa.astype(np.float64), code, _scale(code))
     bits = code == BITS

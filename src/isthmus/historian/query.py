@@ -132,13 +132,13 @@ def cells(
     origin_ns: int,
     width_ns: int,
     *,
-    cell_ns: int = 0,
+    grid: bool = False,
     sums: bool = False,
     increase: bool = False,
 ) -> str:
     """Cells computed from samples, one per tag and bucket of ``width_ns`` counted from ``origin_ns``.
 
-    ``cell_ns`` makes them narrower: where the spans have holes, no cell may reach over one.
+    With ``grid`` no cell is wider than a bucket of the rollup: where the spans have holes, none may reach over one.
     """
     wanted = _parts(scope, sums=sums, increase=increase)
     numeric = not scope.symbolic
@@ -171,31 +171,31 @@ def cells(
         held = f"arrayMap((x, d) -> greatest(least(x + d, {clipped}) - x, 0), arrayPopBack(ta), {held})"
     carried = "".join(f", {c}" for c in kept)
     values = "if(sorted, v_, arraySort((y, x) -> x, v_, t_)) AS va, " if numeric else ""
-    cell = f"intDiv(t - {origin_ns}, {cell_ns or width_ns})"
-    bucket = f"intDiv(c * {cell_ns}, {width_ns})" if cell_ns else "c"
+    cell = f"intDiv(t - {origin_ns}, {width_ns})"
+    grouped = f"g, b, intDiv(t, {BUCKET_NS})" if grid else "g, b"
     return f"""
 SELECT {", ".join(f"{late.get(c, c)} AS {c}" for c in wanted)}
 FROM (
   SELECT g, b, n, no, ta, oa{", va" if numeric else ""}{carried}, {held} AS held
     {", arrayFilter((y, k) -> k, va, oa) AS gv" if increase else ""}
   FROM (
-    SELECT g, {bucket} AS b, n, no{carried}, {values}if(sorted, t_, arraySort(t_)) AS ta,
+    SELECT g, b, n, no{carried}, {values}if(sorted, t_, arraySort(t_)) AS ta,
       if(sorted, o_, arraySort((y, x) -> x, o_, t_)) AS oa
     FROM (
       SELECT *, arrayAll(d -> d >= 0, arrayDifference(t_)) AS sorted
       FROM (
-        SELECT g, {cell} AS c, groupArray(t) AS t_, groupArray(ok) AS o_, {"groupArray(v) AS v_," if numeric else ""}
+        SELECT g, {cell} AS b, groupArray(t) AS t_, groupArray(ok) AS o_, {"groupArray(v) AS v_," if numeric else ""}
           count() AS n, countIf(ok) AS no{"".join(f", {simple[c]} AS {c}" for c in kept)}
         FROM ({rows(scope, spans)})
-        GROUP BY g, c
+        GROUP BY {grouped}
       )
     )
   )
 )"""
 
 
-def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int) -> str:
-    """Cells as the rollup has them, for the columns of a bounded answer to numbers."""
+def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int, *, increase: bool = False) -> str:
+    """Cells as the rollup has them, for numbers; ``increase`` is right only where it is rising."""
     at = "toUnixTimestamp64Nano(ts)"
     low, high, first, last = (decode_sql(c) for c in ("low", "high", "first", "last"))
     source = {
@@ -212,8 +212,10 @@ def rolled(scope: Scope, spans: Sequence[Span], origin_ns: int, width_ns: int) -
         "fv": first,
         "lv": last,
         "ig": "integral",
+        "hg": "good > 0",
+        "inc": f"{last} - {first}",
     }
-    wanted = _parts(scope, sums=False, increase=False)
+    wanted = _parts(scope, sums=False, increase=increase)
     return f"""
 SELECT {", ".join(f"{source[c]} AS {c}" for c in wanted)}
 FROM ({rollup.cells()}) WHERE tag IN ({ids(scope.tags)}) AND {during(spans)}"""

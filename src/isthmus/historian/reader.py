@@ -16,7 +16,7 @@ from isthmus.historian.cells import Answer, Cells
 from isthmus.historian.codec import decode_sql
 from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, few_spans, merge_spans
 from isthmus.historian.query import Before, Scope, Span
-from isthmus.historian.schema import DATABASE, during
+from isthmus.historian.schema import DATABASE, bucket_of, during
 from isthmus.historian.store import Store
 from isthmus.ports.history import Format, Function, Gap, HistoryAnswer, HistoryQuery, Shape
 from isthmus.values.clock import NS_PER_S, Clock
@@ -32,6 +32,7 @@ MAX_POINTS = 100_000
 MAX_TAGS = 50_000
 _SPANS = 200  # conditions of a question; more holes than these are read through
 _SLICE_ROWS = 500_000  # rows of one block of a stream
+_TOGETHER = 400_000  # rows read at a time where many tags are asked
 _HERE = 2_000_000  # samples, or rows of the rollup, of a bounded answer that is joined in memory
 _LOOK_BACK = tuple(s * NS_PER_S for s in (3_600, 8 * 86_400, 400 * 86_400))
 
@@ -78,14 +79,13 @@ class Reader:
         check_query(query)
         found = self._here(query, query)
         if found:
-            plan, rows = found
-            return HistoryAnswer(
-                MEDIA[query.format], b"[" + _lines(rows) + b"]", plan.snapped_ns, plan.start_ns, plan.end_ns
-            )
-        plan = self._plan(query)
-        body = self._ask(plan, query, Format(query.format))
+            plan, body = found
+        else:
+            plan = self._plan(query)
+            body = self._ask(plan, query, Format(query.format))
+            body = _joined(body) if query.format is Format.JSON else body
         if query.format is Format.JSON:
-            body = b"[" + _joined(body) + b"]"
+            body = b"[" + body + b"]"
         return HistoryAnswer(MEDIA[query.format], body, plan.snapped_ns, plan.start_ns, plan.end_ns)
 
     def blocks(self, query: HistoryQuery) -> Iterator[bytes]:
@@ -101,7 +101,7 @@ class Reader:
         for part in slices:
             found = self._here(part, query)
             if found:
-                body = _lines(found[1])
+                body = found[1]
             else:
                 body = self._ask(self._plan(part, query), query, query.format, head=not started)
                 body = _joined(body) if query.format is Format.JSON else body
@@ -173,42 +173,70 @@ class Reader:
         parts = tuple(sql.raw(g, spans, kind) for g in groups if g)
         return Plan(parts, sql.RAW_COLUMNS, kind, 0, query.start_ns, query.end_ns)
 
-    def _here(self, query: HistoryQuery, whole: HistoryQuery) -> tuple[Plan, list[Sequence[object]]] | None:
-        """The rows of a bounded answer in JSON, numbers joined in memory; None if the engine has to do it.
+    def _here(self, query: HistoryQuery, whole: HistoryQuery) -> tuple[Plan, bytes] | None:
+        """A bounded answer to numbers joined in memory; None if the engine has to do it.
 
         The engine's bytes leave as they are in every other answer. These are few, and most of the time the engine would
         take for them is planning.
         """
-        if query.shape is not Shape.BOUNDED or query.format is not Format.JSON:
+        if query.shape is not Shape.BOUNDED or query.format is Format.CSV:
             return None
         asked = [self._info(t) for t in dict.fromkeys(query.tags)]
-        numbers, words = [t for t in asked if not t.symbolic], [t for t in asked if t.symbolic]
-        found = self._numbers(query, numbers) if numbers else None
-        if found is None:
+        if query.format is Format.ARROW and any(self._info(t).symbolic for t in whole.tags):
+            return None  # what the words are called is the engine's to say
+        numbers = [t for t in asked if not t.symbolic]
+        if not numbers:
             return None
-        plan, answers = found
+        plan, answers, heavy = self._numbers(query, numbers)
+        if not answers or (heavy and query.format is Format.ARROW):
+            return None
         index: dict[int, int] = {}
         for place, tag in enumerate(whole.tags):
             index.setdefault(tag, place)
-        rows: list[Sequence[object]] = [row for answer in answers for row in answer.rows(index)]
-        if words:
-            spoken = self._plan(replace(query, tags=tuple(t.id for t in words)))
-            rows += [orjson.loads(line) for line in self._ask(spoken, whole, Format.JSON).splitlines()]
-            if spoken.snapped_ns:
-                plan = spoken
-        if words or len(answers) > 1:
+        if query.format is Format.ARROW:
+            return plan, cells.joined(answers).arrow(index)
+        rows = cells.joined(answers).rows(index)
+        rest = [t.id for t in asked if t.symbolic or t.id in heavy]
+        if rest:
+            other = self._plan(replace(query, tags=tuple(rest)))
+            rows += [orjson.loads(line) for line in self._ask(other, whole, Format.JSON).splitlines()]
             rows.sort(key=lambda row: whole.tags[row[0]])  # type: ignore[call-overload]  # the first column is the place
-        return plan, rows
+            plan = other if other.snapped_ns else plan
+        return plan, orjson.dumps(rows)[1:-1]
 
-    def _numbers(self, query: HistoryQuery, tags: Sequence[TagInfo]) -> tuple[Plan, list[Answer]] | None:
-        """Bounded answers to tags that are numbers; None if they are too much to be joined in memory."""
+    def _numbers(self, query: HistoryQuery, tags: Sequence[TagInfo]) -> tuple[Plan, list[Answer], set[int]]:
+        """Bounded answers to tags that are numbers, some tags at a time, and the tags that are too much to be joined in memory."""
+        plan = Plan((), sql.BOUNDED_COLUMNS, "", 0, query.start_ns, query.end_ns)
+        answers: list[Answer] = []
+        heavy: set[int] = set()
+        long = sql.width_for(query.start_ns, query.end_ns, query.points) >= BUCKET_NS
+        each = (query.end_ns - query.start_ns) // (BUCKET_NS if long else NS_PER_S) + 1  # rows of a tag at 1 Hz
+        left, step = list(tags), max(1, _TOGETHER // each)
+        while left:
+            some = left[:step]
+            found = self._some_numbers(query, some)
+            if found is None and step > 1:
+                step = max(1, step // 8)
+                continue
+            left = left[step:]
+            if found is None:
+                heavy.add(some[0].id)
+                continue
+            snapped, parts, rows = found
+            answers += parts
+            plan = snapped if snapped.snapped_ns else plan
+            step = max(1, min(8 * step, step * _TOGETHER // max(1, rows)))
+        return plan, answers, heavy
+
+    def _some_numbers(self, query: HistoryQuery, tags: Sequence[TagInfo]) -> tuple[Plan, list[Answer], int] | None:
+        """The same of tags that are taken together, and how many rows were read; None if they are too many."""
         width = sql.width_for(query.start_ns, query.end_ns, query.points)
         start, end = query.start_ns, query.end_ns
         if width < BUCKET_NS:
             found = self._samples(tags, start, end)
             if found is None:
                 return None
-            counts = _counted(found[1], start, end)
+            counts = cells.counted(found[1], start, end)
             sparse = {t.id for t in tags if counts.get(t.id, 0) <= query.points}
         else:
             start, end, width = sql.snap(start, end, query.points)
@@ -218,27 +246,28 @@ class Reader:
             sparse = self._sparse(query, tags, found[1])
         scope, known = found
         answers = []
+        rows = len(known)
         if len(sparse) < len(tags):
-            dense = known if not sparse else known.take(~np.isin(known.g, list(sparse)))
+            dense = known if not sparse else known.take(np.flatnonzero(~np.isin(known.g, list(sparse))))
             answers.append(cells.buckets(dense, scope, width))
         if sparse:
-            if (start, end) != (query.start_ns, query.end_ns) or width >= BUCKET_NS:
+            if width >= BUCKET_NS:
                 again = self._samples([t for t in tags if t.id in sparse], query.start_ns, query.end_ns)
                 if again is None:
                     return None
                 within, few = again
             else:
-                within, few = scope, known.take(np.isin(known.g, list(sparse)))
+                within, few = scope, known.take(np.flatnonzero(np.isin(known.g, list(sparse))))
             answers.append(cells.steps(few, within, query.points))
         if len(sparse) == len(tags):
             width, start, end = 0, query.start_ns, query.end_ns
-        return Plan((), sql.BOUNDED_COLUMNS, "", width, start, end), answers
+        return Plan((), sql.BOUNDED_COLUMNS, "", width, start, end), answers, rows
 
     def _sparse(self, query: HistoryQuery, tags: Sequence[TagInfo], known: Cells) -> set[int]:
         """Tags with no more samples than points, told from cells that may reach a little over the range."""
-        most = _counted(known, 0, 1 << 62)
+        most = cells.counted(known, 0, 1 << 62)
         first, last = -(-query.start_ns // BUCKET_NS) * BUCKET_NS, query.end_ns // BUCKET_NS * BUCKET_NS
-        least = _counted(known, first, last)
+        least = cells.counted(known, first, last)
         unsure = [t for t in tags if least.get(t.id, 0) <= query.points < most.get(t.id, 0)]
         counts = most | dict.fromkeys((t.id for t in unsure), 0)
         if unsure:
@@ -247,8 +276,8 @@ class Reader:
 
     def _samples(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int) -> tuple[Scope, Cells] | None:
         """Samples of tags in a range and the one before it; None if they are too many."""
-        body = self._columns("sample", cells.SAMPLE, tags, [(self._earlier(start_ns, end_ns), end_ns)])
-        return None if body is None else self._with_before(tags, [cells.of_samples(body)], start_ns, end_ns)
+        rows = self._columns("sample", cells.SAMPLE, tags, [(self._earlier(start_ns, end_ns), end_ns)])
+        return None if rows is None else self._with_before(tags, [cells.of_samples(rows)], start_ns, end_ns)
 
     def _rolled(self, tags: Sequence[TagInfo], start_ns: int, end_ns: int) -> tuple[Scope, Cells] | None:
         """The same as cells, from the rollup where it is right; the range is on its grid."""
@@ -263,10 +292,10 @@ class Reader:
             ("sample", cells.SAMPLE, raw, cells.of_samples),
         ):
             if spans:
-                body = self._columns(table, layout, tags, spans)
-                if body is None:
+                rows = self._columns(table, layout, tags, spans)
+                if rows is None:
                     return None
-                parts.append(made(body))
+                parts.append(made(rows))
         return self._with_before(tags, parts, start_ns, end_ns)
 
     def _earlier(self, start_ns: int, end_ns: int) -> int:
@@ -276,21 +305,23 @@ class Reader:
         return start_ns - min(_LOOK_BACK[0], max(60 * NS_PER_S, (end_ns - start_ns) // 10))
 
     def _columns(
-        self, table: str, layout: np.dtype[Any], tags: Sequence[TagInfo], spans: Sequence[Span]
-    ) -> bytes | None:
+        self, table: str, layout: cells.Layout, tags: Sequence[TagInfo], spans: Sequence[Span]
+    ) -> cells.Columns | None:
         """Rows of tags in spans as the table has them; None if they are too many."""
         body = self._store.answer(
-            f"SELECT {', '.join(layout.names or ())} FROM {DATABASE}.{table} FINAL "
+            f"SELECT {', '.join(layout)} FROM {DATABASE}.{table} FINAL "
             f"WHERE tag IN ({sql.ids(tags)}) AND {during(spans)} LIMIT {_HERE + 1}",
-            "RowBinary",
+            "Native",
         )
-        return body if len(body) <= _HERE * layout.itemsize else None
+        rows = cells.read(body, layout)
+        return rows if len(rows["ts"]) <= _HERE else None
 
     def _with_before(
         self, tags: Sequence[TagInfo], parts: Sequence[Cells], start_ns: int, end_ns: int
     ) -> tuple[Scope, Cells]:
         known = cells.since(cells.join(parts), start_ns)
-        seen = set(np.unique(known.g[known.tf < start_ns]).tolist())
+        first = cells.starts(known.g)
+        seen = set(known.g[first[known.tf[first] < start_ns]].tolist())
         missing = [t for t in tags if t.id not in seen]
         found = self._before(missing, start_ns, words=False, good=False) if missing else {}
         if found:
@@ -379,13 +410,30 @@ class Reader:
                 members, query.start_ns, query.end_ns, words=timed or members[0].symbolic, good=increase
             )
             grows, sums = increase and not scope.symbolic, Function.SUM in query.functions and not scope.symbolic
-            whole = [(query.start_ns, query.end_ns)]
-            cells = sql.cells(scope, whole, query.start_ns, width, sums=sums, increase=grows)
-            inner = sql.buckets(scope, [cells], query.start_ns, width, every=True, sums=sums, increase=grows)
+            raw, rolled = [(query.start_ns, query.end_ns)], list[Span]()
+            if not (scope.symbolic or sums or timed) and width >= 2 * BUCKET_NS:
+                raw, rolled = self._whole_buckets(scope, width, increase=increase)
+            cells = [sql.rolled(scope, rolled, query.start_ns, width, increase=grows)] if rolled else []
+            if raw:
+                cells.append(sql.cells(scope, raw, query.start_ns, width, grid=bool(rolled), sums=sums, increase=grows))
+            inner = sql.buckets(scope, cells, query.start_ns, width, every=True, sums=sums, increase=grows)
             states = sql.durations(scope, width) if timed else ""
             parts.append(sql.aggregate(scope, query.functions, points, width, inner, states))
         columns = ("tag", "time", *(f.value for f in query.functions))
         return Plan(tuple(parts), columns, kind, width, query.start_ns, query.end_ns)
+
+    def _whole_buckets(self, scope: Scope, width_ns: int, *, increase: bool) -> tuple[list[Span], list[Span]]:
+        """Spans to be read from samples, and those where the rollup has whole buckets, inside parts of ``width_ns``."""
+        start, end = scope.start_ns, scope.end_ns
+        ragged = [b for b in (*range(start, end, width_ns), end) if b % BUCKET_NS]
+        raw, rolled = self._split_spans(scope, (start, end), ragged)
+        if increase and rolled:
+            falling = self._store.rows(
+                f"SELECT {bucket_of()} AS b FROM {DATABASE}.rollup FINAL "
+                f"WHERE tag IN ({sql.ids(scope.tags)}) AND {during(rolled)} AND NOT rising GROUP BY b"
+            )
+            raw, rolled = self._split_spans(scope, (start, end), [*ragged, *(b * BUCKET_NS for (b,) in falling)])
+        return raw, rolled
 
     def _plan_bounded(self, query: HistoryQuery, tags: Sequence[TagInfo], kind: str) -> Plan:
         width = sql.width_for(query.start_ns, query.end_ns, query.points)
@@ -420,17 +468,17 @@ class Reader:
         if rolled:
             parts.append(sql.rolled(scope, rolled, origin_ns, width_ns))
         if raw:
-            parts.append(sql.cells(scope, raw, origin_ns, width_ns, cell_ns=BUCKET_NS))
+            parts.append(sql.cells(scope, raw, origin_ns, width_ns, grid=True))
         return parts
 
-    def _split_spans(self, scope: Scope, span: Span) -> tuple[list[Span], list[Span]]:
-        """Spans to be read from samples (dirty, or touched by a gap), and those the rollup answers for."""
+    def _split_spans(self, scope: Scope, span: Span, also: Sequence[int] = ()) -> tuple[list[Span], list[Span]]:
+        """Spans to be read from samples (dirty, touched by a gap, around one of the times), and those the rollup answers for."""
         start, end = span
         raw = self._dirty.spans({t.id for t in scope.tags}, start, end)
         for gaps in scope.gaps.values():
             raw += [(a // BUCKET_NS * BUCKET_NS, -(-b // BUCKET_NS) * BUCKET_NS) for a, b in gaps]
-        raw = [(max(a, start), min(b, end)) for a, b in raw if a < end and b > start]
-        raw = few_spans(merge_spans(raw), _SPANS)
+        raw += [(t // BUCKET_NS * BUCKET_NS, (t // BUCKET_NS + 1) * BUCKET_NS) for t in also]
+        raw = merge_spans((max(a, start), min(b, end)) for a, b in raw if a < end and b > start)
         edges = [start, *(x for s in raw for x in s), end]
         rolled = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
         return raw, rolled
@@ -448,7 +496,7 @@ class Reader:
             if long and table == "sample":
                 inside = -(-start_ns // BUCKET_NS) * BUCKET_NS, end_ns // BUCKET_NS * BUCKET_NS
                 raw, rolled = self._split_spans(Scope(tuple(members), *inside, 0), inside)
-                raw = few_spans(merge_spans([*raw, (start_ns, inside[0]), (inside[1], end_ns)]), _SPANS)
+                raw = merge_spans([*raw, (start_ns, inside[0]), (inside[1], end_ns)])
             where = f"tag IN ({sql.ids(members)})"
             parts = []
             if raw:
@@ -500,7 +548,9 @@ class Reader:
         out = io.BytesIO()
         writer: Any = None
         for part in slices:
-            with pa.ipc.open_stream(self._ask(self._plan(part, query), query, Format.ARROW)) as batches:
+            found = self._here(part, query)
+            body = found[1] if found else self._ask(self._plan(part, query), query, Format.ARROW)
+            with pa.ipc.open_stream(body) as batches:
                 if writer is None:
                     writer = pa.ipc.new_stream(out, batches.schema)
                 for batch in batches:
@@ -532,19 +582,6 @@ def check_query(query: HistoryQuery) -> None:
 def _joined(lines: bytes) -> bytes:
     """Rows of JSON, a line each, as the inside of an array."""
     return lines.rstrip(b"\n").replace(b"\n", b",\n")
-
-
-def _lines(rows: Sequence[Sequence[object]]) -> bytes:
-    """The same of rows in memory, byte for byte the same in a whole answer and in blocks."""
-    return b",\n".join(map(orjson.dumps, rows))
-
-
-def _counted(known: Cells, start_ns: int, end_ns: int) -> dict[int, int]:
-    """Samples of each tag in the cells that begin in a range."""
-    inside = (known.tf >= start_ns) & (known.tf < end_ns)
-    tags, row = np.unique(known.g[inside], return_inverse=True)
-    counts = np.bincount(row, (known.no + known.nb)[inside], len(tags))
-    return dict(zip(tags.tolist(), counts.astype(int).tolist(), strict=True))
 
 
 def _split(tags: Sequence[TagInfo]) -> list[tuple[TagInfo, ...]]:

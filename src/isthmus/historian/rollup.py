@@ -71,12 +71,13 @@ def cells() -> str:
     """The rollup table read as plain columns: mantissas of low and high, and the integral.
 
     Kept small: low and high as distances from first, and where mantissas are exact decimals the integral as the exact
-    area over first, in mantissa x ns. Otherwise (exponent 127) they are float bits.
+    area over first, in mantissa x ns. Otherwise (exponent 127) they are float bits. ``rising`` tells that no good value is
+    lower than the one before: what a counter grew by is then last - first.
     """
     low, high = (f"if(exponent = {BITS}, {c}, first {sign} {c})" for c, sign in (("below", "-"), ("above", "+")))
     return f"""
 SELECT tag, ts, first_ns, first_ns + lasts_ns AS last_ns, exponent, first, last, {low} AS low, {high} AS high, good, other,
-  last_good, lasts_ns - bad_ns AS good_ns,
+  last_good, rising, lasts_ns - bad_ns AS good_ns,
   if({_exact("low", "high", "exponent")}, (area + first * good_ns) / intExp10(greatest(exponent, 0)), reinterpretAsFloat64(area)) AS integral
 FROM {DATABASE}.rollup FINAL"""
 
@@ -97,13 +98,14 @@ def _insert(condition: str, ver: int) -> str:
 
     exact = _exact("mlow", "mhigh", "k")
     return f"""
-INSERT INTO {DATABASE}.rollup (class, tag, ts, first_ns, lasts_ns, exponent, first, last, below, above, good, other, last_good, area, bad_ns, ver)
+INSERT INTO {DATABASE}.rollup (class, tag, ts, first_ns, lasts_ns, exponent, first, last, below, above, good, other, last_good, area, bad_ns, rising, ver)
 SELECT class, tag, fromUnixTimestamp64Nano(b * {BUCKET_NS}, 'UTC'), ta[1] - b * {BUCKET_NS}, ta[-1] - ta[1], k,
   {kept("mfirst", "vfirst")}, {kept("mlast", "vlast")}, {kept("mfirst - mlow", "vlow")}, {kept("mhigh - mfirst", "vhigh")},
   no, n - no, oa[-1],
   multiIf(no = 0, 0, {exact}, toInt64(arraySum((h, m, good) -> if(good, h * (m - mfirst), 0), held, arrayPopBack(ma), arrayPopBack(oa))),
     reinterpretAsInt64(arraySum((h, v, good) -> if(good, h * v, 0.), held, arrayPopBack(va), arrayPopBack(oa)))),
-  ta[-1] - ta[1] - toInt64(arraySum((h, good) -> if(good, h, 0), held, arrayPopBack(oa))), {ver}
+  ta[-1] - ta[1] - toInt64(arraySum((h, good) -> if(good, h, 0), held, arrayPopBack(oa))),
+  arrayAll(d -> d >= 0, arrayDifference(arrayFilter((v, good) -> good, va, oa))), {ver}
 FROM (
   SELECT *, if(ordered, t_, arraySort(t_)) AS ta, arrayPopFront(arrayDifference(ta)) AS held,
     if(ordered, m_, arraySort((y, x) -> x, m_, t_)) AS ma,

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from isthmus.historian.model import BUCKET_NS, WEEK_NS
 
 DATABASE = "isthmus"
-VERSION = 1
+_RISING = "rising UInt8 DEFAULT 0 CODEC(ZSTD(1))"  # 0 where nobody looked yet
+VERSION = 2
 """Version of these tables; a store with a newer one is refused."""
+
+ADDED: Mapping[int, Sequence[tuple[str, str]]] = {2: [("rollup", _RISING)]}
+"""Columns that came with a version, by table: an older store gets them when it is opened."""
 
 _NS = "toUnixTimestamp64Nano(ts)"
 _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
+_FEW = 200  # spans of a condition
 _FOREVER_S = (1 << 32) - 1  # the last second a DateTime can hold
 
 
@@ -64,7 +70,7 @@ TABLES = (
         "first Int64 CODEC(Delta, ZSTD(3)), last Int64 CODEC(Delta, ZSTD(3)), below Int64 CODEC(ZSTD(3)), "
         "above Int64 CODEC(ZSTD(3)), good UInt32 CODEC(ZSTD(3)), other UInt32 CODEC(ZSTD(1)), "
         "last_good UInt8 CODEC(ZSTD(1)), area Int64 CODEC(GCD, ZSTD(3)), bad_ns Int64 CODEC(ZSTD(1)), "
-        "ver UInt64 CODEC(Delta, ZSTD(3))",
+        f"ver UInt64 CODEC(Delta, ZSTD(3)), {_RISING}",
         order="(tag, ts)",
         version="ver",
         partition=f"(class, toInt32(intDiv({_NS}, {WEEK_NS * 4})))",
@@ -135,15 +141,33 @@ def cluster(name: str, days: Mapping[int, int], database: str = DATABASE) -> lis
     return statements
 
 
+def upgrade(version: int, name: str = "", database: str = DATABASE) -> list[str]:
+    """Statements that bring tables of an older version up to this one, on a cluster if one is named."""
+    added = [(table, column) for v, columns in sorted(ADDED.items()) if v > version for table, column in columns]
+    faces = [f"_local ON CLUSTER '{name}'", f" ON CLUSTER '{name}'"] if name else [""]
+    return [
+        f"ALTER TABLE {database}.{table}{face} ADD COLUMN IF NOT EXISTS {column}"
+        for table, column in added
+        for face in faces
+    ]
+
+
 def bucket_of(column: str = "ts") -> str:
     """The engine's expression for the rollup bucket of a time column (times are after 1990)."""
     return f"intDiv(toUnixTimestamp64Nano({column}), {BUCKET_NS})"
 
 
 def during(spans: Sequence[tuple[int, int]], column: str = "ts") -> str:
-    """A condition on a time column that the engine's index understands."""
+    """A condition on a time column, of spans in order, that the engine's index understands.
+
+    Many spans on the grid of the rollup are a set of buckets between the outer bounds: each further OR costs more than
+    reading through the times.
+    """
     if not spans:
         return "0"
+    if len(spans) > _FEW and all(b % BUCKET_NS == 0 for span in pairwise(spans) for b in (span[0][1], span[1][0])):
+        numbers = ", ".join(str(n) for a, b in spans for n in range(a // BUCKET_NS, -(-b // BUCKET_NS)))
+        return f"({during([(spans[0][0], spans[-1][1])], column)} AND {bucket_of(column)} IN ({numbers}))"
     each = (
         f"({column} >= fromUnixTimestamp64Nano({a}, 'UTC') AND {column} < fromUnixTimestamp64Nano({b}, 'UTC'))"
         for a, b in spans

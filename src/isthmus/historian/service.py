@@ -167,17 +167,6 @@ class Historian:
         if restated is not None:
             self._say(restated)
 
-    async def note_gap(self, edge: str, start_ns: int | None, end_ns: int, reason: str) -> None:
-        """Mark known missing data of an edge; ``start_ns`` None is from its newest stored sample on."""
-        async with self._taking:
-            if start_ns is None:
-                start_ns = max((s.last_ns for k, s in self._lanes.items() if k[0] == edge), default=NO_TIME)
-            if start_ns == NO_TIME or end_ns <= start_ns:
-                return
-            gap = Gap(edge, start_ns, end_ns, reason)
-            await self._store.write(lambda store: self._store_gaps(store, [gap]))
-        self._say(GapFound(edge, start_ns, end_ns, reason))
-
     async def roll(self) -> int:
         """Compute the rollup of all dirty buckets that are over; how many there were."""
         async with self._rolling:

@@ -270,6 +270,8 @@ class Store:
         cluster = self._config.cluster
         for statement in schema.cluster(cluster, {}) if cluster else schema.single({}):
             self.command(statement)
+        for statement in schema.upgrade(version, cluster) if version else ():
+            self.command(statement)
         if version < schema.VERSION:  # nothing is written without need: a record on a full disk opens for reading
             self.insert(
                 "schema_version",

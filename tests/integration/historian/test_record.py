@@ -87,8 +87,7 @@ async def test_late_rows_and_gaps_are_told(config, clock) -> None:
         assert said == [Restated((1,), (T0 + 5 * S,))]
         await historian.take([frames("e1", 3, make(1, [T0 + 60 * S], [3]))])
         assert said[1:] == [GapFound("e1", T0 + 10 * S, T0 + 60 * S, "frames lost on the bus")]
-        await historian.note_gap("e1", None, T0 + 90 * S, "told from outside")
-        assert (await historian.gaps([], T0 + 80 * S, T0 + 81 * S))[0].reason == "told from outside"
+        assert await historian.gaps([], T0 + 50 * S, T0 + 51 * S)
         assert not await historian.gaps(["e2"], 0, 1 << 62)
     finally:
         await historian.close()
@@ -163,6 +162,36 @@ async def test_a_stream_is_the_same_answer_in_blocks(plant, monkeypatch, fmt: Fo
         else:
             assert b"".join(blocks) == whole
         assert len(blocks) > 1
+
+
+@pytest.mark.parametrize(("hours", "points"), [(2, 100), (60, 20)])
+async def test_many_tags_in_one_question_answer_as_each_alone(plant, monkeypatch, hours: int, points: int) -> None:
+    """However many are read at a time, and also when one of them is too much to be joined in memory."""
+    busy = [T0 + k * hours * 3 * S for k in range(1000)]
+    await plant.send(plant.frame("e1", Lane.LIVE, numbers(1, busy, [k / 4 for k in range(1000)])))
+    rare = [(3, busy[::20]), (6, busy[::9])]
+    await plant.send(
+        plant.frame("e2", Lane.LIVE, *(numbers(t, times, [k / 8 for k in range(len(times))]) for t, times in rare))
+    )
+    plant.now(T0 + 60 * 3600 * S)
+    await plant.historian.roll()
+    tags = (6, 1, 3, 2)
+    query = HistoryQuery(tags, T0 + S, T0 + hours * 3600 * S, Shape.BOUNDED, points)
+    alone = {t: orjson.loads((await plant.historian.query(replace(query, tags=(t,)))).body) for t in tags}
+    want = [[tags.index(t), *row[1:]] for t in sorted(tags) for row in alone[t]]
+    assert len(want) > points // 2
+    for together, most in ((1, 2_000_000), (10**9, 2_000_000), (10**9, 400), (1, 20), (10**9, -1)):
+        monkeypatch.setattr("isthmus.historian.reader._TOGETHER", together)
+        monkeypatch.setattr("isthmus.historian.reader._HERE", most)
+        for fmt in (Format.JSON, Format.ARROW):
+            answer = await plant.historian.query(replace(query, format=fmt))
+            assert answer.snapped_ns
+            rows = orjson.loads(answer.body) if fmt is Format.JSON else pa.ipc.open_stream(answer.body).read_all()
+            got = (
+                rows if fmt is Format.JSON else list(zip(*(rows[c].to_pylist() for c in ("tag", "first")), strict=True))
+            )
+            assert [(r[0], r[2] if fmt is Format.JSON else r[1]) for r in got] == [(r[0], r[2]) for r in want]
+            assert fmt is Format.ARROW or [pytest.approx(r) for r in got] == want
 
 
 async def test_states_have_names_and_bad_values_are_null(plant) -> None:
@@ -282,9 +311,9 @@ async def test_a_newer_record_is_refused(config, clock, historian) -> None:
 
 
 async def test_the_cluster_statements_are_well_formed(historian) -> None:
-    for statement in schema.cluster("plant", {1: 30}):
+    for statement in (*schema.cluster("plant", {1: 30}), *schema.upgrade(1, "plant")):
         parsed = await historian._store.read(lambda s, q=statement: s.explain(q))
-        assert parsed.startswith(b"Create")
+        assert parsed.startswith((b"Create", b"Alter"))
 
 
 async def test_rolling_again_changes_nothing(plant) -> None:
@@ -299,6 +328,76 @@ async def test_rolling_again_changes_nothing(plant) -> None:
     plant.historian._dirty.load([(T0 // S // 600 + k, -1) for k in range(9)])
     assert await plant.historian.roll() == 9
     assert (await plant.historian.query(query)).body == before
+
+
+_ROLLED = tuple(f for f in Function if f not in (Function.SUM, Function.DURATION))
+
+
+async def _counting(plant, step_s: int = 20) -> list[int]:
+    """Three days of a counter, which was reset once, and of a measurement; rolled up. The times of the samples."""
+    times = [T0 + k * step_s * S for k in range(3 * 86_400 // step_s)]
+    counts = [float(k % 7000) for k in range(len(times))]
+    waves = [50 + (k * 37 % 100) / 4 for k in range(len(times))]
+    await plant.send(plant.frame("e1", Lane.LIVE, numbers(1, times, counts), numbers(6, times, waves)))
+    plant.now(T0 + 4 * 86_400 * S)
+    await plant.historian.roll()
+    return times
+
+
+@pytest.mark.parametrize("config", ["embedded"], indirect=True)
+@pytest.mark.parametrize(("offset_s", "points"), [(0, 12), (1237, 13), (1237, 250)])
+async def test_aggregates_of_long_ranges_read_samples_at_the_ragged_ends_alone(
+    plant, monkeypatch, offset_s: int, points: int
+) -> None:
+    await _counting(plant)
+    asked: list[str] = []
+    answer = type(plant.historian._store).answer
+    monkeypatch.setattr(
+        type(plant.historian._store), "answer", lambda s, sql, *a, **k: asked.append(sql) or answer(s, sql, *a, **k)
+    )
+    start, end = T0 + offset_s * S, T0 + (4 * 86_400 - offset_s) * S
+    query = HistoryQuery((1,), start, end, Shape.AGGREGATE, points, _ROLLED)
+    got, *_ = await plant.rows(query)
+    assert "rollup FINAL" in asked[-1]
+    # Nothing but the ends is read from samples: with the samples of whole buckets gone the answer is the same.
+    width = -(-(end - start) // points)
+    ragged = {b // S // 600 for b in (*range(start, end, width), end) if b % (600 * S)}
+    reset = T0 // S // 600 + 7000 * 20 // 600  # the counter fell there
+    kept = ", ".join(map(str, {*ragged, reset}))
+    await plant.historian._store.write(
+        lambda store: store.command(
+            f"ALTER TABLE {schema.DATABASE}.sample DELETE WHERE {schema.bucket_of()} NOT IN ({kept}) SETTINGS mutations_sync = 1"
+        )
+    )
+    assert await plant.historian.count() < 60 * len(ragged) + 61
+    assert (await plant.rows(query))[0] == got
+    assert sum(r[-1] or 0 for r in got) == pytest.approx(
+        sum(1 for k in range(1, 12_960) if k % 7000 and start <= T0 + k * 20 * S < end)
+    )
+
+
+@pytest.mark.parametrize("config", ["embedded"], indirect=True)
+async def test_a_record_of_the_last_version_is_brought_up_to_this_one(config, clock, plant) -> None:
+    await _counting(plant, 60)
+    query = HistoryQuery((1, 6), T0, T0 + 4 * 86_400 * S, Shape.AGGREGATE, 7, _ROLLED)
+    before = (await plant.rows(query))[0]
+
+    def age(store) -> None:
+        store.command(f"ALTER TABLE {schema.DATABASE}.rollup DROP COLUMN rising")
+        store.command(f"TRUNCATE TABLE {schema.DATABASE}.schema_version")
+        store.insert(
+            "schema_version", [("one", "UInt8", np.ones(1, np.uint8)), ("version", "UInt32", np.ones(1, np.uint32))]
+        )
+
+    await plant.historian._store.write(age)
+    await plant.historian.close()
+    again = Historian(config, clock)
+    await again.open()
+    try:
+        answer = orjson.loads((await again.query(query)).body)
+        assert [[pytest.approx(x) for x in row] for row in before] == answer
+    finally:
+        await again.close()
 
 
 @pytest.mark.mission("M47")
