@@ -54,6 +54,11 @@ class DataDir:
         """What matters only while something runs."""
         return self.root / "run"
 
+    @property
+    def imports(self) -> Path:
+        """How far unfinished imports have come."""
+        return self.root / "imports"
+
     def edge(self, name: str) -> Path:
         """What one edge keeps: its epoch and its last good model."""
         return self.root / "edges" / name

@@ -331,8 +331,8 @@ class Historian:
         if touched is not None and codes is not None:
             rows = self._tags.rows(touched.id)
             late = np.flatnonzero(touched.first_ns < self._tags.newest_ns[rows])
-            for part in (late[i : i + _TAGS_TOLD] for i in range(0, len(late), _TAGS_TOLD)):
-                restated.append(Restated(tuple(touched.id[part].tolist()), tuple(touched.first_ns[part].tolist())))
+            parts = (late[i : i + _TAGS_TOLD] for i in range(0, len(late), _TAGS_TOLD))
+            restated = [Restated(tuple(touched.id[p].tolist()), tuple(touched.first_ns[p].tolist())) for p in parts]
             if touched.stretch is not None:
                 self._store_stretches(store, [touched.stretch])
                 self._dirty.stretch(touched.stretch)

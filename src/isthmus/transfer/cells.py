@@ -29,7 +29,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _ZONE = re.compile(r"(?:Z|[+-]\d\d(?::?\d\d)?)\Z", re.IGNORECASE)
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?:[.,](\d{1,9}))?\s*(Z|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE)
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?:[.,](\d{1,9}))?\s*(Z|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _QUARTER_NS = 900 * NS_PER_S  # no zone changed its offset at any other minute since 1990
 _TWICE, _NEVER = 1, 2
@@ -95,10 +97,17 @@ def floats(column: Any, name: str, *, comma: bool = False) -> tuple[Floats, list
             raise ConfigError(f"{name}: is a column of {column.type}, numbers are needed") from None
         return np.array(found.to_numpy(zero_copy_only=False), np.float64), []
     column = _point(texts(column), comma)
-    for mended in (lambda: column, lambda: _filled(column, "nan")):
-        with contextlib.suppress(pa.ArrowInvalid):
-            return np.array(mended().cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64), []
-    return _each(_filled(column, "nan"), _float, name, np.float64)
+    found = _cast(column, pa.float64(), "nan")
+    return _each(_filled(column, "nan"), _float, name, np.float64) if found is None else (found, [])
+
+
+def _cast(column: Any, kind: Any, empty: str) -> NDArray[Any] | None:
+    """Texts as numbers at one go, as they are or mended; None if they are not all numbers."""
+    with contextlib.suppress(pa.ArrowInvalid):
+        return np.array(column.cast(kind).to_numpy(zero_copy_only=False))
+    with contextlib.suppress(pa.ArrowInvalid):
+        return np.array(_filled(column, empty).cast(kind).to_numpy(zero_copy_only=False))
+    return None
 
 
 def _filled(column: Any, empty: str) -> Any:
@@ -133,10 +142,9 @@ def ints(
         return np.array(found.to_numpy(zero_copy_only=False), np.int64), empty, []
     column = texts(column)
     empty = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(column)), 0).to_numpy(zero_copy_only=False)
-    if not states:
-        for mended in (lambda: column, lambda: _filled(column, "0")):
-            with contextlib.suppress(pa.ArrowInvalid):
-                return np.array(mended().cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64), empty, []
+    plain = None if states else _cast(column, pa.int64(), "0")
+    if plain is not None:
+        return plain, empty, []
     column = _filled(column, "0") if empty.any() else pc.utf8_trim_whitespace(column)
     spoken = {word.casefold(): number for word, number in states.items()}
     found, refused = _each(column, lambda text: _int(text, spoken, comma=comma), name, np.int64)

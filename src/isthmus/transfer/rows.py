@@ -204,7 +204,7 @@ class Converter:
         prefix, known = self._layout.prefix, self._place
         of_word = np.array([known.get(prefix + word.strip(), _MISSING) for word in words] or [_MISSING], np.intp)
         indices = column.indices.to_numpy(zero_copy_only=False)
-        place = of_word[indices]
+        place: NDArray[np.intp] = of_word[indices]
         if (place == _MISSING).any():
             missing = np.flatnonzero(place == _MISSING)
             counts = np.bincount(indices[missing], minlength=len(words))

@@ -243,7 +243,9 @@ class _Rejects:
     def __enter__(self) -> _Rejects:
         if self._file is not None:
             try:
-                self._opened = self._file.open("r+" if self._keep and self._file.exists() else "w", encoding="utf-8", newline="")
+                self._opened = self._file.open(
+                    "r+" if self._keep and self._file.exists() else "w", encoding="utf-8", newline=""
+                )
             except OSError as error:
                 raise ConfigError(f"{self._file}: {error.strerror}") from error
             self._opened.truncate(self._keep)
