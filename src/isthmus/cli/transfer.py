@@ -160,9 +160,14 @@ def _targets(data: Path) -> dict[str, Target]:
     from isthmus.transfer.model import Target
     from isthmus.values.sample import ValueType
 
+    kept_days = call(data, "GET", f"history/import?import={'0' * 32}")["kept_days"]
     return {
         t["path"]: Target(
-            t["id"], t["path"], ValueType(t["type"]), {word: int(n) for n, word in (t["states"] or {}).items()}
+            t["id"],
+            t["path"],
+            ValueType(t["type"]),
+            {word: int(n) for n, word in (t["states"] or {}).items()},
+            kept_days.get(str(t["id"]), 0),
         )
         for t in tags(data)
         if t["kind"] != "system"

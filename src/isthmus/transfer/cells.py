@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -147,7 +147,7 @@ def ints(
         return plain, empty, []
     column = _filled(column, "0") if empty.any() else pc.utf8_trim_whitespace(column)
     spoken = {word.casefold(): number for word, number in states.items()}
-    found, refused = _each(column, lambda text: _int(text, spoken, comma=comma), name, np.int64)
+    found, refused = _each(column, lambda text: _int(text, spoken, list(states), comma=comma), name, np.int64)
     return found, empty, refused
 
 
@@ -164,7 +164,7 @@ def _whole(column: Any, empty: Flags, name: str) -> tuple[Ints, Flags, list[Refu
 _FLAGS = {"true": 1, "false": 0}
 
 
-def _int(text: str, states: Mapping[str, int], *, comma: bool) -> int:
+def _int(text: str, states: Mapping[str, int], shown: Sequence[str], *, comma: bool) -> int:
     word = text.casefold()
     if word in states:
         return states[word]
@@ -176,7 +176,7 @@ def _int(text: str, states: Mapping[str, int], *, comma: bool) -> int:
         try:
             value = float(text.replace(",", ".") if comma and "." not in text else text)
         except ValueError:
-            known = f"; its states are {', '.join(list(states)[:8])}" if states else ""
+            known = f"; its states are {', '.join(shown[:8])}" if shown else ""
             raise ConfigError(f"is no whole number, as this tag's are{known}") from None
         if value != math.floor(value) or abs(value) > 2**53:
             raise ConfigError("is no whole number, as this tag's are") from None

@@ -33,6 +33,7 @@ class Target:
     path: str
     type: ValueType
     states: Mapping[str, int] = field(default_factory=dict, hash=False)
+    kept_days: int = 0  # older rows would be dropped at once; 0 is for ever
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from isthmus.transfer.model import (
     Target,
 )
 from isthmus.transfer.parquet_file import Source
+from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError
 from isthmus.values.sample import DTYPES, SampleBatch, ValueType
 from isthmus.values.status import BAD
@@ -37,6 +38,7 @@ _NAMES = {
     "quality": ("quality", "status", "q"),
 }
 _MISSING = -1
+_DAY_NS = 86_400 * NS_PER_S
 
 
 class Plan:
@@ -111,6 +113,8 @@ class Converter:
         self._all = list(targets.values())
         self._ids = np.array([t.id for t in self._all] or [0], np.int32)
         self._place = {path: i for i, path in enumerate(targets)}
+        self._days = np.array([t.kept_days for t in self._all] or [0], np.int32)
+        self._now_ns = now_ns
         spoken: dict[tuple[tuple[str, int], ...], int] = {}
         self._groups = np.array([_group(t, spoken) for t in self._all] or [0], np.int32)
         self.most: int | None = EXAMPLES
@@ -162,12 +166,23 @@ class Converter:
                 refusals.append(Refusal(name, problem, np.flatnonzero(rows)))
         return time_ns, refusals
 
+    def _expired(self, time_ns: NDArray[np.int64], days: NDArray[np.int32]) -> list[Refusal]:
+        """Rows that the record would drop at once. Shapes: (n,), (n,) or (1,)"""
+        refusals = []
+        for kept in np.flatnonzero(np.bincount(days)).tolist():
+            old = time_ns < self._now_ns - kept * _DAY_NS
+            if kept and old.any():
+                problem = f"is older than the {kept} days its retention class keeps"
+                refusals.append(Refusal(self._plan.time, problem, np.flatnonzero(old & (days == kept))))
+        return refusals
+
     # Tall: one sample a row.
 
     def _tall(self, columns: Columns, made: Made) -> None:
         ok = np.ones(len(columns), np.bool_)
         place = self._named(columns, made, ok)
         time_ns, refusals = self._time(columns)
+        refusals += self._expired(time_ns, self._days[place])
         self._refuse(columns, made, refusals, ok)
         code = np.zeros(len(columns), np.uint32)
         if self._plan.quality:
@@ -266,6 +281,7 @@ class Converter:
         for name, target in self._plan.wide.items():
             value, text, empty, refusals = read_values(columns.cells[name], name, target, comma=self._source.comma)
             mine = ok.copy()
+            refusals += self._expired(time_ns, np.array([target.kept_days], np.int32))
             self._refuse(columns, made, [Refusal(r.column, r.problem, r.rows[~empty[r.rows]]) for r in refusals], mine)
             made.empty += int(np.count_nonzero(empty & ok))
             mine &= ~empty

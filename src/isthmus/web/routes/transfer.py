@@ -32,6 +32,7 @@ _VALUES = {pa.float64(): ValueType.FLOAT, pa.int64(): ValueType.INT}
 class ImportPosition(BaseModel):
     epoch: int | None = Field(description="of the run whose block was stored last; null if there is none")
     block: int
+    kept_days: dict[int, int] = Field(description="by tag id; what is older would be dropped. Others are kept for ever")
 
 
 class ImportTaken(BaseModel):
@@ -49,7 +50,13 @@ def _imports(services: Services) -> HistoryImports:
 async def import_position(services: Room, key: Key) -> ImportPosition:
     """The last block of an import that is stored."""
     found = await _imports(services).import_position(key)
-    return ImportPosition(epoch=None if found is None else found.epoch, block=0 if found is None else found.seq)
+    plant = services.live.plant
+    days = {tag.id: plant.retention.get(tag.retention, 0) for tag in plant.tags}
+    return ImportPosition(
+        epoch=None if found is None else found.epoch,
+        block=0 if found is None else found.seq,
+        kept_days={tag: kept for tag, kept in days.items() if kept},
+    )
 
 
 @router.post("/history/import", dependencies=allow(Action.PLANT_CHANGE))
