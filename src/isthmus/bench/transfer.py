@@ -202,14 +202,13 @@ class _Bench:
         """Import a file while the command and then core are killed; count what is in the record afterwards."""
         states = self._folder / "data" / "imports"
         process = self._command("import", str(file), "--json", "--rejects", str(self._folder / "rejects.csv"))
-        deadline = time.monotonic() + 120
-        while not list(states.glob("*.json")) and process.poll() is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        await self._moved(states, {}, process)
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.communicate)
-        self._figures["killed_was_under_way"] = float(bool(list(states.glob("*.json"))))
+        before = {file: file.stat().st_mtime_ns for file in states.glob("*.json")}
+        self._figures["killed_was_under_way"] = float(bool(before))
         process = self._command("import", str(file), "--json", "--rejects", str(self._folder / "rejects.csv"))
-        await asyncio.sleep(0.8)
+        await self._moved(states, before, process)
         self._system.processes()["core"].kill()
         out, errors = await asyncio.to_thread(process.communicate)
         if process.returncode:
@@ -218,6 +217,17 @@ class _Bench:
         found = await asyncio.to_thread(self._count, paths, start_ns)
         self._figures["killed_doubled_rows"] = float(max(0, found - rows))
         self._figures["killed_lost_rows"] = float(max(0, rows - found))
+
+    async def _moved(self, folder: Path, before: dict[Path, int], process: subprocess.Popen[bytes]) -> dict[Path, int]:
+        """What is written of how far imports are, once it is not what it was."""
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                now = {file: file.stat().st_mtime_ns for file in folder.glob("*.json")}
+                if now and now != before:
+                    return now
+            await asyncio.sleep(0.01)
+        return {}
 
     def _count(self, paths: list[str], start_ns: int) -> int:
         span = {"start": f"{np.datetime64(start_ns, 'ns')}Z", "end": f"{np.datetime64(start_ns + 2 * _DAY_NS, 'ns')}Z"}

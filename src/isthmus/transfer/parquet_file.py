@@ -42,13 +42,11 @@ class ParquetFile:
     def pieces(self, start: int = 0, line: int = 0) -> Iterator[Piece]:
         """Pieces from a position on; ``line`` is told by the position."""
         step = max(1, min(PIECE_ROWS, _PIECE_CELLS // max(1, len(self.wanted))))
-        at = 0
-        groups = []
-        for i, rows in enumerate(self._groups):
-            if at + rows > start:
-                groups.append(i)
-            else:
-                at += rows
+        at, first = 0, 0
+        while first < len(self._groups) and at + self._groups[first] <= start:
+            at += self._groups[first]
+            first += 1
+        groups = list(range(first, len(self._groups)))
         if not groups:
             return
         try:
