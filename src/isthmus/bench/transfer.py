@@ -45,7 +45,7 @@ _INTS = frozenset({"counter", "boolean", "state"})
 def run(quick: bool = False) -> dict[str, Any]:
     """Figures and budgets. Cost: half a minute quick, some minutes and 6 GB of disk in full."""
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
-        return asyncio.run(_run(Path(folder), quick))
+        return asyncio.run(measure(Path(folder), 0.2 if quick else 1.0, 2.0 if quick else 24.0))
 
 
 def names(scale: float) -> list[str]:
@@ -106,8 +106,8 @@ def write_parquet(file: Path, scale: float, hours: float, start_ns: int) -> int:
     return rows
 
 
-async def _run(folder: Path, quick: bool) -> dict[str, Any]:
-    scale, hours = (0.2, 2.0) if quick else (1.0, 24.0)
+async def measure(folder: Path, scale: float, hours: float) -> dict[str, Any]:
+    """Figures of a plant of that scale over so many hours. The rate is that of the command's work, without its start."""
     figures: dict[str, float] = {}
     async with System(folder / "data") as system:
         text, listed = plant(scale)
@@ -126,10 +126,11 @@ async def _run(folder: Path, quick: bool) -> dict[str, Any]:
         file.unlink()
         file = folder / "c.csv"
         start = reference.START_NS + 4 * _DAY_NS
-        rows = await asyncio.to_thread(write_csv, file, scale, hours / 4, start)
+        rows = await asyncio.to_thread(write_csv, file, scale, 4.0, start)
         await bench.killed(file, rows, start, names(scale))
         figures["extra_memory_MB"] = bench.extra_MB
-    shortened = [f"{scale:g} of the reference plant's tags, {hours:g} hours instead of a day"] if quick else []
+    short = scale < 1 or hours < 24
+    shortened = [f"{scale:g} of the reference plant's tags, {hours:g} hours instead of a day"] if short else []
     return {
         "figures": {k: round(v, 3) for k, v in figures.items()},
         "budget": BUDGET,
@@ -144,6 +145,13 @@ def _apply(system: System, text: str, listed: bytes) -> None:
     body = {"text": text, "files": {"tags.csv": base64.b64encode(listed).decode()}}
     base = system.call("POST", "plant/plan", body)["base"]
     system.call("POST", "plant/apply", {**body, "base": base, "reason": "measurement"})
+
+
+def _written(folder: Path) -> dict[Path, int]:
+    """When the states of imports were written."""
+    with contextlib.suppress(OSError):
+        return {file: file.stat().st_mtime_ns for file in folder.glob("*.json")}
+    return {}
 
 
 class _Bench:
@@ -163,7 +171,6 @@ class _Bench:
         """Import a file and write down how fast it went, what it cost and how much memory core took more."""
         core = self._system.processes()["core"]
         before, cpu = core.memory_info().rss, sum(core.cpu_times()[:2])
-        began = time.perf_counter()
         process = self._command("import", str(file), "--json")
         done = asyncio.ensure_future(asyncio.to_thread(process.communicate))
         most = 0
@@ -173,13 +180,12 @@ class _Bench:
                 most = max(most, core.memory_info().rss - before + own)
             await asyncio.wait({done}, timeout=0.2)
         out, errors = done.result()
-        took = time.perf_counter() - began
         if process.returncode:
             raise RuntimeError(errors.decode())
         told = json.loads(out)["files"][0]
         if told["samples"] != rows:
             raise RuntimeError(f"{told['samples']} of {rows} rows were imported")
-        self._figures[f"{name}_rows_per_s"] = rows / took
+        self._figures[f"{name}_rows_per_s"] = rows / told["took_s"]
         self._figures[f"{name}_core_cpu_s_per_M"] = (sum(core.cpu_times()[:2]) - cpu) / (rows / 1e6)
         self._figures[f"{name}_M_rows"] = rows / 1e6
         self.extra_MB = max(self.extra_MB, most / 1e6)
@@ -205,11 +211,11 @@ class _Bench:
         await self._moved(states, {}, process)
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.communicate)
-        before = {file: file.stat().st_mtime_ns for file in states.glob("*.json")}
+        before = _written(states)
         self._figures["killed_was_under_way"] = float(bool(before))
         process = self._command("import", str(file), "--json", "--rejects", str(self._folder / "rejects.csv"))
-        await self._moved(states, before, process)
-        self._system.processes()["core"].kill()
+        if await self._moved(states, before, process):
+            self._system.processes()["core"].kill()
         out, errors = await asyncio.to_thread(process.communicate)
         if process.returncode:
             raise RuntimeError(errors.decode())
@@ -222,10 +228,9 @@ class _Bench:
         """What is written of how far imports are, once it is not what it was."""
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                now = {file: file.stat().st_mtime_ns for file in folder.glob("*.json")}
-                if now and now != before:
-                    return now
+            now = _written(folder)
+            if now and now != before:
+                return now
             await asyncio.sleep(0.01)
         return {}
 

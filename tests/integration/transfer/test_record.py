@@ -58,7 +58,9 @@ async def record(folder: Path, clock: ManualClock | None = None):
 
 def floats(tag: int, times: list[int], values: list[float], status: int = 0) -> SampleBatch:
     n = len(times)
-    return SampleBatch(np.full(n, tag, np.int32), np.array(times, np.int64), np.array(values), np.full(n, status, np.uint32))
+    return SampleBatch(
+        np.full(n, tag, np.int32), np.array(times, np.int64), np.array(values), np.full(n, status, np.uint32)
+    )
 
 
 async def rows(historian, tags=(1,), shape=Shape.RAW, points=1000, days=12, functions=()):
@@ -100,11 +102,13 @@ async def test_late_rows_are_restated_and_rolled_up_again(tmp_path):
         assert {r[4] for r in before} == {10.0}
         historian.said.clear()
         late = [t + NS_PER_S for t in live[:1000]]
-        await historian.take_import("ab", Position(1, 1), [floats(1, late, [30.0] * 1000), floats(5, late, [1.0] * 1000)])
+        await historian.take_import(
+            "ab", Position(1, 1), [floats(1, late, [30.0] * 1000), floats(5, late, [1.0] * 1000)]
+        )
         assert historian.said == [Restated((1,), (late[0],))]
         dirty = await rows(historian, shape=Shape.BOUNDED, points=20)
         assert max(r[4] for r in dirty) == 30.0
-        clock.advance(60 * NS_PER_S)
+        clock.advance(60)
         assert await historian.roll()
         assert await rows(historian, shape=Shape.BOUNDED, points=20) == dirty
         assert (await historian.status()).dirty_buckets == 0
@@ -125,7 +129,7 @@ async def test_a_large_block_is_marked_as_a_stretch_that_survives_a_restart(tmp_
         assert (await historian.status()).dirty_buckets == n
         assert historian._tags.newest(1) == times[-1]
         assert not await historian.roll() or restarted  # an import that may still go on is not rolled up yet
-        clock.advance(60 * NS_PER_S)
+        clock.advance(60)
         await historian.roll()
         assert (await historian.status()).dirty_buckets == 0
         assert await rows(historian, shape=Shape.BOUNDED, points=50, days=60) == want
@@ -305,7 +309,9 @@ async def _served(historian):
     @contextlib.contextmanager
     def fetch(asked, accept):
         ids = tuple(by_path[p].id for p in asked["tag"])
-        query = HistoryQuery(ids, T0 - 86_400 * NS_PER_S * 30, T0 + 86_400 * NS_PER_S * 300, Shape.RAW, format=choose_format(accept))
+        query = HistoryQuery(
+            ids, T0 - 86_400 * NS_PER_S * 30, T0 + 86_400 * NS_PER_S * 300, Shape.RAW, format=choose_format(accept)
+        )
 
         async def body():
             return b"".join([block async for block in historian.stream(query)])

@@ -129,7 +129,11 @@ def test_every_wrong_row_is_told_with_line_column_and_value(tmp_path):
 
 
 def test_lines_that_are_no_rows_are_told_too(tmp_path):
-    data = TALL.encode() + b"hall/oven/temp,2026-01-05T00:00:07Z\nhall/oven/temp,2026-01-05T00:00:08Z,\xb0,Good\n" + b'"open,1\n'
+    data = (
+        TALL.encode()
+        + b"hall/oven/temp,2026-01-05T00:00:07Z\nhall/oven/temp,2026-01-05T00:00:08Z,\xb0,Good\n"
+        + b'"open,1\n'
+    )
     found, refused, rows = read(tmp_path, data)
     assert (found, rows) == (EXPECTED, 9)
     assert [(r.line, r.column) for r in refused][:2] == [(8, 2), (9, 3)]
@@ -149,7 +153,13 @@ def test_latin_1_is_understood_when_it_is_declared(tmp_path):
 
 
 def test_local_times_know_the_two_hours_of_autumn_and_the_lost_one_of_spring(tmp_path):
-    rows = ["2025-10-26 01:30:00", "2025-10-26 02:30:00", "2025-10-26 03:30:00", "2026-03-29 02:30:00", "2026-03-29 03:30:00"]
+    rows = [
+        "2025-10-26 01:30:00",
+        "2025-10-26 02:30:00",
+        "2025-10-26 03:30:00",
+        "2026-03-29 02:30:00",
+        "2026-03-29 03:30:00",
+    ]
     text = "tag,time,value\n" + "".join(f"hall/oven/temp,{t},{i}\n" for i, t in enumerate(rows))
     with pytest.raises(ConfigError, match=r"a\.csv:2: time: times have no zone; declare it with --timezone"):
         read(tmp_path, text)
@@ -157,8 +167,12 @@ def test_local_times_know_the_two_hours_of_autumn_and_the_lost_one_of_spring(tmp
     assert [(r.line, r.value) for r in refused] == [(3, rows[1]), (5, rows[3])]
     assert "happened twice" in refused[0].problem
     assert "never happened" in refused[1].problem
-    utc = [dt.datetime(2025, 10, 25, 23, 30), dt.datetime(2025, 10, 26, 2, 30), dt.datetime(2026, 3, 29, 1, 30)]
-    assert [at for at, *_ in found[1]] == [t.replace(tzinfo=dt.UTC).timestamp() - T0 / 1e9 for t in utc]
+    utc = [
+        dt.datetime(2025, 10, 25, 23, 30, tzinfo=dt.UTC),
+        dt.datetime(2025, 10, 26, 2, 30, tzinfo=dt.UTC),
+        dt.datetime(2026, 3, 29, 1, 30, tzinfo=dt.UTC),
+    ]
+    assert [at for at, *_ in found[1]] == [t.timestamp() - T0 / 1e9 for t in utc]
     for choice, hour in (("earlier", 0), ("later", 1)):
         found, refused, _ = read(tmp_path, text, Layout(timezone="Europe/Paris", ambiguous=choice))
         assert len(refused) == 1
@@ -190,7 +204,9 @@ def test_a_plain_format_takes_the_fast_way_and_names_what_does_not_fit(tmp_path)
 
 
 def test_opc_da_qualities_are_declared(tmp_path):
-    text = "tag,time,value,q\n" + "".join(f"hall/oven/temp,2026-01-05T00:00:0{i}Z,1,{q}\n" for i, q in enumerate((192, 216, 64, 0)))
+    text = "tag,time,value,q\n" + "".join(
+        f"hall/oven/temp,2026-01-05T00:00:0{i}Z,1,{q}\n" for i, q in enumerate((192, 216, 64, 0))
+    )
     found, *_ = read(tmp_path, text, Layout(quality="da"))
     assert [s for *_, s in found[1]] == [0, 0, UNCERTAIN, BAD]
 
@@ -216,23 +232,21 @@ def test_a_wide_file_has_a_tag_in_each_column_and_empty_cells_are_no_samples(tmp
         ("", Layout(), "is empty"),
         (b"\x1f\x8b0000", Layout(), "is gzip"),
         ("tag,time,time\n", Layout(), "stands there twice"),
-        ("tag,time,value\nhall/oven/temp,1767571201,1\n", Layout(time_unit=""), "ISO 8601"),
     ],
 )
 def test_a_file_that_cannot_be_read_as_it_is_says_what_is_missing(tmp_path, content, layout, told):
-    try:
-        _, refused, _ = read(tmp_path, content, layout)
-        assert any(told in r.problem for r in refused)
-    except ConfigError as error:
-        assert told in str(error)
-        assert "a.csv" in str(error)
+    with pytest.raises(ConfigError, match=told) as error:
+        read(tmp_path, content, layout)
+    assert "a.csv" in str(error.value)
 
 
 def test_rows_their_class_would_drop_are_refused(tmp_path):
     short = {"t": Target(1, "t", ValueType.FLOAT, kept_days=30)}
     at = dt.datetime.fromtimestamp(NOW / 1e9, dt.UTC)
     rows = [at - dt.timedelta(days=d) for d in (29, 31)]
-    found, refused, _ = read(tmp_path, "tag,time,value\n" + "".join(f"t,{r.isoformat()},1\n" for r in rows), targets=short)
+    found, refused, _ = read(
+        tmp_path, "tag,time,value\n" + "".join(f"t,{r.isoformat()},1\n" for r in rows), targets=short
+    )
     assert len(found[1]) == 1
     assert "older than the 30 days" in refused[0].problem
 
@@ -256,7 +270,9 @@ def test_parquet_comes_with_its_own_types(tmp_path):
 
 
 def test_a_broken_parquet_file_is_refused_by_name(tmp_path):
-    table = pa.table({"tag": ["t"] * 9999, "time": pa.array([T0] * 9999, pa.timestamp("ns", "UTC")), "value": [1.0] * 9999})
+    table = pa.table(
+        {"tag": ["t"] * 9999, "time": pa.array([T0] * 9999, pa.timestamp("ns", "UTC")), "value": [1.0] * 9999}
+    )
     pq.write_table(table, tmp_path / "a.parquet")
     whole = (tmp_path / "a.parquet").read_bytes()
     (tmp_path / "a.parquet").write_bytes(whole[: len(whole) // 2])
@@ -273,7 +289,9 @@ def test_a_broken_parquet_file_is_refused_by_name(tmp_path):
         st.tuples(
             st.sampled_from(sorted(TARGETS)),
             st.integers(EARLIEST_NS, NOW),
-            st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63 - 1) | st.text("ab,;\"'é 0", min_size=1),
+            st.floats(allow_nan=False, allow_infinity=False)
+            | st.integers(-(2**63), 2**63 - 1)
+            | st.text("ab,;\"'é 0", min_size=1),
         ),
         max_size=30,
     ),
