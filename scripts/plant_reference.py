@@ -24,16 +24,17 @@ installed driver as well.
 
 The file is YAML 1.2: `on`, `yes` and `1:30` are texts, `010` is ten. Indent with spaces. Anchors and aliases are
 understood, merge keys (`<<`) and tags (`!!`) are not: types can extend each other instead. At most
-{MAX_FILE_BYTES // 1_000_000} MB and {MAX_DEPTH} levels; long tag lists go into CSV files beside it. A key that is not listed here is refused.
+{MAX_FILE_BYTES // 1_000_000} MB and {MAX_DEPTH} levels; long tag lists go into CSV or XLSX files beside it. A key that is not listed here is refused.
 """
 
 LISTS = f"""\
-## Tag lists (CSV)
+## Tag lists (CSV, XLSX)
 
 One tag a row; the first line names the columns. Divided by `,` `;` or tab, whichever stands most often in the first line;
 quotes as spreadsheets write them; UTF-8 with or without byte order mark, Latin-1 only where `encoding: latin-1` says so. In
 files divided by `;` or tab a decimal comma is understood (`0,5`); a number with both `.` and `,` is refused. Empty lines and
-lines that begin with `#` are skipped; empty cells say nothing. At most {MAX_LIST_BYTES // 1_000_000} MB and {MAX_ROWS:,} tags.
+lines that begin with `#` are skipped; empty cells say nothing. Of a workbook (`.xlsx`) the sheet named `tags` is read, else the
+first; messages name sheet and cell (`tags.xlsx[Tags]!C5`), and of a formula the value that was saved counts. At most {MAX_LIST_BYTES // 1_000_000} MB and {MAX_ROWS:,} tags.
 
 | column | meaning |
 | --- | --- |

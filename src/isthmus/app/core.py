@@ -304,6 +304,7 @@ class Core:
                 namespace=self._namespace,
                 live=self._live,
                 history=self._historian,
+                imports=self._historian,
                 security=self._security,
                 clock=self._clock,
                 outages=self._outages.outages,

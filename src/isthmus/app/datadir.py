@@ -69,6 +69,10 @@ class DataDir:
         """What is known of backups that were made."""
         return self.root / "backups.json"
 
+    def imports(self) -> Path:
+        """How far unfinished imports have come."""
+        return self.root / "imports"
+
     def edge(self, name: str) -> Path:
         """What one edge keeps: its epoch and its last good model."""
         return self.root / "edges" / name

@@ -13,7 +13,20 @@ import typer
 from isthmus.cli.options import Json
 from isthmus.values.errors import ConfigError
 
-NAMES = ("acquisition", "hotpath", "bus", "historian", "latency", "plant", "crash", "buffer", "drain", "rest", "backup")
+NAMES = (
+    "acquisition",
+    "hotpath",
+    "bus",
+    "historian",
+    "latency",
+    "plant",
+    "crash",
+    "buffer",
+    "drain",
+    "rest",
+    "backup",
+    "transfer",
+)
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A plant file and the CSV lists beside it, as the API takes them.
+    """A plant file and the tag lists (CSV, XLSX) beside it, as the API takes them.
 
     Raises: ConfigError naming the file and the byte that is not UTF-8
     """
@@ -38,7 +38,9 @@ def read(file: Path) -> dict[str, Any]:
             f"{file}:{line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save the file as UTF-8"
         ) from error
     beside = {
-        p.name: base64.b64encode(p.read_bytes()).decode() for p in sorted(file.parent.glob("*.csv")) if p.name in text
+        p.name: base64.b64encode(p.read_bytes()).decode()
+        for p in sorted([*file.parent.glob("*.csv"), *file.parent.glob("*.xlsx")])
+        if p.name in text
     }
     return {"text": text, "files": beside}
 

@@ -1,9 +1,6 @@
-"""Reading the record from a terminal."""
+"""How an installation is doing, told on a terminal."""
 
 from __future__ import annotations
-
-from typing import Annotated
-from urllib.parse import urlencode
 
 import typer
 
@@ -13,23 +10,7 @@ from isthmus.cli.options import DEFAULT_DATA, Data, Json
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(history)
     app.command()(status)
-
-
-def history(
-    tag: Annotated[list[str], typer.Argument(help="Paths of tags.")],
-    start: Annotated[str, typer.Option(help="ISO 8601 or now-8h.")] = "now-1h",
-    end: Annotated[str, typer.Option(help="ISO 8601 or now.")] = "now",
-    points: Annotated[int, typer.Option(help="Most buckets per tag; 0 for every sample.")] = 0,
-    data: Data = DEFAULT_DATA,
-    as_json: Json = False,
-) -> None:
-    """Print the history of tags as CSV."""
-    shape = {"shape": "bounded", "points": points} if points else {"shape": "raw"}
-    query = urlencode({"tag": tag, "start": start, "end": end, **shape}, doseq=True)
-    answer = call(data, "GET", f"history?{query}", accept="text/plain" if as_json else "text/csv")
-    print(answer.decode(), end="")
 
 
 def status(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:

@@ -233,6 +233,29 @@ def few_spans(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
     return [(spans[a][0], spans[b][1]) for a, b in zip(starts, ends, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Many buckets of some tags at once, as an import touches them: every bucket from first to before last."""
+
+    first: int
+    last: int
+    tags: frozenset[int]
+
+    def span(self) -> tuple[int, int]:
+        """In UTC ns."""
+        return self.first * BUCKET_NS, self.last * BUCKET_NS
+
+    def joined(self, other: Stretch) -> Stretch | None:
+        """Both as one, where that covers no more than they do."""
+        if self.tags == other.tags and self.first <= other.last and other.first <= self.last:
+            return Stretch(min(self.first, other.first), max(self.last, other.last), self.tags)
+        if (self.first, self.last) == (other.first, other.last):
+            return Stretch(self.first, self.last, self.tags | other.tags)
+        if other.tags <= self.tags and self.first <= other.first and other.last <= self.last:
+            return self
+        return None
+
+
 def _distinct(buckets: NDArray[np.int64]) -> list[int]:
     """Buckets that occur, in order; without sorting where they lie close together, as they nearly always do."""
     if not len(buckets):
@@ -255,7 +278,48 @@ class Dirty:
     def __init__(self) -> None:
         self.open: dict[int, set[int]] = {}  # bucket -> tags, or {EVERY_TAG}
         self.rolling: dict[int, set[int]] = {}
+        self.stretches: tuple[Stretch, ...] = ()
+        self.rolling_stretches: tuple[Stretch, ...] = ()
         self._guard = threading.Lock()
+
+    def __len__(self) -> int:
+        stretches = (*self.stretches, *self.rolling_stretches)
+        return len(self.open) + len(self.rolling) + sum(s.last - s.first for s in stretches)
+
+    def stretch(self, new: Stretch) -> None:
+        """Mark a stretch; it is joined with another one where that covers no more."""
+        with self._guard:
+            kept = []
+            for known in self.stretches:
+                both = new.joined(known) or known.joined(new)
+                if both is None:
+                    kept.append(known)
+                else:
+                    new = both
+            self.stretches = (*kept, new)
+
+    def begin_stretches(self, before_bucket: int) -> tuple[Stretch, ...]:
+        """Take what is over of the stretches in hand; the rest stays. Dirty for readers until ``done_stretches``."""
+        with self._guard:
+            over = (Stretch(s.first, min(s.last, before_bucket), s.tags) for s in self.stretches)
+            rest = (Stretch(max(s.first, before_bucket), s.last, s.tags) for s in self.stretches)
+            self.rolling_stretches = tuple(s for s in over if s.first < s.last)
+            self.stretches = tuple(s for s in rest if s.first < s.last)
+            return self.rolling_stretches
+
+    def done_stretches(self, *, failed: bool = False) -> None:
+        """What was in hand of the stretches is computed, or stays dirty."""
+        with self._guard:
+            if failed:
+                self.stretches = (*self.stretches, *self.rolling_stretches)
+            self.rolling_stretches = ()
+
+    def dirty_spans(self) -> list[tuple[int, int]]:
+        """Time spans of everything dirty."""
+        with self._guard:
+            buckets = ((b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in (*self.open, *self.rolling))
+            stretches = (s.span() for s in (*self.stretches, *self.rolling_stretches))
+            return merge_spans((*buckets, *stretches))
 
     def mark(self, buckets: NDArray[np.int64], tags: NDArray[np.int32], many: int = 500) -> list[tuple[int, int]]:
         """Mark what rows touched; returns the (bucket, tag) marks that were not there yet. Shapes: (n,) x 2"""
@@ -304,9 +368,12 @@ class Dirty:
         """Time spans of dirty buckets that concern any of the tags and overlap [start, end)."""
         wanted = tags | {self.EVERY_TAG}
         with self._guard:
-            return merge_spans(
+            stretches = (s for s in (*self.stretches, *self.rolling_stretches) if not s.tags.isdisjoint(tags))
+            found = [span for span in (s.span() for s in stretches) if span[0] < end_ns and span[1] > start_ns]
+            found += (
                 (b * BUCKET_NS, (b + 1) * BUCKET_NS)
                 for marks in (self.open, self.rolling)
                 for b, marked in marks.items()
                 if b * BUCKET_NS < end_ns and (b + 1) * BUCKET_NS > start_ns and not marked.isdisjoint(wanted)
             )
+            return merge_spans(found)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.historian.codec import BITS, INT, MAX_DECIMALS, SINGLE_BITS, decode_sql
-from isthmus.historian.model import BUCKET_NS, Dirty, merge_spans
+from isthmus.historian.model import BUCKET_NS, Dirty, Stretch, merge_spans
 from isthmus.historian.schema import DATABASE, bucket_of, during
 from isthmus.historian.store import Store
 from isthmus.values.status import SEVERITY_MASK
@@ -26,12 +26,22 @@ def compute(store: Store, buckets: Mapping[int, set[int]], every_tag: NDArray[np
         store.command(_insert(condition, ver))
 
 
-def _whole(store: Store, buckets: Sequence[int], every_tag: NDArray[np.int32]) -> Iterator[str]:
+def compute_stretch(store: Store, stretch: Stretch, ver: int) -> None:
+    """Write the rows of every bucket of a stretch, in steps of bounded memory."""
+    tags = np.array(sorted(stretch.tags), np.int32)
+    for start in range(0, len(tags), _PAIRS):
+        some = tags[start : start + _PAIRS]
+        only = f" AND tag IN ({', '.join(map(str, some.tolist()))})"
+        for condition in _whole(store, range(stretch.first, stretch.last), some, only):
+            store.command(_insert(condition + only, ver))
+
+
+def _whole(store: Store, buckets: Sequence[int], every_tag: NDArray[np.int32], only: str = "") -> Iterator[str]:
     """Conditions that cover whole buckets, each of about as many samples as one step takes."""
     for start in range(0, len(buckets), _RUN):
         run = buckets[start : start + _RUN]
         counted = store.rows(
-            f"SELECT {bucket_of()} AS b, count() FROM {DATABASE}.sample WHERE {_during(run)} GROUP BY b ORDER BY b"
+            f"SELECT {bucket_of()} AS b, count() FROM {DATABASE}.sample WHERE {_during(run)}{only} GROUP BY b ORDER BY b"
         )
         together: list[int] = []
         total = 0

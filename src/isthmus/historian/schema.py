@@ -89,6 +89,11 @@ TABLES = (
         order="(bucket, tag)",
         version="ver",
     ),
+    Table(
+        "stretch",
+        "ver UInt64, first Int64, last Int64, tags String",
+        order="ver",
+    ),
     Table("newest", "tag Int32, ns Int64", order="tag", version="ns"),
     Table(
         "tag",

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.historian import codec, rollup
+from isthmus.historian import codec, importer, rollup
 from isthmus.historian.model import (
     BUCKET_NS,
     EARLIEST_NS,
@@ -22,8 +22,10 @@ from isthmus.historian.model import (
     Intake,
     LaneState,
     LaneStates,
+    Stretch,
     TagInfo,
     TagTable,
+    few_spans,
     receive,
 )
 from isthmus.historian.reader import Latest, Reader
@@ -45,6 +47,10 @@ GRACE_NS = 60 * NS_PER_S
 
 _MAX_CLASSES = 255
 _MAX_MARKS = 50_000
+_MAX_SPANS = 200
+_IMPORT_REST_NS = 10 * NS_PER_S
+"""So long after the last block of an import the rollup of what was imported begins: a bucket is computed once then."""
+_TAGS_TOLD = 5_000  # in one event, so that it fits into a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,8 @@ class Historian:
         self._oldest_ns = LATEST_NS  # no sample is older; retention may have dropped those that were
         self._refused = 0
         self._problem = ""
-        self._taking, self._rolling = asyncio.Lock(), asyncio.Lock()
+        self._imported_ns = 0  # when the last block of an import came
+        self._taking, self._rolling, self._importing = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._reader = Reader(
             self._store, clock, self._tags, self._dirty, self.info, lambda: self._gaps, lambda: self._oldest_ns
         )
@@ -167,13 +174,60 @@ class Historian:
         if restated is not None:
             self._say(restated)
 
+    # Imports.
+
+    async def import_position(self, key: str) -> Position | None:
+        """The last block of an import that is stored; None if there is none."""
+        state = self._lanes.get(_import_lane(key))
+        return None if state is None else state.position
+
+    async def take_import(self, key: str, position: Position, batches: Sequence[SampleBatch]) -> bool:
+        """Store a block of an import: rows, then marks of what they touched, then the position. Repeating is harmless.
+
+        False if the block was stored before, and nothing was done.
+        Raises: Malformed if a time is no measurement's; TryLater, NotConnected or the engine's error as ``take``
+        """
+        async with self._importing:
+            known = await self.import_position(key)
+            if known is not None and position <= known:
+                return False
+            rows = importer.check(batches)
+            self._imported_ns = self._clock.monotonic_ns()
+            touched: importer.Touched | None = None
+            if rows:
+                ids = importer.distinct(rows)
+                facts = await self._store.write(lambda _: importer.Facts.of(self._tags, ids))
+                touched = await self._store.bulk(lambda store: importer.insert(store, rows, facts))
+                codes = facts.code
+            async with self._taking:
+                restated = await self._store.write(
+                    lambda store: self._commit_import(store, key, position, touched, codes if rows else None)
+                )
+            self._imported_ns = self._clock.monotonic_ns()
+        for event in restated:
+            self._say(event)
+        return True
+
+    async def note_gap(self, edge: str, start_ns: int | None, end_ns: int, reason: str) -> None:
+        """Mark known missing data of an edge; ``start_ns`` None is from its newest stored sample on."""
+        async with self._taking:
+            if start_ns is None:
+                start_ns = max((s.last_ns for k, s in self._lanes.items() if k[0] == edge), default=NO_TIME)
+            if start_ns == NO_TIME or end_ns <= start_ns:
+                return
+            gap = Gap(edge, start_ns, end_ns, reason)
+            await self._store.write(lambda store: self._store_gaps(store, [gap]))
+        self._say(GapFound(edge, start_ns, end_ns, reason))
+
     async def roll(self) -> int:
         """Compute the rollup of all dirty buckets that are over; how many there were."""
         async with self._rolling:
             ver = self._next_ver()
-            in_hand = self._dirty.begin((self._clock.now_ns() - GRACE_NS) // BUCKET_NS)
+            before = (self._clock.now_ns() - GRACE_NS) // BUCKET_NS
+            imported = await self._roll_imported(before, ver)
+            in_hand = self._dirty.begin(before)
             if not in_hand:
-                return 0
+                return imported
             try:
                 everything = self._tags.snapshot()[0]
                 await self._store.read(lambda store: rollup.compute(store, in_hand, everything, ver))
@@ -182,7 +236,23 @@ class Historian:
                 self._dirty.failed()
                 raise
             self._dirty.done()
-            return len(in_hand)
+            return len(in_hand) + imported
+
+    async def _roll_imported(self, before: int, ver: int) -> int:
+        """The same for stretches of imports, once no import runs."""
+        resting = self._clock.monotonic_ns() - self._imported_ns > _IMPORT_REST_NS
+        if not self._dirty.stretches or self._importing.locked() or not resting:
+            return 0
+        # In the writing thread: a stretch and its mark in the store are seen together or not at all.
+        until, in_hand = await self._store.write(lambda _: (self._next_ver(), self._dirty.begin_stretches(before)))
+        try:
+            for stretch in in_hand:
+                await self._store.bulk(lambda store, stretch=stretch: rollup.compute_stretch(store, stretch, ver))  # type: ignore[misc]  # the lambda's default binds the loop's variable
+            await self._store.write(lambda store: self._rolled_stretches(store, until))
+        except BaseException:
+            self._dirty.done_stretches(failed=True)
+            raise
+        return sum(s.last - s.first for s in in_hand)
 
     async def alone(self, job: Callable[[Store], T]) -> T:
         """Run a job in the writing thread between two commits: what it sees belongs together."""
@@ -255,6 +325,56 @@ class Historian:
             self._tags.seen(ordered.row, ordered.time_ns)
             self._oldest_ns = min(self._oldest_ns, int(ordered.time_ns.min()))
         return Restated(tuple(late), tuple(late.values())) if late else None
+
+    def _commit_import(
+        self,
+        store: Store,
+        key: str,
+        position: Position,
+        touched: importer.Touched | None,
+        codes: NDArray[np.int8] | None,
+    ) -> list[Restated]:
+        """Marks, then the position, then what is known of the tags."""
+        restated: list[Restated] = []
+        if touched is not None and codes is not None:
+            rows = self._tags.rows(touched.id)
+            late = np.flatnonzero(touched.first_ns < self._tags.newest_ns[rows])
+            parts = (late[i : i + _TAGS_TOLD] for i in range(0, len(late), _TAGS_TOLD))
+            restated = [Restated(tuple(touched.id[p].tolist()), tuple(touched.first_ns[p].tolist())) for p in parts]
+            if touched.stretch is not None:
+                self._store_stretches(store, [touched.stretch])
+                self._dirty.stretch(touched.stretch)
+            self._unsaved += self._dirty.mark(touched.bucket, touched.tag)
+            self._save_marks(store)
+            self._tags.code[rows] = codes
+            self._texts |= touched.texts
+        lane = _import_lane(key)
+        last_ns = NO_TIME if touched is None else int(touched.last_ns.max())
+        self._store_lanes(store, {lane: LaneState(position, last_ns)})
+        if touched is not None:
+            self._tags.seen(self._tags.rows(touched.id), touched.last_ns)
+            self._oldest_ns = min(self._oldest_ns, int(touched.first_ns.min()))
+        return restated
+
+    def _store_stretches(self, store: Store, stretches: Sequence[Stretch]) -> None:
+        n = len(stretches)
+        store.insert(
+            "stretch",
+            [
+                ("ver", "UInt64", np.array([self._next_ver() for _ in range(n)], np.uint64)),
+                ("first", "Int64", np.array([s.first for s in stretches], np.int64)),
+                ("last", "Int64", np.array([s.last for s in stretches], np.int64)),
+                ("tags", "String", [",".join(map(str, sorted(s.tags))) for s in stretches]),
+            ],
+        )
+
+    def _rolled_stretches(self, store: Store, until: int) -> None:
+        """All marks up to a version are done with, but for what is still open of them."""
+        ids, newest = self._tags.snapshot()
+        store.insert("newest", [("tag", "Int32", ids), ("ns", "Int64", newest)])
+        self._store_stretches(store, self._dirty.stretches)
+        store.forget("stretch", f"ver <= {until}")
+        self._dirty.done_stretches()
 
     def _plausible(self, batch: SampleBatch) -> SampleBatch:
         sane = (batch.time_ns >= EARLIEST_NS) & (batch.time_ns < LATEST_NS)
@@ -380,6 +500,8 @@ class Historian:
         marks = store.rows(f"SELECT bucket, tag, ver FROM {DATABASE}.dirty FINAL WHERE NOT done")
         self._dirty.load((bucket, tag) for bucket, tag, _ in marks)
         self._last_ver = max(self._last_ver, *(ver for *_, ver in marks), 0)
+        for first, last, tags in store.rows(f"SELECT first, last, tags FROM {DATABASE}.stretch FINAL"):
+            self._dirty.stretch(Stretch(first, last, frozenset(map(int, tags.split(",")))))
         for name, number, days in store.rows(f"SELECT name, class, days FROM {DATABASE}.retention FINAL"):
             self._classes[name], self._days[name] = number, days
         self._load_newest(store)
@@ -391,7 +513,7 @@ class Historian:
 
     def _load_newest(self, store: Store) -> None:
         """The last snapshot, and what lies in buckets marked since."""
-        spans = during([(b * BUCKET_NS, (b + 1) * BUCKET_NS) for b in sorted(self._dirty.open)])
+        spans = during(few_spans(self._dirty.dirty_spans(), _MAX_SPANS))
         newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
         for table in ("sample", "text"):
             count, oldest = store.rows(f"SELECT count(), toUnixTimestamp64Nano(min(ts)) FROM {DATABASE}.{table}")[0]
@@ -475,7 +597,7 @@ class Historian:
             state="degraded" if self._problem else "running",
             reason=self._problem,
             refused=self._refused,
-            dirty_buckets=len(self._dirty.open) + len(self._dirty.rolling),
+            dirty_buckets=len(self._dirty),
         )
 
     def _next_ver(self) -> int:
@@ -492,6 +614,11 @@ class Historian:
         if self._problem:
             self._log.info("the historian works again")
         self._problem = ""
+
+
+def _import_lane(key: str) -> tuple[str, Lane]:
+    """Where the position of an import is kept: beside those of edges, whose names have no such sign."""
+    return f"import/{key}", Lane.BACKFILL
 
 
 @dataclass(frozen=True, slots=True)

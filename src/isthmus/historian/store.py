@@ -102,6 +102,7 @@ class Store:
         self._guard = threading.Lock()
         self._writer: ThreadPoolExecutor | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._bulk: ThreadPoolExecutor | None = None
         self._waiting = 0
 
     async def open(self) -> None:
@@ -111,6 +112,7 @@ class Store:
         """
         self._writer = ThreadPoolExecutor(1, "historian-write")
         self._readers = ThreadPoolExecutor(self._config.readers, "historian-read")
+        self._bulk = ThreadPoolExecutor(1, "historian-bulk")
         try:
             await self.write(self._prepare)
         except BaseException:
@@ -119,10 +121,10 @@ class Store:
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
-        for pool in (self._readers, self._writer):
+        for pool in (self._bulk, self._readers, self._writer):
             if pool is not None:
                 await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
-        self._readers = self._writer = None
+        self._bulk = self._readers = self._writer = None
         for client in self._clients:
             client.close()
         for pool in self._pools:
@@ -135,6 +137,12 @@ class Store:
         if self._writer is None:
             raise NotConnected("the historian is not open")
         return await asyncio.get_running_loop().run_in_executor(self._writer, job, self)
+
+    async def bulk(self, job: Callable[[Store], T]) -> T:
+        """Run a long job in a thread of its own, so that neither live samples nor questions wait for it."""
+        if self._bulk is None:
+            raise NotConnected("the historian is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._bulk, job, self)
 
     async def read(self, job: Callable[[Store], T]) -> T:
         """Run a job in a reading thread.

@@ -415,7 +415,7 @@ class _Compiler:
             self._error(spot, "no such file beside the plant file", listed.file)
             return
         for row in read_tag_list(data, listed.file, listed.encoding, self._document.report):
-            self._row(listed.file, row, root, source)
+            self._row(row.where, row, root, source)
 
     def _row(self, file: str, row: Row, root: str, source: str) -> None:
         path = f"{root}/{row.path}" if root else row.path

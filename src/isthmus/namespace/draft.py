@@ -8,6 +8,7 @@ from typing import Any
 
 from isthmus.namespace.model import Asset, Connector
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
+from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
 from isthmus.values.model import Budget
 from isthmus.values.plant.namespace import TagSection, declared
@@ -57,7 +58,7 @@ def note(
     if isinstance(place, InFile):
         document.report.add(
             problem,
-            where=place.file,
+            where=cell_of(place.file, place.line, place.column),
             line=place.line,
             column=place.column,
             path=place.path,

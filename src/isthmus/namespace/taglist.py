@@ -1,4 +1,4 @@
-"""Reads tag lists: CSV files beside the plant file, one tag a row, as spreadsheets write them."""
+"""Reads tag lists: CSV files and workbooks (XLSX) beside the plant file, one tag a row, as spreadsheets write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from isthmus.namespace.plantfile import Report, did_you_mean, read_scalar, without_value
+from isthmus.namespace.workbook import cell_of, is_workbook, read_sheet
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection, LimitSection
@@ -69,18 +70,29 @@ class Row(NamedTuple):
     description: str
     section: TagSection
     columns: Mapping[str, int]
+    where: str = ""
+    """The file; of a workbook the sheet as well."""
 
 
 def read_tag_list(data: bytes, where: str, encoding: str, report: Report) -> list[Row]:
     """The tags of a list; what is wrong with it goes into the report, naming file, line and column."""
-    text = _decoded(data, where, encoding, report)
-    if text is None:
-        return []
-    delimiter = _delimiter(text.split("\n", 1)[0])
-    rows = _lines(text, delimiter, where, report)
+    refused = len(report.errors)
+    if is_workbook(data):
+        where, rows = read_sheet(data, where, report)
+        refused = len(report.errors) - refused
+        delimiter = ";"  # a text cell may have a decimal comma: no comma divides the columns
+    else:
+        text = _decoded(data, where, encoding, report)
+        if text is None:
+            return []
+        refused = 0
+        delimiter = _delimiter(text.split("\n", 1)[0])
+        rows = _lines(text, delimiter, where, report)
+    before = len(report.errors)
     first = next(rows, None)
     if first is None:
-        report.add("is empty; its first line names the columns, among them path", where=where, line=1, column=1)
+        if not refused and len(report.errors) == before:
+            report.add("is empty; its first line names the columns, among them path", where=where, line=1, column=1)
         return []
     columns = _header(first[1], first[0], where, report)
     if columns is None:
@@ -158,7 +170,14 @@ def _header(cells: Sequence[str], line: int, where: str, report: Report) -> list
             problem = "this column stands here twice"
         if problem:
             good = False
-            report.add(problem, where=where, line=line, column=i + 1, path="header", value=cells[i].strip())
+            report.add(
+                problem,
+                where=cell_of(where, line, i + 1),
+                line=line,
+                column=i + 1,
+                path="header",
+                value=cells[i].strip(),
+            )
     if "path" not in columns:
         good = False
         report.add(
@@ -209,10 +228,12 @@ class _Rows:
             own.get("description", ""),
             section,
             self._places,
+            self._where,
         )
 
     def _refuse(self, line: int, index: int, path: str, problem: str, value: str) -> None:
-        self._report.add(problem, where=self._where, line=line, column=index + 1, path=path, value=value)
+        where = cell_of(self._where, line, index + 1)
+        self._report.add(problem, where=where, line=line, column=index + 1, path=path, value=value)
 
     def _section(self, line: int, path: str, key: tuple[str, ...]) -> TagSection:
         said: dict[str, Any] = {}

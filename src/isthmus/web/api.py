@@ -15,7 +15,19 @@ from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
 from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
-from isthmus.web.routes import accounts, connections, connectors, control, history, plant, session, site, system, tags
+from isthmus.web.routes import (
+    accounts,
+    connections,
+    connectors,
+    control,
+    history,
+    plant,
+    session,
+    site,
+    system,
+    tags,
+    transfer,
+)
 from isthmus.web.screens import Screens
 from isthmus.web.services import Services
 
@@ -40,6 +52,7 @@ ROUTERS = (
     accounts.router,
     tags.router,
     history.router,
+    transfer.router,
     connections.router,
     connectors.router,
     plant.router,

@@ -41,6 +41,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "ip6-localhost"})
 _BODY_LIMIT: Final = 256 * 1024
 _PLANT_LIMIT: Final = 32 * 1024 * 1024
+_IMPORT_LIMIT: Final = 256 * 1024 * 1024
 _BEARER_PROTOCOL: Final = "isthmus.bearer."
 
 _HEADERS: Final = {
@@ -87,8 +88,10 @@ class Doors:
             path: str = scope["path"]
             if path in ("/api", METRICS) or path.startswith("/api/"):
                 receive = _limited(headers, receive, _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT)
+            if path == "/api" or path.startswith("/api/"):
                 _check_origin(scope, headers)
                 scope[PRINCIPAL] = await self._who(scope, headers)
+                receive = _limited(headers, receive, _limit(path))
             await self._app(scope, receive, out.send)
         except IsthmusError as error:
             if out.started:
@@ -128,6 +131,13 @@ class Doors:
                 return principal
             raise Denied("this token or session is not valid any more; sign in again", "no_credentials")
         raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
+
+
+def _limit(path: str) -> int:
+    """Bytes a request may bring. Who asks is known before any of them is read."""
+    if path == f"{API}/history/import":
+        return _IMPORT_LIMIT
+    return _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT
 
 
 def _host_name(host: str) -> str:

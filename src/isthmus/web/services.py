@@ -11,6 +11,7 @@ from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
+from isthmus.ports.imports import HistoryImports
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import Finding
@@ -171,6 +172,7 @@ class Services:
     connectors: Connectors
     on_applied: Callable[[int], Awaitable[None]]
     operations: Operations
+    imports: HistoryImports | None = None
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
     hosts: tuple[str, ...] = ()

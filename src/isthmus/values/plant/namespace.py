@@ -154,7 +154,7 @@ class TagFile:
     SHORT: ClassVar[str] = "file"
 
     file: FileName
-    """Name of the CSV file, relative to the plant file."""
+    """Name of the CSV or XLSX file, relative to the plant file."""
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     """How its characters are written."""
 
@@ -166,7 +166,7 @@ class AssetTags:
     REST: ClassVar[str] = "own"
 
     file: FileName = ""
-    """CSV file with tags of this asset; its paths are relative to the asset."""
+    """CSV or XLSX file with tags of this asset; its paths are relative to the asset."""
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     """How the characters of that file are written."""
     own: dict[str, TagSection] = field(default_factory=dict)
@@ -241,6 +241,6 @@ class PlantFile:
     history: dict[Name, Days] = field(default_factory=dict)
     """Retention classes: how long history is kept. `standard` is 400 d unless told."""
     tag_files: tuple[TagFile, ...] = ()
-    """CSV files with tags; their paths begin at the site."""
+    """CSV or XLSX files with tags; their paths begin at the site."""
     renamed: dict[PathText, PathText] = field(default_factory=dict)
     """Old path to new path of tags, assets or connections/<name>; they keep their history."""
