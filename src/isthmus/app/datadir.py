@@ -69,6 +69,7 @@ class DataDir:
         """What is known of backups that were made."""
         return self.root / "backups.json"
 
+    @property
     def imports(self) -> Path:
         """How far unfinished imports have come."""
         return self.root / "imports"

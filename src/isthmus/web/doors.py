@@ -87,8 +87,6 @@ class Doors:
             self._check_host(headers)
             path: str = scope["path"]
             if path in ("/api", METRICS) or path.startswith("/api/"):
-                receive = _limited(headers, receive, _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT)
-            if path == "/api" or path.startswith("/api/"):
                 _check_origin(scope, headers)
                 scope[PRINCIPAL] = await self._who(scope, headers)
                 receive = _limited(headers, receive, _limit(path))
