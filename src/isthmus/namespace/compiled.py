@@ -14,7 +14,7 @@ from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
 from isthmus.namespace.model import EMPTY, Asset, Connection, Plant, Tag
 from isthmus.values.errors import Malformed
-from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, TagColumns
+from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import ValueType
 
 FORMAT = 1
@@ -205,7 +205,7 @@ def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
     columns = TagColumns()
     for tag in plant.tags:
         drafted = draft.tags.get(tag.path)
-        if drafted is None or drafted.edge != edge or not (drafted.address or drafted.resolved):
+        if drafted is None or drafted.edge != edge or not (drafted.address or drafted.calculated):
             continue
         common = drafted.common
         columns.id.append(tag.id)
@@ -250,4 +250,30 @@ def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
             for path in draft.formulas
             if draft.tags[path].edge == edge and draft.tags[path].resolved
         ),
+        **_scripts(draft, by_path, edge),
     )
+
+
+def _scripts(draft: Draft, by_path: Mapping[str, Tag], edge: str) -> dict[str, Any]:
+    """What an edge runs of the plant's scripts, in the order the tags depend on each other."""
+    found = []
+    for path in draft.formulas:
+        tag = draft.tags[path]
+        section = tag.common.section.python
+        if tag.edge != edge or not tag.reason or section is None:
+            continue
+        found.append(
+            ScriptModel(
+                id=by_path[path].id,
+                reason=by_path[tag.reason].id,
+                file=section.file,
+                function=section.function,
+                inputs={name: (by_path[p].id, *tag.conversions[name]) for name, p in tag.inputs.items()},
+                every_s=section.every,
+                state=section.state,
+                bad_inputs=section.bad_inputs == "pass",
+                limit_s=section.limit.time,
+                memory_mb=section.limit.memory,
+            )
+        )
+    return {"scripts": tuple(found), "files": {s.file: draft.scripts[s.file] for s in found}}
