@@ -374,9 +374,12 @@ def _load(setup: dict[str, Any]) -> dict[str, Any]:
     return namespace
 
 
-def _peak_bytes() -> int:
-    """The most memory this process ever held."""
-    return int(_usage(0).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+def _beyond(memory_bytes: int) -> bool:
+    """Whether this process ever held more than it may, where the system itself does not refuse it (macOS).
+
+    Linux does, and there the figure would be wrong: a process begins with the peak of the one that started it.
+    """
+    return sys.platform == "darwin" and int(_usage(0).ru_maxrss) > memory_bytes
 
 
 def _limit_cpu(seconds: float) -> None:
@@ -435,7 +438,7 @@ def _batch(batch: dict[str, Any], caller: Caller, printed: Printed, sink: int, m
             results.append(caller.call(*call))
         except MemoryError:
             _over(sink, results)
-    if _peak_bytes() > memory:
+    if _beyond(memory):
         _over(sink, results[:-1])
     _send(sink, {"results": results, "printed": printed.text})
 

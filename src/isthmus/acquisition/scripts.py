@@ -401,7 +401,7 @@ class Scripts:
         mine = [(self._by_id[d.call.tag], d) for d in done if d.call.tag in self._by_id]
         if not mine:
             return ()
-        judged = [(tag, d.call.time_ns, *_judge(tag, d)) for tag, d in mine]
+        judged = [(tag, d.call.time_ns, *judge(tag.model, tag.kind, d)) for tag, d in mine]
         values = self._values.bind(_columns(judged), now_ns, monotonic_ns)
         reasons = [(tag, time_ns, reason, codes.GOOD, "") for tag, time_ns, _, _, reason in judged]
         told = self._reasons.bind(_columns(reasons), now_ns, monotonic_ns)
@@ -435,18 +435,18 @@ class Scripts:
         return call
 
 
-def _judge(tag: _Tag, done: Done) -> tuple[float | int | str, int, str]:
+def judge(model: ScriptModel, kind: int, done: Done) -> tuple[float | int | str, int, str]:
     """Value, status and reason of an answer, by the tag's type and the quality of its inputs."""
     result = done.result
     if result.status & BAD or result.value is None:
-        return _BLANK[tag.kind], result.status or BAD, result.reason
-    if isinstance(result.value, str) != (tag.kind == TEXT):
+        return _BLANK[kind], result.status or BAD, result.reason
+    if isinstance(result.value, str) != (kind == TEXT):
         told = "a text, and the tag is a number" if isinstance(result.value, str) else "a number, and the tag is a text"
-        return _BLANK[tag.kind], BAD_TYPE_MISMATCH, f"returned {told}"
-    if tag.kind == INT and isinstance(result.value, float) and not result.value.is_integer():
+        return _BLANK[kind], BAD_TYPE_MISMATCH, f"returned {told}"
+    if kind == INT and isinstance(result.value, float) and not result.value.is_integer():
         return 0, BAD_TYPE_MISMATCH, f"returned {result.value:g}, and the tag is a whole number"
     status, reason = result.status, result.reason
-    if not tag.model.bad_inputs:
+    if not model.bad_inputs:
         for name, (_, _, code) in done.call.inputs.items():
             if (code & SEVERITY_MASK) > (status & SEVERITY_MASK):
                 status, reason = code, reason or f"input {name} is {codes.name(code)}"

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from isthmus.acquisition.model import Heartbeats
+from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
@@ -27,12 +28,13 @@ from isthmus.bus.client import Bus
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
 from isthmus.namespace.live import LiveTable
-from isthmus.namespace.model import Plant
+from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.drivers import driver_spec
 from isthmus.security.service import Security
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
+from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
 from isthmus.values.messages.historian import GapFound, Restated
 from isthmus.web.api import create_app
@@ -58,6 +60,7 @@ class Core:
         self._words: dict[int, tuple[str, str]] = {}
         self._outages = OutageLog(self._engine, self._word)
         self._heartbeats = Heartbeats()
+        self._replaying = asyncio.Lock()
         self._events: set[asyncio.Task[None]] = set()
         self._bus = Bus(BusAddress.load(data.bus.address_file("core")), log)
         self._historian = Historian(store_config(data, settings), self._clock, self._on_found, log)
@@ -200,6 +203,21 @@ class Core:
             raise ConfigError(found["error"])
         return found
 
+    async def _replay(self, tag: Tag, start_ns: int, end_ns: int) -> ReplayReport:
+        """A calculated tag again; one at a time, for it may take a core."""
+        if self._replaying.locked():
+            raise TryLater("another replay runs", after_s=5.0)
+        async with self._replaying:
+            model = await asyncio.to_thread(self._namespace.edge_model, tag.edge)
+            plant = self._namespace.current()
+            task = Replay(model, tag, plant.by_id, start_ns, end_ns, self._historian, compile_expression)
+            for version in await asyncio.to_thread(self._namespace.versions):
+                if start_ns < version.applied_ns < end_ns:
+                    task.notes.append(
+                        f"plant version {version.version} was applied within this time; computed by version {plant.version}"
+                    )
+            return await task.run()
+
     # historian
 
     def _on_found(self, event: Restated | GapFound) -> None:
@@ -271,6 +289,7 @@ class Core:
                 site_status=self._site_status,
                 test_connection=self._test_connection,
                 on_applied=self._on_applied,
+                replay=self._replay,
             )
         )
         async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):

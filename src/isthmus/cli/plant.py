@@ -143,7 +143,7 @@ def restore(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, type
     current = call(data, "GET", "plant")["version"]
     body = {
         "text": old["text"],
-        "files": old.get("files", {}),
+        "files": old["files"],
         "base": current,
         "reason": reason or f"restore of version {version}",
     }

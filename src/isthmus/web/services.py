@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
+from isthmus.acquisition.replay import ReplayReport
 from isthmus.namespace.live import LiveTable
-from isthmus.namespace.model import Plant
+from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
-from isthmus.values.errors import Finding
+from isthmus.values.errors import ConfigError, Finding
 
 
 class Change(Protocol):
@@ -115,6 +116,11 @@ Raises: NotConnected when the edge does not answer; ConfigError for wrong settin
 """
 
 
+async def no_replay(tag: Tag, start_ns: int, end_ns: int) -> ReplayReport:
+    """Where nothing can be computed."""
+    raise ConfigError(f"tag: {tag.path} cannot be computed here")
+
+
 @dataclass(slots=True)
 class Services:
     """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
@@ -127,6 +133,7 @@ class Services:
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
     on_applied: Callable[[int], Awaitable[None]]
+    replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
     hosts: tuple[str, ...] = ()

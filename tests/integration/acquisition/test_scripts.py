@@ -236,8 +236,8 @@ async def edge():
         await acquisition.stop()
 
 
-def say(acquisition: Acquisition, value: float, status: int = 0) -> int:
-    now_ns = SystemClock().now_ns() // 1_000_000 * 1_000_000
+def say(acquisition: Acquisition, value: float, status: int = 0, at_ns: int | None = None) -> int:
+    now_ns = (SystemClock().now_ns() if at_ns is None else at_ns) // 1_000_000 * 1_000_000
     batch = SampleBatch(np.array([1], np.int32), np.array([now_ns]), np.array([value]), np.array([status], np.uint32))
     acquisition._offer_live((batch,))
     return now_ns
