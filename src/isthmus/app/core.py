@@ -16,10 +16,11 @@ import orjson
 from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
+from isthmus.analytics.service import Rules
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
 from isthmus.app.migrate import migrate
-from isthmus.app.pumps import HistorianPump, LivePump
+from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
 from isthmus.app.settings import Settings
 from isthmus.bus import subjects
@@ -67,6 +68,8 @@ class Core:
         self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
+        self._rules = Rules(self._engine, self._clock)
+        self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -87,6 +90,7 @@ class Core:
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("historian", self._pump.run),
             ("live", self._live_pump.run),
+            ("rules", self._rule_pump.run),
             ("rollups", self._historian.run),
             ("edges", self._watch_edges),
             ("models", self._resend_models),
@@ -148,6 +152,7 @@ class Core:
         plant = self._namespace.current()
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
+        self._rule_pump.plant_changed()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
 
@@ -290,6 +295,8 @@ class Core:
                 test_connection=self._test_connection,
                 on_applied=self._on_applied,
                 replay=self._replay,
+                rule_events=self._rules.events,
+                rule_counts=self._rules.counts,
             )
         )
         async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):

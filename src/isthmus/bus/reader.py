@@ -43,8 +43,9 @@ class ReaderCounts:
 class FrameReader:
     """A durable pull consumer of all frames of a site's stream, with one standing pull request."""
 
-    def __init__(self, bus: Bus, durable: str, log: logging.Logger) -> None:
-        self._bus, self._durable, self._log = bus, durable, log
+    def __init__(self, bus: Bus, durable: str, log: logging.Logger, *, ack_wait_s: float = 60) -> None:
+        """``ack_wait_s`` must be longer than whoever reads keeps frames unacknowledged, or they all come again."""
+        self._bus, self._durable, self._log, self._ack_wait_s = bus, durable, log, ack_wait_s
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
         self._stream_seq = 0
@@ -56,7 +57,7 @@ class FrameReader:
             durable_name=self._durable,
             ack_policy=AckPolicy.ALL,
             deliver_policy=DeliverPolicy.ALL,
-            ack_wait=60,
+            ack_wait=self._ack_wait_s,
             max_ack_pending=-1,
             max_deliver=-1,
             filter_subject=subjects.FRAME_FILTER,

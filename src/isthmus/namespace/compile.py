@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from hashlib import sha256
 from typing import Any
 
-from isthmus.namespace import formulas, scripts
+from isthmus.namespace import formulas, rules, scripts
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset
@@ -106,6 +106,7 @@ class _Compiler:
         scripts.check(self._document, self._draft, self._read_file)
         formulas.link(self._document, self._draft)
         self._setpoints()
+        self._rules()
         find_overlaps(self._document, self._draft)
         self._renames()
         self._facts()
@@ -222,6 +223,7 @@ class _Compiler:
             tags=tags,
             production=section.production or base.production,
             maintenance=section.maintenance or base.maintenance,
+            rules={**base.rules, **section.rules},
         )
         self._types[name] = whole
         self._check_type(name, whole)
@@ -570,6 +572,29 @@ class _Compiler:
                 place = declared_at(self._document, tag, "setpoint")
                 self._error(place, "setpoint names no tag beside it and no path of a tag", tag.setpoint)
 
+    def _rules(self) -> None:
+        linker = rules.Linker(self._document, self._draft)
+        of_type: dict[str, list[str]] = {}
+        for path, asset in self._nodes.items():
+            if asset is not None and asset.type:
+                of_type.setdefault(asset.type, []).append(path)
+        for kind, section in self._types.items():
+            for name, rule in section.rules.items():
+                spot = next(
+                    (s for s in self._rule_spots(kind, name) if self._document.find(s) is not None), ("types", kind)
+                )
+                linker.add(spot, kind, name, rule, of_type.get(kind, []))
+        for name, rule in self._file.rules.items():
+            linker.add(("rules", name), "", name, rule, [""])
+
+    def _rule_spots(self, kind: str, name: str) -> list[Spot]:
+        """Where a rule of a type may stand: in it, or in one it extends."""
+        spots: list[Spot] = []
+        while kind in self._file.types and len(spots) < len(self._file.types):
+            spots.append(("types", kind, "rules", name))
+            kind = self._file.types[kind].extends
+        return spots
+
     # --- names that changed ------------------------------------------------------------------------------------------
 
     def _renames(self) -> None:
@@ -627,7 +652,11 @@ class _Compiler:
             facts[f"connection {name}"] = connection.declared
         for name, section in self._types.items():
             said = declared(section)
-            facts[f"type {name}"] = {k: said[k] for k in ("description", "production", "maintenance") if k in said}
+            facts[f"type {name}"] = {
+                k: said[k] for k in ("description", "production", "maintenance", "rules") if k in said
+            }
+        for name, rule in self._file.rules.items():
+            facts[f"rule {name}"] = declared(rule)
         for path, asset in self._nodes.items():
             if asset is not None:
                 said = declared(asset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import orjson
 
 from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
-from isthmus.namespace.model import EMPTY, Asset, Connection, Plant, Tag
+from isthmus.namespace.model import EMPTY, Asset, Connection, Plant, Rule, RuleInstance, Tag
 from isthmus.values.errors import Malformed
 from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import ValueType
@@ -46,6 +46,7 @@ class Compiled:
                 "retention": plant.retention,
                 "assets": [_row(a) for a in plant.assets],
                 "connections": [_row(c) for c in plant.connections],
+                "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
                 "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
             },
             "said": self.said,
@@ -66,6 +67,10 @@ class Compiled:
             if raw["format"] != FORMAT:
                 raise Malformed("the compiled plant has a format this build does not read")
             plant = raw["plant"]
+            rules = tuple(
+                (Rule(**rule), tuple(RuleInstance(**i) for i in instances))
+                for rule, instances in plant.pop("rules", ())
+            )
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
@@ -76,6 +81,7 @@ class Compiled:
                     assets=tuple(Asset(**a) for a in assets),
                     connections=tuple(Connection(**c) for c in connections),
                     tags=tags,
+                    rules=rules,
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -140,8 +146,17 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         connections=connections,
         edges=edges,
         retention=dict(draft.retention),
+        rules=_rules(draft, ids),
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
+
+
+def _rules(draft: Draft, ids: Mapping[str, int]) -> tuple[tuple[Rule, tuple[RuleInstance, ...]], ...]:
+    found: dict[Rule, list[RuleInstance]] = {}
+    for rule, instance, paths in draft.rules:
+        inputs = {name: ids[path] for name, path in paths.items()}
+        found.setdefault(rule, []).append(replace(instance, inputs=inputs))
+    return tuple((rule, tuple(instances)) for rule, instances in found.items())
 
 
 def _declarations(draft: Draft) -> tuple[list[dict[str, Any]], dict[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset
+from isthmus.namespace.model import Asset, Rule, RuleInstance
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.ports.drivers import Address
 from isthmus.values.model import Budget
@@ -170,6 +170,7 @@ class Draft:
     assets: list[Asset] = field(default_factory=list)
     tags: dict[str, DraftTag] = field(default_factory=dict)  # without the diagnostics of connections
     formulas: list[str] = field(default_factory=list)  # paths in the order they must be computed
+    rules: list[tuple[Rule, RuleInstance, dict[str, str]]] = field(default_factory=list)  # inputs as paths
     scripts: dict[str, str] = field(default_factory=dict)  # texts by file
     retention: dict[str, int] = field(default_factory=dict)
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first

@@ -138,7 +138,7 @@ class _Linker:
         if any(path in self._failed for path in inputs.values()):
             self._failed.add(tag.path)
             return
-        env = tuple(sorted((name, _symbol(self._draft.tags[path])) for name, path in inputs.items()))
+        env = tuple(sorted((name, symbol(self._draft.tags[path])) for name, path in inputs.items()))
         key = (tag.formula, tag.unit, repr(env))  # a symbol with states has no hash
         expression = self._compiled.get(key)
         if expression is None:
@@ -157,7 +157,7 @@ class _Linker:
         """The error again with all tags beside it in view, so that a misspelt name finds its neighbour."""
         if len(self._failed) > MAX_FINDINGS:
             return without_value(str(error))
-        beside = {t.name: _symbol(t) for t in self._draft.tags.values() if t.asset == tag.asset}
+        beside = {t.name: symbol(t) for t in self._draft.tags.values() if t.asset == tag.asset}
         try:
             compile_expression(tag.formula, {**beside, **env}, unit=tag.unit or None)
         except ConfigError as better:
@@ -199,7 +199,8 @@ class _Linker:
         tag.edge = next(iter(edges), "") or tag.edge or first
 
 
-def _symbol(tag: DraftTag) -> Symbol:
+def symbol(tag: DraftTag) -> Symbol:
+    """What a tag is to an expression."""
     if tag.type is ValueType.TEXT:
         return Symbol("text")
     return Symbol("bool" if tag.kind == "switch" else "number", tag.unit, tag.common.states)

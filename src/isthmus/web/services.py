@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from isthmus.acquisition.replay import ReplayReport
+from isthmus.analytics.model import Counts
+from isthmus.analytics.store import Event
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
@@ -116,6 +118,15 @@ Raises: NotConnected when the edge does not answer; ConfigError for wrong settin
 """
 
 
+RuleEvents = Callable[[str, int, int, str | None, int], Awaitable[Sequence[Event]]]
+"""(under, start_ns, end_ns, rule, limit) -> events that held at some time in the range, newest first."""
+
+
+async def no_events(under: str, start_ns: int, end_ns: int, rule: str | None, limit: int) -> Sequence[Event]:
+    """Where no rules are judged."""
+    return ()
+
+
 async def no_replay(tag: Tag, start_ns: int, end_ns: int) -> ReplayReport:
     """Where nothing can be computed."""
     raise ConfigError(f"tag: {tag.path} cannot be computed here")
@@ -133,6 +144,8 @@ class Services:
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
     on_applied: Callable[[int], Awaitable[None]]
+    rule_events: RuleEvents = no_events
+    rule_counts: Callable[[], Mapping[str, Counts]] = dict
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers

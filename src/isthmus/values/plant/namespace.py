@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, PythonSection, ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection
+from isthmus.values.plant.analytics import RuleSection
 from isthmus.values.plant.control import WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
 from isthmus.values.plant.production import ProductionSection
@@ -188,6 +189,8 @@ class TypeSection:
     """How its production is counted."""
     maintenance: MaintenanceSection | None = None
     """Its maintenance plan."""
+    rules: dict[Name, RuleSection] = field(default_factory=dict)
+    """Conditions on live data; each asset of the type is judged by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,3 +247,5 @@ class PlantFile:
     """CSV files with tags; their paths begin at the site."""
     renamed: dict[PathText, PathText] = field(default_factory=dict)
     """Old path to new path of tags, assets or connections/<name>; they keep their history."""
+    rules: dict[Name, RuleSection] = field(default_factory=dict)
+    """Conditions on live data; they name tags by their paths."""
