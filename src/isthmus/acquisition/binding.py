@@ -197,6 +197,19 @@ class Binder:
                 out += self._take(kind, _join(found), now_ns, monotonic_ns)
         return _only_filled(out)
 
+    def judge(self, batch: SampleBatch) -> tuple[tuple[Ints, Values, Statuses], ...]:
+        """Rows of a batch as `bind` would convert and judge them, at their quantised times; nothing is remembered and
+        nothing is left out. For replays. Shapes: -> (times, values, statuses) for each type that occurs
+        """
+        found = []
+        for kind, part in self._split(batch):
+            status = part.status
+            if self._any_range and kind != TEXT:
+                status = self._judge_range(kind, part.rows, part.value, status)
+            times = part.time_ns - part.time_ns % self.table.resolution_ns[part.rows]
+            found.append((times, part.value, status.astype(np.uint32, copy=False)))
+        return tuple(found)
+
     def mark(self, rows: Rows, status: int, now_ns: int, monotonic_ns: int) -> tuple[SampleBatch, ...]:
         """Give tags a bad status that no device sent; only what is new, or silent for its max gap, goes on."""
         out = []

@@ -207,7 +207,7 @@ class Formulas:
             return (_refused(rows, times, BAD_CONFIGURATION_ERROR),)
         try:
             inputs = {name: latest.column(group.kinds[name], column) for name, column in slots.items()}
-            return (_batch(rows, times, group.formula.evaluate(inputs)),)
+            return (result_batch(rows, times, group.formula.evaluate(inputs)),)
         except Exception as error:
             if not group.failed:
                 group.failed = True
@@ -253,7 +253,7 @@ def _refused(rows: Rows, times: Ints, status: int) -> SampleBatch:
     return SampleBatch(rows.astype(np.int32), times, np.zeros(n), np.full(n, status, np.uint32))
 
 
-def _batch(rows: Rows, times: Ints, result: Column) -> SampleBatch:
+def result_batch(rows: Rows, times: Ints, result: Column) -> SampleBatch:
     """The result as rows of a binder. Constants come as one value for all."""
     n = len(rows)
     value = np.broadcast_to(np.asarray(result.value), (n,))

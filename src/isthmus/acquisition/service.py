@@ -19,6 +19,7 @@ from isthmus.acquisition.formulas import CompileFormula, Formulas, no_formulas
 from isthmus.acquisition.model import ConnectionStatus, Link
 from isthmus.acquisition.probe import PROBE, ProbeReport, run_probe
 from isthmus.acquisition.schedule import ConnectionPlan, plan_connections
+from isthmus.acquisition.scripts import Done, ScriptPool, Scripts
 from isthmus.acquisition.supervisor import Supervisor
 from isthmus.ports.drivers import ContextOf, DriverSpec
 from isthmus.ports.outbox import Outbox
@@ -39,6 +40,7 @@ class _Running:
     version: int
     supervisors: dict[str, Supervisor]
     formulas: Formulas
+    scripts: Scripts
     system: SystemTags
 
 
@@ -62,7 +64,11 @@ class Acquisition:
         self._context_of = context_of
         self._log, self._random, self._compile = log, random, compile_formula
         nothing = EdgeModel(0, "", "", "")
-        self._running = _Running(0, {}, Formulas(nothing, compile_formula, log), SystemTags(()))
+        self._pool = ScriptPool(clock, self._answered, log)
+        self._ticking: asyncio.Task[None] | None = None
+        self._running = _Running(
+            0, {}, Formulas(nothing, compile_formula, log), Scripts(nothing, self._pool, clock, log), SystemTags(())
+        )
         self._applying = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._probing = False
@@ -82,6 +88,7 @@ class Acquisition:
         async with self._applying:
             plans = plan_connections(model)
             formulas = Formulas(model, self._compile, self._log)
+            scripts = Scripts(model, self._pool, self._clock, self._log)
             system = SystemTags(model.connections)
             before = self._running
             keep = set(model.tags.id)
@@ -93,10 +100,13 @@ class Acquisition:
             for supervisor in before.supervisors.values():
                 supervisor.retire(keep, BAD_OUT_OF_SERVICE)
             self._offer(before.formulas.retired(keep, BAD_OUT_OF_SERVICE, *self._now()))
+            self._offer(before.scripts.retired(keep, BAD_OUT_OF_SERVICE, *self._now()))
             formulas.adopt(before.formulas)
+            scripts.adopt(before.scripts)
             system.adopt(before.system)
-            self._running = _Running(model.version, {}, formulas, system)
-            self._offer(formulas.start(*self._now()))
+            self._running = _Running(model.version, {}, formulas, scripts, system)
+            await self._begin_scripts(scripts)
+            self._offer_all(formulas.start(*self._now()))
             for name, plan in plans.items():
                 self._running.supervisors[name] = self._supervise(plan, before.supervisors.get(name))
 
@@ -118,6 +128,8 @@ class Acquisition:
         self._stopping.set()
         async with self._applying:
             await asyncio.gather(*(s.stop("the edge stops") for s in self._running.supervisors.values()))
+            await self._stop_ticking()
+            await self._pool.stop()
 
     async def probe(self, driver: str, config: dict[str, Any], addresses: Sequence[str]) -> ProbeReport:
         """How far a connection would get, and what the addresses read, by a driver of its own; one at a time.
@@ -181,7 +193,31 @@ class Acquisition:
     def _offer_live(self, batches: Sequence[SampleBatch]) -> None:
         """Samples of a connection, with what they change in calculated tags."""
         calculated = self._running.formulas.update(batches, *self._now())
-        self._offer((*batches, *calculated) if calculated else batches)
+        self._offer_all((*batches, *calculated) if calculated else batches)
+
+    def _offer_all(self, batches: Sequence[SampleBatch]) -> None:
+        """Samples go to the bus, and scripts hear of them."""
+        self._running.scripts.heard(batches)
+        self._offer(batches)
+
+    def _answered(self, done: Sequence[Done]) -> None:
+        """Scripts answered: to everyone else their values are like those of a device."""
+        values = self._running.scripts.take(done, *self._now())
+        if values:
+            self._offer_live(values)
+
+    async def _begin_scripts(self, scripts: Scripts) -> None:
+        await self._stop_ticking()
+        await self._pool.configure(scripts.scripts, scripts.ids)
+        self._offer(scripts.start(*self._now()))
+        if scripts.periodic:
+            self._ticking = asyncio.create_task(scripts.run(), name="scripts")
+
+    async def _stop_ticking(self) -> None:
+        ticking, self._ticking = self._ticking, None
+        if ticking is not None:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
 
     def _offer(self, batches: Sequence[SampleBatch]) -> None:
         if batches:

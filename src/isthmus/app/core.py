@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from isthmus.acquisition.model import Heartbeats
+from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
+from isthmus.analytics.service import Rules
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
@@ -22,7 +24,7 @@ from isthmus.app.disk import DiskReserve
 from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
-from isthmus.app.pumps import HistorianPump, LivePump
+from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
@@ -33,13 +35,14 @@ from isthmus.bus.client import Bus
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
 from isthmus.namespace.live import LiveTable
-from isthmus.namespace.model import Plant
+from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
 from isthmus.security.service import Security
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
+from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
 from isthmus.values.messages.historian import GapFound, Restated
 from isthmus.web.api import create_app
@@ -65,6 +68,7 @@ class Core:
         self._words: dict[int, tuple[str, str]] = {}
         self._outages = OutageLog(self._engine, self._word)
         self._heartbeats = Heartbeats()
+        self._replaying = asyncio.Lock()
         self._events: set[asyncio.Task[None]] = set()
         self._bus = Bus(BusAddress.load(data.bus.address_file("core")), log)
         self._historian = Historian(store_config(data, settings), self._clock, self._on_found, log)
@@ -75,6 +79,8 @@ class Core:
             self._bus, DeliveryStore(self._engine), self._clock, connector_spec, self._connector_context, log
         )
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
+        self._rules = Rules(self._engine, self._clock)
+        self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -116,6 +122,7 @@ class Core:
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("historian", self._pump.run),
             ("live", self._live_pump.run),
+            ("rules", self._rule_pump.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
             ("edges", self._watch_edges),
@@ -184,6 +191,7 @@ class Core:
         plant = self._namespace.current()
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
+        self._rule_pump.plant_changed()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
 
@@ -238,6 +246,21 @@ class Core:
         if "error" in found:
             raise ConfigError(found["error"])
         return found
+
+    async def _replay(self, tag: Tag, start_ns: int, end_ns: int) -> ReplayReport:
+        """A calculated tag again; one at a time, for it may take a core."""
+        if self._replaying.locked():
+            raise TryLater("another replay runs", after_s=5.0)
+        async with self._replaying:
+            model = await asyncio.to_thread(self._namespace.edge_model, tag.edge)
+            plant = self._namespace.current()
+            task = Replay(model, tag, plant.by_id, start_ns, end_ns, self._historian, compile_expression)
+            for version in await asyncio.to_thread(self._namespace.versions):
+                if start_ns < version.applied_ns < end_ns:
+                    task.notes.append(
+                        f"plant version {version.version} was applied within this time; computed by version {plant.version}"
+                    )
+            return await task.run()
 
     # historian
 
@@ -313,6 +336,9 @@ class Core:
                 connectors=self._deliveries,
                 on_applied=self._on_applied,
                 operations=self._operations,
+                replay=self._replay,
+                rule_events=self._rules.events,
+                rule_counts=self._rules.counts,
             )
         )
         async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):

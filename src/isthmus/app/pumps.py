@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from isthmus.analytics.service import Rules
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
 from isthmus.namespace.live import LiveTable
+from isthmus.namespace.model import Plant
 from isthmus.ports.frames import Arrived, FrameSink
 from isthmus.values.frame import Lane
 
@@ -22,6 +24,8 @@ GROUP_ROWS = 100_000
 MAX_IN_HAND_ROWS = 300_000
 SNAPSHOT_S = 5.0
 RETRY_S = 1.0
+RULES_ACK_WAIT_S = 86_400.0
+"""The rules keep the frames of their longest windows unacknowledged, for up to two hours."""
 
 
 class _Complaint:
@@ -204,3 +208,56 @@ class LivePump:
         await asyncio.to_thread(snapshot.write, self._snapshot)
         self._saved = newest
         await self.reader.acknowledge(newest)
+
+
+class RulePump:
+    """Frames → the rules on live data, with a cursor of its own that stays behind by the longest window: what a killed
+    core had in its windows comes again.
+    """
+
+    def __init__(self, bus: Bus, rules: Rules, plant: Callable[[], Plant], log: logging.Logger) -> None:
+        self.reader = FrameReader(bus, rules.name, log, ack_wait_s=RULES_ACK_WAIT_S)
+        self._bus, self._rules, self._plant = bus, rules, plant
+        self._complaint = _Complaint(log, rules.name)
+        self._again = asyncio.Event()
+
+    def plant_changed(self) -> None:
+        """Begin anew with the rules of the plant as it is now."""
+        self._again.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Each beginning reads the frames of the windows again."""
+        while True:
+            self._again.clear()
+            _, newest, _ = await self._bus.stream_state()
+            await self._rules.begin(self._plant(), newest)
+            await self.reader.open()
+            judging = asyncio.create_task(self._judge(), name="rules-judge")
+            changed = asyncio.create_task(self._again.wait(), name="rules-again")
+            try:
+                done, _ = await asyncio.wait({judging, changed}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (judging, changed):
+                    task.cancel()
+                await asyncio.gather(judging, changed, return_exceptions=True)
+
+    async def _judge(self) -> None:
+        acknowledged = self._rules.acknowledged
+        incoming = self.reader.frames()
+        try:
+            async for arrived in incoming:
+                try:
+                    await self._rules.take(arrived)
+                except Exception as error:
+                    self._complaint.broke(error)
+                    await asyncio.sleep(RETRY_S)
+                    self._again.set()
+                    return
+                self._complaint.healed()
+                if self._rules.acknowledged > acknowledged:
+                    acknowledged = self._rules.acknowledged
+                    await self.reader.acknowledge(acknowledged)
+        finally:
+            await incoming.aclose()  # type: ignore[attr-defined]  # an async generator

@@ -45,10 +45,14 @@ class FrameReader:
     """A durable pull consumer of all frames of a site's stream, with one standing pull request.
 
     ``begin`` is for readers that keep their place themselves: the consumer is made anew, from this number of the stream on.
+    ``ack_wait_s`` must be longer than whoever reads keeps frames unacknowledged, or they all come again.
     """
 
-    def __init__(self, bus: Bus, durable: str, log: logging.Logger, begin: int | None = None) -> None:
+    def __init__(
+        self, bus: Bus, durable: str, log: logging.Logger, begin: int | None = None, *, ack_wait_s: float = 60
+    ) -> None:
         self._bus, self._durable, self._log, self._begin = bus, durable, log, begin
+        self._ack_wait_s = ack_wait_s
         self._begun = False
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
@@ -62,7 +66,7 @@ class FrameReader:
             durable_name=self._durable,
             ack_policy=AckPolicy.ALL,
             deliver_policy=DeliverPolicy.ALL,
-            ack_wait=60,
+            ack_wait=self._ack_wait_s,
             max_ack_pending=-1,
             max_deliver=-1,
             filter_subject=subjects.FRAME_FILTER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ import typer
 from isthmus.app.local import call
 from isthmus.cli.options import DEFAULT_DATA, Data, Json
 from isthmus.values.errors import ConfigError
+
+_SCRIPT = re.compile(r"\w[\w./-]*\.py\b")
+"""What may be the name of a script; whether the plant means it, core decides."""
 
 PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="PLANT.YAML")]
 
@@ -24,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A plant file and the tag lists (CSV, XLSX) beside it, as the API takes them.
+    """A plant file and the lists (CSV, XLSX) and scripts beside it that it names, as the API takes them.
 
     Raises: ConfigError naming the file and the byte that is not UTF-8
     """
@@ -42,6 +46,10 @@ def read(file: Path) -> dict[str, Any]:
         for p in sorted([*file.parent.glob("*.csv"), *file.parent.glob("*.xlsx")])
         if p.name in text
     }
+    for name in set(_SCRIPT.findall(text)):
+        script = file.parent / name
+        if ".." not in script.parts and script.is_file():
+            beside[name] = base64.b64encode(script.read_bytes()).decode()
     return {"text": text, "files": beside}
 
 
@@ -99,11 +107,26 @@ def apply(
 
 
 def export(
-    data: Data = DEFAULT_DATA, version: Annotated[int | None, typer.Option(help="An older version.")] = None
+    data: Data = DEFAULT_DATA,
+    version: Annotated[int | None, typer.Option(help="An older version.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Write plant.yaml and the lists and scripts of the version into this folder.")
+    ] = None,
 ) -> None:
-    """Print the plant file, comments kept."""
+    """Print the plant file, comments kept; or write it into a folder with all that belongs to it."""
     answer = call(data, "GET", "plant" if version is None else f"plant/versions/{version}")
-    print(answer["text"], end="")
+    if into is None:
+        print(answer["text"], end="")
+        return
+    found = {"plant.yaml": answer["text"].encode()}
+    found |= {name: base64.b64decode(content) for name, content in answer["files"].items()}
+    there = [name for name in found if (into / name).exists()]
+    if there:
+        raise ConfigError(f"{into}: has {', '.join(there)} already; nothing was written")
+    for name, content in found.items():
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        (into / name).write_bytes(content)
+    print(f"{into}: {len(found)} files")
 
 
 def versions(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
@@ -122,7 +145,7 @@ def revert(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, typer
     current = call(data, "GET", "plant")["version"]
     body = {
         "text": old["text"],
-        "files": old.get("files", {}),
+        "files": old["files"],
         "base": current,
         "reason": reason or f"back to version {version}",
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
+from hashlib import sha256
 from typing import Any
 
-from isthmus.namespace import formulas
+from isthmus.namespace import formulas, rules, scripts
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset, Connector
@@ -106,6 +107,7 @@ class _Compiler:
         self._commons: dict[int, tuple[TagSection, Common]] = {}
         self._folded: dict[str, str] = {}
         self._later: dict[str, Place] = {}
+        self._reasons: dict[tuple[str | None, str | None], TagSection] = {}
         self._mute: dict[Place, list[str]] = {}  # tags without any source, by the place of their declaration
 
     def run(self) -> Draft:
@@ -120,8 +122,10 @@ class _Compiler:
             self._tag_file(listed, "", "", ("tag_files", str(i)))
         self._assets()
         self._connectors()
+        scripts.check(self._document, self._draft, self._read_file)
         formulas.link(self._document, self._draft)
         self._setpoints()
+        self._rules()
         find_overlaps(self._document, self._draft)
         self._renames()
         self._facts()
@@ -280,6 +284,7 @@ class _Compiler:
             tags=tags,
             production=section.production or base.production,
             maintenance=section.maintenance or base.maintenance,
+            rules={**base.rules, **section.rules},
         )
         self._types[name] = whole
         self._check_type(name, whole)
@@ -312,15 +317,12 @@ class _Compiler:
             wrong = ["unit", "range", "decimals", "deadband", "scale", "alarms"]
         elif section.map is not None:
             wrong = ["map"]
-        if section.formula is not None:
+        calculated = section.formula is not None or section.python is not None
+        if calculated:
             wrong += ["scale", "every"]
         for name in wrong:
             if getattr(section, name) is not None:
-                what = (
-                    "calculated tag"
-                    if name in {"scale", "every"} and section.formula is not None
-                    else f"tag of kind {kind}"
-                )
+                what = "calculated tag" if name in {"scale", "every"} and calculated else f"tag of kind {kind}"
                 self._error(at_field(place, name), f"a {what} has no {name}", "")
         if section.retention is not None and section.retention not in self._draft.retention:
             self._error(
@@ -378,8 +380,9 @@ class _Compiler:
         where: Place = (*place, "at") if section.at is not None and len(place) > 2 else place
         if address is not None:
             where = ("assets", path, "at", name)
-            if section.formula is not None:
-                self._error(where, "this tag is calculated (formula); it has no address")
+            if section.formula is not None or section.python is not None:
+                how = "formula" if section.formula is not None else "python"
+                self._error(where, f"this tag is calculated ({how}); it has no address")
                 return
         else:
             address = section.at
@@ -453,8 +456,9 @@ class _Compiler:
         source: str,
         address: str,
         description: str,
+        told_by: str = "",
     ) -> None:
-        """One tag; ``where`` is the place of its address."""
+        """One tag; ``where`` is the place of its address. ``told_by`` is the calculated tag it gives the reasons of."""
         folded = path.casefold()
         twin = self._folded.setdefault(folded, path)
         if path in self._draft.tags:
@@ -476,6 +480,7 @@ class _Compiler:
             description=description,
             formula=section.formula or "",
             setpoint=section.setpoint or "",
+            told_by=told_by,
         )
         self._draft.tags[path] = tag
         if address:
@@ -484,8 +489,30 @@ class _Compiler:
             tag.type = _default_type(tag.kind)
             if source in self._draft.connections:
                 tag.edge = self._draft.connections[source].edge
-            if section.formula is None:
+            if section.python is not None:
+                self._scripted(tag, source)
+            elif section.formula is None and not told_by:
                 self._mute.setdefault(self._type_place(asset, name) or place, []).append(path)
+
+    def _scripted(self, tag: DraftTag, source: str) -> None:
+        """A tag calculated in Python has a text beside it that tells why there is no good value."""
+        section = tag.common.section
+        tag.formula = f"python {section.python.file}: {section.python.function}" if section.python else ""
+        path, name = f"{tag.path}.reason", f"{tag.name}.reason"
+        try:
+            check_path(path)
+        except ConfigError:
+            self._error(tag.place, "its name is too long to have a tag for its reason (.reason) beside it", tag.path)
+            return
+        beside = TagSection(
+            kind="text",
+            retention=section.retention,
+            was=f"{section.was}.reason" if section.was else None,
+            description=f"Why {tag.name} has no good value; empty while it has",
+        )
+        kept = self._reasons.setdefault((section.retention, section.was), beside)
+        tag.reason = path
+        self._tag(path, tag.asset, name, kept, tag.place, tag.place, source, "", beside.description or "", tag.path)
 
     def _type_place(self, asset: str, name: str) -> Place | None:
         """Where a tag is declared in the asset's type, if its type says it itself."""
@@ -606,6 +633,29 @@ class _Compiler:
                 place = declared_at(self._document, tag, "setpoint")
                 self._error(place, "setpoint names no tag beside it and no path of a tag", tag.setpoint)
 
+    def _rules(self) -> None:
+        linker = rules.Linker(self._document, self._draft)
+        of_type: dict[str, list[str]] = {}
+        for path, asset in self._nodes.items():
+            if asset is not None and asset.type:
+                of_type.setdefault(asset.type, []).append(path)
+        for kind, section in self._types.items():
+            for name, rule in section.rules.items():
+                spot = next(
+                    (s for s in self._rule_spots(kind, name) if self._document.find(s) is not None), ("types", kind)
+                )
+                linker.add(spot, kind, name, rule, of_type.get(kind, []))
+        for name, rule in self._file.rules.items():
+            linker.add(("rules", name), "", name, rule, [""])
+
+    def _rule_spots(self, kind: str, name: str) -> list[Spot]:
+        """Where a rule of a type may stand: in it, or in one it extends."""
+        spots: list[Spot] = []
+        while kind in self._file.types and len(spots) < len(self._file.types):
+            spots.append(("types", kind, "rules", name))
+            kind = self._file.types[kind].extends
+        return spots
+
     # --- names that changed ------------------------------------------------------------------------------------------
 
     def _renames(self) -> None:
@@ -657,11 +707,17 @@ class _Compiler:
         }
         for name, days in plant.retention.items():
             facts[f"history {name}"] = {"days": days}
+        for name, text in plant.scripts.items():
+            facts[f"script {name}"] = {"lines": text.count("\n") + 1, "text": sha256(text.encode()).hexdigest()[:12]}
         for name, connection in plant.connections.items():
             facts[f"connection {name}"] = connection.declared
         for name, section in self._types.items():
             said = declared(section)
-            facts[f"type {name}"] = {k: said[k] for k in ("description", "production", "maintenance") if k in said}
+            facts[f"type {name}"] = {
+                k: said[k] for k in ("description", "production", "maintenance", "rules") if k in said
+            }
+        for name, rule in self._file.rules.items():
+            facts[f"rule {name}"] = declared(rule)
         for path, asset in self._nodes.items():
             if asset is not None:
                 said = declared(asset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,9 @@ import orjson
 
 from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
-from isthmus.namespace.model import EMPTY, Asset, Connection, Connector, Plant, Tag
+from isthmus.namespace.model import EMPTY, Asset, Connection, Connector, Plant, Rule, RuleInstance, Tag
 from isthmus.values.errors import Malformed
-from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, TagColumns
+from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import ValueType
 
 FORMAT = 1
@@ -47,6 +47,7 @@ class Compiled:
                 "assets": [_row(a) for a in plant.assets],
                 "connections": [_row(c) for c in plant.connections],
                 "connectors": [_row(c) for c in plant.connectors],
+                "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
                 "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
             },
             "said": self.said,
@@ -67,6 +68,10 @@ class Compiled:
             if raw["format"] != FORMAT:
                 raise Malformed("the compiled plant has a format this build does not read")
             plant = raw["plant"]
+            rules = tuple(
+                (Rule(**rule), tuple(RuleInstance(**i) for i in instances))
+                for rule, instances in plant.pop("rules", ())
+            )
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             outward = [{**c, "tags": tuple(c["tags"]), "types": tuple(c["types"])} for c in plant.pop("connectors", ())]
             columns["type"] = [ValueType(t) for t in columns["type"]]
@@ -79,6 +84,7 @@ class Compiled:
                     connections=tuple(Connection(**c) for c in connections),
                     connectors=tuple(Connector(**c) for c in outward),
                     tags=tags,
+                    rules=rules,
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -144,8 +150,17 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         connectors=tuple(draft.connectors),
         edges=edges,
         retention=dict(draft.retention),
+        rules=_rules(draft, ids),
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
+
+
+def _rules(draft: Draft, ids: Mapping[str, int]) -> tuple[tuple[Rule, tuple[RuleInstance, ...]], ...]:
+    found: dict[Rule, list[RuleInstance]] = {}
+    for rule, instance, paths in draft.rules:
+        inputs = {name: ids[path] for name, path in paths.items()}
+        found.setdefault(rule, []).append(replace(instance, inputs=inputs))
+    return tuple((rule, tuple(instances)) for rule, instances in found.items())
 
 
 def _declarations(draft: Draft) -> tuple[list[dict[str, Any]], dict[int, int]]:
@@ -209,7 +224,7 @@ def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
     columns = TagColumns()
     for tag in plant.tags:
         drafted = draft.tags.get(tag.path)
-        if drafted is None or drafted.edge != edge or not (drafted.address or drafted.resolved):
+        if drafted is None or drafted.edge != edge or not (drafted.address or drafted.calculated):
             continue
         common = drafted.common
         columns.id.append(tag.id)
@@ -254,4 +269,30 @@ def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
             for path in draft.formulas
             if draft.tags[path].edge == edge and draft.tags[path].resolved
         ),
+        **_scripts(draft, by_path, edge),
     )
+
+
+def _scripts(draft: Draft, by_path: Mapping[str, Tag], edge: str) -> dict[str, Any]:
+    """What an edge runs of the plant's scripts, in the order the tags depend on each other."""
+    found = []
+    for path in draft.formulas:
+        tag = draft.tags[path]
+        section = tag.common.section.python
+        if tag.edge != edge or not tag.reason or section is None:
+            continue
+        found.append(
+            ScriptModel(
+                id=by_path[path].id,
+                reason=by_path[tag.reason].id,
+                file=section.file,
+                function=section.function,
+                inputs={name: (by_path[p].id, *tag.conversions[name]) for name, p in tag.inputs.items()},
+                every_s=section.every,
+                state=section.state,
+                bad_inputs=section.bad_inputs == "pass",
+                limit_s=section.limit.time,
+                memory_mb=section.limit.memory,
+            )
+        )
+    return {"scripts": tuple(found), "files": {s.file: draft.scripts[s.file] for s in found}}

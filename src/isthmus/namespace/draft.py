@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset, Connector
+from isthmus.namespace.model import Asset, Connector, Rule, RuleInstance
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
@@ -131,6 +131,14 @@ class DraftTag:
     occupies: Address | None = None
     resolved: str = ""  # the formula as the edge runs it
     inputs: dict[str, str] = field(default_factory=dict)
+    conversions: dict[str, tuple[float, float]] = field(default_factory=dict)  # of inputs of a script: factor, offset
+    reason: str = ""  # path of the tag that tells why a script gave no good value
+    told_by: str = ""  # the other way round
+
+    @property
+    def calculated(self) -> bool:
+        """Whether something at its edge gives it values without a device."""
+        return bool(self.resolved or self.reason or self.told_by)
 
 
 @dataclass(slots=True)
@@ -164,6 +172,8 @@ class Draft:
     assets: list[Asset] = field(default_factory=list)
     tags: dict[str, DraftTag] = field(default_factory=dict)  # without the diagnostics of connections
     formulas: list[str] = field(default_factory=list)  # paths in the order they must be computed
+    rules: list[tuple[Rule, RuleInstance, dict[str, str]]] = field(default_factory=list)  # inputs as paths
+    scripts: dict[str, str] = field(default_factory=dict)  # texts by file
     retention: dict[str, int] = field(default_factory=dict)
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
     rename_places: dict[str, Place] = field(default_factory=dict)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from isthmus.namespace.draft import Draft, DraftTag, declared_at, note
-from isthmus.namespace.plantfile import MAX_FINDINGS, Document, without_value
+from isthmus.namespace.draft import Draft, DraftTag, InFile, declared_at, note
+from isthmus.namespace.plantfile import MAX_FINDINGS, Document, did_you_mean, without_value
 from isthmus.values.errors import ConfigError
 from isthmus.values.expression import Expression, Symbol, compile_expression
 from isthmus.values.sample import ValueType
+from isthmus.values.units import conversion, convert, parse_unit
 
 
 def link(document: Document, draft: Draft) -> None:
@@ -25,16 +26,23 @@ class _Linker:
 
     def run(self) -> None:
         formulas = {path: tag for path, tag in self._draft.tags.items() if tag.formula}
-        needs = {path: self._inputs(tag) for path, tag in formulas.items()}
+        needs = {path: self._script_inputs(t) if t.reason else self._inputs(t) for path, t in formulas.items()}
         order = self._order(needs)
         for path in order:
-            if path not in self._failed:
+            if path not in self._failed and formulas[path].reason:
+                self._convert(formulas[path], needs[path])
+            elif path not in self._failed:
                 self._compile(formulas[path], needs[path])
         self._draft.formulas = order
 
     def _error(self, tag: DraftTag, problem: str) -> None:
         self._failed.add(tag.path)
-        note(self._document, declared_at(self._document, tag, "formula"), problem, tag.formula)
+        note(
+            self._document,
+            declared_at(self._document, tag, "python" if tag.reason else "formula"),
+            problem,
+            tag.formula,
+        )
 
     def _inputs(self, tag: DraftTag) -> dict[str, str]:
         """Names in the formula that are tags, with their paths; other words may be states."""
@@ -53,6 +61,51 @@ class _Linker:
             if path in self._draft.tags:
                 found[name] = path
         return found
+
+    def _script_inputs(self, tag: DraftTag) -> dict[str, str]:
+        """The tags a script's function gets, by the names it gets them by."""
+        section = tag.common.section.python
+        found: dict[str, str] = {}
+        for name, one in section.inputs.items() if section is not None else ():
+            path = next(
+                (p for p in (f"{tag.asset}/{one.tag}" if tag.asset else one.tag, one.tag) if p in self._draft.tags), ""
+            )
+            if not path:
+                beside = [t.name for t in self._draft.tags.values() if t.asset == tag.asset]
+                problem = "names no tag beside it and no path of a tag" + did_you_mean(one.tag, beside)
+                self._note_input(tag, name, problem, one.tag)
+            else:
+                found[name] = path
+        return found
+
+    def _note_input(self, tag: DraftTag, name: str, problem: str, value: str) -> None:
+        self._failed.add(tag.path)
+        place = declared_at(self._document, tag, "python")
+        spot = place if isinstance(place, InFile) else (*place, "inputs", name)
+        note(self._document, spot, problem, value)
+
+    def _convert(self, tag: DraftTag, inputs: dict[str, str]) -> None:
+        """Each input in the unit the function wants."""
+        section = tag.common.section.python
+        if section is None or any(path in self._failed for path in inputs.values()):
+            self._failed.add(tag.path)
+            return
+        for name, path in inputs.items():
+            wanted, given = section.inputs[name].unit, self._draft.tags[path].unit
+            tag.conversions[name] = (1.0, 0.0)
+            if wanted is None or wanted == given:
+                continue
+            if not given:
+                self._note_input(tag, name, f"{path} has no unit that could be told in {wanted}", wanted)
+                continue
+            try:
+                convert(0.0, given, wanted)  # judges units that count from a zero of their own as well
+                tag.conversions[name] = conversion(parse_unit(given), parse_unit(wanted))
+            except ConfigError as error:
+                self._note_input(tag, name, without_value(str(error)), wanted)
+        tag.inputs = inputs
+        self._edge(tag)
+        self._draft.tags[tag.reason].edge = tag.edge
 
     def _order(self, needs: dict[str, dict[str, str]]) -> list[str]:
         """Each formula behind those it reads; a circle is an error that names it."""
@@ -85,7 +138,7 @@ class _Linker:
         if any(path in self._failed for path in inputs.values()):
             self._failed.add(tag.path)
             return
-        env = tuple(sorted((name, _symbol(self._draft.tags[path])) for name, path in inputs.items()))
+        env = tuple(sorted((name, symbol(self._draft.tags[path])) for name, path in inputs.items()))
         key = (tag.formula, tag.unit, repr(env))  # a symbol with states has no hash
         expression = self._compiled.get(key)
         if expression is None:
@@ -104,7 +157,7 @@ class _Linker:
         """The error again with all tags beside it in view, so that a misspelt name finds its neighbour."""
         if len(self._failed) > MAX_FINDINGS:
             return without_value(str(error))
-        beside = {t.name: _symbol(t) for t in self._draft.tags.values() if t.asset == tag.asset}
+        beside = {t.name: symbol(t) for t in self._draft.tags.values() if t.asset == tag.asset}
         try:
             compile_expression(tag.formula, {**beside, **env}, unit=tag.unit or None)
         except ConfigError as better:
@@ -146,7 +199,8 @@ class _Linker:
         tag.edge = next(iter(edges), "") or tag.edge or first
 
 
-def _symbol(tag: DraftTag) -> Symbol:
+def symbol(tag: DraftTag) -> Symbol:
+    """What a tag is to an expression."""
     if tag.type is ValueType.TEXT:
         return Symbol("text")
     return Symbol("bool" if tag.kind == "switch" else "number", tag.unit, tag.common.states)

@@ -84,6 +84,27 @@ class Connector:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition on live data. ``when`` is resolved: it needs no environment. Units: hold_s in seconds"""
+
+    name: str
+    type: str  # asset type, "" for a rule of the plant
+    when: str
+    hold_s: float = 0.0
+    priority: str = "medium"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInstance:
+    """A rule at one asset ("" for one of the plant); ``inputs`` are tag ids by the names the condition uses."""
+
+    asset: str
+    edge: str
+    inputs: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """One version of the whole plant, compiled. ``tags`` are ordered by path, ``assets`` as in the file."""
 
@@ -99,6 +120,7 @@ class Plant:
     by_id: dict[int, Tag] = field(default_factory=dict)
     retention: dict[str, int] = field(default_factory=dict)  # class -> days, 0 for ever
     connectors: tuple[Connector, ...] = ()
+    rules: tuple[tuple[Rule, tuple[RuleInstance, ...]], ...] = ()  # instances share their rule
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

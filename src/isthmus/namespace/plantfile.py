@@ -591,7 +591,7 @@ def plain_data(node: Node) -> Any:
 
 
 def named_files(text: str, where: str) -> tuple[str, ...]:
-    """Names of the tag lists a plant file refers to, for whoever has to bring them along.
+    """Names of the tag lists and scripts a plant file refers to, for whoever has to bring them along.
 
     Raises: Findings if the text is no plant file
     """
@@ -602,6 +602,9 @@ def named_files(text: str, where: str) -> tuple[str, ...]:
         return ()
     names = [listed.file for listed in file.tag_files]
     names += [asset.tags.file for asset in file.assets.values() if asset.tags.file]
+    tags = [t for asset in file.assets.values() for t in asset.tags.own.values()]
+    tags += [t for kind in file.types.values() for t in kind.tags.values()]
+    names += [tag.python.file for tag in tags if tag.python is not None and tag.python.file]
     return tuple(dict.fromkeys(names))
 
 

@@ -105,9 +105,12 @@ class Namespace:
         """The plant file as it was applied, byte for byte; empty before the first time."""
         return self._current().text
 
-    def files(self) -> dict[str, bytes]:
-        """The tag lists of the current version, by name."""
-        return dict(self._current().files)
+    def files(self, number: int | None = None) -> dict[str, bytes]:
+        """The tag lists and scripts of the current version, or of another, by name."""
+        if number is None or number == self._current().compiled.plant.version:
+            return dict(self._current().files)
+        with self._engine.begin() as connection:
+            return store.load_files(connection, number)
 
     def versions(self) -> tuple[Version, ...]:
         """All versions, newest first, without their texts."""

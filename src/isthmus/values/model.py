@@ -15,7 +15,8 @@ import orjson
 from isthmus.values.errors import Malformed
 from isthmus.values.sample import ValueType
 
-EDGE_MODEL_FORMAT = 1
+EDGE_MODEL_FORMAT = 2
+"""2 adds scripts. A model without scripts is still written as 1, so that an edge of the build before runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,26 @@ class FormulaModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptModel:
+    """A tag calculated by a function of a script. ``inputs`` are (tag id, factor, offset) by the name the function
+    uses; what it gets is value * factor + offset. ``reason`` is the tag that tells why there is no good value.
+
+    Units: every_s in seconds, 0 calls it on every change of an input; limit_s per call
+    """
+
+    id: int
+    reason: int
+    file: str
+    function: str
+    inputs: dict[str, tuple[int, float, float]]
+    every_s: float = 0.0
+    state: bool = False
+    bad_inputs: bool = False  # whether it is called with bad inputs too
+    limit_s: float = 0.1
+    memory_mb: int = 256
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeModel:
     """What one edge runs. ``version`` is the plant version it was compiled from."""
 
@@ -101,12 +122,18 @@ class EdgeModel:
     connections: tuple[ConnectionModel, ...] = ()
     tags: TagColumns = field(default_factory=TagColumns)
     formulas: tuple[FormulaModel, ...] = ()
+    scripts: tuple[ScriptModel, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)  # the text of each script by its name
 
     def to_bytes(self) -> bytes:
         """Compressed JSON with its format number; about 15 bytes a tag."""
+        said = {"format": EDGE_MODEL_FORMAT, **_shallow(self)}
+        if not self.scripts:
+            said["format"] = 1
+            del said["scripts"], said["files"]
         return zlib.compress(
             orjson.dumps(
-                {"format": EDGE_MODEL_FORMAT, **_shallow(self)},
+                said,
                 option=orjson.OPT_PASSTHROUGH_DATACLASS,
                 default=_shallow,
             ),
@@ -121,18 +148,24 @@ class EdgeModel:
         """
         try:
             raw = orjson.loads(zlib.decompress(data))
-            if raw.pop("format") != EDGE_MODEL_FORMAT:
+            if raw.pop("format") not in (1, EDGE_MODEL_FORMAT):
                 raise Malformed("edge model has a format this build does not read")
             raw["connections"] = tuple(
                 ConnectionModel(**{**c, "budget": Budget(**c["budget"])}) for c in raw["connections"]
             )
             raw["tags"] = TagColumns(**raw["tags"])
             raw["formulas"] = tuple(FormulaModel(**f) for f in raw["formulas"])
+            raw["scripts"] = tuple(_script(s) for s in raw.get("scripts", ()))
             return cls(**raw)
         except Malformed:
             raise
         except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Malformed(f"edge model does not parse: {error}") from error
+
+
+def _script(raw: dict[str, Any]) -> ScriptModel:
+    inputs = {name: (int(tag), float(factor), float(offset)) for name, (tag, factor, offset) in raw["inputs"].items()}
+    return ScriptModel(**{**raw, "inputs": inputs})
 
 
 def _shallow(value: Any) -> dict[str, Any]:

@@ -17,11 +17,13 @@ from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
 from isthmus.web.routes import (
     accounts,
+    analytics,
     connections,
     connectors,
     control,
     history,
     plant,
+    replay,
     session,
     site,
     system,
@@ -53,6 +55,8 @@ ROUTERS = (
     tags.router,
     history.router,
     transfer.router,
+    replay.router,
+    analytics.router,
     connections.router,
     connectors.router,
     plant.router,

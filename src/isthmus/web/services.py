@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
+from isthmus.acquisition.replay import ReplayReport
+from isthmus.analytics.model import Counts
+from isthmus.analytics.store import Event
 from isthmus.namespace.live import LiveTable
-from isthmus.namespace.model import Plant
+from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
-from isthmus.values.errors import Finding
+from isthmus.values.errors import ConfigError, Finding
 from isthmus.web.system import BackupOutcome, System
 
 
@@ -67,6 +70,7 @@ class NamespaceService(Protocol):
     def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes], /) -> int: ...
     def versions(self) -> Sequence[PlantVersion]: ...
     def version(self, number: int, /) -> PlantVersion: ...
+    def files(self, number: int, /) -> Mapping[str, bytes]: ...
     def add_connection(self, text: str, name: str, settings: dict[str, Any], /) -> str: ...
 
 
@@ -158,6 +162,20 @@ class Connectors(Protocol):
     async def dead_letters(self, name: str, limit: int, /) -> Sequence[DeadLetter]: ...
 
 
+RuleEvents = Callable[[str, int, int, str | None, int], Awaitable[Sequence[Event]]]
+"""(under, start_ns, end_ns, rule, limit) -> events that held at some time in the range, newest first."""
+
+
+async def no_events(under: str, start_ns: int, end_ns: int, rule: str | None, limit: int) -> Sequence[Event]:
+    """Where no rules are judged."""
+    return ()
+
+
+async def no_replay(tag: Tag, start_ns: int, end_ns: int) -> ReplayReport:
+    """Where nothing can be computed."""
+    raise ConfigError(f"tag: {tag.path} cannot be computed here")
+
+
 @dataclass(slots=True)
 class Services:
     """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
@@ -173,6 +191,9 @@ class Services:
     on_applied: Callable[[int], Awaitable[None]]
     operations: Operations
     imports: HistoryImports | None = None
+    rule_events: RuleEvents = no_events
+    rule_counts: Callable[[], Mapping[str, Counts]] = dict
+    replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
     hosts: tuple[str, ...] = ()

@@ -151,6 +151,9 @@ class FakeNamespace:
     def version(self, n: int) -> FakeVersion:
         return next(v for v in self.kept if v.version == n) if n in {v.version for v in self.kept} else {}[n]
 
+    def files(self, n: int) -> dict[str, bytes]:
+        return {"tags.csv": b"path\n"} if n == 1 else {}
+
     def add_connection(self, text: str, name: str, settings: dict[str, Any]) -> str:
         return f"{text}# {name} {sorted(settings)}\n"
 

@@ -463,6 +463,7 @@ async def test_the_plant_is_planned_applied_and_read_back(as_: Any, works: Any) 
     assert works.applied == [2]
     assert (await as_.viewer.get("/plant")).json() == {
         "version": 2, "text": "plant: {a: 1}", "applied": "2023-11-14T22:13:20.000Z", "by": "engineer", "reason": "more",
+        "files": {},
     }  # fmt: skip
     assert [v["version"] for v in (await as_.viewer.get("/plant/versions")).json()["versions"]] == [2, 1]
     assert (await as_.viewer.get("/plant/versions/1")).json()["text"] == "plant: {}\n"

@@ -7,6 +7,16 @@ status is bad is unknown, and `false and unknown` is false.
 
 from isthmus.values.expression.compile import Expression, compile_expression
 from isthmus.values.expression.evaluate import Column
-from isthmus.values.expression.program import MAX_CHARS, MAX_DEPTH, ExpressionError, Symbol
+from isthmus.values.expression.program import MAX_CHARS, MAX_DEPTH, ExpressionError, Symbol, Window, window_of
 
-__all__ = ["MAX_CHARS", "MAX_DEPTH", "Column", "Expression", "ExpressionError", "Symbol", "compile_expression"]
+__all__ = [
+    "MAX_CHARS",
+    "MAX_DEPTH",
+    "Column",
+    "Expression",
+    "ExpressionError",
+    "Symbol",
+    "Window",
+    "compile_expression",
+    "window_of",
+]

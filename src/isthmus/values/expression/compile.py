@@ -43,13 +43,16 @@ class Expression:
         return result.value[0].item() if result.value.dtype != np.object_ else result.value[0], int(result.status[0])
 
 
-def compile_expression(text: str, env: Mapping[str, Symbol] | None = None, *, unit: str | None = None) -> Expression:
+def compile_expression(
+    text: str, env: Mapping[str, Symbol] | None = None, *, unit: str | None = None, windows: bool = False
+) -> Expression:
     """The expression in a text. With ``env`` every name, type and unit is checked; with ``unit`` (that of the tag it
-    computes) the result is told in that unit. Without ``env`` names may be anything and units are taken as they stand.
+    computes) the result is told in that unit. With ``windows`` (rules) there are functions over a time, which ``names`` tells
+    and ``env`` must know by the names of `Window.name`. Without ``env`` names may be anything and units are taken as they stand.
 
     Raises: ExpressionError (a ConfigError) naming the column and what would be right
     """
-    steps = parse(text, MAX_RESOLVED_CHARS if env is None else MAX_CHARS)
+    steps = parse(text, MAX_RESOLVED_CHARS if env is None else MAX_CHARS, windows=windows)
     result = check(steps, env, unit)
     resolved = write(result.steps)
     try:

@@ -15,15 +15,21 @@ from isthmus.values.expression.program import (
     COMPARES,
     FUNCTIONS,
     KEYWORDS,
+    LONG_STEP_S,
     MAX_CHARS,
     MAX_DEPTH,
+    MAX_WINDOW_S,
     NEGATE,
     NOT,
+    SHORT_WINDOW_S,
     TERNARY,
+    WINDOWS,
     ExpressionError,
     Step,
+    Window,
+    window_of,
 )
-from isthmus.values.units import parse_unit
+from isthmus.values.units import convert, parse_unit
 
 _COMPARISONS: Final = tuple(sign for sign, strength in BINARY.items() if strength == COMPARES)
 _INT64_MAX: Final = 2**63 - 1
@@ -117,22 +123,23 @@ def _unit_behind(text: str, at: int) -> tuple[int, str]:
     return match.end(), unit.strip()
 
 
-def parse(text: str, limit: int = MAX_CHARS) -> list[Step]:
-    """The steps of an expression of at most ``limit`` characters.
+def parse(text: str, limit: int = MAX_CHARS, *, windows: bool = False) -> list[Step]:
+    """The steps of an expression of at most ``limit`` characters. With ``windows`` functions over a time are understood:
+    each becomes an input of its own, named as `Window.name` says.
 
     Raises: ExpressionError naming the column
     Cost:   linear in the length of the text
     """
     if len(text) > limit:
         raise ExpressionError(f"an expression must be at most {limit} characters, was {len(text)}", limit)
-    return _Parser(_tokens(text)).whole()
+    return _Parser(_tokens(text), windows).whole()
 
 
 class _Parser:
     """Reads tokens; every method returns the steps of what it read."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: list[_Token], windows: bool) -> None:
+        self._tokens, self._windows = tokens, windows
         self._index = 0
         self._depth = 0
 
@@ -275,6 +282,12 @@ class _Parser:
 
     def _call(self, name: _Token) -> list[Step]:
         limits = FUNCTIONS.get(name.text)
+        if limits is None and name.text in WINDOWS:
+            if not self._windows:
+                raise ExpressionError(
+                    f"{name.text} looks over a time, which only rules can (docs/analytics.md)", name.at
+                )
+            limits = (2, 2)
         if limits is None:
             raise ExpressionError(f"there is no function {name.text}{did_you_mean(name.text, FUNCTIONS)}", name.at)
         self._expect("(", f"after {name.text}")
@@ -285,9 +298,34 @@ class _Parser:
         if not least <= count <= most:
             wanted = str(least) if least == most else f"{least} or more" if most > 2 else f"{least} or {most}"
             raise ExpressionError(f"{name.text} takes {wanted} arguments, found {count}", name.at)
+        window = self._window(name, steps) if self._windows and name.text in WINDOWS else None
+        if window is not None:
+            return [Step("name", window.name, at=name.at, quoted=True)]
         if name.text == "pow":
             return [*steps, Step("**", arity=2, at=name.at)]
         return [*steps, Step(name.text, arity=count, at=name.at)]
+
+    def _window(self, name: _Token, steps: list[Step]) -> Window | None:
+        """`mean(speed, 5 min)`; None for a `min` or `max` that looks over no time."""
+        fits = len(steps) == 2 and steps[0].op == "name" and steps[1].op == "const" and bool(steps[1].unit)
+        if not fits:
+            if name.text in FUNCTIONS:
+                return None
+            raise ExpressionError(f"{name.text} takes a tag and a time, as in {name.text}(speed, 5 min)", name.at)
+        if window_of(str(steps[0].value)) is not None:
+            raise ExpressionError(f"{name.text} takes a tag, not another window", name.at)
+        try:
+            seconds = convert(float(steps[1].value), steps[1].unit, "s")
+        except ConfigError:
+            raise ExpressionError(
+                f"{name.text} takes a tag and a time, as in {name.text}(speed, 5 min)", steps[1].at
+            ) from None
+        step = 1 if seconds <= SHORT_WINDOW_S else LONG_STEP_S
+        if not 1 <= seconds <= MAX_WINDOW_S or seconds % step:
+            raise ExpressionError(
+                "a window must be whole seconds up to 5 min, or whole tens of seconds up to 1 h", steps[1].at
+            )
+        return Window(name.text, str(steps[0].value), int(seconds))
 
 
 def _number(token: _Token) -> int | float:

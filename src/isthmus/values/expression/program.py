@@ -107,3 +107,33 @@ FUNCTIONS: Final[dict[str, tuple[int, int]]] = {
     "number": (1, 2),
 }
 """Functions with the least and the most arguments."""
+
+WINDOWS: Final = frozenset({"mean", "min", "max", "sum", "count", "stdev", "rate", "first", "last", "increase"})
+"""Functions that look over a time, `mean(speed, 5 min)`; in rules only. `min` and `max` are both kinds."""
+
+MAX_WINDOW_S: Final = 3_600
+SHORT_WINDOW_S: Final = 300
+"""Windows up to this long slide by a second, longer ones by LONG_STEP_S."""
+LONG_STEP_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A function over the last ``seconds`` of a tag; ``name`` is what it is called as an input of an expression."""
+
+    function: str
+    tag: str
+    seconds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.function}({self.tag}, {self.seconds} s)"
+
+
+def window_of(name: str) -> Window | None:
+    """Inverse of ``Window.name``; None for the name of a tag."""
+    function, _, rest = name.partition("(")
+    tag, _, seconds = rest.rpartition(", ")
+    if function not in WINDOWS or not seconds.endswith(" s)") or not seconds[:-3].isdigit():
+        return None
+    return Window(function, tag, int(seconds[:-3]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import keyword
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
-from isthmus.values.plant.scalars import Name, Period, Seconds
+from isthmus.values.plant.scalars import FileName, Name, Period, Seconds, UnitText
 from isthmus.values.schema import Scalar
+from isthmus.values.units import parse_duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +122,92 @@ DeadbandText = Annotated[
     Deadband,
     Scalar("a number, a percentage such as 1 %, or every", _deadband, {"type": ["number", "string"]}),
 ]
+
+
+def _identifier(text: str) -> str:
+    if not text.isascii() or not text.isidentifier() or keyword.iskeyword(text) or len(text) > 64:
+        raise ConfigError("must be a name as Python has them: letters, digits and _, such as bearing_health")
+    return text
+
+
+def _call_period(text: str) -> float:
+    if text == "on change":
+        return 0.0
+    seconds = parse_duration_s(text)
+    if not 0.1 <= seconds <= 86_400:
+        raise ConfigError("must be on change, or a period from 100 ms to 1 d")
+    return seconds
+
+
+def _call_limit(text: str) -> float:
+    seconds = parse_duration_s(text)
+    if not 0.001 <= seconds <= 60:
+        raise ConfigError("must lie between 1 ms and 1 min")
+    return seconds
+
+
+_MEMORY = re.compile(r"([0-9]{1,6})\s*(MB|GB)\Z")
+
+
+def _memory_mb(text: str) -> int:
+    found = _MEMORY.match(text)
+    size = int(found[1]) * (1000 if found[2] == "GB" else 1) if found else 0
+    if not 64 <= size <= 16_000:
+        raise ConfigError("must lie between 64 MB and 16 GB, such as 256 MB")
+    return size
+
+
+Identifier = Annotated[str, Scalar("a name as Python has them", _identifier, {"type": "string"})]
+CallPeriod = Annotated[float, Scalar("on change, or a period such as 1 s", _call_period, {"type": "string"})]
+CallLimit = Annotated[float, Scalar("a duration from 1 ms to 1 min, such as 100 ms", _call_limit, {"type": "string"})]
+Memory = Annotated[int, Scalar("a size such as 256 MB", _memory_mb, {"type": "string"})]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptInput:
+    """One input of a function; a bare text is the tag alone."""
+
+    SHORT: ClassVar[str] = "tag"
+
+    tag: str
+    """The tag beside it, or the path of a tag."""
+    unit: UnitText | None = None
+    """The unit the function wants it in; that of the tag unless told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptLimits:
+    """What one call may use at most."""
+
+    time: CallLimit = 0.1
+    """How long one call may take."""
+    memory: Memory = 256
+    """How much memory the script's process may use; the largest of all tags of the script holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonSection:
+    """A tag calculated by a function of a Python script, for what a formula cannot say."""
+
+    file: FileName
+    """The script; its text is kept with the version of the plant."""
+    function: Identifier
+    """The function: `(inputs, time_ns)`, or `(inputs, time_ns, state)` where state is kept."""
+    inputs: dict[Identifier, ScriptInput] = field(default_factory=dict)
+    """What the function gets: names with their tags."""
+    every: CallPeriod = 0.0
+    """When it is called: `on change` of an input, or at each whole multiple of a period."""
+    state: bool = False
+    """Whether it returns (value, state) and gets the state again at its next call."""
+    bad_inputs: Literal["skip", "pass"] = "skip"
+    """With a bad input the tag is bad without a call (skip), or the function decides (pass)."""
+    limit: ScriptLimits = ScriptLimits()
+    """What one call may use at most."""
+
+    def __post_init__(self) -> None:
+        if self.file is not None and not self.file.endswith(".py"):
+            raise ConfigError(f"file: must be a Python file (.py) beside the plant file, was {self.file}")
+        if len(self.inputs) > 256:
+            raise ConfigError(f"inputs: must be at most 256, was {len(self.inputs)}")
+        if not self.inputs and not self.every:
+            raise ConfigError("every: a function without inputs needs a period")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
-from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, ScaleSection
+from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, PythonSection, ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection
+from isthmus.values.plant.analytics import RuleSection
 from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.control import WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
@@ -82,6 +83,8 @@ class TagSection:
     """How often it is read; the connection's `poll` unless told."""
     formula: str | None = None
     """Calculated from other tags instead of read."""
+    python: PythonSection | None = None
+    """Calculated by a function of a Python script, for what a formula cannot say."""
     map: StateSet | dict[StateNumber, str] | None = None
     """Names of its states: `packml`, or a mapping from number to name."""
     retention: Name | None = None
@@ -108,6 +111,8 @@ class TagSection:
             raise ConfigError(f"decimals: must lie between 0 and 12, was {self.decimals}")
         if self.at is not None and self.formula is not None:
             raise ConfigError("formula: a tag is read (at) or calculated (formula), not both")
+        if self.python is not None and (self.at is not None or self.formula is not None):
+            raise ConfigError("python: a tag is read (at) or calculated (formula, python), one of them")
 
 
 EMPTY_TAG = TagSection()
@@ -119,10 +124,9 @@ def override(base: TagSection, over: TagSection) -> TagSection:
     if base.alarms is not None and over.alarms is not None:
         limits = {f.name: v for f in fields(over.alarms) if (v := getattr(over.alarms, f.name)) is not None}
         said["alarms"] = replace(base.alarms, **limits)
-    if over.formula is not None and over.at is None:
-        said["at"] = None
-    if over.at is not None and over.formula is None:
-        said["formula"] = None
+    origins = ("at", "formula", "python")
+    if any(getattr(over, name) is not None for name in origins):  # where it comes from is replaced as a whole
+        said |= {name: getattr(over, name) for name in origins}
     return replace(base, **said) if said else base
 
 
@@ -186,6 +190,8 @@ class TypeSection:
     """How its production is counted."""
     maintenance: MaintenanceSection | None = None
     """Its maintenance plan."""
+    rules: dict[Name, RuleSection] = field(default_factory=dict)
+    """Conditions on live data; each asset of the type is judged by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,3 +250,5 @@ class PlantFile:
     """CSV or XLSX files with tags; their paths begin at the site."""
     renamed: dict[PathText, PathText] = field(default_factory=dict)
     """Old path to new path of tags, assets or connections/<name>; they keep their history."""
+    rules: dict[Name, RuleSection] = field(default_factory=dict)
+    """Conditions on live data; they name tags by their paths."""

@@ -30,6 +30,7 @@ class PlantAnswer(BaseModel):
     applied: str | None
     by: str
     reason: str
+    files: dict[str, str] = Field({}, description="tag lists and scripts of this version, base64, by name")
 
 
 class VersionAnswer(BaseModel):
@@ -116,17 +117,24 @@ def _plan(result: PlanResult) -> dict[str, Any]:
     }
 
 
-def _version(found: PlantVersion) -> PlantAnswer:
+def _version(services: Services, number: int) -> PlantAnswer:
+    found: PlantVersion = services.namespace.version(number)
+    files = services.namespace.files(number)
     return PlantAnswer(
-        version=found.version, text=found.text, applied=iso(found.applied_ns), by=found.by, reason=found.reason
+        version=found.version,
+        text=found.text,
+        applied=iso(found.applied_ns),
+        by=found.by,
+        reason=found.reason,
+        files={name: base64.b64encode(data).decode() for name, data in files.items()},
     )
 
 
 async def _current_text(services: Services) -> PlantAnswer:
     version = services.namespace.current().version
     if not version:
-        return PlantAnswer(version=0, text="", applied=None, by="", reason="")
-    return _version(await asyncio.to_thread(services.namespace.version, version))
+        return PlantAnswer(version=0, text="", applied=None, by="", reason="", files={})
+    return await asyncio.to_thread(_version, services, version)
 
 
 @router.get("/plant", dependencies=allow(Action.READ))
@@ -148,7 +156,7 @@ async def list_versions(services: Room) -> Versions:
 async def get_version(services: Room, n: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> PlantAnswer:
     """One version of the plant file."""
     try:
-        return _version(await asyncio.to_thread(services.namespace.version, n))
+        return await asyncio.to_thread(_version, services, n)
     except (ConfigError, LookupError):
         raise NotFound(f"there is no version {n} of the plant", "unknown_version") from None
 
