@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,17 +219,6 @@ def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         elif end > start:
             merged.append((start, end))
     return merged
-
-
-def few_spans(spans: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """At most ``most`` spans that cover all the given (merged) ones, closing the smallest holes first."""
-    if len(spans) <= most:
-        return spans
-    holes = np.array([b[0] - a[1] for a, b in pairwise(spans)])
-    keep = np.sort(np.argsort(holes, kind="stable")[len(holes) - (most - 1) :]) if most > 1 else np.zeros(0, np.intp)
-    starts = [0, *(int(k) + 1 for k in keep)]
-    ends = [*(int(k) for k in keep), len(spans) - 1]
-    return [(spans[a][0], spans[b][1]) for a, b in zip(starts, ends, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from isthmus.historian import cells
 from isthmus.historian import query as sql
 from isthmus.historian.cells import Answer, Cells
 from isthmus.historian.codec import decode_sql
-from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, few_spans, merge_spans
+from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, merge_spans
 from isthmus.historian.query import Before, Scope, Span
 from isthmus.historian.schema import DATABASE, bucket_of, during
 from isthmus.historian.store import Store
@@ -30,7 +30,6 @@ MEDIA = {
 }
 MAX_POINTS = 100_000
 MAX_TAGS = 50_000
-_SPANS = 200  # conditions of a question; more holes than these are read through
 _SLICE_ROWS = 500_000  # rows of one block of a stream
 _TOGETHER = 400_000  # rows read at a time where many tags are asked
 _HERE = 2_000_000  # samples, or rows of the rollup, of a bounded answer that is joined in memory
@@ -365,7 +364,7 @@ class Reader:
             still = {t: i for t, i in left.items() if newest[t] < start_ns}
             if still:
                 # Nothing came since: the sample is the newest one, and its time is known.
-                spans = few_spans(merge_spans((newest[t], newest[t] + 1) for t in still), _SPANS)
+                spans = [(ns, ns + 1) for ns in sorted({newest[t] for t in still})]
                 found |= self._last(list(still.values()), spans, words=words)
             for step_ns in _LOOK_BACK:
                 missing = [i for t, i in left.items() if t not in found]
@@ -433,6 +432,8 @@ class Reader:
                 f"WHERE tag IN ({sql.ids(scope.tags)}) AND {during(rolled)} AND NOT rising GROUP BY b"
             )
             raw, rolled = self._split_spans(scope, (start, end), [*ragged, *(b * BUCKET_NS for (b,) in falling)])
+        if 2 * sum(b - a for a, b in raw) > end - start:
+            return [(start, end)], []  # one way for all costs less than both for halves
         return raw, rolled
 
     def _plan_bounded(self, query: HistoryQuery, tags: Sequence[TagInfo], kind: str) -> Plan:

@@ -11,7 +11,6 @@ from isthmus.historian.model import (
     Dirty,
     LaneState,
     TagTable,
-    few_spans,
     merge_spans,
     receive,
 )
@@ -163,7 +162,3 @@ def test_spans_concern_the_asked_tags_and_range() -> None:
 
 def test_merge_and_few() -> None:
     assert merge_spans([(5, 6), (1, 3), (2, 4), (4, 5), (9, 9)]) == [(1, 6)]
-    spans = [(0, 1), (2, 3), (10, 11), (12, 13), (50, 51)]
-    assert few_spans(spans, 3) == [(0, 3), (10, 13), (50, 51)]
-    assert few_spans(spans, 1) == [(0, 51)]
-    assert few_spans(spans, 9) == spans
