@@ -269,8 +269,12 @@ class Replay:
     def _compare(self, computed: _Series, recorded: _Series, gaps: Sequence[Gap]) -> list[Difference]:
         """In the order of time: samples that are not as computed, and computed ones the record should have."""
         found: list[Difference] = []
+        begins_ns = self.start_ns
+        if len(recorded.time_ns) and recorded.time_ns[0] > self.start_ns:
+            begins_ns = int(recorded.time_ns[0])
+            self.notes.append("the record of this tag begins within this time; what is before is left out")
         times = np.union1d(computed.time_ns, recorded.time_ns)
-        times = times[(times >= self.start_ns) & (times < self.end_ns)]
+        times = times[(times >= begins_ns) & (times < self.end_ns)]
         ours, theirs = computed.at(times), recorded.at(times)
         for time_ns, mine, its in zip(times.tolist(), ours.tolist(), theirs.tolist(), strict=True):
             here = its >= 0 and int(recorded.time_ns[its]) == time_ns

@@ -40,7 +40,7 @@ from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
 from isthmus.security.service import Security
-from isthmus.values.clock import SystemClock
+from isthmus.values.clock import NS_PER_S, SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
 from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
@@ -51,6 +51,8 @@ from isthmus.web.server import running
 from isthmus.web.services import EdgeStatus, Services, SiteStatus
 
 PROBE_S = 20.0
+RECORDED_NS = 3 * NS_PER_S
+"""What is younger may not be in the record yet, and is not compared with it."""
 
 
 class Core:
@@ -254,6 +256,7 @@ class Core:
         async with self._replaying:
             model = await asyncio.to_thread(self._namespace.edge_model, tag.edge)
             plant = self._namespace.current()
+            end_ns = max(min(end_ns, self._clock.now_ns() - RECORDED_NS), start_ns + 1)
             task = Replay(model, tag, plant.by_id, start_ns, end_ns, self._historian, compile_expression)
             for version in await asyncio.to_thread(self._namespace.versions):
                 if start_ns < version.applied_ns < end_ns:

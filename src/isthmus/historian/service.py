@@ -25,7 +25,6 @@ from isthmus.historian.model import (
     Stretch,
     TagInfo,
     TagTable,
-    few_spans,
     receive,
 )
 from isthmus.historian.reader import Latest, Reader
@@ -47,7 +46,6 @@ GRACE_NS = 60 * NS_PER_S
 
 _MAX_CLASSES = 255
 _MAX_MARKS = 50_000
-_MAX_SPANS = 200
 _IMPORT_REST_NS = 10 * NS_PER_S
 """So long after the last block of an import the rollup of what was imported begins: a bucket is computed once then."""
 _TAGS_TOLD = 5_000  # in one event, so that it fits into a message
@@ -207,17 +205,6 @@ class Historian:
         for event in restated:
             self._say(event)
         return True
-
-    async def note_gap(self, edge: str, start_ns: int | None, end_ns: int, reason: str) -> None:
-        """Mark known missing data of an edge; ``start_ns`` None is from its newest stored sample on."""
-        async with self._taking:
-            if start_ns is None:
-                start_ns = max((s.last_ns for k, s in self._lanes.items() if k[0] == edge), default=NO_TIME)
-            if start_ns == NO_TIME or end_ns <= start_ns:
-                return
-            gap = Gap(edge, start_ns, end_ns, reason)
-            await self._store.write(lambda store: self._store_gaps(store, [gap]))
-        self._say(GapFound(edge, start_ns, end_ns, reason))
 
     async def roll(self) -> int:
         """Compute the rollup of all dirty buckets that are over; how many there were."""
@@ -513,7 +500,7 @@ class Historian:
 
     def _load_newest(self, store: Store) -> None:
         """The last snapshot, and what lies in buckets marked since."""
-        spans = during(few_spans(self._dirty.dirty_spans(), _MAX_SPANS))
+        spans = during(self._dirty.dirty_spans())
         newest = "SELECT tag, toUnixTimestamp64Nano(max(ts)) AS ns FROM"
         for table in ("sample", "text"):
             count, oldest = store.rows(f"SELECT count(), toUnixTimestamp64Nano(min(ts)) FROM {DATABASE}.{table}")[0]
