@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 
 
 class Notifier:
-    """Silent where no service manager listens."""
+    """Silent where no service manager listens. Takes what it needs out of the environment: children are not meant."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        self._address = environment.get("NOTIFY_SOCKET", "")
-        meant = environment.get("WATCHDOG_PID", "")
-        period_us = environment.get("WATCHDOG_USEC", "") if not meant or meant == str(os.getpid()) else ""
-        self.watchdog_s = int(period_us) / 1e6 if period_us.isdecimal() else 0.0
+    def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
+        self._address = environment.pop("NOTIFY_SOCKET", "")
+        meant, period_us = environment.pop("WATCHDOG_PID", ""), environment.pop("WATCHDOG_USEC", "")
+        ours = not meant or meant == str(os.getpid())
+        self.watchdog_s = int(period_us) / 1e6 if ours and period_us.isdecimal() else 0.0
 
     def say(self, *lines: str) -> None:
         """Send lines such as READY=1; a manager that is gone is no reason to stop."""

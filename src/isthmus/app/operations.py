@@ -145,8 +145,10 @@ class Operations:
             self._history_bytes = (await self._parts.historian.status()).bytes
 
     def _look_at_processes(self) -> None:
-        now = time.monotonic()
-        for pid in self._known_processes().values():
+        now, known = time.monotonic(), set(self._known_processes().values())
+        self._cpu = {pid: seen for pid, seen in self._cpu.items() if pid in known}
+        self._cores = {pid: cores for pid, cores in self._cores.items() if pid in known}
+        for pid in known:
             with contextlib.suppress(psutil.Error):
                 times = psutil.Process(pid).cpu_times()
                 used = times.user + times.system

@@ -206,6 +206,7 @@ async def run_up(
     data.prepare()
     log_to_files(data.logs, "up", settings.log)
     lock = data.lock("isthmus up")
+    notifier = Notifier()
     supervisor = Supervisor(log, data.run / "pids.json")
     try:
         end_orphans(data, log)
@@ -224,7 +225,6 @@ async def run_up(
         if not stop.is_set():
             await starting
             _say_ready(data, settings, port)
-            notifier = Notifier()
             notifier.say("READY=1", f"STATUS=serves port {port}")
             if on_ready is not None:
                 await on_ready()

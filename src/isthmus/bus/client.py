@@ -182,7 +182,10 @@ class Bus:
         )
         try:
             while True:
-                message = await subscription.next_msg(timeout=30)
+                try:
+                    message = await subscription.next_msg(timeout=30)
+                except (nats.errors.TimeoutError, TimeoutError):
+                    raise TryLater(f"the bus did not give frame {last} within 30 s") from None
                 number = int(message.metadata.sequence.stream)
                 if number <= last:
                     yield message

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -341,6 +342,10 @@ async def test_a_whole_isthmus_is_backed_up_while_it_runs_and_comes_back(
     from isthmus.cli import backup as commands
 
     monkeypatch.setattr(os, "nice", lambda _: 0)
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    manager.setblocking(False)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
 
     async with LoadServers(1) as servers:
         async with System(tmp_path / "data") as system:
@@ -350,6 +355,7 @@ async def test_a_whole_isthmus_is_backed_up_while_it_runs_and_comes_back(
             while len(system.call("GET", f"history?{question}&start=now-1h&shape=raw")["rows"]) < 15:
                 await asyncio.sleep(0.2)
             system.token("admin")
+            assert manager.recv(200) == f"READY=1\nSTATUS=serves port {system.port}".encode()
             end = system.call("GET", "site")["now"]
             await asyncio.to_thread(commands.backup, f"{tmp_path}/b.isb", None, system.folder, None, 0, True, True)
             until = f"history?{question}&start=2020-01-01&end={end}&shape=raw"
@@ -361,6 +367,11 @@ async def test_a_whole_isthmus_is_backed_up_while_it_runs_and_comes_back(
             assert (state["state"], state["kept"][0]["verified"]) == ("ok", True)
             with pytest.raises(ConfigError, match="lives there"):
                 commands.restore(tmp_path / "b.isb", system.folder)
+        assert manager.recv(200) == b"STOPPING=1"
+        manager.close()
+        logs = system.folder / "logs"
+        assert {"up.log", "core.log", "edge-1.log"} >= {p.name for p in logs.iterdir()} > set()
+        assert "plant version 1 applied" in (logs / "core.log").read_text()
         await asyncio.to_thread(commands.restore, tmp_path / "b.isb", tmp_path / "new", None, True)
         async with System(tmp_path / "new") as again:
             again._token = system.token("admin")  # tokens are restored, too
