@@ -99,11 +99,47 @@ def apply(
 
 
 def export(
-    data: Data = DEFAULT_DATA, version: Annotated[int | None, typer.Option(help="An older version.")] = None
+    data: Data = DEFAULT_DATA,
+    version: Annotated[int | None, typer.Option(help="An older version.")] = None,
+    tags: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the tags as a list instead, .csv or .xlsx.")
+    ] = None,
 ) -> None:
-    """Print the plant file, comments kept."""
+    """Print the plant file, comments kept; or write its tags as a list."""
+    if tags is not None:
+        if version is not None:
+            raise ConfigError("version: a tag list is of the current plant; leave it out")
+        _export_tags(data, tags)
+        return
     answer = call(data, "GET", "plant" if version is None else f"plant/versions/{version}")
     print(answer["text"], end="")
+
+
+def _export_tags(data: Path, file: Path) -> None:
+    import csv
+
+    from isthmus.namespace.workbook import write_sheet
+
+    kind = file.suffix.lower()
+    if kind not in (".csv", ".xlsx"):
+        raise ConfigError(f"tags: must be a file that ends in .csv or .xlsx, was {str(file)!r}")
+    found = call(data, "GET", "plant/tag-list")
+    rows = [found["columns"], *found["rows"]]
+    aside = file.with_name(f".{file.name}.part")
+    try:
+        if kind == ".xlsx":
+            write_sheet(aside, rows)
+        else:
+            with aside.open("w", encoding="utf-8", newline="") as out:
+                csv.writer(out).writerows(["" if cell is None else cell for cell in row] for row in rows)
+        aside.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    print(f"{file}: {len(found['rows'])} tags")
+    for what in found["left_out"]:
+        print(f"! {what} has no column in a list; it stays in the plant file")
 
 
 def versions(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
