@@ -91,7 +91,7 @@ def read_block(body: bytes, plant: Plant) -> list[SampleBatch]:
         while source.tell() < len(body):
             with pa.ipc.open_stream(source) as stream:
                 batches += (_batch(part) for part in stream)
-    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise Malformed(f"this block is not the Arrow streams it should be: {str(error)[:200]}") from None
     if sum(map(len, batches)) > MOST_ROWS:
         raise ConfigError(f"import: a block has at most {MOST_ROWS} rows")
@@ -106,6 +106,7 @@ def read_block(body: bytes, plant: Plant) -> list[SampleBatch]:
 
 
 def _batch(part: Any) -> SampleBatch:
+    part.validate(full=True)  # offsets that point outside would be read
     columns = {name: part.column(name) for name in ("tag", "time", "value", "status")}
     if any(c.null_count for c in columns.values()):
         raise ValueError("a column has nulls")
