@@ -112,8 +112,16 @@ def export(
     into: Annotated[
         Path | None, typer.Option(help="Write plant.yaml and the lists and scripts of the version into this folder.")
     ] = None,
+    tags: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the tags as a list instead, .csv or .xlsx.")
+    ] = None,
 ) -> None:
-    """Print the plant file, comments kept; or write it into a folder with all that belongs to it."""
+    """Print the plant file, comments kept; or write it into a folder with all that belongs to it, or its tags as a list."""
+    if tags is not None:
+        if version is not None or into is not None:
+            raise ConfigError("tags: a tag list is of the current plant and one file; leave --version and --into out")
+        _export_tags(data, tags)
+        return
     answer = call(data, "GET", "plant" if version is None else f"plant/versions/{version}")
     if into is None:
         print(answer["text"], end="")
@@ -127,6 +135,33 @@ def export(
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         (into / name).write_bytes(content)
     print(f"{into}: {len(found)} files")
+
+
+def _export_tags(data: Path, file: Path) -> None:
+    import csv
+
+    from isthmus.namespace.workbook import write_sheet
+
+    kind = file.suffix.lower()
+    if kind not in (".csv", ".xlsx"):
+        raise ConfigError(f"tags: must be a file that ends in .csv or .xlsx, was {str(file)!r}")
+    found = call(data, "GET", "plant/tag-list")
+    rows = [found["columns"], *found["rows"]]
+    aside = file.with_name(f".{file.name}.part")
+    try:
+        if kind == ".xlsx":
+            write_sheet(aside, rows)
+        else:
+            with aside.open("w", encoding="utf-8", newline="") as out:
+                csv.writer(out).writerows(["" if cell is None else cell for cell in row] for row in rows)
+        aside.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
+    print(f"{file}: {len(found['rows'])} tags")
+    for what in found["left_out"]:
+        print(f"! {what} has no column in a list; it stays in the plant file")
 
 
 def versions(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:

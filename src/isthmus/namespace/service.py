@@ -15,6 +15,7 @@ from isthmus.namespace.compile import ConnectorOf, DriverOf, compile_plant
 from isthmus.namespace.compiled import NOTHING, Compiled, finish, tag_paths
 from isthmus.namespace.draft import Draft, note
 from isthmus.namespace.jsonschema import plant_schema
+from isthmus.namespace.listing import TagList, list_tags
 from isthmus.namespace.model import Plant
 from isthmus.namespace.plan import Change, Ids, PlanResult, assign, blocked_renames, compare
 from isthmus.namespace.plantfile import Document, decode
@@ -94,6 +95,10 @@ class Namespace:
     def compiled(self) -> Compiled:
         """The current plant with everything that was compiled."""
         return self._current().compiled
+
+    def tag_list(self) -> TagList:
+        """The current plant's tags as a tag list has them."""
+        return list_tags(self.compiled())
 
     def edge_model(self, edge: str) -> EdgeModel:
         """What one edge runs; an edge the plant does not name runs nothing."""

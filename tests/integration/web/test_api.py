@@ -58,6 +58,7 @@ CHANGING = [
     ("POST", f"{API}/plant/apply"),
     ("POST", f"{API}/plant/connections"),
     ("POST", f"{API}/connections/test"),
+    ("POST", f"{API}/history/import"),
 ]
 
 

@@ -44,6 +44,12 @@ class Versions(BaseModel):
     versions: list[VersionAnswer]
 
 
+class TagListAnswer(BaseModel):
+    columns: list[str]
+    rows: list[list[str | int | float | None]]
+    left_out: list[str] = Field(description="what a tag list has no columns for: it stays in the plant file")
+
+
 class PlanRequest(BaseModel):
     text: str = Field(max_length=MOST_TEXT_CHARS)
     base: int | None = Field(None, ge=0, description="the version this text was made from; the current one if absent")
@@ -141,6 +147,13 @@ async def _current_text(services: Services) -> PlantAnswer:
 async def get_plant(services: Room) -> PlantAnswer:
     """The plant file as it was applied last."""
     return await _current_text(services)
+
+
+@router.get("/plant/tag-list", dependencies=allow(Action.READ))
+async def get_tag_list(services: Room) -> TagListAnswer:
+    """The tags of the current plant as a tag list has them, with what their types say written out."""
+    found = await asyncio.to_thread(services.namespace.tag_list)
+    return TagListAnswer(columns=found.columns, rows=found.rows, left_out=found.left_out)
 
 
 @router.get("/plant/versions", dependencies=allow(Action.READ))

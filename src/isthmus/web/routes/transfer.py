@@ -10,6 +10,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from isthmus.historian.importer import distinct
 from isthmus.namespace.model import Plant
 from isthmus.ports.frames import Position
 from isthmus.ports.imports import HistoryImports
@@ -90,20 +91,22 @@ def read_block(body: bytes, plant: Plant) -> list[SampleBatch]:
         while source.tell() < len(body):
             with pa.ipc.open_stream(source) as stream:
                 batches += (_batch(part) for part in stream)
-    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise Malformed(f"this block is not the Arrow streams it should be: {str(error)[:200]}") from None
     if sum(map(len, batches)) > MOST_ROWS:
         raise ConfigError(f"import: a block has at most {MOST_ROWS} rows")
+    batches = [b for b in batches if len(b)]
     for batch in batches:
-        for tag in np.unique(batch.id).tolist():
+        for tag in distinct([batch]).tolist():
             known = plant.by_id.get(tag)
             if known is None or known.type is not batch.type:
                 what = "no such tag" if known is None else f"{known.path} is {known.type.value}"
                 raise ConfigError(f"import: {what}, was {batch.type.value} values for tag {tag}")
-    return [b for b in batches if len(b)]
+    return batches
 
 
 def _batch(part: Any) -> SampleBatch:
+    part.validate(full=True)  # offsets that point outside would be read
     columns = {name: part.column(name) for name in ("tag", "time", "value", "status")}
     if any(c.null_count for c in columns.values()):
         raise ValueError("a column has nulls")
