@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Asset, Connection } from '../src/api/types'
+import type { Asset, Connection, DriverSetting } from '../src/api/types'
 import { configFrom, declaredSettings, headline } from '../src/model/connection'
 import { formatAge, formatNumber, formatValue } from '../src/model/format'
 import { causeOf, qualityOf, qualityOfName } from '../src/model/quality'
@@ -99,7 +99,7 @@ describe('a sparkline', () => {
   it('says so when there is nothing', () => expect(drawSparkline([], 0, 1, 60, 20, undefined)).toMatchObject({ d: '', low: undefined }))
 })
 
-const asset = (path: string, level: Asset['level'], order: number): Asset => ({ path, name: path.split('/').at(-1) ?? '', level, type: '', parent: path.split('/').slice(0, -1).join('/'), tags: 1, order })
+const asset = (path: string, level: Asset['level'], order: number): Asset => ({ path, name: path.split('/').at(-1) ?? '', level, type: '', parent: path.split('/').slice(0, -1).join('/'), tags: 1, order, description: '', production: null })
 
 describe('the plant tree', () => {
   const root = buildTree([asset('p/l/capper', 'asset', 4), asset('p', 'area', 1), asset('p/l', 'line', 2), asset('p/l/filler', 'asset', 3), asset('', 'site', 0), asset('x/deep/leaf', 'asset', 5)])
@@ -161,7 +161,7 @@ describe('addresses of pages', () => {
 })
 
 describe('the connection form', () => {
-  const settings = [
+  const settings: DriverSetting[] = [
     { name: 'host', type: 'text', default: null, doc: '', required: true },
     { name: 'port', type: 'int', default: 502, doc: '', required: false },
     { name: 'word_order', type: 'text', default: 'big', doc: '', required: false, choices: ['big', 'little'] },

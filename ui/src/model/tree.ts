@@ -34,7 +34,7 @@ export function buildTree(assets: readonly Asset[]): TreeNode {
 }
 
 function made(path: string, level: Asset['level']): Asset {
-  return { path, name: path.split('/').at(-1) ?? '', level, type: '', parent: parentOf(path), tags: 0, order: 0 }
+  return { path, name: path.split('/').at(-1) ?? '', level, type: '', parent: parentOf(path), tags: 0, order: 0, description: '', production: null }
 }
 
 export function parentOf(path: string): string {
@@ -58,6 +58,9 @@ export function machinesOf(node: TreeNode): Asset[] {
 
 export const isConnection = (path: string): boolean => path === 'connections' || path.startsWith('connections/')
 
+/** The order of the plant file, which is how its author reads the machine. */
+export const byOrder = (a: Tag, b: Tag): number => a.order - b.order || a.id - b.id
+
 export function tagsByAsset(tags: readonly Tag[]): Map<string, Tag[]> {
   const map = new Map<string, Tag[]>()
   for (const tag of tags) {
@@ -65,8 +68,7 @@ export function tagsByAsset(tags: readonly Tag[]): Map<string, Tag[]> {
     if (list) list.push(tag)
     else map.set(tag.asset, [tag])
   }
-  // Ids are given in the order of the plant file, which is how its author reads the machine.
-  for (const list of map.values()) list.sort((a, b) => a.id - b.id)
+  for (const list of map.values()) list.sort(byOrder)
   return map
 }
 
@@ -87,7 +89,7 @@ export function keyTagOf(tags: readonly Tag[] | undefined): Tag | undefined {
     (Object.keys(tag.limits ?? {}).length ? 2 : 0) +
     (tag.low !== null && tag.high !== null ? 1 : 0) +
     (/\/(s|min|h)$/.test(tag.unit) ? 0.5 : 0) // among equals a rate says most about a machine
-  return values.reduce<Tag | undefined>((best, tag) => (best && (score(best) > score(tag) || (score(best) === score(tag) && best.id < tag.id)) ? best : tag), undefined)
+  return values.reduce<Tag | undefined>((best, tag) => (best && (score(best) > score(tag) || (score(best) === score(tag) && byOrder(best, tag) < 0)) ? best : tag), undefined)
 }
 
 const RUNNING = /^(execute|running|run|on|producing|auto|active|open|starting|completing|unholding|unsuspending)$/i

@@ -14,7 +14,7 @@ import { LiveAge, LiveQuality, LiveValue } from '../live/react'
 import { decimalsOf, formatAge, formatCount, formatNumber } from '../model/format'
 import { rangeOf } from '../model/scale'
 import { timeOrDay } from '../model/time'
-import { buildTree, findNode, human, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
+import { buildTree, byOrder, findNode, human, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
 import { isUp, reasonOf } from '../model/connection'
 import '../styles/trends.css'
 import '../styles/asset.css'
@@ -204,7 +204,7 @@ const UnitLine = memo(function UnitLine({ node, byAsset }: { node: TreeNode; byA
 /* One asset. */
 
 function Machine({ asset, title, tags: byPath }: { asset: Asset; title: string; tags: readonly Tag[] }) {
-  const tags = useMemo(() => [...byPath].sort((a, b) => a.id - b.id), [byPath])
+  const tags = useMemo(() => [...byPath].sort(byOrder), [byPath])
   const [span, setSpan] = useState<'600' | '3600' | '28800'>('3600')
   const state = stateTagOf(asset, tags)
   const setpointPaths = useMemo(() => new Set(tags.map((tag) => tag.setpoint).filter(Boolean)), [tags])
