@@ -105,8 +105,24 @@ export function shapeOf(word: string | undefined): StateShape {
   return 'stopped'
 }
 
-/** A path segment as people say it: "bowl-pressure" becomes "Bowl pressure". */
+/** What is written in capitals in every plant. */
+const ABBREVIATIONS = new Set(['cip', 'sip', 'plc', 'oee', 'co2', 'hvac', 'ph', 'rpm', 'ro', 'uht', 'vfd', 'id'])
+
+/** A tag with its machine: "Filler bowl level". */
+export const tagOfMachine = (tag: Pick<Tag, 'asset' | 'name'>): string => `${human(tag.asset.split('/').at(-1) ?? '')} ${spoken(tag.name)}`
+
+/** A path segment within a sentence: "bowl-pressure" becomes "bowl pressure", "belt1" "belt 1", "cip" "CIP". */
+export function spoken(name: string): string {
+  return name
+    .replace(/[-_]+/g, ' ')
+    .trim()
+    .split(' ')
+    .map((word) => (word === 'ph' ? 'pH' : ABBREVIATIONS.has(word) ? word.toUpperCase() : word.replace(/^([a-z]{3,})(\d+)$/i, '$1 $2')))
+    .join(' ')
+}
+
+/** The same with a capital letter. */
 export function human(name: string): string {
-  const words = name.replace(/[-_]+/g, ' ').trim()
-  return words.charAt(0).toUpperCase() + words.slice(1)
+  const words = spoken(name)
+  return words === 'pH' ? words : words.charAt(0).toUpperCase() + words.slice(1)
 }
