@@ -55,9 +55,6 @@ const { keys, bare } = scan()
 const base = (key: string): string => key.replace(/_(one|many|other)$/, '')
 const holes = (text: string): string[] => [...text.matchAll(/\{\{\w+\}\}/g)].map((hole) => hole[0]).sort()
 
-import { writeFileSync } from 'node:fs'
-writeFileSync('/tmp/keys.txt', [...keys].join('\n'))
-writeFileSync('/tmp/bare.txt', bare.join('\n'))
 describe('the catalogue', () => {
   it('holds no page with a bare text', () => expect(bare).toEqual([]))
   it('finds texts at all', () => expect(keys.size).toBeGreaterThan(250))
