@@ -1,5 +1,6 @@
 import { QueryClient, useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { formatUnit } from '../model/format'
+import { byOrder } from '../model/tree'
 import { ApiError, get } from './client'
 import type { Asset, Connection, Gap, History, Outage, Session, SiteInfo, Tag, TagAnswer, TagPage, TagValue } from './types'
 
@@ -41,7 +42,7 @@ async function allTags(under: string, signal: AbortSignal): Promise<Tag[]> {
   for (;;) {
     const page = await get<TagPage>('tags', { under: under || undefined, offset: tags.length, limit: PAGE }, signal)
     tags.push(...page.tags.map(tidyTag))
-    if (tags.length >= page.total || page.tags.length === 0) return tags
+    if (tags.length >= page.total || page.tags.length === 0) return tags.sort(byOrder)
   }
 }
 

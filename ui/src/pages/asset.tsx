@@ -12,7 +12,7 @@ import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveAge, LiveQuality, LiveValue } from '../live/react'
 import { decimalsOf, formatAge, formatCount, formatNumber } from '../model/format'
-import { rangeOf } from '../model/scale'
+import { bandOf, rangeOf } from '../model/scale'
 import { timeOrDay } from '../model/time'
 import { buildTree, byOrder, findNode, human, tagOfMachine, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
 import { isUp, reasonOf } from '../model/connection'
@@ -117,11 +117,14 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
   )
 }
 
+/** What has a normal band tells more than what has only a range, and that more than a bare number; else as in the plant file. */
+const telling = (tag: Tag): number => (bandOf(tag) ? 2 : rangeOf(tag) ? 1 : 0)
+
 const MachineColumn = memo(function MachineColumn({ asset, tags }: { asset: Asset; tags: readonly Tag[] }) {
   const state = stateTagOf(asset, tags)
   const key = keyTagOf(tags)
   const targets = new Set(tags.map((tag) => tag.setpoint).filter(Boolean))
-  const others = tags.filter((tag) => tag.kind === 'value' && tag !== key && !targets.has(tag.path) && tag.type !== 'text').slice(0, 3)
+  const others = tags.filter((tag) => tag.kind === 'value' && tag !== key && !targets.has(tag.path) && tag.type !== 'text').sort((a, b) => telling(b) - telling(a)).slice(0, 3)
   return (
     <article className="column">
       <Link to="/asset/$" params={{ _splat: asset.path }} className="column-head" title={asset.description}>

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
-import { useCallback, useDeferredValue, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from 'react'
 import { get, url } from '../api/client'
 import { tidyTag, useOutages, useSmallHistory, useTags } from '../api/queries'
 import type { Outage, Tag, TagPage } from '../api/types'
@@ -11,18 +11,22 @@ import { Button, Empty, Kbd, Loading, PageHead, Panel, Segmented, Select, Troubl
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveValue } from '../live/react'
-import { decimalsOf, formatAge, formatCount, formatNumber } from '../model/format'
+import { decimalsOf, formatAge, formatNumber } from '../model/format'
 import { clamp } from '../model/scale'
-import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay, utcText } from '../model/time'
+import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
 import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
 import { AXIS, Lane, PEN_DASH, PEN_WIDTH, scaleOf, X_AXIS, type ChartPen } from '../trends/chart'
-import { Playback } from '../trends/playback'
 import { useTrendData } from '../trends/data'
 import { bandsOf, isBandPen, lineOf, moved, statistics, valueAt, wordAt, type PenData } from '../trends/series'
 import { SpanBar } from '../trends/span-bar'
 import { rangeAt, reduce, searchOf, viewOf, type TrendAction, type TrendView } from '../trends/view'
 import '../styles/trends.css'
+
+// What only some want comes when they want it: the first picture is what counts.
+const Playback = lazy(() => import('../trends/playback').then((page) => ({ default: page.Playback })))
+const DataTable = lazy(() => import('../trends/data-table').then((page) => ({ default: page.DataTable })))
+const AddPen = lazy(() => import('../trends/add-pen').then((page) => ({ default: page.AddPen })))
 
 /** The pens' tags; one question each, so that a trend opens without the whole tag list. */
 function usePenTags(paths: readonly string[]): { tags: (Tag | undefined)[]; loading: boolean; error: unknown } {
@@ -105,7 +109,7 @@ function NoPens({ dispatch, adding, setAdding }: { dispatch: Part['dispatch']; a
           {t('Add pen')}
         </Button>
       </PageHead>
-      {adding ? <AddPen pens={[]} onAdd={(path) => dispatch({ do: 'add', path })} onClose={() => setAdding(false)} /> : null}
+      <Suspense fallback={null}>{adding ? <AddPen pens={[]} onAdd={(path) => dispatch({ do: 'add', path })} onClose={() => setAdding(false)} /> : null}</Suspense>
       <Panel>
         <Empty
           title={t('Nothing is drawn yet')}
@@ -122,10 +126,6 @@ function NoPens({ dispatch, adding, setAdding }: { dispatch: Part['dispatch']; a
       </Panel>
     </div>
   )
-}
-
-export function penName(tag: Tag): string {
-  return tagOfMachine(tag)
 }
 
 function PenSample({ index }: { index: number }) {
@@ -173,7 +173,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
           {t('Add pen')}
         </Button>
       </PageHead>
-      {adding ? (
+      <Suspense fallback={null}>{adding ? (
         <AddPen
           pens={view.pens}
           onAdd={(path) => {
@@ -182,7 +182,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
           }}
           onClose={() => setAdding(false)}
         />
-      ) : null}
+      ) : null}</Suspense>
       <div className="trends-layout">
         <div className="trends-left">
         <section className="panel trend-main" aria-label={t('Trend')}>
@@ -211,11 +211,13 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
             </span>
           </div>
           {view.table ? (
-            <DataTable tags={shown} data={data.pens} from={range[0]} to={range[1]} version={data.version} />
+            <Suspense fallback={null}>
+              <DataTable tags={shown} data={data.pens} from={range[0]} to={range[1]} version={data.version} />
+            </Suspense>
           ) : (
             <Chart view={view} dispatch={dispatch} tags={shown} data={data} earlier={earlier} events={events} hover={hover} onHover={setHover} onRange={setRange} />
           )}
-          {view.play === undefined ? null : <Playback view={{ ...view, play: view.play }} dispatch={dispatch} />}
+          <Suspense fallback={null}>{view.play === undefined ? null : <Playback view={{ ...view, play: view.play }} dispatch={dispatch} />}</Suspense>
         </section>
         <section className="panel span-panel" aria-label={t('Span')}>
           <div className="span-head">
@@ -398,7 +400,7 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
 
   const gestures = useGestures(area, left, view, dispatch, onHover)
   const bandsBefore = groups.filter((group) => group[0] && isBandPen(group[0])).length
-  const summary = tags.map((tag) => penName(tag)).join(', ')
+  const summary = tags.map((tag) => tagOfMachine(tag)).join(', ')
   return (
     <div className="chart-wrap">
       <div className="flag-row">
@@ -432,7 +434,7 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
               {group.map((tag) => (
                 <span key={tag.path} className="lane-name">
                   {isBandPen(tag) ? null : <PenSample index={view.pens.indexOf(tag.path)} />}
-                  <b>{penName(tag)}</b> <span className="muted">{tag.unit}</span>
+                  <b>{tagOfMachine(tag)}</b> <span className="muted">{tag.unit}</span>
                 </span>
               ))}
             </div>
@@ -626,10 +628,10 @@ function PenList({ view, dispatch, tags, data, earlier, cursor, range }: PenList
               <div className="pen-top">
                 <PenSample index={index} />
                 <button type="button" className="pen-name" aria-pressed={view.axis === index} title={t('Show this scale in overlay')} onClick={() => dispatch({ do: 'axis', index })}>
-                  <b>{penName(tag)}</b> <span className="muted small">{tag.unit}</span>
+                  <b>{tagOfMachine(tag)}</b> <span className="muted small">{tag.unit}</span>
                 </button>
-                <Button kind="quiet" icon={hidden ? 'eyeOff' : 'eye'} label={hidden ? t('Show {{name}}', { name: penName(tag) }) : t('Hide {{name}}', { name: penName(tag) })} onPress={() => dispatch({ do: 'hide', path })} />
-                <Button kind="quiet" icon="close" label={t('Remove {{name}}', { name: penName(tag) })} onPress={() => dispatch({ do: 'remove', path })} />
+                <Button kind="quiet" icon={hidden ? 'eyeOff' : 'eye'} label={hidden ? t('Show {{name}}', { name: tagOfMachine(tag) }) : t('Hide {{name}}', { name: tagOfMachine(tag) })} onPress={() => dispatch({ do: 'hide', path })} />
+                <Button kind="quiet" icon="close" label={t('Remove {{name}}', { name: tagOfMachine(tag) })} onPress={() => dispatch({ do: 'remove', path })} />
               </div>
               <p className="muted small pen-path">
                 {tag.asset}
@@ -700,7 +702,7 @@ function YearStrip({ tag, range, onPick }: { tag: Tag; range: [number, number]; 
   return (
     <div className="year">
       <p className="muted small">
-        {t('{{name}}, last year', { name: penName(tag) })}
+        {t('{{name}}, last year', { name: tagOfMachine(tag) })}
       </p>
       <div
         className="year-strip"
@@ -754,51 +756,6 @@ function Events({ events, onGo }: { events: readonly Outage[]; onGo: (at: number
   )
 }
 
-const TABLE_ROWS = 400
-
-function DataTable({ tags, data, from, to }: { tags: readonly Tag[]; data: ReadonlyMap<string, PenData>; from: number; to: number; version: number }) {
-  const times = [...new Set(tags.flatMap((tag) => (data.get(tag.path)?.time ?? []).filter((time) => time >= from && time <= to)))].sort((a, b) => a - b)
-  const stride = Math.max(1, Math.ceil(times.length / TABLE_ROWS))
-  const rows = times.filter((_, i) => i % stride === 0)
-  return (
-    <div className="data-table" tabIndex={0} role="region" aria-label={t('Data as a table')}>
-      <table>
-        <caption className="muted small">
-          {stride > 1 ? t('{{shown}} of {{all}} rows; the export has every sample.', { shown: formatCount(rows.length), all: formatCount(times.length) }) : t('{{all}} rows', { all: formatCount(times.length) })}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">{t('Time')}</th>
-            {tags.map((tag) => (
-              <th key={tag.path} scope="col" className="num">
-                {penName(tag)} {tag.unit ? `(${tag.unit})` : ''}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((time) => (
-            <tr key={time}>
-              <td title={utcText(time)}>
-                {dayName(time)} {preciseTime(time)}
-              </td>
-              {tags.map((tag) => {
-                const own = data.get(tag.path)
-                const v = own && !own.words ? valueAt(own, time) : null
-                return (
-                  <td key={tag.path} className="num">
-                    {own?.words ? (wordAt(own, time) ?? t('bad')) : v === null ? t('bad') : formatNumber(v, decimalsOf(tag))}
-                  </td>
-                )
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  )
-}
-
 /** Every sample of the range, as the server writes it: ISO 8601, UTC. Answers why it failed, or nothing. */
 async function saveCsv(tags: readonly Tag[], [from, to]: [number, number]): Promise<string> {
   const target = url('history', { tag: tags.map((tag) => tag.path), start: new Date(from).toISOString(), end: new Date(to).toISOString(), shape: 'raw' })
@@ -815,50 +772,3 @@ async function saveCsv(tags: readonly Tag[], [from, to]: [number, number]): Prom
     return t('Isthmus does not answer')
   }
 }
-
-function AddPen({ pens, onAdd, onClose }: { pens: readonly string[]; onAdd: (path: string) => void; onClose: () => void }) {
-  const [text, setText] = useState('')
-  const asked = useDeferredValue(text.trim())
-  const found = useQuery({
-    queryKey: ['add-pen', asked],
-    queryFn: ({ signal }) => get<TagPage>('tags', { search: asked || undefined, limit: 40 }, signal),
-    placeholderData: (before) => before,
-  })
-  const hits = (found.data?.tags ?? []).filter((tag) => !pens.includes(tag.path) && (asked !== '' || tag.kind === 'value')).slice(0, 12)
-  return (
-    <section className="panel add-pen" aria-label={t('Add pen')}>
-      <div className="add-head">
-        <label className="filter-search">
-          <Icon name="search" size={16} />
-          <span className="sr">{t('Search tags')}</span>
-          <input
-            autoFocus
-            type="search"
-            placeholder={t('Search a tag by path or description')}
-            value={text}
-            onChange={(event) => setText(event.target.value)}
-            onKeyDown={(event) => {
-              if (event.key === 'Escape') onClose()
-              if (event.key === 'Enter' && hits[0]) onAdd(hits[0].path)
-            }}
-          />
-        </label>
-        <Button kind="quiet" icon="close" label={t('Close')} onPress={onClose} />
-      </div>
-      <ul className="add-hits">
-        {hits.map((tag) => (
-          <li key={tag.path}>
-            <button type="button" onClick={() => onAdd(tag.path)}>
-              <Icon name="plus" size={14} />
-              <span className="muted">{tag.asset}/</span>
-              <b>{tag.name}</b>
-              <span className="muted small">{tag.description}</span>
-            </button>
-          </li>
-        ))}
-        {hits.length === 0 && found.data ? <li className="muted pad">{t('No tag fits')}</li> : null}
-      </ul>
-    </section>
-  )
-}
-
