@@ -86,7 +86,7 @@ export const de: Record<string, string> = {
   'End the playback': 'Wiedergabe beenden',
   'Endpoint': 'Endpunkt',
   'Errors': 'Fehler',
-  'Events': 'Ereignisse',
+  'Events': 'Ereign.',
   'Events in view': 'Ereignisse im Bild',
   'Everywhere': 'Überall',
   'Export': 'Exportieren',

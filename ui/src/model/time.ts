@@ -84,7 +84,8 @@ export const dayName = (ms: number): string =>
 export const dayMonth = (ms: number): string => dateFormat('dm', { day: 'numeric', month: 'short' }).format(ms)
 export const monthName = (ms: number): string => dateFormat('m', { month: 'short' }).format(ms)
 export const monthYear = (ms: number): string => dateFormat('my', { month: 'short', year: 'numeric' }).format(ms)
-export const hour = (ms: number): string => dateFormat('h', { hour: '2-digit' }).format(ms)
+/** The bare number: some languages add a word that no axis has room for. */
+export const hour = (ms: number): string => dateFormat('h', { hour: '2-digit' }).format(ms).replace(/\D+/g, '')
 
 /** "14:26:40" for today, "12 Nov 14:26" before. */
 export function timeOrDay(ms: number, now: number): string {

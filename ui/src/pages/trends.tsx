@@ -404,7 +404,9 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
   return (
     <div className="chart-wrap">
       <div className="flag-row">
-        <span className="muted small">{t('Events')}</span>
+        <span className="muted small" style={{ width: left }}>
+          {t('Events')}
+        </span>
         <div className="flag-strip" ref={flags}>
           {events.map((event) => (
             <span key={`${event.connection}${event.start}`} className="flag" data-at={Date.parse(event.start)} title={event.reason}>
