@@ -16,11 +16,11 @@ import { clamp } from '../model/scale'
 import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
 import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
-import { AXIS, Lane, PEN_DASH, PEN_WIDTH, scaleOf, X_AXIS, type ChartPen } from '../trends/chart'
+import { AXIS, Lane, PEN_DASH, PEN_WIDTH, X_AXIS, type ChartPen } from '../trends/chart'
 import { useTrendData } from '../trends/data'
 import { bandsOf, isBandPen, lineOf, moved, statistics, valueAt, wordAt, type PenData } from '../trends/series'
 import { SpanBar } from '../trends/span-bar'
-import { rangeAt, reduce, searchOf, viewOf, type TrendAction, type TrendView } from '../trends/view'
+import { rangeAt, reduce, scaleOf, searchOf, viewOf, type TrendAction, type TrendView } from '../trends/view'
 import '../styles/trends.css'
 
 // What only some want comes when they want it: the first picture is what counts.

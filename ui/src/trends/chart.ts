@@ -6,6 +6,7 @@ import { dayMonth, hourMinute, clockTime, monthYear, preciseTime, zoneOffsetMinu
 import { formatNumber } from '../model/format'
 import { shapeOf, spoken } from '../model/tree'
 import { t } from '../i18n'
+import { scaleOf } from './view'
 import { axisRange, extent, type Band, type Line } from './series'
 
 export const AXIS = 58
@@ -40,9 +41,6 @@ export interface ChartPen {
   bands: Band[] | undefined
   earlier: Line | undefined // the same pen of an earlier period, moved to this one
 }
-
-/** What shares a scale: pens of one unit, or each pen alone. */
-export const scaleOf = (tag: Tag, own: boolean): string => `y${own ? tag.path : tag.unit || tag.path}`
 
 /** Labels in the middle of their ticks; one that would be cut at the right edge is left out. */
 function labelsOf(ticks: readonly number[], step: number, from: number, to: number, width: number): string[] {

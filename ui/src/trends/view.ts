@@ -1,3 +1,4 @@
+import type { Tag } from '../api/types'
 import type { TrendsSearch } from '../router'
 import { clamp, SPAN_MAX_S, SPAN_MIN_S } from '../model/scale'
 import { parseSpan, parseTime, spanKey } from '../model/time'
@@ -20,6 +21,9 @@ export interface TrendView {
   play: number | undefined // where the playback is
   speed: Speed
 }
+
+/** What shares a scale: pens of one unit, or each pen alone. */
+export const scaleOf = (tag: Tag, own: boolean): string => `y${own ? tag.path : tag.unit || tag.path}`
 
 export const SPEEDS = [1, 10, 60, 600] as const
 export type Speed = (typeof SPEEDS)[number]
