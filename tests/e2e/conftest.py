@@ -30,7 +30,7 @@ QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-quic"),
 )
-SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+SIZES = {"desk": (1440, 900), "phone": (390, 844), "narrow": (320, 640), "zoomed": (720, 450), "wall": (2560, 1440)}
 READY = re.compile(r"^Isthmus is ready: (http://[^/\s]+)(\S*)$", re.MULTILINE)
 
 expect.set_options(timeout=PATIENCE_S * 1000)

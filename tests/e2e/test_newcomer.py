@@ -25,7 +25,7 @@ async def number(locator) -> float:
 async def test_the_printed_link_works_once_and_shows_the_line_running(demo, signed_in, opens):
     screen = await opens(demo.origin, signed_in)
     page = await screen.go("/overview")
-    line = page.get_by_role("row").filter(has=page.get_by_role("link", name=re.compile("^Line1")))
+    line = page.get_by_role("row").filter(has=page.get_by_role("link", name=re.compile("^Line 1")))
     await expect(line).to_contain_text("Running")
     await expect(line.locator("svg[data-shape=running]").first).to_be_visible()
     await expect(page.get_by_role("region", name="Health of the connections")).to_contain_text("All 6 connections good")
@@ -77,6 +77,13 @@ async def test_a_plc_without_power_looks_bad_with_its_reason_and_heals(demo, sig
     try:
         await expect(speed).to_have_attribute("data-q", "bad")
         await expect(asset.page.get_by_role("main")).to_contain_text("plc-filler")
+        # Somebody who comes only now sees the last good value as well: struck, with a cross and its age.
+        late = await opens(demo.origin, signed_in)
+        await late.go(f"/asset/{FILLER}")
+        struck = late.page.locator(".band-card .lv.mid[data-q=bad]").first
+        await expect(struck.locator(".lv-num")).to_have_text(re.compile(r"^[\d,.]+$"))
+        await expect(struck.locator(".lv-num")).to_have_css("text-decoration-line", "line-through")
+        await expect(struck.locator(".lv-note")).to_have_text(re.compile(r"^Bad, .+ old$"))
         await expect(asset.page.get_by_role("main")).to_contain_text(re.compile("refused|closed|answer", re.IGNORECASE))
         await expect(row).to_contain_text("Bad")
         await row.get_by_role("button", name="plc-filler").click()

@@ -32,6 +32,10 @@ SERIOUS = """async () => (await axe.run({resultTypes: ['violations']})).violatio
     .filter((v) => v.impact === 'serious' || v.impact === 'critical')
     .map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).slice(0, 5).join(', ')}`)"""
 WIDER = "() => document.documentElement.scrollWidth - window.innerWidth"
+CUT = """() => [...document.querySelectorAll('main button, main a, main select, main input')]
+    .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest('.vtable, .connections-scroll, .sr'))
+    .filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1)
+    .map((e) => e.textContent.trim() || e.getAttribute('aria-label') || e.outerHTML.slice(0, 80))"""
 SHOTS = os.environ.get("ISTHMUS_SHOTS")
 
 
@@ -58,4 +62,23 @@ async def test_every_page_is_quiet_fits_and_shuts_nobody_out(demo, signed_in, op
         if SHOTS:
             await page.wait_for_load_state("networkidle")
             await page.screenshot(path=Path(SHOTS) / f"{name}-{size}-{theme}.png")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("size", ["narrow", "zoomed", "wall"])
+async def test_every_page_fits_a_narrow_a_zoomed_and_a_wall_screen(demo, signed_in, opens, size):
+    """320 px is the least a phone has; 720 px is a desk at 200 %; 2,560 px hangs on a wall."""
+    screen = await opens(demo.origin, signed_in, size)
+    found: list[str] = []
+    for name, (path, alive) in PAGES.items():
+        page = await screen.go(path)
+        shape = alive.replace("[data-q=good]", "")  # what is below the edge of the screen has no value yet
+        await expect(page.locator("main").locator(shape).first).to_be_attached()
+        wider = await page.evaluate(WIDER)
+        if wider > 1:
+            found.append(f"{name}: {wider} px wider than the screen")
+        cut = await page.evaluate(CUT)
+        found += [f"{name}: cut off at the right: {what}" for what in cut]
+        if SHOTS:
+            await page.screenshot(path=Path(SHOTS) / f"{name}-{size}.png")
     assert not found, "\n".join(found)

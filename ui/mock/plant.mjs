@@ -47,7 +47,7 @@ const TAGS = {
 
 const LEVELS = []
 let order = 0
-const level = (path, lvl, type = '') => LEVELS.push({ path, name: path.split('/').at(-1), level: lvl, type, parent: path.split('/').slice(0, -1).join('/'), tags: 0, order: order++ })
+const level = (path, lvl, type = '') => LEVELS.push({ path, name: path.split('/').at(-1), level: lvl, type, parent: path.split('/').slice(0, -1).join('/'), tags: 0, order: order++, description: '', production: null })
 level('packaging', 'area')
 for (const line of ['line1', 'line2', 'line3']) {
   level(`packaging/${line}`, 'line')

@@ -25,13 +25,17 @@ const pages = [...read(main).toString().matchAll(/import\(["'`]\.\/([\w.-]+\.js)
 const kb = (names, pack) => [...names].reduce((sum, name) => sum + pack(read(name)).length, 0) / 1024
 const first = closure(entry)
 console.log(`shell: ${kb(first, gzipSync).toFixed(1)} KB gzip, ${kb(first, brotliCompressSync).toFixed(1)} KB brotli, ${first.size} files`)
+// Gzip is what a browser without TLS takes. In another language its catalogue comes along; the largest one counts.
+const loader = [...first].map((name) => read(name).toString()).join()
+const catalogues = [...loader.matchAll(/import\(["'`]\.\/((?:fr|de)-[\w.-]+\.js)["'`]\)/g)].map((match) => `assets/${match[1]}`)
+const words = Math.max(0, ...catalogues.map((name) => brotliCompressSync(read(name)).length / 1024))
 let worst = 0
 for (const page of new Set(pages)) {
   if (!/^assets\/(overview|tags|trends|asset|connections|signin|more)-/.test(page)) continue
   const all = closure([page], new Set(first))
-  const gzip = kb(all, gzipSync)
-  worst = Math.max(worst, gzip)
-  console.log(`${page.slice(7).padEnd(28)} ${gzip.toFixed(1)} KB gzip, ${kb(all, brotliCompressSync).toFixed(1)} KB brotli with the shell`)
+  const [gzip, brotli] = [kb(all, gzipSync), kb(all, brotliCompressSync) + words]
+  worst = Math.max(worst, gzip, brotli)
+  console.log(`${page.slice(7).padEnd(28)} ${gzip.toFixed(1)} KB gzip, ${brotli.toFixed(1)} KB brotli with the shell and the largest catalogue`)
 }
 if (worst > BUDGET_KB) {
   console.error(`over the budget of ${BUDGET_KB} KB`)

@@ -2,20 +2,21 @@ import { useState } from 'react'
 import { Dialog } from 'react-aria-components/Dialog'
 import { Modal, ModalOverlay } from 'react-aria-components/Modal'
 import { Button, Kbd } from './components/ui'
-import { t } from './i18n'
+import { m, t } from './i18n'
+import { formatAge } from './model/format'
 import { keysOn, setKeys } from './theme'
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
-  ['Everywhere', [['Ctrl K', 'Go to a tag, an asset or a page'], ['g o', 'Overview'], ['g p', 'Assets of the plant'], ['g l', 'Tag list'], ['g t', 'Trends'], ['g c', 'Connections'], ['g s', 'System'], ['?', 'This sheet'], ['Esc', 'Close']]],
-  ['Trends', [['← →', 'Pan'], ['+ −', 'Zoom'], ['0', 'Back to live'], ['Alt ← →', 'Cursor from sample to sample'], ['Shift Alt ← →', 'Second cursor'], ['d', 'Data as a table']]],
-  ['Tables', [['↑ ↓', 'Row'], ['Enter', 'Open'], ['/', 'Search']]],
+  [m('Everywhere'), [['Ctrl K', m('Go to a tag, an asset or a page')], ['g o', m('Overview')], ['g p', m('Assets of the plant')], ['g l', m('Tag list')], ['g t', m('Trends')], ['g c', m('Connections')], ['g s', m('System')], ['?', m('This sheet')], ['Esc', m('Close')]]],
+  [m('Trends'), [['← →', m('Pan')], ['+ −', m('Zoom')], ['0', m('Back to live')], ['Alt ← →', m('Cursor from sample to sample')], ['Shift Alt ← →', m('Second cursor')], ['d', m('Data as a table')], ['Space', m('Play and pause the playback')]]],
+  [m('Tables'), [['↑ ↓', m('Row')], ['Enter', m('Open')], ['/', m('Search')]]],
 ]
 
 const STATES: readonly (readonly [string, string, string])[] = [
-  ['good', '119.6', 'Good'],
-  ['uncertain', '119.6', 'Uncertain: use with care'],
-  ['stale', '119.6', 'Old: no news for this long'],
-  ['bad', '119.6', 'Bad: the last good value, struck'],
+  ['good', '119.6', m('Good')],
+  ['uncertain', '119.6', m('Uncertain: use with care')],
+  ['stale', '119.6', m('Old: no news for this long')],
+  ['bad', '119.6', m('Bad: the last good value, struck')],
 ]
 
 export function HelpSheet({ onClose }: { onClose: () => void }) {
@@ -54,7 +55,7 @@ export function HelpSheet({ onClose }: { onClose: () => void }) {
                     <dt>
                       <span className="lv" data-q={quality}>
                         <span className="lv-num">{value}</span>
-                        <span className="lv-note">{{ good: '', uncertain: '?', stale: '42 s', bad: t('Bad') }[quality]}</span>
+                        <span className="lv-note">{{ good: '', uncertain: '?', stale: formatAge(42), bad: t('Bad') }[quality]}</span>
                       </span>
                     </dt>
                     <dd>{t(what)}</dd>

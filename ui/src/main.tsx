@@ -2,6 +2,7 @@ import { QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
+import { useTranslation } from 'react-i18next'
 import '@fontsource-variable/inter/wght.css'
 import './styles/tokens.css'
 import './styles/base.css'
@@ -9,6 +10,7 @@ import './styles/shell.css'
 import './styles/parts.css'
 import { whenSignedOut } from './api/client'
 import { modelChanged, queryClient } from './api/queries'
+import { setLanguage, wishedLanguage } from './i18n'
 import { live } from './live/client'
 import { router } from './router'
 
@@ -19,10 +21,20 @@ whenSignedOut(() => {
 })
 live.onModel = modelChanged
 
-createRoot(document.getElementById('root') as HTMLElement).render(
-  <StrictMode>
+/** Another language draws everything anew; what is chosen and filtered stands in the address and stays. */
+function App() {
+  const { i18n } = useTranslation()
+  return (
     <QueryClientProvider client={queryClient}>
-      <RouterProvider router={router} />
+      <RouterProvider key={i18n.language} router={router} />
     </QueryClientProvider>
-  </StrictMode>,
+  )
+}
+
+void setLanguage(wishedLanguage(), false).finally(() =>
+  createRoot(document.getElementById('root') as HTMLElement).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  ),
 )

@@ -46,7 +46,7 @@ const tagsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/tags'), 'TagsPage'),
 })
 
-const TREND_KEYS = ['start', 'end', 'span', 'mode', 'c1', 'c2', 'hide', 'view', 'axis'] as const
+const TREND_KEYS = ['start', 'end', 'span', 'mode', 'scale', 'earlier', 'at', 'speed', 'c1', 'c2', 'hide', 'view', 'axis'] as const
 export type TrendsSearch = Partial<Record<(typeof TREND_KEYS)[number], string>> & { pen?: string[] }
 const trendsRoute = createRoute({
   getParentRoute: () => rootRoute,

@@ -5,7 +5,7 @@ import { useConnections, useSession, useSite } from './api/queries'
 import type { Session } from './api/types'
 import { Icon, Logo, type IconName } from './components/icons'
 import { Boundary, Kbd, Loading, Trouble } from './components/ui'
-import { t } from './i18n'
+import { m, t } from './i18n'
 import { live, store } from './live/client'
 import { useEverySecond, useLink } from './live/react'
 import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from './model/connection'
@@ -19,13 +19,15 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
 const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections' | '/system'; icon: IconName; name: string; key: string }[] = [
-  { to: '/overview', icon: 'overview', name: 'Overview', key: 'o' },
-  { to: '/asset', icon: 'assets', name: 'Assets', key: 'p' },
-  { to: '/tags', icon: 'tags', name: 'Tags', key: 'l' },
-  { to: '/trends', icon: 'trends', name: 'Trends', key: 't' },
-  { to: '/connections', icon: 'connections', name: 'Connect', key: 'c' },
-  { to: '/system', icon: 'system', name: 'System', key: 's' },
+  { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
+  { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
+  { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
+  { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
+  { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
+  { to: '/system', icon: 'system', name: m('System'), key: 's' },
 ]
+
+const MORE = { to: '/more' as const, icon: 'more' as const, name: m('More'), key: '' }
 
 /** The frame every page is in: sign-in pages without, all others with rail, path, health bar. */
 export function Frame() {
@@ -126,7 +128,7 @@ function Rail() {
 }
 
 function BottomBar() {
-  const items = [...PAGES.slice(0, 4), { to: '/more' as const, icon: 'more' as const, name: 'More', key: '' }]
+  const items = [...PAGES.slice(0, 4), MORE]
   return (
     <nav className="bottom" aria-label={t('Pages')}>
       {items.map((page) => (
@@ -157,15 +159,15 @@ function Crumbs({ session }: { session: Session }) {
       })
     })
   } else {
-    const name = path.slice(1) === 'asset' ? 'assets' : path.slice(1)
-    if (name !== 'overview') parts.push({ key: name, text: t(name), href: undefined })
+    const page = [...PAGES, MORE].find((one) => one.to === path)
+    if (page && path !== '/overview') parts.push({ key: path, text: t(page.name), href: undefined })
   }
   const site = <Link to="/overview">{session.site || t('site')}</Link>
   return (
     <nav className="crumbs" aria-label={t('Path')}>
       <ol>
         <li className="crumb-far">
-          <Link to="/overview">{session.enterprise || 'isthmus'}</Link>
+          <Link to="/overview">{session.enterprise || 'Isthmus'}</Link>
         </li>
         <li className={parts.length > 1 ? 'crumb-far' : ''} {...(parts.length ? {} : { 'aria-current': 'page' as const })}>
           {site}
@@ -314,7 +316,7 @@ function LostBar() {
     <div className="lost" role="alert">
       <Icon name="clock" size={16} />
       <span>
-        <b>{t('No connection to Isthmus.')}</b> {t('All values are old, the newest by')} <b ref={text} />. {t('Trying again …')}
+        <b>{t('No connection to Isthmus.')}</b> {t('All values are old; Isthmus tries again. Silent for')} <b ref={text} />
       </span>
     </div>
   )

@@ -1,30 +1,23 @@
-import { useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useState, type ReactNode } from 'react'
 import { Button } from 'react-aria-components/Button'
 import { Menu, MenuItem, MenuTrigger, Separator } from 'react-aria-components/Menu'
 import { Popover } from 'react-aria-components/Popover'
-import { remove } from './api/client'
 import type { Session } from './api/types'
 import { Icon } from './components/icons'
-import { t } from './i18n'
-import { live } from './live/client'
+import { language, LANGUAGES, setLanguage, t, type Language } from './i18n'
+import { useSignOut } from './sign-out'
 import { setTheme, themeWish } from './theme'
 
 export function UserMenu({ session, onHelp, children }: { session: Session; onHelp: () => void; children: ReactNode }) {
-  const client = useQueryClient()
   const navigate = useNavigate()
   const [theme, setShown] = useState(themeWish())
-  const signOut = async (): Promise<void> => {
-    live.stop()
-    await remove('session').catch(() => undefined)
-    client.clear()
-    await navigate({ to: '/login', search: {} })
-  }
+  const signOut = useSignOut()
   const choose = (key: string): void => {
     if (key === 'help') onHelp()
     else if (key === 'out') void signOut()
     else if (key === 'password') void navigate({ to: '/welcome', search: {} })
+    else if (key in LANGUAGES) void setLanguage(key as Language)
     else if (key === 'light' || key === 'dark' || key === 'system') {
       setTheme(key)
       setShown(key)
@@ -40,7 +33,14 @@ export function UserMenu({ session, onHelp, children }: { session: Session; onHe
           {(['light', 'dark', 'system'] as const).map((key) => (
             <MenuItem key={key} id={key} className="menu-item" textValue={key}>
               <Icon name={theme === key ? 'check' : 'theme'} size={16} className={theme === key ? '' : 'faint'} />
-              {t({ light: 'Light theme', dark: 'Dark theme', system: 'Theme of this device' }[key])}
+              {{ light: t('Light theme'), dark: t('Dark theme'), system: t('Theme of this device') }[key]}
+            </MenuItem>
+          ))}
+          <Separator className="menu-line" />
+          {Object.entries(LANGUAGES).map(([key, name]) => (
+            <MenuItem key={key} id={key} className="menu-item" textValue={name}>
+              <Icon name={language() === key ? 'check' : 'globe'} size={16} className={language() === key ? '' : 'faint'} />
+              <span lang={key}>{name}</span>
             </MenuItem>
           ))}
           <Separator className="menu-line" />

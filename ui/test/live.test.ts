@@ -156,3 +156,18 @@ describe('the live store', () => {
     expect(paths.every((path, i) => store.read(path).value === i)).toBe(true)
   })
 })
+
+describe('the last good value', () => {
+  it('comes from the server for what was bad before one looked, numbers and texts', () => {
+    const { store } = shown(['a', 'b', 'c'])
+    store.takeLastGood(1, [[0, 5, 1.5], [1, 6, 'B-7']])
+    store.takeFrame(decodeFrame(frame(1, [[0, NaN, BAD, 9], [1, NaN, BAD, 9], [2, NaN, BAD, 9]])))
+    expect(['a', 'b', 'c'].map((path) => store.read(path)).map((r) => [r.quality, r.lastGood, r.lastGoodTime])).toEqual([['bad', 1.5, 5], ['bad', 'B-7', 6], ['bad', undefined, NaN]])
+  })
+  it('of another view is not taken', () => {
+    const { store } = shown(['a'])
+    store.takeLastGood(2, [[0, 5, 1.5]])
+    store.takeFrame(decodeFrame(frame(1, [[0, NaN, BAD, 9]])))
+    expect(store.read('a').lastGood).toBeUndefined()
+  })
+})

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import type { Asset, Connection } from '../src/api/types'
+import type { Asset, Connection, DriverSetting, Tag } from '../src/api/types'
 import { configFrom, declaredSettings, headline } from '../src/model/connection'
-import { formatAge, formatNumber, formatValue } from '../src/model/format'
+import { formatAge, formatNumber, formatUnit, formatValue } from '../src/model/format'
 import { causeOf, qualityOf, qualityOfName } from '../src/model/quality'
 import { bandOf, niceTicks, positionToSpan, rangeOf, sideOf, snapSpan, spanToPosition, SPAN_STOPS, tickDecimals, timeTicks } from '../src/model/scale'
 import { formatSpan, parseSpan, parseTime, setZone, spanKey, startOfDay, zoneOffsetMinutes } from '../src/model/time'
-import { buildTree, findNode, keyTagOf, machinesOf, shapeOf } from '../src/model/tree'
-import { drawSparkline } from '../src/model/sparkline'
-import { judge } from '../src/model/health'
+import { buildTree, findNode, human, keyTagOf, machinesOf, shapeOf, tagOfMachine } from '../src/model/tree'
+import { beginOf, drawSparkline } from '../src/model/sparkline'
+import { goodCounters, judge } from '../src/model/health'
 import { filterTags, sortTags } from '../src/model/tag-filter'
 import { parseSearch, stringifySearch } from '../src/search'
 import { tag } from './tags'
@@ -99,7 +99,7 @@ describe('a sparkline', () => {
   it('says so when there is nothing', () => expect(drawSparkline([], 0, 1, 60, 20, undefined)).toMatchObject({ d: '', low: undefined }))
 })
 
-const asset = (path: string, level: Asset['level'], order: number): Asset => ({ path, name: path.split('/').at(-1) ?? '', level, type: '', parent: path.split('/').slice(0, -1).join('/'), tags: 1, order })
+const asset = (path: string, level: Asset['level'], order: number): Asset => ({ path, name: path.split('/').at(-1) ?? '', level, type: '', parent: path.split('/').slice(0, -1).join('/'), tags: 1, order, description: '', production: null })
 
 describe('the plant tree', () => {
   const root = buildTree([asset('p/l/capper', 'asset', 4), asset('p', 'area', 1), asset('p/l', 'line', 2), asset('p/l/filler', 'asset', 3), asset('', 'site', 0), asset('x/deep/leaf', 'asset', 5)])
@@ -161,7 +161,7 @@ describe('addresses of pages', () => {
 })
 
 describe('the connection form', () => {
-  const settings = [
+  const settings: DriverSetting[] = [
     { name: 'host', type: 'text', default: null, doc: '', required: true },
     { name: 'port', type: 'int', default: 502, doc: '', required: false },
     { name: 'word_order', type: 'text', default: 'big', doc: '', required: false, choices: ['big', 'little'] },
@@ -181,5 +181,22 @@ describe('the connection form', () => {
     expect(headline({ name: 'x', state: 'Bad', reason: 'nobody listens on port 5939 (connection refused)' })).toMatch(/nobody listens/)
     expect(headline({ name: 'x', state: 'Bad', reason: 'no answer within 1 s' })).toMatch(/does not answer/)
     expect(headline({ name: 'x', state: 'Good', reason: '' })).toMatch(/answers/)
+  })
+})
+
+describe('names and units for people', () => {
+  it('writes units as they are read', () => expect(['N*m', 'm3/h', 'm^3/h', 'kg*m^2', 'm/s2', 'degC', '1/min', 'bottles/min', '%', ''].map(formatUnit)).toEqual(['N·m', 'm³/h', 'm³/h', 'kg·m²', 'm/s²', '°C', '1/min', 'bottles/min', '%', '']))
+  it('tidies path segments', () => {
+    expect(['line1', 'belt12', 'cip', 'bowl-pressure', 'state_time', 'ph', 'p2', 'filler'].map(human)).toEqual(['Line 1', 'Belt 12', 'CIP', 'Bowl pressure', 'State time', 'pH', 'P2', 'Filler'])
+    expect(tagOfMachine(tag({ asset: 'p/line1/belt1', name: 'bowl_level' }))).toBe('Belt 1 bowl level')
+  })
+  it('a young history is drawn over the time it has', () => {
+    expect([beginOf([[0, 90, 1]], 0, 100), beginOf([[0, 40, 1]], 0, 100), beginOf([], 0, 100)]).toEqual([90, 0, 0])
+  })
+  it('a line counts its good parts once: its own counter before those of its machines', () => {
+    const counter = (path: string, id: number): Tag => tag({ id, path, asset: path.slice(0, path.lastIndexOf('/')), name: 'good', kind: 'counter' })
+    const tags = [counter('p/l/good', 1), counter('p/l/filler/good', 2), counter('p/m/capper/good', 3)]
+    const assets = [asset('p/l', 'line', 0), asset('p/l/filler', 'asset', 1), asset('p/m', 'line', 2), asset('p/m/capper', 'asset', 3)]
+    expect(goodCounters(assets, tags).map((one) => one.path)).toEqual(['p/l/good', 'p/m/capper/good'])
   })
 })

@@ -20,5 +20,6 @@ export const tag = (change: Partial<Tag> = {}): Tag => ({
   address: 'hr 2',
   formula: '',
   edge: 'edge-1',
+  order: change.id ?? 1,
   ...change,
 })

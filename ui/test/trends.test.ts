@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { History } from '../src/api/types'
-import { append, axisRange, bandsOf, bucketAt, emptyPen, extent, lineOf, penData, serves, statistics, valueAt, windowFor, wordAt } from '../src/trends/series'
-import { rangeAt, reduce, searchOf, viewOf } from '../src/trends/view'
+import { append, axisRange, bandsOf, bucketAt, emptyPen, extent, lineOf, moved, penData, serves, statistics, valueAt, windowFor, wordAt } from '../src/trends/series'
+import { rangeAt, reduce, scaleOf, searchOf, viewOf } from '../src/trends/view'
 import { tag } from './tags'
 
 const columns = ['tag', 'time', 'first', 'min', 'max', 'last', 'mean', 'count', 'bad_s']
@@ -111,4 +111,31 @@ describe('the view and its address', () => {
     view = reduce(view, { do: 'remove', path: 'b' })
     expect(view.hidden.map((i) => view.pens[Number(i)])).toEqual(['c'])
   })
+})
+
+describe('the playback', () => {
+  const now = Date.parse('2026-11-12T13:26:40Z')
+  const still = reduce(viewOf({ pen: ['a'] }, now), { do: 'range', from: now - 7_200_000, to: now - 3_600_000, now })
+  const at = (view: typeof still, ms: number): typeof still => reduce(view, { do: 'play', at: ms, now })
+  it('stops the live picture where it is', () => expect(at(viewOf({ pen: ['a'] }, now), now - 1_800_000)).toMatchObject({ live: false, from: now - 1_800_000, to: now, play: now - 1_800_000 }))
+  it('turns the page at both edges, and ends at now', () => {
+    expect(at(still, now - 3_500_000)).toMatchObject({ from: now - 3_600_000, to: now, play: now - 3_500_000 })
+    expect(at(still, now - 9_000_000)).toMatchObject({ from: now - 9_000_000, to: now - 5_400_000, play: now - 9_000_000 })
+    expect(at(at(still, now - 3_500_000), now + 99_000).play).toBe(now)
+  })
+  it('has its place, its speed, scales and comparison in the address', () => {
+    let view = reduce(at(still, now - 5_000_000), { do: 'speed', speed: 60 })
+    view = reduce(reduce(reduce(view, { do: 'mode', overlay: true }), { do: 'scales', own: true }), { do: 'earlier', byS: 604_800 })
+    expect(searchOf(view)).toMatchObject({ speed: '60', scale: 'pen', earlier: '7d' })
+    expect(viewOf(searchOf(view), now + 60_000)).toEqual(view)
+  })
+  it('ends with live', () => expect(reduce(at(still, now - 5_000_000), { do: 'live', now }).play).toBeUndefined())
+})
+
+describe('scales and earlier periods', () => {
+  it('pens of one unit share a scale unless each has its own', () => {
+    const [a, b] = [tag({ path: 'a', unit: 'bar' }), tag({ path: 'b', unit: 'bar' })]
+    expect([scaleOf(a, false) === scaleOf(b, false), scaleOf(a, true) === scaleOf(b, true), scaleOf(tag({ path: 'a', unit: '' }), false) === scaleOf(tag({ path: 'b', unit: '' }), false)]).toEqual([true, false, false])
+  })
+  it('an earlier line is moved, not changed', () => expect(moved({ x: [1, 2], y: [3, null], holes: [[1, 2]] }, 10)).toEqual({ x: [11, 12], y: [3, null], holes: [] }))
 })

@@ -10,9 +10,9 @@ import numpy as np
 
 from isthmus.ports.drivers import Driver, DriverContext, DriverSpec, Point, Polls, Probes, Streams
 from isthmus.values.clock import Clock
-from isthmus.values.errors import IsthmusError
+from isthmus.values.errors import ConfigError, IsthmusError
 from isthmus.values.sample import SampleBatch, ValueType
-from isthmus.values.status import BAD_NO_DATA, name
+from isthmus.values.status import BAD_CONFIGURATION_ERROR, BAD_NO_DATA, name
 
 PROBE = "test-read"
 """Who a probe is on the network, where a connection would give its name."""
@@ -40,6 +40,7 @@ class Reading:
     address: str
     value: float | int | str | None
     status: str
+    problem: str = ""  # what is wrong with the address itself; it was not asked for then
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ async def run_probe(spec: DriverSpec, config: object, addresses: Sequence[str], 
     readings: list[Reading] = []
     try:
         async with asyncio.timeout(PROBE_S):
-            await _walk(driver, addresses[:MAX_ADDRESSES], clock, steps, readings)
+            await _walk(spec, driver, addresses[:MAX_ADDRESSES], clock, steps, readings)
     except TimeoutError:
         steps.append(ProbeStep("Answer in time", reached=False, detail=f"nothing within {PROBE_S:.0f} s"))
     except IsthmusError as error:
@@ -79,7 +80,12 @@ async def run_probe(spec: DriverSpec, config: object, addresses: Sequence[str], 
 
 
 async def _walk(
-    driver: Driver, addresses: Sequence[str], clock: Clock, steps: list[ProbeStep], readings: list[Reading]
+    spec: DriverSpec,
+    driver: Driver,
+    addresses: Sequence[str],
+    clock: Clock,
+    steps: list[ProbeStep],
+    readings: list[Reading],
 ) -> None:
     if isinstance(driver, Probes):
         steps += [ProbeStep(what, reached, detail) for what, reached, detail in await driver.probe()]
@@ -90,13 +96,25 @@ async def _walk(
     steps.append(ProbeStep("Connected", reached=True, detail=_took(clock, started_ns)))
     if not addresses:
         return
-    points = tuple(Point(i, address) for i, address in enumerate(addresses))
+    refused = _refused(spec, addresses)
+    points = tuple(Point(i, address) for i, address in enumerate(addresses) if i not in refused)
     started_ns = clock.monotonic_ns()
-    batches = await _read(driver, points)
-    readings += _readings(addresses, batches)
+    batches = await _read(driver, points) if points else ()
+    readings += [refused.get(i, reading) for i, reading in enumerate(_readings(addresses, batches))]
     bad = sum(reading.value is None for reading in readings)
     detail = f"{len(readings) - bad} of {len(readings)} values, {_took(clock, started_ns)}"
     steps.append(ProbeStep("Values read", reached=bad < len(readings), detail=detail))
+
+
+def _refused(spec: DriverSpec, addresses: Sequence[str]) -> dict[int, Reading]:
+    """By place in the list, what the driver does not understand; one typing error must not hide all other values."""
+    refused = {}
+    for i, address in enumerate(addresses):
+        try:
+            spec.parse_address(address)
+        except ConfigError as error:
+            refused[i] = Reading(address, None, name(BAD_CONFIGURATION_ERROR), str(error).removeprefix("address: "))
+    return refused
 
 
 async def _read(driver: Driver, points: Sequence[Point]) -> Sequence[SampleBatch]:

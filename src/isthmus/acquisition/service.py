@@ -134,15 +134,15 @@ class Acquisition:
     async def probe(self, driver: str, config: dict[str, Any], addresses: Sequence[str]) -> ProbeReport:
         """How far a connection would get, and what the addresses read, by a driver of its own; one at a time.
 
-        Raises: ConfigError naming what is wrong with driver, config or an address;
+        An address that the driver does not understand is a bad reading with the reason; the others are read.
+
+        Raises: ConfigError naming what is wrong with driver or config;
                 Denied where a running connection uses this device: its budget is one connection, many controllers
                 drop the first when a second one comes;
                 TryLater while another probe runs
         """
         spec = self._driver_of(driver)
         checked = spec.configure(config)
-        for address in addresses:
-            spec.parse_address(address)
         taken = self._who_uses(driver, checked)
         if taken is not None:
             raise Denied(

@@ -604,6 +604,7 @@ class _Compiler:
                     parent=path.rpartition("/")[0],
                     order=len(self._draft.assets),
                     production=self._production(path, section),
+                    description=section.description if section else "",
                 )
             )
         names = [CONNECTIONS, *(f"{CONNECTIONS}/{name}" for name in self._draft.connections)]

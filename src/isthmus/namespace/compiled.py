@@ -17,7 +17,7 @@ from isthmus.values.errors import Malformed
 from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import ValueType
 
-FORMAT = 1
+FORMAT = 2
 
 _TAG_FIELDS = tuple(f.name for f in fields(Tag))
 
@@ -126,13 +126,14 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
     said, index = _declarations(draft)
     tags: list[Tag] = []
     said_of: list[int] = []
+    order = {path: i for i, path in enumerate(draft.tags)}
     for path in tag_paths(draft):
         draft_tag = draft.tags.get(path)
         if draft_tag is None:
             tags.append(_system_tag(draft, path, ids[path]))
             said_of.append(0)
         else:
-            tags.append(_tag(draft_tag, ids[path]))
+            tags.append(_tag(draft_tag, ids[path], order[path]))
             said_of.append(index[id(draft_tag.common)])
     connections = tuple(
         Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description)
@@ -175,7 +176,7 @@ def _declarations(draft: Draft) -> tuple[list[dict[str, Any]], dict[int, int]]:
     return said, index
 
 
-def _tag(tag: DraftTag, number: int) -> Tag:
+def _tag(tag: DraftTag, number: int, order: int) -> Tag:
     common = tag.common
     return Tag(
         number,
@@ -198,6 +199,7 @@ def _tag(tag: DraftTag, number: int) -> Tag:
         tag.edge,
         common.retention,
         tag.period_s,
+        order,
     )
 
 
@@ -216,6 +218,7 @@ def _system_tag(draft: Draft, path: str, number: int) -> Tag:
         description=doc.split(";")[0],
         connection=connection.name,
         edge=connection.edge,
+        order=len(draft.tags) + list(SYSTEM_TAGS).index(name),
     )
 
 

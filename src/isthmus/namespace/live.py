@@ -78,6 +78,7 @@ class Snapshot:
     saved_ns: int
     columns: Mapping[str, NDArray[Any]] = field(repr=False)
     texts: Mapping[int, str] = field(repr=False)  # by tag id
+    good_texts: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     def write(self, path: Path) -> None:
         """Replace the file at once or not at all; may run in a thread. Cost: 40 bytes a tag, one fsync."""
@@ -88,6 +89,7 @@ class Snapshot:
             "saved_ns": self.saved_ns,
             "cursor": [[edge, int(lane), p.epoch, p.seq] for (edge, lane), p in self.cursor.items()],
             "texts": [[key, text] for key, text in self.texts.items()],
+            "good_texts": [[key, text] for key, text in self.good_texts.items()],
         }
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {**self.columns, "meta": np.frombuffer(orjson.dumps(meta), np.uint8)}
@@ -110,15 +112,20 @@ class Snapshot:
                 meta = orjson.loads(file["meta"].tobytes())
                 if meta["format"] != _SNAPSHOT_FORMAT:
                     raise Malformed(f"{path.name}: snapshot format {meta['format']} is not one this build reads")
-                columns = {name: file[name].astype(dtype, casting="safe") for name, dtype in _COLUMNS.items()}
+                kept = [name for name in _COLUMNS if name in file or name not in _NEWER]
+                columns = {name: file[name].astype(_COLUMNS[name], casting="safe") for name in kept}
             if len({c.shape for c in columns.values()}) != 1 or columns["id"].ndim != 1:
                 raise Malformed(f"{path.name}: columns of the snapshot differ in length")
-            if len(columns["form"]) and int(columns["form"].max()) >= len(FORMS):
+            for name in _NEWER - columns.keys():
+                columns[name] = np.zeros(len(columns["id"]), _COLUMNS[name])
+                columns["good_ns"] = np.where(status.is_good(columns["status"]), columns["good_ns"], 0)
+            if any(len(columns[form]) and int(columns[form].max()) >= len(FORMS) for form in ("form", "good_form")):
                 raise Malformed(f"{path.name}: a value of the snapshot has no known type")
             cursor = {(str(e), Lane(lane)): Position(int(p), int(s)) for e, lane, p, s in meta["cursor"]}
             texts = {int(key): str(text) for key, text in meta["texts"]}
+            good = {int(key): str(text) for key, text in meta.get("good_texts", ())}
             return cls(
-                int(meta["model_version"]), int(meta["stream_seq"]), cursor, int(meta["saved_ns"]), columns, texts
+                int(meta["model_version"]), int(meta["stream_seq"]), cursor, int(meta["saved_ns"]), columns, texts, good
             )
         except (Malformed, FileNotFoundError):
             raise
@@ -135,7 +142,12 @@ _COLUMNS: Final[dict[str, type[np.generic]]] = {
     "form": np.uint8,
     "status": np.uint32,
     "since_ns": np.int64,
+    "good_value": np.float64,
+    "good_ints": np.int64,
+    "good_form": np.uint8,
 }
+_NEWER: Final = frozenset({"good_value", "good_ints", "good_form"})
+"""Columns that snapshots of earlier builds do not have: nothing is known of the last good value then."""
 
 
 class LiveTable:
@@ -163,6 +175,11 @@ class LiveTable:
         self.id = np.zeros(rows, np.int32)
         self.time_ns = np.zeros(rows, np.int64)
         self.good_ns = np.zeros(rows, np.int64)  # time of the last good sample, also while the value is bad
+        # What that sample said, kept when a worse one takes its place; while the value is good it is the value itself.
+        self.good_value = np.full(rows, np.nan)
+        self.good_ints = np.zeros(rows, np.int64)
+        self.good_form = np.zeros(rows, np.uint8)
+        self.good_text: NDArray[np.object_] = np.full(rows, None, object)
         self.value = np.full(rows, np.nan)
         self.ints = np.zeros(rows, np.int64)
         self.form = np.zeros(rows, np.uint8)
@@ -187,7 +204,14 @@ class LiveTable:
     def describe(self, plant: Plant) -> None:
         """Rebuild the rows for another version; tags that survive keep their values. Cost: 30 ms for 50,000 tags."""
         old_rows, old = self._row_of_id, self.read(np.arange(len(self)))
-        old_stored, old_good = self.stored_status, self.good_ns
+        old_stored = self.stored_status
+        old_good: tuple[NDArray[Any], ...] = (
+            self.good_ns,
+            self.good_value,
+            self.good_ints,
+            self.good_form,
+            self.good_text,
+        )
         self.plant = plant
         self._allocate(len(plant.tags))
         self.id[:] = [tag.id for tag in plant.tags]
@@ -204,7 +228,15 @@ class LiveTable:
         was[known] = old_rows[self.id[known]]
         to, source = np.flatnonzero(was >= 0), was[was >= 0]
         self.time_ns[to] = old.time_ns[source]
-        self.good_ns[to] = old_good[source]
+        new_good: tuple[NDArray[Any], ...] = (
+            self.good_ns,
+            self.good_value,
+            self.good_ints,
+            self.good_form,
+            self.good_text,
+        )
+        for new_column, old_column in zip(new_good, old_good, strict=True):
+            new_column[to] = old_column[source]
         self.value[to] = old.value[source]
         self.ints[to] = old.ints[source]
         self.form[to] = old.form[source]
@@ -258,6 +290,9 @@ class LiveTable:
     def _store(self, rows: NDArray[np.intp], batch: SampleBatch) -> None:
         """Write rows that are known, fresh and each there once."""
         bad = status.is_bad(batch.status)
+        good = status.is_good(batch.status)
+        if not good.all():
+            self._keep_good(rows[~good])
         if batch.type is ValueType.TEXT:
             self.value[rows] = np.nan
             texts = np.array([*batch.text, None], object)
@@ -271,7 +306,6 @@ class LiveTable:
                 self.ints[rows] = batch.value
         self.form[rows] = _FORM_OF[batch.type]
         self.time_ns[rows] = batch.time_ns
-        good = status.is_good(batch.status)
         self.good_ns[rows[good]] = batch.time_ns[good]
         self.stored_status[rows] = batch.status
         self.tick += 1
@@ -280,6 +314,28 @@ class LiveTable:
             self._report(rows)
         else:
             self.status[rows] = batch.status
+
+    def _keep_good(self, rows: NDArray[np.intp]) -> None:
+        """Keep what good rows hold, before something worse takes its place."""
+        leaving = rows[status.is_good(self.stored_status[rows])]
+        self.good_value[leaving] = self.value[leaving]
+        self.good_ints[leaving] = self.ints[leaving]
+        self.good_form[leaving] = self.form[leaving]
+        self.good_text[leaving] = self.text[leaving]
+
+    def last_good(self, rows: NDArray[np.intp]) -> LiveRows:
+        """The last good value of rows that are not good now; status is Bad where there never was one."""
+        time_ns = self.good_ns[rows]
+        never = time_ns == 0
+        return LiveRows(
+            time_ns,
+            np.where(never, np.nan, self.good_value[rows]),
+            self.good_ints[rows],
+            self.good_form[rows],
+            self.good_text[rows],
+            np.where(never, np.uint32(status.BAD_NO_DATA), np.uint32(status.GOOD)),
+            np.zeros(len(rows), np.int64),
+        )
 
     def _report(self, rows: NDArray[np.intp]) -> None:
         """Reported status: what is stored, or 'last usable value' while the edge is not heard."""
@@ -352,7 +408,8 @@ class LiveTable:
         texts = {
             int(self.id[row]): self.text[row] for row in rows[source["form"] == _TEXT] if self.text[row] is not None
         }
-        return Snapshot(self.model_version, stream_seq, dict(cursor), now_ns, source, texts)
+        good_texts = {int(self.id[row]): self.good_text[row] for row in rows if self.good_text[row] is not None}
+        return Snapshot(self.model_version, stream_seq, dict(cursor), now_ns, source, texts, good_texts)
 
     def save(self, path: Path, cursor: Cursor, stream_seq: int, now_ns: int) -> None:
         """Write a snapshot of all values, and how far the bus had been read, as one file."""
@@ -378,12 +435,12 @@ class LiveTable:
         rows = self._rows_of_ids(columns["id"])
         keep = (rows >= 0) & (columns["time_ns"] >= self.time_ns[rows]) if len(self) else np.zeros(len(rows), np.bool_)
         rows = rows[keep]
-        for name in ("time_ns", "good_ns", "value", "ints", "form", "since_ns"):
+        for name in _COLUMNS.keys() - {"id", "status"}:
             getattr(self, name)[rows] = columns[name][keep]
         self.stored_status[rows] = columns["status"][keep]
-        self.text[rows] = np.array([snapshot.texts.get(key) for key in columns["id"][keep].tolist()] + [None], object)[
-            :-1
-        ]
+        keys = columns["id"][keep].tolist()
+        for column, texts in ((self.text, snapshot.texts), (self.good_text, snapshot.good_texts)):
+            column[rows] = np.array([*(texts.get(key) for key in keys), None], object)[:-1]
         self.tick += 1
         self._changed[rows] = self.tick
         self._report(rows)

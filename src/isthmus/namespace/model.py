@@ -35,6 +35,7 @@ class Tag:
     edge: str = ""
     retention: str = "standard"
     period_s: float = 1.0
+    order: int = 0  # place in the plant file
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Asset:
     parent: str
     order: int  # place in the plant file
     production: dict[str, Any] = field(default_factory=dict)  # the type's section, with tag paths resolved
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,17 @@ def _texts(slots: NDArray[np.uint32], rows: LiveRows) -> list[list[object]]:
     return [[int(slots[i]), rows.text[i] if rows.form[i] == _TEXT else str(int(rows.ints[i]))] for i in found]
 
 
+def encode_last_good(view: int, slots: NDArray[np.uint32], rows: LiveRows) -> str | None:
+    """What bad tags said while they were good, as JSON text; None when none of them ever was. Shapes: as encode_values"""
+    said, times = rows.python(), rows.time_ns.tolist()
+    known = [
+        [int(slot), time_ns / NS_PER_MS, str(value) if type(value) is int and abs(value) > _EXACT else value]
+        for slot, time_ns, value in zip(slots, times, said, strict=True)
+        if value is not None
+    ]
+    return orjson.dumps({"last_good": known, "of_view": view}).decode() if known else None
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What a client says is in view."""
@@ -141,10 +152,10 @@ class Viewer:
             slots[gone] = None
         return orjson.dumps({"view": view.number, "slots": slots})
 
-    def frame(self, now_ns: int) -> bytes | None:
-        """What changed since the frame before; None when nothing did. Cost: a few slices of the view's length"""
+    def news(self, now_ns: int) -> list[str | bytes]:
+        """What changed since last time, as messages in order; none when nothing did. Cost: slices of the view's length"""
         if self._view is None:
-            return None
+            return []
         table = self._table
         if self._everything:
             rows, slots = self._rows, self._slots
@@ -153,8 +164,14 @@ class Viewer:
             rows, slots = self._rows[changed], self._slots[changed]
         first, self._everything, self._tick = self._everything, False, table.tick
         if not len(rows) and not first:
-            return None
-        return encode_values(self._view.number, now_ns, slots, table.read(rows))
+            return []
+        read = table.read(rows)
+        messages: list[str | bytes] = [encode_values(self._view.number, now_ns, slots, read)]
+        bad = status.is_bad(read.status)
+        if bad.any():  # told before the frame, so that no client draws a bad value without knowing the good one
+            before = encode_last_good(self._view.number, slots[bad], table.last_good(rows[bad]))
+            messages[:0] = [] if before is None else [before]
+        return messages
 
 
 @dataclass(eq=False, slots=True)
@@ -264,10 +281,9 @@ class LiveHub:
             answer = seat.viewer.turn()
             if answer is not None:
                 await socket.send_text(answer.decode())
-            frame = seat.viewer.frame(self._clock.now_ns())
-            if frame is not None:
-                self.sent_bytes += len(frame)
-                await socket.send_bytes(frame)
+            for message in seat.viewer.news(self._clock.now_ns()):
+                self.sent_bytes += len(message)
+                await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_text(message))
 
     async def _still(self, principal: Principal) -> bool:
         """Whether the session or token is still good; watching counts as use."""

@@ -273,7 +273,7 @@ async def test_assets_and_tags(as_: Any) -> None:
         "id": 1, "path": "hall/line1/filler/speed", "asset": "hall/line1/filler", "name": "speed", "kind": "value",
         "type": "float", "unit": "1/min", "decimals": 1, "description": "Bottles a minute", "low": 0.0, "high": 160.0,
         "limits": {"high": 140.0}, "setpoint": "", "states": None, "connection": "plc1", "address": "hr 2 float32",
-        "formula": "", "edge": "edge-1",
+        "formula": "", "edge": "edge-1", "order": 0,
     }  # fmt: skip
     assert tags.tags[3].states == {"0": "Idle", "6": "Execute"}
     page = (await as_.viewer.get("/tags", params={"search": "SPEED line2"})).json()
@@ -296,6 +296,12 @@ async def test_values(as_: Any, works: Any) -> None:
     works.live.edge_stale("edge-1", True)
     stale = (await as_.viewer.get("/tags/values", params={"under": "hall/line1/filler/speed"})).json()["values"]
     assert (stale[0]["value"], stale[0]["status"]) == (99.5, "UncertainNoCommunicationLastUsableValue")
+    assert "last_good" not in stale[0]
+    works.feed({"hall/line1/filler/speed": 0.0, "hall/line1/filler/state": 0}, 1, status.BAD_NO_COMMUNICATION)
+    bad = (await as_.viewer.get("/tags/values", params={"under": "hall/line1"})).json()["values"]
+    assert [v.get("last_good") for v in bad] == [
+        None, None, {"value": 99.5, "time": "2023-11-14T22:13:20.250Z"}, None,
+    ]  # fmt: skip
 
 
 @pytest.mark.mission("M43")
@@ -442,7 +448,7 @@ async def test_a_connection_is_tested_from_its_edge(as_: Any) -> None:
     test = {"edge": "edge-1", "driver": "sine", "config": {"host": "x"}, "addresses": ["hr 1"]}
     answer = (await as_.engineer.post("/connections/test", json=test)).json()
     assert answer["steps"][0] == {"what": "Port open", "reached": True, "detail": "sine {'host': 'x'}"}
-    assert answer["values"] == [{"address": "hr 1", "value": 1, "status": "Good"}]
+    assert answer["values"] == [{"address": "hr 1", "value": 1, "status": "Good", "problem": ""}]
     is_problem(await as_.engineer.post("/connections/test", json={**test, "edge": "edge-9"}), 503, "not_connected")
     later = await as_.engineer.post("/connections/test", json={**test, "edge": "edge-8"})
     is_problem(later, 503, "try_later")

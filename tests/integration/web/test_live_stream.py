@@ -106,6 +106,18 @@ async def test_first_every_slot_then_only_what_changed(port: int, works: Any) ->
         assert third["value"][0] == 101.0
 
 
+async def test_what_bad_tags_said_while_they_were_good_comes_before_them(port: int, works: Any) -> None:
+    works.feed({SPEED: 99.5, BATCH: "B-7"}, 0.25)
+    works.feed({SPEED: 1.0, GOOD: 3}, 1, status.BAD_NO_COMMUNICATION)
+    async with stream(port, works) as socket:
+        await say(socket, 7, ["no/such", SPEED, BATCH, GOOD])
+        assert json.loads(await socket.recv()) == {"last_good": [[1, NOW_MS + 250, 99.5]], "of_view": 7}
+        assert (await frame(socket))["status"][0] == status.BAD_NO_COMMUNICATION
+        works.feed({BATCH: "?"}, 2, status.BAD)
+        assert json.loads(await socket.recv()) == {"last_good": [[2, NOW_MS + 250, "B-7"]], "of_view": 7}
+        assert (await frame(socket))["slot"] == [2]
+
+
 async def test_another_view_replaces_the_one_before(port: int, works: Any) -> None:
     works.feed({SPEED: 1.0, "hall/line2/filler/speed": 2.0})
     async with stream(port, works) as socket:

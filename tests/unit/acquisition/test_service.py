@@ -319,11 +319,29 @@ def test_a_probe_tells_how_far_it_got(rig, model):
         for wrong in ({"host": "x", "bad": True}, {"hots": "x"}):
             with pytest.raises(ConfigError):
                 await acquisition.probe("fake", wrong, ["a"])
-        with pytest.raises(ConfigError, match="begin with"):
-            await acquisition.probe("fake", {"host": "x"}, ["!a"])
 
     rig.play(story)
     assert all(d.opened == d.closed for d in rig.devices.values())
+
+
+@pytest.mark.mission("M21")
+def test_one_address_nobody_understands_spoils_no_other(rig, model):
+    device = rig.device("new")
+
+    async def story(acquisition):
+        report = await acquisition.probe("fake", {"host": "new"}, ["a", "!b", "c"])
+        assert [(r.address, r.status) for r in report.readings] == [
+            ("a", "Good"),
+            ("!b", "BadConfigurationError"),
+            ("c", "Good"),
+        ]
+        assert report.readings[1].problem == "must not begin with !, was '!b'"
+        assert report.steps[-1].detail.startswith("2 of 3 values")
+        report = await acquisition.probe("fake", {"host": "new"}, ["!b"])
+        assert not report.ok
+
+    rig.play(story)
+    assert [points for _, points in device.reads] == [2]
 
 
 @pytest.mark.mission("M37")

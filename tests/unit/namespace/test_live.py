@@ -260,3 +260,54 @@ def test_the_time_of_the_last_good_sample_outlives_a_bad_one_a_restart_and_a_new
     again.load(tmp_path / "live")
     again.describe(plant({"a/renamed": 5}, version=2))
     assert int(again.good_ns[again.rows_of(["a/renamed"])][0]) == NOW
+
+
+def last_good(live: LiveTable, path: str) -> tuple[object, int]:
+    rows = live.last_good(live.rows_of([path]))
+    return rows.python()[0], int(rows.time_ns[0])
+
+
+def test_the_last_good_value_is_kept_while_the_value_is_worse_than_good(tmp_path: Path) -> None:
+    live = table()
+    big = 2**63 - 1
+    words = SampleBatch(
+        np.array([2], np.int32), np.array([NOW]), np.zeros(1, np.int32), np.zeros(1, np.uint32), ("Idle",)
+    )
+    ints = SampleBatch(np.array([9], np.int32), np.array([NOW]), np.array([big]), np.array([0], np.uint32))
+    live.apply([floats([5], [NOW], [1.5]), ints, words], NOW)
+    for later, code in ((1, status.UNCERTAIN), (2, status.BAD_TIMEOUT), (3, status.BAD)):
+        live.apply([floats([5, 9, 2], [NOW + later] * 3, [7.0] * 3, [code] * 3)], NOW)
+    expected = [(1.5, NOW), (big, NOW), ("Idle", NOW)]
+    assert [last_good(live, path) for path in ("a/x", "a/y", "b/z")] == expected
+    live.save(tmp_path / "live", {}, 1, NOW)
+    again = table()
+    again.load(tmp_path / "live")
+    again.describe(plant({"a/x": 5, "a/y": 9, "renamed": 2}, version=2))
+    assert [last_good(again, path) for path in ("a/x", "a/y", "renamed")] == expected
+    again.apply([floats([5], [NOW + 9], [2.5])], NOW)
+    again.apply([floats([5], [NOW + 10], [0.0], [status.BAD])], NOW)
+    assert last_good(again, "a/x") == (2.5, NOW + 9)
+
+
+def test_a_tag_that_was_never_good_has_no_last_good_value() -> None:
+    live = table()
+    live.apply([floats([5], [NOW], [1.0], [status.BAD])], NOW)
+    assert last_good(live, "a/x") == (None, 0)
+    assert last_good(live, "a/y") == (None, 0)
+
+
+def test_a_snapshot_of_a_build_that_kept_no_last_good_values_is_read(tmp_path: Path) -> None:
+    live = table()
+    live.apply([floats([5, 9], [NOW] * 2, [1.5, 2.5])], NOW)
+    live.apply([floats([5], [NOW + 1], [0.0], [status.BAD])], NOW)
+    live.save(tmp_path / "live", {}, 1, NOW)
+    with np.load(tmp_path / "live") as file:
+        older = {name: file[name] for name in file.files if not name.startswith("good_") or name == "good_ns"}
+    with (tmp_path / "live").open("wb") as file:
+        np.savez(file, **older)
+    again = table()
+    assert again.load(tmp_path / "live") is not None
+    assert at(again, "a/y") == (2.5, NOW, 0)
+    assert last_good(again, "a/x") == (None, 0)
+    again.apply([floats([9], [NOW + 1], [0.0], [status.BAD])], NOW)
+    assert last_good(again, "a/y") == (2.5, NOW)

@@ -522,3 +522,25 @@ def test_every_overlap_is_found_however_they_nest(namespace):
     with pytest.raises(Findings) as caught:
         namespace.plan(text)
     assert [f.path for f in caught.value.findings] == ["assets.a/b.tags.x.at", "assets.a/b.tags.y.at"]
+
+
+def test_tags_and_assets_know_their_place_in_the_file_and_assets_what_they_are(namespace):
+    text = """\
+plant: {enterprise: acme, site: lyon}
+types:
+  pump: {tags: {speed: {}, flow: {}}}
+assets:
+  hall/pump2: {type: pump, description: The second one, tags: {alarm: {}}}
+  hall/pump1: {type: pump}
+"""
+    namespace.apply(text, 0, "kim", "first")
+    plant = namespace.current()
+    order = [t.path for t in sorted(plant.tags, key=lambda t: t.order)]
+    pump2 = [f"hall/pump2/{name}" for name in ("speed", "flow", "alarm")]
+    assert order == [*pump2, "hall/pump1/speed", "hall/pump1/flow"]
+    assert {a.path: a.description for a in plant.assets} == {
+        "": "",
+        "hall": "",
+        "hall/pump2": "The second one",
+        "hall/pump1": "",
+    }

@@ -1,6 +1,8 @@
 import { QueryClient, useQuery, type UseQueryResult } from '@tanstack/react-query'
+import { formatUnit } from '../model/format'
+import { byOrder } from '../model/tree'
 import { ApiError, get } from './client'
-import type { Asset, Connection, Gap, History, Outage, Session, SiteInfo, Tag, TagPage, TagValue } from './types'
+import type { Asset, Connection, Gap, History, Outage, Session, SiteInfo, Tag, TagAnswer, TagPage, TagValue } from './types'
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -13,8 +15,8 @@ export const queryClient = new QueryClient({
   },
 })
 
-export const useSession = (): UseQueryResult<Session, ApiError> =>
-  useQuery<Session, ApiError>({ queryKey: ['session'], queryFn: ({ signal }) => get('session', {}, signal), staleTime: Infinity })
+export const useSession = (enabled = true): UseQueryResult<Session, ApiError> =>
+  useQuery<Session, ApiError>({ enabled, queryKey: ['session'], queryFn: ({ signal }) => get('session', {}, signal), staleTime: Infinity })
 
 export const useSite = (): UseQueryResult<SiteInfo> =>
   useQuery({ queryKey: ['site'], queryFn: ({ signal }) => get<SiteInfo>('site', {}, signal), refetchInterval: 5000 })
@@ -29,9 +31,9 @@ export const useAssets = (): UseQueryResult<Asset[]> =>
 const PAGE = 5000
 
 /** Limits that are not set arrive as null; here they are absent. */
-export function tidyTag(tag: Tag): Tag {
+export function tidyTag(tag: TagAnswer): Tag {
   const limits = Object.fromEntries(Object.entries(tag.limits ?? {}).filter(([, v]) => typeof v === 'number'))
-  return { ...tag, limits, unit: tag.unit ?? '', setpoint: tag.setpoint ?? '' }
+  return { ...tag, limits, unit: formatUnit(tag.unit ?? ''), setpoint: tag.setpoint ?? '' }
 }
 
 /** Every tag below a path, asked for in pages so that no answer holds the screen up. */
@@ -40,7 +42,7 @@ async function allTags(under: string, signal: AbortSignal): Promise<Tag[]> {
   for (;;) {
     const page = await get<TagPage>('tags', { under: under || undefined, offset: tags.length, limit: PAGE }, signal)
     tags.push(...page.tags.map(tidyTag))
-    if (tags.length >= page.total || page.tags.length === 0) return tags
+    if (tags.length >= page.total || page.tags.length === 0) return tags.sort(byOrder)
   }
 }
 

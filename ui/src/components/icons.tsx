@@ -33,13 +33,16 @@ const shapes: Record<string, ReactNode> = {
   help: <path d="M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5v.5M12 22a10 10 0 1 0 0-20 10 10 0 0 0 0 20z" />,
   filter: <path d="M4 5h16l-6 7v6l-4 2v-8z" />,
   play: <path d="M8 5l11 7-11 7z" />,
+  pause: <path d="M8 5v14M16 5v14" />,
+  toStart: <path d="M6 5v14M19 5L9 12l10 7z" />,
+  globe: <path d="M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18" />,
   folder: <path d="M3 6h7l2 2h9v11H3z" />,
 }
 
 export type IconName =
   | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
-  | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'folder'
+  | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder'
 
 export function Icon({ name, size = 18, className = '' }: { name: IconName; size?: number; className?: string }) {
   return (

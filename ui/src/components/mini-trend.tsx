@@ -45,7 +45,7 @@ export function MiniTrend({ tags, setpoints, spanS }: { tags: readonly Tag[]; se
       const pens = group.map((tag, k) => {
         const own = data.pens.get(tag.path)
         const gaps = data.gaps.filter((gap) => gap.edge === tag.edge).map((gap): [number, number] => [Date.parse(gap.start), Date.parse(gap.end)])
-        return { tag, index: k === 0 ? 0 : 1, line: own ? lineOf(own, gaps, now) : undefined, bands: undefined }
+        return { tag, index: k === 0 ? 0 : 1, line: own ? lineOf(own, gaps, now) : undefined, bands: undefined, earlier: undefined }
       })
       lanes.current[i]?.draw(pens, from, now)
     })

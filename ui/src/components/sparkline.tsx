@@ -2,9 +2,9 @@ import { memo, useMemo, useRef, useState, useEffect } from 'react'
 import { useSmallHistory } from '../api/queries'
 import type { Tag } from '../api/types'
 import { t } from '../i18n'
-import { formatNumber, decimalsOf } from '../model/format'
+import { formatAge, formatNumber, decimalsOf } from '../model/format'
 import { bandOf } from '../model/scale'
-import { drawSparkline } from '../model/sparkline'
+import { beginOf, drawSparkline } from '../model/sparkline'
 import { formatSpan } from '../model/time'
 
 interface Props {
@@ -25,14 +25,15 @@ export const Sparkline = memo(function Sparkline({ tag, spanS = 3600, width = 60
     const answer = history.data
     if (!answer) return undefined
     const end = Date.parse(answer.end)
-    return drawSparkline(answer.rows, end - spanS * 1000, end, width, height, bandOf(tag))
+    const begin = beginOf(answer.rows, end - spanS * 1000, end)
+    return { ...drawSparkline(answer.rows, begin, end, width, height, bandOf(tag)), young: begin > end - spanS * 1000, s: (end - begin) / 1000 }
   }, [history.data, spanS, width, height, tag])
   const name =
     label ??
     (shape?.low === undefined
       ? t('No history in the last {{span}}', { span: formatSpan(spanS) })
       : t('Last {{span}}: {{low}} to {{high}}', {
-          span: formatSpan(spanS),
+          span: shape.young ? formatAge(shape.s) : formatSpan(spanS),
           low: formatNumber(shape.low, decimalsOf(tag)),
           high: formatNumber(shape.high as number, decimalsOf(tag)),
         }))
@@ -41,6 +42,7 @@ export const Sparkline = memo(function Sparkline({ tag, spanS = 3600, width = 60
       <title>{name}</title>
       {shape?.band ? <rect className="spark-band" x="0" y={shape.band[0]} width={width} height={Math.max(1, shape.band[1] - shape.band[0])} /> : null}
       {shape?.bad.map(([x, w], i) => <path key={i} className="spark-bad" d={`M${x} ${height - 2}h${w}`} />)}
+      {shape?.young ? <path className="spark-begin" d={`M0.75 ${height * 0.2}V${height * 0.8}`} /> : null}
       {shape?.d ? <path className="spark-line" d={shape.d} /> : null}
     </svg>
   )

@@ -19,6 +19,25 @@ export function StateSquare({ shape, title, size = 15 }: { shape: StateShape; ti
   )
 }
 
+/** What the four drawings mean. */
+export function StateLegend() {
+  const shapes: [StateShape, string][] = [
+    ['running', t('running')],
+    ['stopped', t('stopped')],
+    ['waiting', t('starved or blocked')],
+    ['bad', t('bad data')],
+  ]
+  return (
+    <div className="panel-aside legend">
+      {shapes.map(([shape, word]) => (
+        <span key={shape}>
+          <StateSquare shape={shape} size={12} /> {word}
+        </span>
+      ))}
+    </div>
+  )
+}
+
 interface Props {
   tag: Tag | undefined
   name: string
@@ -39,7 +58,7 @@ export const LiveState = memo(function LiveState({ tag, name, size = 15, word = 
     const svg = root.current.querySelector('svg')
     if (svg && svg.dataset['shape'] !== shape) svg.dataset['shape'] = shape
     const note = noteOf(reading)
-    const full = reading.quality === 'none' ? '–' : usable ? t(said) + (note ? ` (${note})` : '') : t('Bad data')
+    const full = reading.quality === 'none' ? '–' : usable ? said + (note ? ` (${note})` : '') : t('Bad data')
     if (text.current && text.current.textContent !== full) text.current.textContent = full
     root.current.title = `${name}: ${full}`
     root.current.dataset['q'] = reading.quality

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import type { Tag } from '../api/types'
-import { t } from '../i18n'
+import { m, t } from '../i18n'
 import { LiveAge, LiveQuality, LiveValue } from '../live/react'
 import { formatValue } from '../model/format'
 import { rangeOf } from '../model/scale'
@@ -8,13 +8,13 @@ import { human } from '../model/tree'
 import { Icon } from './icons'
 import { Indicator } from './indicator'
 import { Sparkline } from './sparkline'
-import { Button } from './ui'
+import { Button, Fact } from './ui'
 
 const LIMITS = [
-  ['high_high', 'High high'],
-  ['high', 'High'],
-  ['low', 'Low'],
-  ['low_low', 'Low low'],
+  ['high_high', m('High high')],
+  ['high', m('High')],
+  ['low', m('Low')],
+  ['low_low', m('Low low')],
 ] as const
 
 /** Everything about one tag, beside the list. */
@@ -33,7 +33,7 @@ export function TagDetail({ tag, onClose }: { tag: Tag; onClose: () => void }) {
           <span className="detail-quality">
             <LiveQuality tag={tag} />
             <span className="muted">
-              <LiveAge tag={tag} /> {t('ago')}
+              <LiveAge tag={tag} />
             </span>
           </span>
         </div>
@@ -60,7 +60,7 @@ export function TagDetail({ tag, onClose }: { tag: Tag; onClose: () => void }) {
           <Fact name={t('Id')}>{tag.id}</Fact>
           <Fact name={t('Kind')}>{`${t(tag.kind)}, ${tag.type}`}</Fact>
           {tag.low !== null || tag.high !== null ? (
-            <Fact name={t('Range')}>{`${tag.low === null ? '–' : formatValue({ ...tag, states: null }, tag.low)} ${t('to')} ${tag.high === null ? '–' : formatValue({ ...tag, states: null }, tag.high)} ${tag.unit}`}</Fact>
+            <Fact name={t('Range')}>{t('{{low}} to {{high}} {{unit}}', { low: plain(tag, tag.low), high: plain(tag, tag.high), unit: tag.unit })}</Fact>
           ) : null}
           {limits.map(([key, name]) => (
             <Fact key={key} name={t(name)}>{`${formatValue(tag, tag.limits[key])} ${tag.unit}`}</Fact>
@@ -89,14 +89,7 @@ export function TagDetail({ tag, onClose }: { tag: Tag; onClose: () => void }) {
   )
 }
 
-function Fact({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  )
-}
+const plain = (tag: Tag, value: number | null): string => (value === null ? '–' : formatValue({ ...tag, states: null }, value))
 
 const LAST = 'isthmus.pens'
 

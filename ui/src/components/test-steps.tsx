@@ -1,7 +1,8 @@
 import type { TestResult } from '../api/types'
 import { t } from '../i18n'
-import { formatNumber } from '../model/format'
+import { formatNumber, sentence } from '../model/format'
 import { Icon } from './icons'
+import { TableHead } from './ui'
 
 /** How far a test got: each step, then the values it read. */
 export function StepList({ result }: { result: TestResult }) {
@@ -14,7 +15,7 @@ export function StepList({ result }: { result: TestResult }) {
           return (
             <li key={step.what} data-step={kind}>
               {kind === 'done' ? <Icon name="check" size={16} /> : kind === 'failed' ? <Icon name="cross" size={16} /> : <Icon name="minus" size={16} />}
-              <span>{step.what}</span>
+              <span>{t(step.what)}</span>
               <span className="step-detail">{kind === 'beyond' ? t('not reached') : step.detail || (kind === 'done' ? t('yes') : t('no'))}</span>
             </li>
           )
@@ -22,15 +23,7 @@ export function StepList({ result }: { result: TestResult }) {
       </ol>
       {result.values.length ? (
         <table className="test-values">
-          <thead>
-            <tr>
-              <th scope="col">{t('Address')}</th>
-              <th scope="col" className="num">
-                {t('Value')}
-              </th>
-              <th scope="col">{t('Status')}</th>
-            </tr>
-          </thead>
+          <TableHead columns={[{ name: t('Address') }, { name: t('Value'), numeric: true }, { name: t('Status') }]} />
           <tbody>
             {result.values.map((v) => (
               <tr key={v.address}>
@@ -38,7 +31,7 @@ export function StepList({ result }: { result: TestResult }) {
                 <td className="num">
                   <b>{typeof v.value === 'number' ? formatNumber(v.value, Number.isInteger(v.value) ? 0 : 3) : String(v.value ?? '–')}</b>
                 </td>
-                <td>{v.status}</td>
+                <td>{v.problem ? <span className="field-problem">{sentence(v.problem)}</span> : v.status}</td>
               </tr>
             ))}
           </tbody>

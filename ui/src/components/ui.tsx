@@ -105,7 +105,7 @@ export function ProblemList({ error }: { error: ApiError }) {
         <li key={i}>
           {item.path || item.where ? <b>{item.path ?? item.where}: </b> : null}
           {item.problem}
-          {item.value !== undefined && item.value !== null ? `, ${t('was')} ${JSON.stringify(item.value)}` : ''}
+          {item.value && !item.problem?.includes(', was ') ? t(', was {{value}}', { value: item.value }) : ''}
           {item.line ? <span className="muted"> ({t('line {{line}}', { line: item.line })})</span> : null}
         </li>
       ))}
@@ -179,6 +179,37 @@ export function Select<T extends string>({
         ))}
       </select>
     </label>
+  )
+}
+
+export interface Column {
+  name: string
+  numeric?: boolean
+  className?: string
+}
+
+/** The head of a list, the same on every page. */
+export function TableHead({ columns }: { columns: readonly Column[] }) {
+  return (
+    <thead>
+      <tr>
+        {columns.map(({ name, numeric, className = '' }) => (
+          <th key={name} scope="col" className={`${numeric ? 'num' : ''} ${className}`}>
+            {name}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  )
+}
+
+/** A term and what it is, within a list of facts. */
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   )
 }
 

@@ -5,6 +5,10 @@ interface SlotsMessage {
   view: number
   slots: (string | null)[]
 }
+interface LastGoodMessage {
+  last_good: [number, number, number | string][]
+  of_view: number
+}
 interface BeatMessage {
   beat: number
   edges: Record<string, number>
@@ -91,9 +95,11 @@ export class LiveClient {
       this.store.takeFrame(decodeFrame(data))
       return
     }
-    const message = JSON.parse(data) as SlotsMessage | BeatMessage
+    const message = JSON.parse(data) as SlotsMessage | LastGoodMessage | BeatMessage
     if ('slots' in message) {
       this.store.takeSlots(message.view, message.slots)
+    } else if ('last_good' in message) {
+      this.store.takeLastGood(message.of_view, message.last_good)
     } else if ('beat' in message) {
       this.store.takeBeat(message.beat, message.edges)
       if (this.modelVersion >= 0 && message.model_version !== this.modelVersion) this.onModel(message.model_version)

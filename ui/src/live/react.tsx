@@ -105,7 +105,7 @@ export function useLink(): LinkState {
 export function noteOf(reading: Reading): string {
   switch (reading.quality) {
     case 'bad':
-      return t('Bad')
+      return reading.lastGood === undefined ? t('Bad') : t('Bad, {{age}} old', { age: formatAge((store.now() - reading.lastGoodTime) / 1000) })
     case 'stale':
       return Number.isNaN(reading.time) ? t('old') : t('{{age}} old', { age: formatAge((store.now() - reading.time) / 1000) })
     case 'uncertain':

@@ -153,7 +153,7 @@ export class LiveStore {
       const text = textOf?.get(slot)
       if (text !== undefined) this.texts.set(row, text)
       else if (!Number.isNaN(value)) this.texts.delete(row)
-      if (status >>> 31 === 0) {
+      if (status >>> 30 === 0) {
         this.goodValue[row] = value
         this.goodTime[row] = time
         if (text !== undefined) this.goodTexts.set(row, text)
@@ -164,6 +164,21 @@ export class LiveStore {
     }
     this.samplesSeen += frame.rows
     if (dirty.size) this.onDirty()
+  }
+
+  /** What bad tags said while they were good; told before the frame that calls them bad. */
+  takeLastGood(view: number, rows: readonly (readonly [number, number, number | string])[]): void {
+    if (view !== this.slotsView) return
+    for (const [slot, time, value] of rows) {
+      const row = slot < this.slots.length ? (this.slots[slot] as number) : -1
+      if (row < 0) continue
+      this.goodTime[row] = time
+      this.goodValue[row] = typeof value === 'number' ? value : NaN
+      if (typeof value === 'string') this.goodTexts.set(row, value)
+      else this.goodTexts.delete(row)
+      if (this.listeners.has(row)) this.dirty.add(row)
+    }
+    if (this.dirty.size) this.onDirty()
   }
 
   takeBeat(beat: number, edges: Record<string, number>): void {
@@ -198,7 +213,10 @@ export class LiveStore {
 
   /** An old value gets older: whoever shows one is called again. */
   age(): void {
-    for (const row of this.listeners.keys()) if (this.read(this.paths[row] as string).quality === 'stale') this.dirty.add(row)
+    for (const row of this.listeners.keys()) {
+      const { quality } = this.read(this.paths[row] as string)
+      if (quality === 'stale' || quality === 'bad') this.dirty.add(row)
+    }
     if (this.dirty.size) this.onDirty()
   }
 

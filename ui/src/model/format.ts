@@ -1,5 +1,5 @@
 import type { Tag } from '../api/types'
-import { locale } from '../i18n'
+import { locale, t } from '../i18n'
 
 /** U+2212, because a hyphen is too easily missed. */
 export const MINUS = '\u2212'
@@ -50,12 +50,12 @@ export function formatValue(
   value: number | string | boolean | null | undefined,
 ): string {
   if (value === null || value === undefined) return '–'
-  if (typeof value === 'boolean') return value ? 'On' : 'Off'
+  if (typeof value === 'boolean') return value ? t('On') : t('Off')
   if (typeof value === 'string') return stateWord(tag, value) ?? (value === '' ? '–' : value)
   if (Number.isNaN(value)) return '–'
   const word = stateWord(tag, value)
   if (word !== undefined) return word
-  if (tag.kind === 'switch') return value ? 'On' : 'Off'
+  if (tag.kind === 'switch') return value ? t('On') : t('Off')
   return formatNumber(value, decimalsOf(tag))
 }
 
@@ -76,11 +76,22 @@ export function formatAge(seconds: number): string {
   }
   const hours = Math.round(s / 3600)
   const h = hours % 24
-  return h && hours < 24 * 30 ? `${Math.floor(hours / 24)} d ${h} h` : `${Math.floor(hours / 24)} d`
+  return h && hours < 24 * 30 ? `${Math.floor(hours / 24)} ${t('d')} ${h} h` : `${Math.floor(hours / 24)} ${t('d')}`
 }
 
 export function formatCount(value: number): string {
   return formatNumber(value, 0)
+}
+
+const POWERS: Record<string, string> = { '-': '\u207b', '0': '\u2070', '1': '\u00b9', '2': '\u00b2', '3': '\u00b3', '4': '\u2074', '5': '\u2075', '6': '\u2076', '7': '\u2077', '8': '\u2078', '9': '\u2079' }
+const UNITS: Record<string, string> = { degC: '°C', degF: '°F', ohm: 'Ω', um: 'µm', us: 'µs' }
+
+/** A unit as people write it: N·m for N*m, m³/h for m3/h or m^3/h. */
+export function formatUnit(unit: string): string {
+  return unit
+    .split(/([*/.\s]+)/)
+    .map((part) => UNITS[part] ?? part.replace(/\s*\*\s*/g, '·').replace(/^(m|cm|mm|dm|km|s|ft|in)\^?(-?\d)$/, (_, base: string, power: string) => base + power.split('').map((sign) => POWERS[sign] ?? sign).join('')))
+    .join('')
 }
 
 /** "line1 / filler" out of "packaging/line1/filler". */

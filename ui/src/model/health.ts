@@ -10,6 +10,7 @@ import { human, machinesOf, shapeOf, stateTagOf, type TreeNode } from './tree'
 
 export interface Look {
   bad: boolean
+  running: boolean
   state: string
   text: string
   rank: number
@@ -51,30 +52,31 @@ export function judge(node: TreeNode, byAsset: ReadonlyMap<string, Tag[]>, readi
       }
     }
   }
-  const state = running > 0 ? (stopped > 0 && standing ? `${t('Running')}, ${standing.asset.name} ${t(standing.word).toLowerCase()}` : t('Running')) : stopped > 0 ? t('Stopped') : badTags > 0 ? t('No data') : ''
+  const state = running > 0 ? (stopped > 0 && standing ? `${t('Running')}, ${human(standing.asset.name)}: ${standing.word}` : t('Running')) : stopped > 0 ? t('Stopped') : badTags > 0 ? t('No data') : ''
+  const base = { state, running: running > 0 }
   if (lost) {
     const since = lost.connection.since ? timeOrDay(Date.parse(lost.connection.since), store.now()) : ''
     return {
       bad: true,
       rank: 0,
-      state,
-      text: `${t('{{name}} data bad', { name: human(lost.asset.name) })}${since ? ` ${t('since {{time}}', { time: since })}` : ''}`,
+      ...base,
+      text: since ? t('{{name}}: data bad since {{time}}', { name: human(lost.asset.name), time: since }) : t('{{name}}: data bad', { name: human(lost.asset.name) }),
     }
   }
-  if (badTags) return { bad: true, rank: 1, state, text: t('{{count}} values bad', { count: badTags }) }
+  if (badTags) return { bad: true, rank: 1, ...base, text: t('{{count}} values bad', { count: badTags }) }
   if (out) {
     const side = sideOf(out.tag, out.value)
     return {
       bad: true,
       rank: 2,
-      state,
-      text: `${human(out.tag.name)} ${side === 'above' ? t('high') : t('low')}`,
+      ...base,
+      text: side === 'above' ? t('{{name}} high', { name: human(out.tag.name) }) : t('{{name}} low', { name: human(out.tag.name) }),
     }
   }
-  return { bad: false, rank: 3, state, text: '' }
+  return { bad: false, rank: 3, ...base, text: '' }
 }
 
-/** The counter of good parts of each line: that of its first machine which has one, in flow order. */
+/** The counter of good parts of each line: its own, else that of its first machine which has one, in flow order. */
 export function goodCounters(assets: readonly Asset[], tags: readonly Tag[]): Tag[] {
   const known = new Map(tags.map((tag) => [tag.path, tag]))
   const good = new Map(tags.filter((tag) => tag.kind === 'counter' && tag.name === 'good').map((tag) => [tag.asset, tag]))
@@ -84,7 +86,8 @@ export function goodCounters(assets: readonly Asset[], tags: readonly Tag[]): Ta
     // `good` is the name the production section gives this counter, where the server does not tell the section.
     const tag = named ? known.get(named) : good.get(asset.path)
     // A line counts in one unit; cases and pallets behind the filler are not bottles.
-    if (tag && tag.kind === 'counter' && !last.has(asset.parent)) last.set(asset.parent, tag)
+    const line = asset.level === 'line' ? asset.path : asset.parent
+    if (tag && tag.kind === 'counter' && !last.has(line)) last.set(line, tag)
   }
   return [...last.values()]
 }

@@ -1,3 +1,5 @@
+import { m } from '../i18n'
+
 /** What an OPC UA status code means on a screen. */
 
 export type Quality = 'good' | 'uncertain' | 'stale' | 'bad'
@@ -21,33 +23,33 @@ export function qualityOfName(name: string): Quality {
 }
 
 const NAMES: Record<number, string> = {
-  0x00960000: 'set by hand',
-  0x408f0000: 'no communication, last usable value',
-  0x40900000: 'last usable value',
-  0x40910000: 'substitute value',
-  0x40920000: 'initial value',
-  0x40930000: 'sensor not accurate',
-  0x40940000: 'outside its engineering range',
-  0x40950000: 'too few good sources',
-  0x80050000: 'communication error',
-  0x80070000: 'could not be decoded',
-  0x80090000: 'device gave an unknown answer',
-  0x800a0000: 'no answer in time',
-  0x800c0000: 'shut down',
-  0x80310000: 'no communication',
-  0x80320000: 'waiting for the first value',
-  0x80340000: 'address unknown to the device',
-  0x803a0000: 'not readable',
-  0x803c0000: 'out of range',
-  0x803d0000: 'not supported',
-  0x80740000: 'wrong type',
-  0x80890000: 'wrong configuration',
-  0x808a0000: 'not connected',
-  0x808b0000: 'device failure',
-  0x808c0000: 'sensor failure',
-  0x808d0000: 'out of service',
-  0x809b0000: 'no data',
-  0x809d0000: 'data lost',
+  0x00960000: m('set by hand'),
+  0x408f0000: m('no communication, last usable value'),
+  0x40900000: m('last usable value'),
+  0x40910000: m('substitute value'),
+  0x40920000: m('initial value'),
+  0x40930000: m('sensor not accurate'),
+  0x40940000: m('outside its engineering range'),
+  0x40950000: m('too few good sources'),
+  0x80050000: m('communication error'),
+  0x80070000: m('could not be decoded'),
+  0x80090000: m('device gave an unknown answer'),
+  0x800a0000: m('no answer in time'),
+  0x800c0000: m('shut down'),
+  0x80310000: m('no communication'),
+  0x80320000: m('waiting for the first value'),
+  0x80340000: m('address unknown to the device'),
+  0x803a0000: m('not readable'),
+  0x803c0000: m('out of range'),
+  0x803d0000: m('not supported'),
+  0x80740000: m('wrong type'),
+  0x80890000: m('wrong configuration'),
+  0x808a0000: m('not connected'),
+  0x808b0000: m('device failure'),
+  0x808c0000: m('sensor failure'),
+  0x808d0000: m('out of service'),
+  0x809b0000: m('no data'),
+  0x809d0000: m('data lost'),
 }
 
 /** The cause in words; empty for plain good, the bare code for one we do not know. */

@@ -8,6 +8,12 @@ export interface SparkShape {
   high: number | undefined
 }
 
+/** Where a picture of the time from `start` to `end` begins: a young history is drawn over the time it has, not as a tick. */
+export function beginOf(rows: readonly Cell[][], start: number, end: number): number {
+  const first = rows[0]?.[1]
+  return typeof first === 'number' && first > (start + end) / 2 && first < end ? first : start
+}
+
 /** Bounded rows (tag, time, first, min, max, last, …) as a path; buckets without a good sample break the line. */
 export function drawSparkline(
   rows: readonly Cell[][],

@@ -1,4 +1,5 @@
-import { locale } from '../i18n'
+import { locale, m, t } from '../i18n'
+import { formatNumber } from './format'
 
 const UNITS: Record<string, number> = { s: 1, m: 60, min: 60, h: 3600, d: 86400, w: 604800, y: 31536000 }
 
@@ -24,19 +25,19 @@ export function parseSpan(text: string): number | undefined {
 
 export function formatSpan(seconds: number): string {
   for (const [unit, size] of [
-    ['y', 31536000],
-    ['d', 86400],
-    ['h', 3600],
-    ['min', 60],
+    [m('y'), 31536000],
+    [m('d'), 86400],
+    [m('h'), 3600],
+    [m('min'), 60],
   ] as const) {
     if (seconds >= size && Math.abs(seconds / size - Math.round(seconds / size)) < 0.005) {
-      return `${Math.round(seconds / size)} ${unit}`
+      return `${Math.round(seconds / size)} ${t(unit)}`
     }
   }
-  if (seconds >= 86400) return `${(seconds / 86400).toFixed(1)} d`
-  if (seconds >= 3600) return `${(seconds / 3600).toFixed(1)} h`
-  if (seconds >= 60) return `${(seconds / 60).toFixed(1)} min`
-  return seconds >= 10 ? `${Math.round(seconds)} s` : `${Number(seconds.toFixed(1))} s`
+  if (seconds >= 86400) return `${formatNumber(seconds / 86400, 1)} ${t('d')}`
+  if (seconds >= 3600) return `${formatNumber(seconds / 3600, 1)} h`
+  if (seconds >= 60) return `${formatNumber(seconds / 60, 1)} min`
+  return seconds >= 10 || Number.isInteger(seconds) ? `${Math.round(seconds)} s` : `${formatNumber(seconds, 1)} s`
 }
 
 /** The short form for addresses: "30min". */
@@ -63,7 +64,8 @@ export function plantZone(): string {
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>()
-function dateFormat(key: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+function dateFormat(name: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = `${locale()}/${name}`
   let format = formats.get(key)
   if (!format) {
     format = new Intl.DateTimeFormat(locale(), { timeZone: zone, hourCycle: 'h23', ...options })
@@ -82,7 +84,8 @@ export const dayName = (ms: number): string =>
 export const dayMonth = (ms: number): string => dateFormat('dm', { day: 'numeric', month: 'short' }).format(ms)
 export const monthName = (ms: number): string => dateFormat('m', { month: 'short' }).format(ms)
 export const monthYear = (ms: number): string => dateFormat('my', { month: 'short', year: 'numeric' }).format(ms)
-export const hour = (ms: number): string => dateFormat('h', { hour: '2-digit' }).format(ms)
+/** The bare number: some languages add a word that no axis has room for. */
+export const hour = (ms: number): string => dateFormat('h', { hour: '2-digit' }).format(ms).replace(/\D+/g, '')
 
 /** "14:26:40" for today, "12 Nov 14:26" before. */
 export function timeOrDay(ms: number, now: number): string {

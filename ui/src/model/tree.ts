@@ -34,7 +34,7 @@ export function buildTree(assets: readonly Asset[]): TreeNode {
 }
 
 function made(path: string, level: Asset['level']): Asset {
-  return { path, name: path.split('/').at(-1) ?? '', level, type: '', parent: parentOf(path), tags: 0, order: 0 }
+  return { path, name: path.split('/').at(-1) ?? '', level, type: '', parent: parentOf(path), tags: 0, order: 0, description: '', production: null }
 }
 
 export function parentOf(path: string): string {
@@ -58,6 +58,9 @@ export function machinesOf(node: TreeNode): Asset[] {
 
 export const isConnection = (path: string): boolean => path === 'connections' || path.startsWith('connections/')
 
+/** The order of the plant file, which is how its author reads the machine. */
+export const byOrder = (a: Tag, b: Tag): number => a.order - b.order || a.id - b.id
+
 export function tagsByAsset(tags: readonly Tag[]): Map<string, Tag[]> {
   const map = new Map<string, Tag[]>()
   for (const tag of tags) {
@@ -65,8 +68,7 @@ export function tagsByAsset(tags: readonly Tag[]): Map<string, Tag[]> {
     if (list) list.push(tag)
     else map.set(tag.asset, [tag])
   }
-  // Ids are given in the order of the plant file, which is how its author reads the machine.
-  for (const list of map.values()) list.sort((a, b) => a.id - b.id)
+  for (const list of map.values()) list.sort(byOrder)
   return map
 }
 
@@ -87,7 +89,7 @@ export function keyTagOf(tags: readonly Tag[] | undefined): Tag | undefined {
     (Object.keys(tag.limits ?? {}).length ? 2 : 0) +
     (tag.low !== null && tag.high !== null ? 1 : 0) +
     (/\/(s|min|h)$/.test(tag.unit) ? 0.5 : 0) // among equals a rate says most about a machine
-  return values.reduce<Tag | undefined>((best, tag) => (best && (score(best) > score(tag) || (score(best) === score(tag) && best.id < tag.id)) ? best : tag), undefined)
+  return values.reduce<Tag | undefined>((best, tag) => (best && (score(best) > score(tag) || (score(best) === score(tag) && byOrder(best, tag) < 0)) ? best : tag), undefined)
 }
 
 const RUNNING = /^(execute|running|run|on|producing|auto|active|open|starting|completing|unholding|unsuspending)$/i
@@ -103,8 +105,24 @@ export function shapeOf(word: string | undefined): StateShape {
   return 'stopped'
 }
 
-/** A path segment as people say it: "bowl-pressure" becomes "Bowl pressure". */
+/** What is written in capitals in every plant. */
+const ABBREVIATIONS = new Set(['cip', 'sip', 'plc', 'oee', 'co2', 'hvac', 'ph', 'rpm', 'ro', 'uht', 'vfd', 'id'])
+
+/** A tag with its machine: "Filler bowl level". */
+export const tagOfMachine = (tag: Pick<Tag, 'asset' | 'name'>): string => `${human(tag.asset.split('/').at(-1) ?? '')} ${spoken(tag.name)}`
+
+/** A path segment within a sentence: "bowl-pressure" becomes "bowl pressure", "belt1" "belt 1", "cip" "CIP". */
+export function spoken(name: string): string {
+  return name
+    .replace(/[-_]+/g, ' ')
+    .trim()
+    .split(' ')
+    .map((word) => (word === 'ph' ? 'pH' : ABBREVIATIONS.has(word) ? word.toUpperCase() : word.replace(/^([a-z]{3,})(\d+)$/i, '$1 $2')))
+    .join(' ')
+}
+
+/** The same with a capital letter. */
 export function human(name: string): string {
-  const words = name.replace(/[-_]+/g, ' ').trim()
-  return words.charAt(0).toUpperCase() + words.slice(1)
+  const words = spoken(name)
+  return words === 'pH' ? words : words.charAt(0).toUpperCase() + words.slice(1)
 }

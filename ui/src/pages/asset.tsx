@@ -1,20 +1,20 @@
 import { Link, useParams } from '@tanstack/react-router'
-import { lazy, memo, Suspense, useMemo, useState } from 'react'
+import { lazy, memo, Suspense, useMemo, useState, type CSSProperties } from 'react'
 import { useAssets, useConnections, useSession, useTags } from '../api/queries'
 import type { Asset, Connection, Tag } from '../api/types'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
 import { Sparkline } from '../components/sparkline'
-import { LiveState, StateSquare } from '../components/state'
+import { LiveState, StateLegend } from '../components/state'
 import { Timeline, useStateBands } from '../components/timeline'
-import { Empty, Loading, PageHead, Panel, Segmented, Trouble } from '../components/ui'
+import { Empty, Fact, Loading, PageHead, Panel, Segmented, TableHead, Trouble } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveAge, LiveQuality, LiveValue } from '../live/react'
 import { decimalsOf, formatAge, formatCount, formatNumber } from '../model/format'
-import { rangeOf } from '../model/scale'
+import { bandOf, rangeOf } from '../model/scale'
 import { timeOrDay } from '../model/time'
-import { buildTree, findNode, human, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
+import { buildTree, byOrder, findNode, human, tagOfMachine, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
 import { isUp, reasonOf } from '../model/connection'
 import '../styles/trends.css'
 import '../styles/asset.css'
@@ -47,6 +47,9 @@ export function AssetPage() {
 
 const MOST_LINES = 300
 
+/** Up to nine machines stand in one row, as the goods flow; more are cut into rows of equal length. */
+const inOneRow = (machines: number): number => Math.ceil(machines / Math.ceil(machines / 9))
+
 /* A level with children: its units side by side, in flow order. */
 
 function Group({ node, title, tags }: { node: TreeNode; title: string; tags: readonly Tag[] }) {
@@ -68,7 +71,7 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
   const pens = machines.map((asset) => keyTagOf(byAsset.get(asset.path))?.path).filter((p): p is string => p !== undefined).slice(0, 4)
   return (
     <div className="page asset">
-      <PageHead title={title} sub={<span>{t(node.asset.level)}, {t('{{count}} tags', { count: node.asset.tags || tags.length })}</span>}>
+      <PageHead title={title} sub={<span>{[node.asset.description || t(node.asset.level), t('{{count}} tags', { count: node.asset.tags || tags.length })].join(', ')}</span>}>
         {pens.length ? (
           <Link to="/trends" search={{ pen: pens }} className="button primary">
             <Icon name="trends" size={16} />
@@ -78,15 +81,15 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
       </PageHead>
       <ConnectionStrip tags={tags} />
       {leaves ? (
-        <Panel title={t('In flow order')} aside={<Legend />}>
-          <div className="columns">
+        <Panel title={t('In flow order')} aside={<StateLegend />}>
+          <div className="columns" style={{ '--most': inOneRow(node.children.length) } as CSSProperties}>
             {node.children.map((child) => (
               <MachineColumn key={child.asset.path} asset={child.asset} tags={byAsset.get(child.asset.path) ?? []} />
             ))}
           </div>
         </Panel>
       ) : (
-        <Panel title={t('Units')} aside={<Legend />} flush>
+        <Panel title={t('Units')} aside={<StateLegend />} flush>
           <ul className="unit-list">
             {node.children.slice(0, MOST_LINES).map((child) => (
               <UnitLine key={child.asset.path} node={child} byAsset={byAsset} />
@@ -114,35 +117,19 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
   )
 }
 
-function Legend() {
-  return (
-    <div className="legend">
-      <span>
-        <StateSquare shape="running" size={12} /> {t('running')}
-      </span>
-      <span>
-        <StateSquare shape="stopped" size={12} /> {t('stopped')}
-      </span>
-      <span>
-        <StateSquare shape="waiting" size={12} /> {t('starved or blocked')}
-      </span>
-      <span>
-        <StateSquare shape="bad" size={12} /> {t('bad data')}
-      </span>
-    </div>
-  )
-}
+/** What has a normal band tells more than what has only a range, and that more than a bare number; else as in the plant file. */
+const telling = (tag: Tag): number => (bandOf(tag) ? 2 : rangeOf(tag) ? 1 : 0)
 
 const MachineColumn = memo(function MachineColumn({ asset, tags }: { asset: Asset; tags: readonly Tag[] }) {
   const state = stateTagOf(asset, tags)
   const key = keyTagOf(tags)
   const targets = new Set(tags.map((tag) => tag.setpoint).filter(Boolean))
-  const others = tags.filter((tag) => tag.kind === 'value' && tag !== key && !targets.has(tag.path) && tag.type !== 'text').slice(0, 3)
+  const others = tags.filter((tag) => tag.kind === 'value' && tag !== key && !targets.has(tag.path) && tag.type !== 'text').sort((a, b) => telling(b) - telling(a)).slice(0, 3)
   return (
     <article className="column">
-      <Link to="/asset/$" params={{ _splat: asset.path }} className="column-head">
+      <Link to="/asset/$" params={{ _splat: asset.path }} className="column-head" title={asset.description}>
         <b>{human(asset.name)}</b>
-        {state ? <LiveState tag={state} name={human(asset.name)} word size={12} /> : <span className="muted small">{t('no state')}</span>}
+        {state ? <LiveState tag={state} name={human(asset.name)} word size={12} /> : <span className="muted small">{asset.description || t('no state')}</span>}
       </Link>
       {key ? (
         <div className="column-key">
@@ -174,9 +161,7 @@ const UnitLine = memo(function UnitLine({ node, byAsset }: { node: TreeNode; byA
     <li className="unit-line">
       <Link to="/asset/$" params={{ _splat: node.asset.path }} className="unit-title">
         <b>{human(node.asset.name)}</b>
-        <small className="muted">
-          {t(node.asset.level)}, {t('{{count}} tags', { count: node.asset.tags })}
-        </small>
+        <small className="muted">{[node.asset.description || t(node.asset.level), t('{{count}} tags', { count: node.asset.tags })].join(', ')}</small>
       </Link>
       <span className="machines">
         {machines.slice(0, 24).map((asset) => (
@@ -189,8 +174,7 @@ const UnitLine = memo(function UnitLine({ node, byAsset }: { node: TreeNode; byA
       {key ? (
         <span className="unit-key">
           <span className="muted small">
-            {machines.length > 1 ? `${human(key.asset.split('/').at(-1) ?? '')} ` : ''}
-            {machines.length > 1 ? key.name.replace(/[-_]/g, ' ') : human(key.name)}
+            {machines.length > 1 ? tagOfMachine(key) : human(key.name)}
           </span>
           <Indicator tag={key} />
           <LiveValue tag={key} />
@@ -204,7 +188,7 @@ const UnitLine = memo(function UnitLine({ node, byAsset }: { node: TreeNode; byA
 /* One asset. */
 
 function Machine({ asset, title, tags: byPath }: { asset: Asset; title: string; tags: readonly Tag[] }) {
-  const tags = useMemo(() => [...byPath].sort((a, b) => a.id - b.id), [byPath])
+  const tags = useMemo(() => [...byPath].sort(byOrder), [byPath])
   const [span, setSpan] = useState<'600' | '3600' | '28800'>('3600')
   const state = stateTagOf(asset, tags)
   const setpointPaths = useMemo(() => new Set(tags.map((tag) => tag.setpoint).filter(Boolean)), [tags])
@@ -225,7 +209,7 @@ function Machine({ asset, title, tags: byPath }: { asset: Asset; title: string; 
   const connection = tags.map((tag) => tag.connection).find(Boolean) ?? ''
   return (
     <div className="page asset">
-      <PageHead title={title} sub={<span>{[asset.type, t('{{count}} tags', { count: tags.length })].filter(Boolean).join(', ')}</span>}>
+      <PageHead title={title} sub={<span>{[asset.description || asset.type, t('{{count}} tags', { count: tags.length })].filter(Boolean).join(', ')}</span>}>
         <Link to="/tags" search={{ under: asset.path }} className="button">
           {t('All its tags')}
         </Link>
@@ -360,19 +344,7 @@ function TagRows({ title, tags }: { title: string; tags: readonly Tag[] }) {
   return (
     <Panel title={title}>
       <table className="tag-rows">
-        <thead>
-          <tr>
-            <th scope="col">{t('Tag')}</th>
-            <th scope="col" className="num">
-              {t('Value')}
-            </th>
-            <th scope="col">{t('Quality')}</th>
-            <th scope="col" className="num">
-              {t('Age')}
-            </th>
-            <th scope="col">{t('Last hour')}</th>
-          </tr>
-        </thead>
+        <TableHead columns={[{ name: t('Tag') }, { name: t('Value'), numeric: true }, { name: t('Quality') }, { name: t('Age'), numeric: true }, { name: t('Last hour') }]} />
         <tbody>
           {tags.map((tag) => (
             <tr key={tag.path}>
@@ -419,8 +391,9 @@ function ConnectionStrip({ tags }: { tags: readonly Tag[] }) {
             <Icon name="cross" size={14} />
           </span>
           <span>
-            <b>{t('{{count}} values bad', { count: used.get(c.name) ?? 0 })}</b>, {c.name}: {reasonOf(c)}
-            {c.since ? <span className="muted"> {t('since {{time}}', { time: timeOrDay(Date.parse(c.since), store.now()) })}</span> : null}
+            <b>{t('{{count}} values bad', { count: used.get(c.name) ?? 0 })}</b>
+            {`, ${c.name}: ${reasonOf(c)} `}
+            {c.since ? <span className="muted">{t('since {{time}}', { time: timeOrDay(Date.parse(c.since), store.now()) })}</span> : null}
           </span>
           <Link to="/connections" search={{ name: c.name }}>
             {t('Open connection')}
@@ -439,29 +412,17 @@ function ConnectionPanel({ name, tags }: { name: string; tags: readonly Tag[] })
   return (
     <Panel title={t('Connection')} aside={isUp(found) ? t('good') : t('bad')}>
       <dl className="facts pad">
-        <div>
-          <dt>{t('Name')}</dt>
-          <dd>
+        <Fact name={t('Name')}>
             <Link to="/connections" search={{ name: found.name }}>
               {found.name}
             </Link>
             {others ? ` +${others}` : ''}
-          </dd>
-        </div>
-        <div>
-          <dt>{t('Endpoint')}</dt>
-          <dd>
+          </Fact>
+        <Fact name={t('Endpoint')}>
             {found.driver}, {found.endpoint}
-          </dd>
-        </div>
-        <div>
-          <dt>{t('Last read')}</dt>
-          <dd>{found.last_good ? t('{{age}} ago', { age: formatAge((store.now() - Date.parse(found.last_good)) / 1000) }) : '–'}</dd>
-        </div>
-        <div>
-          <dt>{t('Answers in')}</dt>
-          <dd>{found.latency_ms === null ? '–' : `${formatNumber(found.latency_ms, 1)} ms`}</dd>
-        </div>
+          </Fact>
+        <Fact name={t('Last read')}>{found.last_good ? t('{{age}} ago', { age: formatAge((store.now() - Date.parse(found.last_good)) / 1000) }) : '–'}</Fact>
+        <Fact name={t('Answers in')}>{found.latency_ms === null ? '–' : `${formatNumber(found.latency_ms, 1)} ms`}</Fact>
         {isUp(found) ? null : (
           <div>
             <dt>{t('Reason')}</dt>

@@ -8,12 +8,12 @@ import type { Driver, DriverSetting, Plan, PlantText, TestResult } from '../api/
 import { Icon } from '../components/icons'
 import { StepList } from '../components/test-steps'
 import { Button, Loading, ProblemList, Trouble } from '../components/ui'
-import { t } from '../i18n'
+import { m, t } from '../i18n'
 import { human } from '../model/tree'
 import { configFrom, type Draft } from '../model/connection'
 import '../styles/connections.css'
 
-const STEPS = ['Device', 'Settings', 'Test read', 'Review'] as const
+const STEPS = [m('Device'), m('Settings'), m('Test read'), m('Review')] as const
 
 const NAME = /^[A-Za-z0-9_-]+$/
 

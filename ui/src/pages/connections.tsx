@@ -6,7 +6,7 @@ import { ApiError, get, post } from '../api/client'
 import { Icon } from '../components/icons'
 import { Sparkline } from '../components/sparkline'
 import { StepList } from '../components/test-steps'
-import { Button, Empty, Loading, PageHead, Segmented, Trouble } from '../components/ui'
+import { Button, Empty, Fact, Loading, PageHead, Segmented, TableHead, Trouble } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { useEverySecond } from '../live/react'
@@ -107,40 +107,22 @@ export function ConnectionsPage() {
             </div>
             <div className="connections-scroll">
               <table className="connections">
-                <thead>
-                  <tr>
-                    <th scope="col">{t('State')}</th>
-                    <th scope="col">{t('Name')}</th>
-                    <th scope="col" className="wide-only">
-                      {t('Driver')}
-                    </th>
-                    <th scope="col" className="wide-only">
-                      {t('Endpoint')}
-                    </th>
-                    <th scope="col" className="wide-only">
-                      {t('Zone')}
-                    </th>
-                    <th scope="col" className="num">
-                      {t('Tags')}
-                    </th>
-                    <th scope="col" className="num">
-                      {t('Last read')}
-                    </th>
-                    <th scope="col" className="num">
-                      {t('Latency')}
-                    </th>
-                    <th scope="col">{t('8 h')}</th>
-                    <th scope="col" className="num">
-                      {t('Req/s')}
-                    </th>
-                    <th scope="col" className="num">
-                      {t('Errors')}
-                    </th>
-                    <th scope="col" className="wide-only">
-                      {t('Access')}
-                    </th>
-                  </tr>
-                </thead>
+                <TableHead
+                  columns={[
+                    { name: t('State') },
+                    { name: t('Name') },
+                    { name: t('Driver'), className: 'wide-only' },
+                    { name: t('Endpoint'), className: 'wide-only' },
+                    { name: t('Zone'), className: 'wide-only' },
+                    { name: t('Tags'), numeric: true },
+                    { name: t('Last read'), numeric: true },
+                    { name: t('Latency'), numeric: true },
+                    { name: t('8 h') },
+                    { name: t('Req/s'), numeric: true },
+                    { name: t('Errors'), numeric: true },
+                    { name: t('Access'), className: 'wide-only' },
+                  ]}
+                />
                 <tbody>
                   {all.map((c) => (
                     <Row key={c.name} c={c} chosen={c.name === chosen?.name} onOpen={() => set({ name: c.name })} />
@@ -265,7 +247,7 @@ function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onCl
                 steps: [
                   { what: t('Network reaches {{endpoint}}', { endpoint: c.endpoint }), reached: true, detail: t('yes') },
                   { what: t('Device answers'), reached: true, detail: c.latency_ms === null ? t('yes') : `${formatNumber(c.latency_ms, 1)} ms` },
-                  { what: t('Values read'), reached: c.state === 'Good' || (c.values_s ?? 0) > 0, detail: c.values_s === null ? '' : `${formatNumber(c.values_s, 1)} ${t('per second')}` },
+                  { what: t('Values read'), reached: c.state === 'Good' || (c.values_s ?? 0) > 0, detail: c.values_s === null ? '' : t('{{n}} per second', { n: formatNumber(c.values_s, 1) }) },
                 ],
                 values: [],
               }}
@@ -292,17 +274,12 @@ function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onCl
           <h3>{t('What it means now')}</h3>
           <p>
             {up ? (
-              <>
-                {t('{{count}} tags', { count: c.tags })} {t('are read')}
-                {assets.length ? `, ${t('of')} ${listOf(assets)}` : ''}.
-              </>
+              assets.length ? t('{{count}} tags are read, of {{assets}}.', { count: c.tags, assets: listOf(assets) }) : t('{{count}} tags are read.', { count: c.tags })
             ) : (
               <>
-                <b>
-                  {t('{{count}} tags', { count: c.tags })} {t('are bad')}
-                </b>
-                {c.last_good ? `, ${t('last good value')} ${timeOrDay(Date.parse(c.last_good), store.now())}` : ''}
-                {assets.length ? `. ${t('Without data:')} ${listOf(assets)}` : ''}.
+                <b>{t('{{count}} tags are bad.', { count: c.tags })}</b>
+                {c.last_good ? ` ${t('Last good value {{time}}.', { time: timeOrDay(Date.parse(c.last_good), store.now()) })}` : ''}
+                {assets.length ? ` ${t('Without data: {{assets}}.', { assets: listOf(assets) })}` : ''}
               </>
             )}{' '}
             <Link to="/tags" search={{ connection: c.name }}>
@@ -342,8 +319,8 @@ function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onCl
           <Fact name={t('Endpoint')}>{c.endpoint}</Fact>
           <Fact name={t('Edge')}>{c.edge}</Fact>
           <Fact name={t('Access')}>{c.access}</Fact>
-          <Fact name={t('Requests')}>{c.requests_s === null ? '–' : `${formatNumber(c.requests_s, 1)} ${t('per second')}`}</Fact>
-          <Fact name={t('Values')}>{c.values_s === null ? '–' : `${formatNumber(c.values_s, 1)} ${t('per second')}`}</Fact>
+          <Fact name={t('Requests')}>{c.requests_s === null ? '–' : t('{{n}} per second', { n: formatNumber(c.requests_s, 1) })}</Fact>
+          <Fact name={t('Values')}>{c.values_s === null ? '–' : t('{{n}} per second', { n: formatNumber(c.values_s, 1) })}</Fact>
           <Fact name={t('Errors')}>{c.errors === null ? '–' : formatCount(c.errors)}</Fact>
           <Fact name={t('Behind by')}>{c.lag_s === null ? '–' : formatAge(c.lag_s)}</Fact>
         </dl>
@@ -352,18 +329,9 @@ function Detail({ c, mayTest, onClose }: { c: Connection; mayTest: boolean; onCl
   )
 }
 
-function Fact({ name, children }: { name: string; children: React.ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  )
-}
-
 function listOf(assets: readonly string[]): string {
   const shown = assets.slice(0, 3).map((path) => path.split('/').slice(-2).join(' / '))
-  return assets.length > 3 ? `${shown.join(', ')} ${t('and {{n}} more', { n: assets.length - 3 })}` : shown.join(', ')
+  return assets.length > 3 ? t('{{list}} and {{n}} more', { list: shown.join(', '), n: assets.length - 3 }) : shown.join(', ')
 }
 
 /** The declared settings: what the endpoint says is enough where the plant text is not to be read. */

@@ -1,28 +1,19 @@
-import { useQueryClient } from '@tanstack/react-query'
-import { Link, useNavigate } from '@tanstack/react-router'
+import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
-import { remove } from '../api/client'
 import { useSession, useSite } from '../api/queries'
 import { Icon } from '../components/icons'
-import { Button, PageHead, Panel, Segmented } from '../components/ui'
-import { t } from '../i18n'
-import { live } from '../live/client'
+import { Button, Fact, PageHead, Panel, Segmented } from '../components/ui'
+import { language, LANGUAGES, setLanguage, t, type Language } from '../i18n'
 import { plantZone } from '../model/time'
+import { useSignOut } from '../sign-out'
 import { setTheme, themeWish, type ThemeWish } from '../theme'
 
 /** On a phone: what the desk has in its rail and menu. */
 export function MorePage() {
-  const client = useQueryClient()
-  const navigate = useNavigate()
   const session = useSession()
   const site = useSite()
   const [theme, show] = useState<ThemeWish>(themeWish())
-  const signOut = async (): Promise<void> => {
-    live.stop()
-    await remove('session').catch(() => undefined)
-    client.clear()
-    await navigate({ to: '/login', search: {} })
-  }
+  const signOut = useSignOut()
   return (
     <div className="page narrow">
       <PageHead title={t('More')} />
@@ -50,12 +41,17 @@ export function MorePage() {
           />
         </div>
       </Panel>
+      <Panel title={t('Language')}>
+        <div className="pad">
+          <Segmented label={t('Language')} value={language()} options={Object.entries(LANGUAGES) as [Language, string][]} onChange={(one) => void setLanguage(one)} />
+        </div>
+      </Panel>
       <Panel title={t('About')}>
         <dl className="facts pad">
-          <div><dt>{t('Site')}</dt><dd>{session.data?.enterprise} / {session.data?.site}</dd></div>
-          <div><dt>{t('Plant time')}</dt><dd>{plantZone()}</dd></div>
-          <div><dt>{t('Plant version')}</dt><dd>{site.data?.model_version ?? '–'}</dd></div>
-          <div><dt>Isthmus</dt><dd>{session.data?.version}</dd></div>
+          <Fact name={t('Site')}>{`${session.data?.enterprise} / ${session.data?.site}`}</Fact>
+          <Fact name={t('Plant time')}>{plantZone()}</Fact>
+          <Fact name={t('Plant version')}>{site.data?.model_version ?? '–'}</Fact>
+          <Fact name="Isthmus">{session.data?.version}</Fact>
         </dl>
       </Panel>
       <Button icon="out" onPress={() => void signOut()}>{t('Sign out')}</Button>

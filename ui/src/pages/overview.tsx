@@ -7,15 +7,15 @@ import type { Asset, Connection, History, Tag } from '../api/types'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
 import { Sparkline } from '../components/sparkline'
-import { LiveState, StateSquare } from '../components/state'
-import { Empty, Loading, PageHead, Panel, Trouble } from '../components/ui'
+import { LiveState, StateLegend } from '../components/state'
+import { Empty, Loading, Fact, PageHead, Panel, TableHead, Trouble } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveValue } from '../live/react'
 import { formatAge, formatCount, formatNumber } from '../model/format'
 import { qualityOfName } from '../model/quality'
 import { hour, startOfDay } from '../model/time'
-import { buildTree, human, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
+import { buildTree, human, tagOfMachine, isConnection, keyTagOf, machinesOf, stateTagOf, tagsByAsset, type TreeNode } from '../model/tree'
 import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from '../model/connection'
 import { goodCounters, judge, type Look, type Readings } from '../model/health'
 import '../styles/overview.css'
@@ -38,6 +38,7 @@ export function OverviewPage() {
   if (assets.error ?? tags.error) return <Trouble error={assets.error ?? tags.error} retry={() => void assets.refetch()} />
   if (!tree || !tags.data) return <Loading what={t('the plant')} />
   const need = units.filter(({ look }) => look.bad).length
+  const running = units.filter(({ look }) => look.running).length
   const worst = [...(connections.data ?? [])].filter((c) => !isUp(c)).sort(byHealth)[0]
   return (
     <div className="page overview">
@@ -47,7 +48,11 @@ export function OverviewPage() {
           <span>
             {units.length === 0
               ? ''
-              : `${t('{{count}} units', { count: units.length })}, ${t('{{count}} run well', { count: units.length - need })}${need ? `, ${t('{{count}} need a look', { count: need })}` : ''}`}
+              : [
+                  t('{{count}} units', { count: units.length }),
+                  ...(running ? [t('{{count}} running', { count: running })] : []),
+                  need ? t('{{count}} need a look', { count: need }) : t('none needs a look'),
+                ].join(', ')}
           </span>
         }
       >
@@ -82,34 +87,19 @@ export function OverviewPage() {
           <section className="panel units" aria-label={t('Health by area')}>
             <header className="panel-head">
               <h2>{t('Health by area')}</h2>
-              <div className="panel-aside legend">
-                <span>
-                  <StateSquare shape="running" size={12} /> {t('running')}
-                </span>
-                <span>
-                  <StateSquare shape="stopped" size={12} /> {t('stopped')}
-                </span>
-                <span>
-                  <StateSquare shape="waiting" size={12} /> {t('blocked or starved')}
-                </span>
-                <span>
-                  <StateSquare shape="bad" size={12} /> {t('bad data')}
-                </span>
-              </div>
+              <StateLegend />
             </header>
             <table className="units-table">
-              <thead>
-                <tr>
-                  <th scope="col">{t('Unit')}</th>
-                  <th scope="col">{t('Machines, in flow order')}</th>
-                  <th scope="col">{t('Key value in its band')}</th>
-                  <th scope="col" className="num">
-                    {t('Now')}
-                  </th>
-                  <th scope="col">{t('8 h')}</th>
-                  <th scope="col">{t('What matters')}</th>
-                </tr>
-              </thead>
+              <TableHead
+                columns={[
+                  { name: t('Unit') },
+                  { name: t('Machines, in flow order') },
+                  { name: t('Key value in its band') },
+                  { name: t('Now'), numeric: true },
+                  { name: t('8 h') },
+                  { name: t('What matters') },
+                ]}
+              />
               {areas.map((area) => (
                 <AreaRows key={area.asset.path} area={area} byAsset={byAsset} looks={looks} />
               ))}
@@ -136,7 +126,7 @@ function AreaRows({ area, byAsset, looks }: { area: TreeNode; byAsset: ReadonlyM
   const all = unitsOf(area)
   const units = all.length > MANY_UNITS ? [...all].sort((a, b) => (looks.get(a.asset.path)?.rank ?? 9) - (looks.get(b.asset.path)?.rank ?? 9)).slice(0, MANY_UNITS) : all
   const bad = all.filter((unit) => looks.get(unit.asset.path)?.bad).length
-  const running = all.filter((unit) => looks.get(unit.asset.path)?.state.startsWith(t('Running'))).length
+  const running = all.filter((unit) => looks.get(unit.asset.path)?.running).length
   const stateful = all.filter((unit) => looks.get(unit.asset.path)?.state).length
   return (
     <tbody>
@@ -146,8 +136,7 @@ function AreaRows({ area, byAsset, looks }: { area: TreeNode; byAsset: ReadonlyM
             <b>{human(area.asset.name)}</b>
           </Link>
           <span className="muted">
-            {stateful ? t('{{running}} of {{all}} run', { running, all: stateful }) : ''}
-            {bad === 0 ? `${stateful ? ', ' : ''}${t('all in band')}` : ''}
+            {[...(stateful ? [t('{{running}} of {{all}} running', { running, all: stateful })] : []), ...(bad === 0 ? [t('all in band')] : [])].join(', ')}
           </span>
         </th>
       </tr>
@@ -165,9 +154,9 @@ function UnitRow({ unit, byAsset, look }: { unit: TreeNode; byAsset: ReadonlyMap
   return (
     <tr className={`unit-row ${look?.bad ? 'need' : ''}`}>
       <td>
-        <Link to="/asset/$" params={{ _splat: unit.asset.path }} className="unit-name">
+        <Link to="/asset/$" params={{ _splat: unit.asset.path }} className="unit-name" title={unit.asset.description}>
           <b>{human(unit.asset.name)}</b>
-          <small>{look?.state || '\u00a0'}</small>
+          <small>{look?.state || unit.asset.description || '\u00a0'}</small>
         </Link>
       </td>
       <td>
@@ -183,7 +172,7 @@ function UnitRow({ unit, byAsset, look }: { unit: TreeNode; byAsset: ReadonlyMap
       <td>
         {key ? (
           <span className="key-value">
-            <span className="muted">{machines.length > 1 ? `${human(key.asset.split('/').at(-1) ?? '')} ${key.name.replace(/[-_]/g, ' ')}` : human(key.name)}</span>
+            <span className="muted">{machines.length > 1 ? tagOfMachine(key) : human(key.name)}</span>
             <Indicator tag={key} />
           </span>
         ) : null}
@@ -273,7 +262,7 @@ function Kpis({ assets, tags, readings, connections }: { assets: readonly Asset[
         <Kpi
           name={t('Good today')}
           value={good ? formatCount(good.total) : '–'}
-          sub={counters.length > 1 ? t('{{n}} lines, since midnight', { n: counters.length }) : t('since midnight')}
+          sub={counters.length > 1 ? t('{{n}} lines, since midnight', { n: counters.length }) : t('{{name}}, since midnight', { name: human(counters[0]?.asset.split('/').at(-1) ?? '') })}
           spark={good && good.hours.length > 1 ? <Climb hours={good.hours} /> : undefined}
         />
       ) : null}
@@ -361,7 +350,7 @@ function GoodPerHour({ assets, tags }: { assets: readonly Asset[]; tags: readonl
             const size = (h.count / top) * 72
             return (
               <g key={h.at}>
-                <title>{`${hour(h.at)} h: ${formatCount(h.count)}`}</title>
+                <title>{`${hour(h.at)}: ${formatCount(h.count)}`}</title>
                 <rect className="hours-bar" x={i * step + step * 0.12} y={88 - size} width={step * 0.76} height={size} />
                 {hours.length <= 8 ? (
                   <text x={i * step + step / 2} y={84 - size} textAnchor="middle" className="hours-text">
@@ -389,30 +378,21 @@ function Recorder() {
     <Panel title={t('Edges and recorder')}>
       <dl className="facts pad">
         {data.edges.map((edge) => (
-          <div key={edge.name}>
-            <dt>{edge.name}</dt>
-            <dd>
+          <Fact key={edge.name} name={edge.name}>
               {edgeRuns(edge) ? t('running') : <b>{edge.state !== 'running' && edge.state ? edge.state : t('silent')}</b>}
               {edge.age_s === null ? '' : `, ${formatAge(edge.age_s)}`}
               {edge.queued ? `, ${t('{{n}} waiting', { n: formatCount(edge.queued) })}` : ''}
               {edge.dropped ? <b>{`, ${t('{{n}} lost', { n: formatCount(edge.dropped) })}`}</b> : null}
-            </dd>
-          </div>
+          </Fact>
         ))}
-        <div>
-          <dt>{t('Historian')}</dt>
-          <dd>{historianFine(data.historian.state) ? t('recording') : <b>{data.historian.state}</b>}</dd>
-        </div>
+        <Fact name={t('Historian')}>{historianFine(data.historian.state) ? t('recording') : <b>{data.historian.state}</b>}</Fact>
         {data.historian.disk_hours !== null ? (
           <div>
             <dt>{t('Disk lasts')}</dt>
             <dd>{formatAge(data.historian.disk_hours * 3600)}</dd>
           </div>
         ) : null}
-        <div>
-          <dt>{t('Plant version')}</dt>
-          <dd>{data.model_version}</dd>
-        </div>
+        <Fact name={t('Plant version')}>{data.model_version}</Fact>
       </dl>
     </Panel>
   )

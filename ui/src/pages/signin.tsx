@@ -93,7 +93,7 @@ export function WelcomePage() {
   const { link } = useSearch({ from: '/welcome' })
   const client = useQueryClient()
   const navigate = useNavigate()
-  const session = useSession()
+  const session = useSession(link === undefined) // with a link nobody is signed in yet
   const [problem, setProblem] = useState('')
   const [busy, setBusy] = useState(false)
   const used = useRef(false)

@@ -6,7 +6,7 @@ import type { Tag, TagKind } from '../api/types'
 import { Icon } from '../components/icons'
 import { TagDetail } from '../components/tag-detail'
 import { Button, Empty, Loading, PageHead, Select, Trouble } from '../components/ui'
-import { t } from '../i18n'
+import { m, t } from '../i18n'
 import { LiveAge, LiveQuality, LiveValue, MountedIsVisible } from '../live/react'
 import { formatCount, formatNumber, decimalsOf } from '../model/format'
 import { qualityOfName } from '../model/quality'
@@ -171,14 +171,14 @@ export function TagsPage() {
 }
 
 const COLUMNS = [
-  ['name', 'Tag'],
-  ['', 'Value'],
-  ['', 'Quality'],
-  ['', 'Age'],
-  ['', 'Limits'],
-  ['kind', 'Kind'],
-  ['connection', 'Connection'],
-  ['address', 'Address'],
+  ['name', m('Tag')],
+  ['', m('Value')],
+  ['', m('Quality')],
+  ['', m('Age')],
+  ['', m('Limits')],
+  ['kind', m('Kind')],
+  ['connection', m('Connection')],
+  ['address', m('Address')],
 ] as const
 
 function TagTable({ tags, under, chosen, sort, onSort, onOpen }: { tags: readonly Tag[]; under: string; chosen: string; sort: string; onSort: (sort: string) => void; onOpen: (path: string) => void }) {

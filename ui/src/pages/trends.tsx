@@ -1,27 +1,32 @@
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
-import { useCallback, useDeferredValue, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useReducer, useRef, useState, useSyncExternalStore } from 'react'
 import { get, url } from '../api/client'
 import { tidyTag, useOutages, useSmallHistory, useTags } from '../api/queries'
 import type { Outage, Tag, TagPage } from '../api/types'
 import { Icon } from '../components/icons'
 import { drawSparkline } from '../model/sparkline'
 import { keepPens, lastPens } from '../components/tag-detail'
-import { Button, Empty, Kbd, Loading, PageHead, Panel, Segmented, Trouble } from '../components/ui'
+import { Button, Empty, Kbd, Loading, PageHead, Panel, Segmented, Select, Trouble } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveValue } from '../live/react'
-import { decimalsOf, formatAge, formatCount, formatNumber } from '../model/format'
+import { decimalsOf, formatAge, formatNumber } from '../model/format'
 import { clamp } from '../model/scale'
-import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay, utcText } from '../model/time'
-import { human, parentOf } from '../model/tree'
+import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
+import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
 import { AXIS, Lane, PEN_DASH, PEN_WIDTH, X_AXIS, type ChartPen } from '../trends/chart'
 import { useTrendData } from '../trends/data'
-import { bandsOf, isBandPen, lineOf, statistics, valueAt, wordAt, type PenData } from '../trends/series'
+import { bandsOf, isBandPen, lineOf, moved, statistics, valueAt, wordAt, type PenData } from '../trends/series'
 import { SpanBar } from '../trends/span-bar'
-import { rangeAt, reduce, searchOf, viewOf, type TrendAction, type TrendView } from '../trends/view'
+import { rangeAt, reduce, scaleOf, searchOf, viewOf, type TrendAction, type TrendView } from '../trends/view'
 import '../styles/trends.css'
+
+// What only some want comes when they want it: the first picture is what counts.
+const Playback = lazy(() => import('../trends/playback').then((page) => ({ default: page.Playback })))
+const DataTable = lazy(() => import('../trends/data-table').then((page) => ({ default: page.DataTable })))
+const AddPen = lazy(() => import('../trends/add-pen').then((page) => ({ default: page.AddPen })))
 
 /** The pens' tags; one question each, so that a trend opens without the whole tag list. */
 function usePenTags(paths: readonly string[]): { tags: (Tag | undefined)[]; loading: boolean; error: unknown } {
@@ -53,16 +58,26 @@ export function TrendsPage() {
   const navigate = useNavigate({ from: '/trends' })
   const [view, dispatch] = useReducer(reduce, undefined, () => viewOf(search, store.now()))
   const written = useRef(search)
-  // The address follows the view once it rests; a link or the back button leads the view.
+  // The address follows the view, not at every move of it; a link or the back button leads the view.
+  const latest = useRef(view)
+  latest.current = view
+  const writing = useRef<ReturnType<typeof setTimeout>>(undefined)
   useEffect(() => {
-    const timer = setTimeout(() => {
-      const next = searchOf(view)
+    writing.current ??= setTimeout(() => {
+      writing.current = undefined
+      const next = searchOf(latest.current)
       if (JSON.stringify(next) === JSON.stringify(written.current)) return
       written.current = next
       void navigate({ search: next, replace: true })
-    }, 250)
-    return () => clearTimeout(timer)
+    }, view.play === undefined ? 250 : 1000)
   }, [view, navigate])
+  useEffect(
+    () => () => {
+      clearTimeout(writing.current)
+      writing.current = undefined
+    },
+    [],
+  )
   useEffect(() => {
     if (JSON.stringify(search) === JSON.stringify(written.current)) return
     written.current = search
@@ -94,7 +109,7 @@ function NoPens({ dispatch, adding, setAdding }: { dispatch: Part['dispatch']; a
           {t('Add pen')}
         </Button>
       </PageHead>
-      {adding ? <AddPen pens={[]} onAdd={(path) => dispatch({ do: 'add', path })} onClose={() => setAdding(false)} /> : null}
+      <Suspense fallback={null}>{adding ? <AddPen pens={[]} onAdd={(path) => dispatch({ do: 'add', path })} onClose={() => setAdding(false)} /> : null}</Suspense>
       <Panel>
         <Empty
           title={t('Nothing is drawn yet')}
@@ -113,10 +128,6 @@ function NoPens({ dispatch, adding, setAdding }: { dispatch: Part['dispatch']; a
   )
 }
 
-export function penName(tag: Tag): string {
-  return `${human(tag.asset.split('/').at(-1) ?? '')} ${tag.name.replace(/[-_]+/g, ' ')}`
-}
-
 function PenSample({ index }: { index: number }) {
   return (
     <svg width="26" height="10" aria-hidden="true" className="pen-sample">
@@ -132,8 +143,10 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
     [known, view.hidden, view.pens],
   )
   const data = useTrendData(known, view.live)
+  const earlier = useTrendData(known, false)
   const [hover, setHover] = useState<number>()
-  const cursor = view.cursor1 ?? hover
+  const cursor = view.play ?? view.cursor1 ?? hover
+  const mixed = view.overlay && new Set(shown.filter((tag) => !isBandPen(tag)).map((tag) => tag.unit)).size > 1
   const [range, setRange] = useState(() => rangeAt(view, store.now()))
   const head = range
   const outages = useOutages(undefined, 200)
@@ -148,6 +161,8 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
     <div className="page fill trends">
       <PageHead title={t('Trends')} sub={known.length === 1 ? <span>{known[0]?.path}</span> : <span>{t('{{n}} of 8 pens', { n: view.pens.length })}</span>}>
         <Segmented label={t('Arrangement')} value={view.overlay ? 'overlay' : 'stacked'} options={[['stacked', t('Stacked')], ['overlay', t('Overlay')]]} onChange={(mode) => dispatch({ do: 'mode', overlay: mode === 'overlay' })} />
+        {mixed ? <Segmented label={t('Scales')} value={view.ownScales ? 'pen' : 'unit'} options={[['unit', t('By unit')], ['pen', t('Each its own')]]} onChange={(scale) => dispatch({ do: 'scales', own: scale === 'pen' })} /> : null}
+        <Select label={t('Compare')} hideLabel value={String(view.earlierS)} options={periods(view.earlierS)} onChange={(by) => dispatch({ do: 'earlier', byS: Number(by) })} />
         <Button className={view.table ? 'on' : ''} onPress={() => dispatch({ do: 'table', on: !view.table })}>
           {view.table ? t('Show as chart') : t('Show as table')} <Kbd>d</Kbd>
         </Button>
@@ -158,7 +173,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
           {t('Add pen')}
         </Button>
       </PageHead>
-      {adding ? (
+      <Suspense fallback={null}>{adding ? (
         <AddPen
           pens={view.pens}
           onAdd={(path) => {
@@ -167,8 +182,9 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
           }}
           onClose={() => setAdding(false)}
         />
-      ) : null}
+      ) : null}</Suspense>
       <div className="trends-layout">
+        <div className="trends-left">
         <section className="panel trend-main" aria-label={t('Trend')}>
           <div className="trend-head">
             <b>
@@ -176,7 +192,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
             </b>
             <span className="muted">
               {sameDay(head[0], head[1]) ? `${dayName(head[1])}, ` : ''}
-              {formatSpan(view.spanS)}, {t('plant time')}
+              {t('{{span}}, plant time', { span: formatSpan(view.spanS) })}
             </span>
             <span className="muted small trend-detail" role="status">
               {exportNote ? t('Not exported: {{why}}', { why: exportNote }) : data.error ? t('No history: {{why}}', { why: data.error instanceof Error ? data.error.message : '' }) : detailText(data.pens, shown, data.loading)}
@@ -186,32 +202,48 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
               <Button icon="right" label={t('Forward in time')} onPress={() => dispatch({ do: 'pan', share: 0.5, now: store.now() })} {...(view.live ? { isDisabled: true } : {})} />
               <Button icon="minus" label={t('Zoom out')} onPress={() => dispatch({ do: 'zoom', factor: 2, now: store.now() })} />
               <Button icon="plus" label={t('Zoom in')} onPress={() => dispatch({ do: 'zoom', factor: 0.5, now: store.now() })} />
-              <Button className={view.live ? 'on' : ''} icon={view.live ? 'check' : 'play'} onPress={() => dispatch(view.live ? { do: 'freeze', now: store.now() } : { do: 'live', now: store.now() })}>
+              <Button className={view.play === undefined ? '' : 'on'} icon="clock" onPress={() => dispatch({ do: 'play', at: view.play === undefined ? range[0] : undefined, now: store.now() })}>
+                {t('Playback')}
+              </Button>
+              <Button className={view.live ? 'on' : ''} icon={view.live ? 'check' : 'right'} onPress={() => dispatch(view.live ? { do: 'freeze', now: store.now() } : { do: 'live', now: store.now() })}>
                 {t('Live')}
               </Button>
             </span>
           </div>
           {view.table ? (
-            <DataTable tags={shown} data={data.pens} from={range[0]} to={range[1]} version={data.version} />
+            <Suspense fallback={null}>
+              <DataTable tags={shown} data={data.pens} from={range[0]} to={range[1]} version={data.version} />
+            </Suspense>
           ) : (
-            <Chart view={view} dispatch={dispatch} tags={shown} data={data} events={events} hover={hover} onHover={setHover} onRange={setRange} />
+            <Chart view={view} dispatch={dispatch} tags={shown} data={data} earlier={earlier} events={events} hover={hover} onHover={setHover} onRange={setRange} />
           )}
+          <Suspense fallback={null}>{view.play === undefined ? null : <Playback view={{ ...view, play: view.play }} dispatch={dispatch} />}</Suspense>
         </section>
-        <PenList view={view} dispatch={dispatch} tags={tags} data={data.pens} cursor={cursor} range={range} version={data.version} />
         <section className="panel span-panel" aria-label={t('Span')}>
           <div className="span-head">
             <b>{t('Span')}</b> <span className="muted small">{t('from a year to a second')}</span>
             <span className="muted small span-keys">
-              {t('keys')} <Kbd>+</Kbd> <Kbd>−</Kbd> <Kbd>0</Kbd>, {t('pan with arrows')}
+              {t('Zoom with')} <Kbd>+</Kbd> <Kbd>−</Kbd> <Kbd>0</Kbd>
             </span>
           </div>
           <SpanBar spanS={view.spanS} onChange={(spanS) => dispatch({ do: 'span', spanS, now: store.now() })} />
           {known[0] && !isBandPen(known[0]) ? <YearStrip tag={known[0]} range={range} onPick={(from, to) => dispatch({ do: 'range', from, to, now: store.now() })} /> : null}
         </section>
-        <Events events={events} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+        </div>
+        <div className="trends-right">
+          <PenList view={view} dispatch={dispatch} tags={tags} data={data.pens} earlier={earlier.pens} cursor={cursor} range={range} version={data.version} />
+          <Events events={events} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+        </div>
       </div>
     </div>
   )
+}
+
+/** What a trend can be laid over: what usually repeats itself, and what a link asked for. */
+function periods(chosen: number): [string, string][] {
+  const usual = [3600, 8 * 3600, 86_400, 7 * 86_400]
+  const all = chosen && !usual.includes(chosen) ? [...usual, chosen] : usual
+  return [['0', t('No comparison')], ...all.map((by): [string, string] => [String(by), t('With {{span}} earlier', { span: formatSpan(by) })])]
 }
 
 const sameDay = (a: number, b: number): boolean => dayName(a) === dayName(b) && b - a < 86_400_000
@@ -267,6 +299,7 @@ function stepSample(data: PenData, at: number, by: 1 | -1): number | undefined {
 interface ChartProps extends Part {
   tags: readonly Tag[]
   data: ReturnType<typeof useTrendData>
+  earlier: ReturnType<typeof useTrendData>
   events: readonly Outage[]
   hover: number | undefined
   onHover: (at: number | undefined) => void
@@ -274,7 +307,7 @@ interface ChartProps extends Part {
 }
 
 /** Lanes, cursors and gestures. Drawing is imperative: a live second costs no React work. */
-function Chart({ view, dispatch, tags, data, events, hover, onHover, onRange }: ChartProps) {
+function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, onRange }: ChartProps) {
   const area = useRef<HTMLDivElement>(null)
   const hosts = useRef<(HTMLDivElement | null)[]>([])
   const lanes = useRef<Lane[]>([])
@@ -289,6 +322,9 @@ function Chart({ view, dispatch, tags, data, events, hover, onHover, onRange }: 
     return overlay && numeric.length ? [numeric, ...bands.map((tag) => [tag])] : tags.map((tag) => [tag])
   }, [tags, overlay])
   const shape = groups.map((group) => group.map((tag) => tag.path).join('+')).join('|')
+  // Scales beside each other: at most three, and one where there is no room.
+  const axes = overlay && size.width >= 640 ? clamp(new Set((groups[0] ?? []).map((tag) => scaleOf(tag, view.ownScales))).size, 1, 3) : 1
+  const left = axes * AXIS
 
   useEffect(() => {
     const el = area.current
@@ -302,34 +338,40 @@ function Chart({ view, dispatch, tags, data, events, hover, onHover, onRange }: 
     const axis = view.pens[view.axis]
     lanes.current = hosts.current
       .slice(0, groups.length)
-      .map((host, i) => new Lane(host as HTMLElement, i === groups.length - 1, Math.max(0, groups[i]?.findIndex((tag) => tag.path === axis) ?? 0)))
+      .map((host, i) => new Lane(host as HTMLElement, i === groups.length - 1, { axisPen: Math.max(0, groups[i]?.findIndex((tag) => tag.path === axis) ?? 0), axes, ownScales: view.ownScales }))
     return () => {
       for (const lane of lanes.current) lane.destroy()
       lanes.current = []
     }
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [shape, dark, view.axis])
+  }, [shape, dark, view.axis, axes, view.ownScales])
 
   const draw = useCallback(() => {
     const now = store.now()
     const [from, to] = rangeAt(view, now)
-    data.need(tags, from, to, Math.max(200, (area.current?.clientWidth ?? 800) - AXIS), view.live)
+    const width = Math.max(200, (area.current?.clientWidth ?? 800) - left)
+    data.need(tags, from, to, width, view.live)
+    const byMs = view.earlierS * 1000
+    if (byMs) earlier.need(tags, from - byMs, to - byMs, width, false)
     groups.forEach((group, i) => {
       const pens: ChartPen[] = group.map((tag) => {
         const own = data.pens.get(tag.path)
         const gaps = data.gaps.filter((gap) => gap.edge === tag.edge || gap.edge === '').map((gap): [number, number] => [Date.parse(gap.start), Date.parse(gap.end)])
         const until = Math.min(now, Math.max(own?.to ?? 0, to))
+        const before = byMs ? earlier.pens.get(tag.path) : undefined
         return {
           tag,
           index: view.pens.indexOf(tag.path),
           line: own && !own.words ? lineOf(own, gaps, until) : undefined,
           bands: isBandPen(tag) ? (own ? bandsOf(own, until) : []) : undefined,
+          earlier: before && !before.words ? moved(lineOf(before, [], Math.min(before.to, to - byMs)), byMs) : undefined,
         }
       })
       lanes.current[i]?.draw(pens, from, to)
     })
     place(area.current, 'c1', view.cursor1, from, to, view.spanS)
     place(area.current, 'c2', view.cursor2, from, to, view.spanS)
+    place(area.current, 'play', view.play, from, to, view.spanS)
     for (const flag of flags.current?.children ?? []) {
       const el = flag as HTMLElement
       const at = (Number(el.dataset['at']) - from) / (to - from)
@@ -337,7 +379,7 @@ function Chart({ view, dispatch, tags, data, events, hover, onHover, onRange }: 
       el.style.left = `${clamp(at, 0, 1) * 100}%`
     }
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [view, tags, groups, data.version, data.need, dark, size, events])
+  }, [view, tags, groups, data.version, data.need, earlier.version, earlier.need, axes, dark, size, events])
 
   useEffect(() => {
     draw()
@@ -356,13 +398,15 @@ function Chart({ view, dispatch, tags, data, events, hover, onHover, onRange }: 
     }
   }, [view, draw, size.width, onRange])
 
-  const gestures = useGestures(area, view, dispatch, onHover)
+  const gestures = useGestures(area, left, view, dispatch, onHover)
   const bandsBefore = groups.filter((group) => group[0] && isBandPen(group[0])).length
-  const summary = tags.map((tag) => penName(tag)).join(', ')
+  const summary = tags.map((tag) => tagOfMachine(tag)).join(', ')
   return (
     <div className="chart-wrap">
       <div className="flag-row">
-        <span className="muted small">{t('Events')}</span>
+        <span className="muted small" style={{ width: left }}>
+          {t('Events')}
+        </span>
         <div className="flag-strip" ref={flags}>
           {events.map((event) => (
             <span key={`${event.connection}${event.start}`} className="flag" data-at={Date.parse(event.start)} title={event.reason}>
@@ -388,24 +432,27 @@ function Chart({ view, dispatch, tags, data, events, hover, onHover, onRange }: 
                 hosts.current[i] = el
               }}
             />
-            <div className={`lane-names ${group[0] && isBandPen(group[0]) ? 'of-band' : ''}`}>
+            <div className={`lane-names ${group[0] && isBandPen(group[0]) ? 'of-band' : ''}`} style={group[0] && isBandPen(group[0]) ? undefined : { left }}>
               {group.map((tag) => (
                 <span key={tag.path} className="lane-name">
                   {isBandPen(tag) ? null : <PenSample index={view.pens.indexOf(tag.path)} />}
-                  <b>{penName(tag)}</b> <span className="muted">{tag.unit}</span>
+                  <b>{tagOfMachine(tag)}</b> <span className="muted">{tag.unit}</span>
                 </span>
               ))}
             </div>
           </div>
         ))}
-        <div className="cursor-layer" style={{ left: AXIS }}>
+        <div className="cursor-layer" style={{ left }}>
+          <div className="cursor-line play" data-cursor="play" hidden>
+            <span className="cursor-label" />
+          </div>
           <div className="cursor-line c1" data-cursor="c1" hidden>
             <span className="cursor-label" />
           </div>
           <div className="cursor-line c2" data-cursor="c2" hidden>
             <span className="cursor-label" />
           </div>
-          {hover !== undefined && view.cursor1 === undefined ? <HoverLine at={hover} view={view} /> : null}
+          {hover !== undefined && view.cursor1 === undefined && view.play === undefined ? <HoverLine at={hover} view={view} /> : null}
           <div className="select-box" hidden />
         </div>
       </div>
@@ -436,7 +483,7 @@ function place(area: HTMLElement | null, name: string, at: number | undefined, f
 }
 
 /** Drag pans, Shift or Ctrl and drag selects, wheel and pinch zoom, click sets the cursor, Shift click the second one. */
-function useGestures(area: React.RefObject<HTMLDivElement | null>, view: TrendView, dispatch: Part['dispatch'], onHover: (at: number | undefined) => void) {
+function useGestures(area: React.RefObject<HTMLDivElement | null>, left: number, view: TrendView, dispatch: Part['dispatch'], onHover: (at: number | undefined) => void) {
   const latest = useRef(view)
   latest.current = view
   const pointers = useRef(new Map<number, { x: number; y: number }>())
@@ -447,9 +494,9 @@ function useGestures(area: React.RefObject<HTMLDivElement | null>, view: TrendVi
       const box = area.current?.getBoundingClientRect()
       const [from, to] = rangeAt(latest.current, store.now())
       if (!box) return from
-      return from + clamp((clientX - box.left - AXIS) / Math.max(1, box.width - AXIS), 0, 1) * (to - from)
+      return from + clamp((clientX - box.left - left) / Math.max(1, box.width - left), 0, 1) * (to - from)
     },
-    [area],
+    [area, left],
   )
 
   useEffect(() => {
@@ -483,7 +530,7 @@ function useGestures(area: React.RefObject<HTMLDivElement | null>, view: TrendVi
         return
       }
       held.x = event.clientX
-      const width = Math.max(1, event.currentTarget.clientWidth - AXIS)
+      const width = Math.max(1, event.currentTarget.clientWidth - left)
       const [a, b] = [...pointers.current.values()]
       const now = store.now()
       if (a && b && began.gap > 10) {
@@ -498,10 +545,10 @@ function useGestures(area: React.RefObject<HTMLDivElement | null>, view: TrendVi
       if (!began.moved) return
       if (began.select) {
         const el = box()
-        const left = event.currentTarget.getBoundingClientRect().left + AXIS
+        const edge = event.currentTarget.getBoundingClientRect().left + left
         if (el) {
           el.hidden = false
-          el.style.left = `${Math.min(began.x, event.clientX) - left}px`
+          el.style.left = `${Math.min(began.x, event.clientX) - edge}px`
           el.style.width = `${Math.abs(event.clientX - began.x)}px`
         }
         return
@@ -517,6 +564,7 @@ function useGestures(area: React.RefObject<HTMLDivElement | null>, view: TrendVi
       if (el) el.hidden = true
       if (!began) return
       if (began.select && began.moved) dispatch({ do: 'range', from: timeAt(began.x), to: timeAt(event.clientX), now: store.now() })
+      else if (!began.moved && latest.current.play !== undefined) dispatch({ do: 'play', at: timeAt(event.clientX), now: store.now() })
       else if (!began.moved) dispatch({ do: 'cursor', which: event.shiftKey ? 2 : 1, at: timeAt(event.clientX) })
     },
     onPointerCancel: (event: React.PointerEvent<HTMLDivElement>) => {
@@ -531,12 +579,13 @@ function useGestures(area: React.RefObject<HTMLDivElement | null>, view: TrendVi
 interface PenListProps extends Part {
   tags: (Tag | undefined)[]
   data: ReadonlyMap<string, PenData>
+  earlier: ReadonlyMap<string, PenData>
   cursor: number | undefined
   range: [number, number]
   version: number
 }
 
-function PenList({ view, dispatch, tags, data, cursor, range }: PenListProps) {
+function PenList({ view, dispatch, tags, data, earlier, cursor, range }: PenListProps) {
   const between = view.cursor1 !== undefined && view.cursor2 !== undefined
   const [from, to] = between ? [Math.min(view.cursor1 as number, view.cursor2 as number), Math.max(view.cursor1 as number, view.cursor2 as number)] : range
   return (
@@ -546,15 +595,13 @@ function PenList({ view, dispatch, tags, data, cursor, range }: PenListProps) {
           {t('Pens')} <span className="muted">{t('{{n}} of 8', { n: view.pens.length })}</span>
         </h2>
         <span className="panel-aside">
-          {between ? (
-            <>
-              {t('between cursors')}, {formatAge((to - from) / 1000)}
-            </>
-          ) : view.cursor1 !== undefined ? (
-            <>
-              {t('cursor')} {secondsOr(view.cursor1, view.spanS)}
-            </>
-          ) : null}
+          {view.play !== undefined
+            ? secondsOr(view.play, view.spanS)
+            : between
+              ? t('between cursors, {{span}}', { span: formatAge((to - from) / 1000) })
+              : view.cursor1 !== undefined
+                ? t('cursor {{time}}', { time: secondsOr(view.cursor1, view.spanS) })
+                : null}
           {view.cursor1 !== undefined ? <Button kind="quiet" icon="close" label={t('Remove the cursors')} onPress={() => dispatch({ do: 'cursor', which: 1, at: undefined })} /> : null}
         </span>
       </header>
@@ -576,28 +623,35 @@ function PenList({ view, dispatch, tags, data, cursor, range }: PenListProps) {
           const hidden = view.hidden.includes(String(index))
           const stats = own && !own.words ? statistics(own, from, to) : undefined
           const say = (v: number | null | undefined): string => (v === null || v === undefined ? '–' : formatNumber(v, decimalsOf(tag)))
-          const at = (time: number | undefined): string => (time === undefined || !own ? '–' : own.words ? (wordAt(own, time) ?? '–') : say(valueAt(own, time)))
+          const of = (pen: PenData | undefined, time: number | undefined): string => (time === undefined || !pen ? '–' : pen.words ? (wordAt(pen, time) ?? '–') : say(valueAt(pen, time)))
+          const at = (time: number | undefined): string => of(own, time)
           return (
             <li key={path} className={`pen ${hidden ? 'off' : ''}`}>
               <div className="pen-top">
                 <PenSample index={index} />
                 <button type="button" className="pen-name" aria-pressed={view.axis === index} title={t('Show this scale in overlay')} onClick={() => dispatch({ do: 'axis', index })}>
-                  <b>{penName(tag)}</b> <span className="muted small">{tag.unit}</span>
+                  <b>{tagOfMachine(tag)}</b> <span className="muted small">{tag.unit}</span>
                 </button>
-                <Button kind="quiet" icon={hidden ? 'eyeOff' : 'eye'} label={hidden ? t('Show {{name}}', { name: penName(tag) }) : t('Hide {{name}}', { name: penName(tag) })} onPress={() => dispatch({ do: 'hide', path })} />
-                <Button kind="quiet" icon="close" label={t('Remove {{name}}', { name: penName(tag) })} onPress={() => dispatch({ do: 'remove', path })} />
+                <Button kind="quiet" icon={hidden ? 'eyeOff' : 'eye'} label={hidden ? t('Show {{name}}', { name: tagOfMachine(tag) }) : t('Hide {{name}}', { name: tagOfMachine(tag) })} onPress={() => dispatch({ do: 'hide', path })} />
+                <Button kind="quiet" icon="close" label={t('Remove {{name}}', { name: tagOfMachine(tag) })} onPress={() => dispatch({ do: 'remove', path })} />
               </div>
               <p className="muted small pen-path">
                 {tag.asset}
                 {stats && stats.badS > 0.5 ? `, ${t('{{time}} without data', { time: formatAge(stats.badS) })}` : ''}
               </p>
-              <dl className={`pen-values ${view.cursor2 === undefined ? '' : 'six'}`}>
+              <dl className={`pen-values ${view.cursor2 === undefined && !view.earlierS ? '' : 'six'}`}>
                 <div>
-                  <dt>{t('Cursor')}</dt>
+                  <dt>{view.play === undefined ? t('Cursor') : t('Then')}</dt>
                   <dd>
                     <b>{at(cursor)}</b>
                   </dd>
                 </div>
+                {view.earlierS ? (
+                  <div>
+                    <dt>{t('{{span}} earlier', { span: formatSpan(view.earlierS) })}</dt>
+                    <dd>{of(earlier.get(path), cursor === undefined ? undefined : cursor - view.earlierS * 1000)}</dd>
+                  </div>
+                ) : null}
                 {view.cursor2 !== undefined ? (
                   <div>
                     <dt>{t('Second')}</dt>
@@ -650,7 +704,7 @@ function YearStrip({ tag, range, onPick }: { tag: Tag; range: [number, number]; 
   return (
     <div className="year">
       <p className="muted small">
-        {penName(tag)}, {t('last year')}
+        {t('{{name}}, last year', { name: tagOfMachine(tag) })}
       </p>
       <div
         className="year-strip"
@@ -691,8 +745,9 @@ function Events({ events, onGo }: { events: readonly Outage[]; onGo: (at: number
                 <Icon name="flag" size={16} />
                 <span className="muted">{timeOrDay(Date.parse(event.start), store.now())}</span>
                 <span>
-                  {event.connection} {t('lost')}
-                  {event.end ? `, ${formatAge((Date.parse(event.end) - Date.parse(event.start)) / 1000)}` : `, ${t('still')}`}
+                  {event.end
+                    ? t('{{name}} lost for {{age}}', { name: event.connection, age: formatAge((Date.parse(event.end) - Date.parse(event.start)) / 1000) })
+                    : t('{{name}} lost, still', { name: event.connection })}
                 </span>
               </button>
             </li>
@@ -700,51 +755,6 @@ function Events({ events, onGo }: { events: readonly Outage[]; onGo: (at: number
         </ul>
       )}
     </Panel>
-  )
-}
-
-const TABLE_ROWS = 400
-
-function DataTable({ tags, data, from, to }: { tags: readonly Tag[]; data: ReadonlyMap<string, PenData>; from: number; to: number; version: number }) {
-  const times = [...new Set(tags.flatMap((tag) => (data.get(tag.path)?.time ?? []).filter((time) => time >= from && time <= to)))].sort((a, b) => a - b)
-  const stride = Math.max(1, Math.ceil(times.length / TABLE_ROWS))
-  const rows = times.filter((_, i) => i % stride === 0)
-  return (
-    <div className="data-table" tabIndex={0} role="region" aria-label={t('Data as a table')}>
-      <table>
-        <caption className="muted small">
-          {stride > 1 ? t('{{shown}} of {{all}} rows; the export has every sample.', { shown: formatCount(rows.length), all: formatCount(times.length) }) : t('{{all}} rows', { all: formatCount(times.length) })}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">{t('Time')}</th>
-            {tags.map((tag) => (
-              <th key={tag.path} scope="col" className="num">
-                {penName(tag)} {tag.unit ? `(${tag.unit})` : ''}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((time) => (
-            <tr key={time}>
-              <td title={utcText(time)}>
-                {dayName(time)} {preciseTime(time)}
-              </td>
-              {tags.map((tag) => {
-                const own = data.get(tag.path)
-                const v = own && !own.words ? valueAt(own, time) : null
-                return (
-                  <td key={tag.path} className="num">
-                    {own?.words ? (wordAt(own, time) ?? t('bad')) : v === null ? t('bad') : formatNumber(v, decimalsOf(tag))}
-                  </td>
-                )
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   )
 }
 
@@ -764,50 +774,3 @@ async function saveCsv(tags: readonly Tag[], [from, to]: [number, number]): Prom
     return t('Isthmus does not answer')
   }
 }
-
-function AddPen({ pens, onAdd, onClose }: { pens: readonly string[]; onAdd: (path: string) => void; onClose: () => void }) {
-  const [text, setText] = useState('')
-  const asked = useDeferredValue(text.trim())
-  const found = useQuery({
-    queryKey: ['add-pen', asked],
-    queryFn: ({ signal }) => get<TagPage>('tags', { search: asked || undefined, limit: 40 }, signal),
-    placeholderData: (before) => before,
-  })
-  const hits = (found.data?.tags ?? []).filter((tag) => !pens.includes(tag.path) && (asked !== '' || tag.kind === 'value')).slice(0, 12)
-  return (
-    <section className="panel add-pen" aria-label={t('Add pen')}>
-      <div className="add-head">
-        <label className="filter-search">
-          <Icon name="search" size={16} />
-          <span className="sr">{t('Search tags')}</span>
-          <input
-            autoFocus
-            type="search"
-            placeholder={t('Search a tag by path or description')}
-            value={text}
-            onChange={(event) => setText(event.target.value)}
-            onKeyDown={(event) => {
-              if (event.key === 'Escape') onClose()
-              if (event.key === 'Enter' && hits[0]) onAdd(hits[0].path)
-            }}
-          />
-        </label>
-        <Button kind="quiet" icon="close" label={t('Close')} onPress={onClose} />
-      </div>
-      <ul className="add-hits">
-        {hits.map((tag) => (
-          <li key={tag.path}>
-            <button type="button" onClick={() => onAdd(tag.path)}>
-              <Icon name="plus" size={14} />
-              <span className="muted">{tag.asset}/</span>
-              <b>{tag.name}</b>
-              <span className="muted small">{tag.description}</span>
-            </button>
-          </li>
-        ))}
-        {hits.length === 0 && found.data ? <li className="muted pad">{t('No tag fits')}</li> : null}
-      </ul>
-    </section>
-  )
-}
-

@@ -4,7 +4,9 @@ import type { Tag } from '../api/types'
 import { bandOf, niceTicks, rangeOf, tickDecimals, timeTicks } from '../model/scale'
 import { dayMonth, hourMinute, clockTime, monthYear, preciseTime, zoneOffsetMinutes } from '../model/time'
 import { formatNumber } from '../model/format'
-import { shapeOf } from '../model/tree'
+import { shapeOf, spoken } from '../model/tree'
+import { t } from '../i18n'
+import { scaleOf } from './view'
 import { axisRange, extent, type Band, type Line } from './series'
 
 export const AXIS = 58
@@ -37,6 +39,15 @@ export interface ChartPen {
   index: number // its place among all pens: colour and dash
   line: Line | undefined
   bands: Band[] | undefined
+  earlier: Line | undefined // the same pen of an earlier period, moved to this one
+}
+
+/** Labels in the middle of their ticks; one that would be cut at the right edge is left out. */
+function labelsOf(ticks: readonly number[], step: number, from: number, to: number, width: number): string[] {
+  return ticks.map((tick) => {
+    const text = timeLabel(tick, step)
+    return ((to - tick) / (to - from)) * width < text.length * 3.4 ? '' : text
+  })
 }
 
 export function timeLabel(ms: number, step: number): string {
@@ -80,11 +91,18 @@ export class Lane {
   private readonly axisPen: number
   private shape = ''
 
-  /** `axisPen`: whose scale is written at the left, among this lane's pens. */
-  constructor(host: HTMLElement, last: boolean, axisPen = 0) {
+  private readonly axes: number
+  private readonly left: number
+  private readonly ownScales: boolean
+
+  /** `axisPen`: whose scale is written first at the left, among this lane's pens; `axes`: how many have room there. */
+  constructor(host: HTMLElement, last: boolean, { axisPen = 0, axes = 1, ownScales = false } = {}) {
     this.host = host
     this.last = last
     this.axisPen = axisPen
+    this.axes = axes
+    this.left = axes * AXIS
+    this.ownScales = ownScales
   }
 
   destroy(): void {
@@ -105,7 +123,7 @@ export class Lane {
       this.drawBands(pens[0], width, height)
       return
     }
-    const shape = `${width}x${height}/${pens.map((p) => `${p.tag.path}#${p.index}`).join('|')}`
+    const shape = `${width}x${height}/${pens.map((p) => `${p.tag.path}#${p.index}${p.earlier ? '+' : ''}`).join('|')}`
     const data = this.join()
     if (!this.plot || shape !== this.shape) {
       this.destroy()
@@ -125,7 +143,7 @@ export class Lane {
   }
 
   private join(): uPlot.AlignedData {
-    const lines = this.pens.map((pen) => pen.line ?? { x: [], y: [], holes: [] })
+    const lines = this.pens.flatMap((pen) => [pen.line ?? { x: [], y: [], holes: [] }, ...(pen.earlier ? [pen.earlier] : [])])
     const only = lines[0]
     if (lines.length === 1 && only) return [only.x, only.y]
     return uPlot.join(
@@ -135,7 +153,7 @@ export class Lane {
   }
 
   private scaleKey(pen: ChartPen): string {
-    return `y${pen.tag.unit || pen.tag.path}`
+    return scaleOf(pen.tag, this.ownScales)
   }
 
   private options(width: number, height: number): uPlot.Options {
@@ -146,19 +164,22 @@ export class Lane {
       scales[key] = { auto: false, range: (_u, min, max) => [min ?? 0, max ?? 1] }
     }
     const lead = this.pens[this.axisPen] ?? this.pens[0]
-    const key = lead ? this.scaleKey(lead) : 'y'
+    const leads = [...new Map([...(lead ? [lead] : []), ...this.pens].reverse().map((pen) => [this.scaleKey(pen), pen])).values()].reverse()
     const font = '12px "Inter Variable", system-ui, sans-serif'
-    const y: uPlot.Axis = {
-      scale: key,
-      size: AXIS,
+    const room = this.left / Math.min(this.axes, Math.max(1, leads.length))
+    const named = leads.length > 1
+    const y = (pen: ChartPen | undefined, first: boolean): uPlot.Axis => ({
+      scale: pen ? this.scaleKey(pen) : 'y',
+      size: named ? room - 16 : room,
       gap: 6,
       font,
-      stroke: c.muted,
-      grid: { stroke: c.divider, width: 1 },
+      ...(named && pen ? { label: this.ownScales || !pen.tag.unit ? spoken(pen.tag.name) : pen.tag.unit, labelSize: 16, labelGap: 0, labelFont: font } : {}),
+      stroke: named && pen ? (c.pens[pen.index] as string) : c.muted,
+      grid: { show: first, stroke: c.divider, width: 1 },
       ticks: { show: false },
       splits: (_u, _i, min, max) => niceTicks(min, max, height < 110 ? 2 : Math.max(2, Math.min(5, Math.round(height / 52)))),
       values: (_u, splits) => splits.map((v) => formatNumber(v, tickDecimals(splits))),
-    }
+    })
     const x: uPlot.Axis = {
       size: this.last ? X_AXIS : 0,
       gap: 6,
@@ -170,7 +191,7 @@ export class Lane {
       values: (_u, splits) => {
         if (!this.last) return splits.map(() => '')
         const { step } = timeTicks(this.from, this.to, Math.max(2, Math.floor(width / 130)), zoneOffsetMinutes(this.to))
-        return splits.map((v) => timeLabel(v, step))
+        return labelsOf(splits, step, this.from, this.to, width - this.left)
       },
     }
     return {
@@ -181,16 +202,19 @@ export class Lane {
       legend: { show: false },
       cursor: { show: false },
       scales,
-      axes: [x, y],
+      axes: [x, ...(leads.length ? leads.slice(0, this.axes) : [undefined]).map((pen, i) => y(pen, i === 0))],
       series: [
         {},
-        ...this.pens.map((pen): uPlot.Series => ({
-          scale: this.scaleKey(pen),
-          stroke: c.pens[pen.index] as string,
-          width: PEN_WIDTH[pen.index] ?? 1.6,
-          dash: [...(PEN_DASH[pen.index] ?? [])],
-          points: { show: false },
-        })),
+        ...this.pens.flatMap((pen): uPlot.Series[] => {
+          const now: uPlot.Series = {
+            scale: this.scaleKey(pen),
+            stroke: c.pens[pen.index] as string,
+            width: PEN_WIDTH[pen.index] ?? 1.6,
+            dash: [...(PEN_DASH[pen.index] ?? [])],
+            points: { show: false },
+          }
+          return pen.earlier ? [now, { ...now, stroke: this.pens.length === 1 ? c.muted : (c.pens[pen.index] as string), width: 1.1, dash: [3, 4] }] : [now]
+        }),
       ],
       hooks: { drawClear: [(u) => this.under(u)], draw: [(u) => this.over(u)] },
     }
@@ -202,8 +226,10 @@ export class Lane {
     let range: [number, number] | undefined
     for (const pen of this.pens) {
       if (this.scaleKey(pen) !== key) continue
-      const own = pen.line ? extent(pen.line, this.from, this.to) : undefined
-      if (own) data = data ? [Math.min(data[0], own[0]), Math.max(data[1], own[1])] : own
+      for (const line of [pen.line, pen.earlier]) {
+        const own = line ? extent(line, this.from, this.to) : undefined
+        if (own) data = data ? [Math.min(data[0], own[0]), Math.max(data[1], own[1])] : own
+      }
       if (this.pens.length === 1) band = bandOf(pen.tag)
       range = rangeOf(pen.tag)
     }
@@ -244,8 +270,8 @@ export class Lane {
       ctx.font = `${11 * ratio}px "Inter Variable", system-ui, sans-serif`
       ctx.lineWidth = ratio
       for (const [name, v] of [
-        ['high-high', pen.tag.limits?.high_high],
-        ['low-low', pen.tag.limits?.low_low],
+        [t('High high'), pen.tag.limits?.high_high],
+        [t('Low low'), pen.tag.limits?.low_low],
       ] as const) {
         if (v === undefined) continue
         const y = at(v)
@@ -301,10 +327,10 @@ export class Lane {
     canvas.style.height = `${height}px`
     const ctx = canvas.getContext('2d') as CanvasRenderingContext2D
     ctx.scale(ratio, ratio)
-    const plotWidth = width - AXIS
+    const plotWidth = width - this.left
     const bottom = height - (this.last ? X_AXIS : 2)
     const top = Math.max(6, bottom - 34)
-    const at = (ms: number): number => AXIS + ((ms - this.from) / (this.to - this.from)) * plotWidth
+    const at = (ms: number): number => this.left + ((ms - this.from) / (this.to - this.from)) * plotWidth
     ctx.font = '12px "Inter Variable", system-ui, sans-serif'
     ctx.textBaseline = 'middle'
     const ticks = timeTicks(this.from, this.to, Math.max(2, Math.floor(width / 130)), zoneOffsetMinutes(this.to))
@@ -317,7 +343,7 @@ export class Lane {
     }
     for (const band of pen.bands ?? []) {
       if (band.to < this.from || band.from > this.to) continue
-      const x0 = Math.max(AXIS, at(band.from))
+      const x0 = Math.max(this.left, at(band.from))
       const w = Math.max(1, Math.min(width, at(band.to)) - x0)
       const shape = band.word === null ? 'bad' : pen.tag.kind === 'text' ? 'none' : shapeOf(band.word)
       ctx.fillStyle = shape === 'running' ? c.symbol : shape === 'none' ? c.well : c.panel
@@ -326,7 +352,7 @@ export class Lane {
       ctx.strokeStyle = shape === 'running' ? c.bar : c.ink
       ctx.lineWidth = 1
       ctx.strokeRect(x0 + 0.5, top + 0.5, Math.max(0, w - 1), bottom - top - 1)
-      const word = band.word ?? 'bad'
+      const word = band.word === null ? t('bad') : band.word
       if (word && w > ctx.measureText(word).width + 12) {
         const size = ctx.measureText(word).width
         if (shape === 'bad' || shape === 'waiting') {
@@ -340,7 +366,8 @@ export class Lane {
     if (this.last) {
       ctx.fillStyle = c.muted
       ctx.textAlign = 'center'
-      for (const tick of ticks.at) ctx.fillText(timeLabel(tick, ticks.step), Math.min(width - 24, Math.max(AXIS, at(tick))), height - 10)
+      const labels = labelsOf(ticks.at, ticks.step, this.from, this.to, plotWidth)
+      ticks.at.forEach((tick, i) => ctx.fillText(labels[i] as string, Math.max(this.left, at(tick)), height - 10))
     }
   }
 }

@@ -213,6 +213,11 @@ export function lineOf(data: PenData, gaps: readonly [number, number][], until: 
   return { x, y, holes }
 }
 
+/** A line of an earlier period, moved so that it lies over this one. */
+export function moved(line: Line, byMs: number): Line {
+  return { x: line.x.map((x) => x + byMs), y: line.y, holes: [] }
+}
+
 export interface Band {
   from: number
   to: number

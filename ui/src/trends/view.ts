@@ -1,3 +1,4 @@
+import type { Tag } from '../api/types'
 import type { TrendsSearch } from '../router'
 import { clamp, SPAN_MAX_S, SPAN_MIN_S } from '../model/scale'
 import { parseSpan, parseTime, spanKey } from '../model/time'
@@ -15,7 +16,17 @@ export interface TrendView {
   hidden: string[]
   table: boolean
   axis: number // whose scale stands at the left in overlay
+  ownScales: boolean // in overlay: a scale for each pen, not one for each unit
+  earlierS: number // the same pens so much earlier, drawn with them; 0: not
+  play: number | undefined // where the playback is
+  speed: Speed
 }
+
+/** What shares a scale: pens of one unit, or each pen alone. */
+export const scaleOf = (tag: Tag, own: boolean): string => `y${own ? tag.path : tag.unit || tag.path}`
+
+export const SPEEDS = [1, 10, 60, 600] as const
+export type Speed = (typeof SPEEDS)[number]
 
 export const DEFAULT_SPAN_S = 1800
 
@@ -38,6 +49,10 @@ export function viewOf(search: TrendsSearch, now: number): TrendView {
     hidden: (search.hide ?? '').split(',').filter(Boolean),
     table: search.view === 'table',
     axis: Number(search.axis ?? 0) || 0,
+    ownScales: search.scale === 'pen',
+    earlierS: (search.earlier ? parseSpan(search.earlier) : undefined) ?? 0,
+    play: fixed && search.at ? parseTime(search.at, now) : undefined,
+    speed: SPEEDS.find((speed) => String(speed) === search.speed) ?? 1,
   }
 }
 
@@ -59,6 +74,12 @@ export function searchOf(view: TrendView): TrendsSearch {
   if (view.hidden.length) search.hide = view.hidden.join(',')
   if (view.table) search.view = 'table'
   if (view.axis) search.axis = String(view.axis)
+  if (view.ownScales) search.scale = 'pen'
+  if (view.earlierS) search.earlier = spanKey(view.earlierS)
+  if (view.play !== undefined) {
+    search.at = iso(view.play)
+    if (view.speed !== 1) search.speed = String(view.speed)
+  }
   return search
 }
 
@@ -76,6 +97,10 @@ export type TrendAction =
   | { do: 'mode'; overlay: boolean }
   | { do: 'table'; on: boolean }
   | { do: 'axis'; index: number }
+  | { do: 'scales'; own: boolean }
+  | { do: 'earlier'; byS: number }
+  | { do: 'play'; at: number | undefined; now: number }
+  | { do: 'speed'; speed: Speed }
   | { do: 'load'; view: TrendView }
 
 /** The range on screen at `now`. */
@@ -108,7 +133,7 @@ export function reduce(view: TrendView, action: TrendAction): TrendView {
       return bounded(view, middle - spanS * 500, middle + spanS * 500, action.now)
     }
     case 'live':
-      return { ...view, live: true, from: action.now - view.spanS * 1000, to: action.now }
+      return { ...view, live: true, play: undefined, from: action.now - view.spanS * 1000, to: action.now }
     case 'freeze': {
       const [from, to] = rangeAt(view, action.now)
       return { ...view, live: false, from, to }
@@ -132,6 +157,20 @@ export function reduce(view: TrendView, action: TrendAction): TrendView {
       return { ...view, table: action.on }
     case 'axis':
       return { ...view, axis: action.index }
+    case 'scales':
+      return { ...view, ownScales: action.own }
+    case 'earlier':
+      return { ...view, earlierS: action.byS }
+    case 'speed':
+      return { ...view, speed: action.speed }
+    case 'play': {
+      if (action.at === undefined) return { ...view, play: undefined }
+      const [from, to] = rangeAt(view, action.now)
+      const at = Math.min(action.at, action.now)
+      // The picture turns like a page when the playback leaves it.
+      const paged = at > to && to < action.now ? bounded(view, at, at + to - from, action.now) : at < from ? bounded(view, at, at + to - from, action.now) : { ...view, live: false, from, to }
+      return { ...paged, play: clamp(at, paged.from, paged.to) }
+    }
     case 'load':
       return action.view
   }

@@ -1266,6 +1266,9 @@ TYPES: Final[Mapping[str, TypeMap]] = {
     )
 }  # fmt: skip
 
+LINE_FLOW: Final = ("filler", "belt1", "capper", "belt2", "accumulation", "labeller", "belt3", "palletiser")
+"""The way of a bottle; the plant file has the line's assets in this order, whichever controller they are on."""
+
 BLOCKS: Final[Mapping[str, tuple[Block, ...]]] = {
     "plc-filler": (Block(f"{LINE}/filler", "filler", "filler", 0, description="Fills 0.75 L bottles, 48 places"),),
     "plc-capper": (Block(f"{LINE}/capper", "capper", "capper", 0, description="Closes the bottles"),),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from isthmus.simulators.bottling import load
-from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, TYPES
+from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, LINE, LINE_FLOW, TYPES
 from isthmus.simulators.bottling.points import Limit, Point, TypeMap, template
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*\Z")
@@ -97,16 +97,23 @@ def _limit(limit: Limit) -> Any:
 
 
 def _asset_lines() -> Iterator[str]:
-    for i, (plc, blocks) in enumerate(BLOCKS.items()):
-        yield ("\n" if i else "") + f"  # {CONNECTIONS[plc]['description']}\n"
-        for block in blocks:
-            said = {
-                "type": block.type,
-                "source": plc,
-                "with": {"base": block.base},
-                "description": block.description,
-            }
-            yield f"  {block.asset}: {_flow(said)}\n"
+    """Every asset by area; those of the line as the bottles go."""
+    blocks = [(plc, block) for plc, all_of in BLOCKS.items() for block in all_of]
+    area = ""
+    for plc, block in sorted(blocks, key=lambda one: _place_in_flow(one[1].asset)):
+        before, area = area, block.asset.partition("/")[0]
+        if before and before != area:
+            yield "\n"
+        said = {"type": block.type, "source": plc, "with": {"base": block.base}, "description": block.description}
+        yield f"  {block.asset}: {_flow(said)}\n"
+
+
+def _place_in_flow(asset: str) -> int:
+    """The line itself, then its machines, then everything else as it comes."""
+    if asset == LINE:
+        return -1
+    line, _, machine = asset.rpartition("/")
+    return LINE_FLOW.index(machine) if line == LINE else len(LINE_FLOW)
 
 
 def _flow(value: Any) -> str:

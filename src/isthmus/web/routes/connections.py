@@ -84,6 +84,7 @@ class TestedValue(BaseModel):
     address: str
     value: float | int | str | None
     status: str
+    problem: str = Field("", description="what is wrong with the address itself; the others are read all the same")
 
 
 class TestResult(BaseModel):

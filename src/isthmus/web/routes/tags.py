@@ -38,6 +38,7 @@ class AssetNode(BaseModel):
     production: dict[str, Any] | None = Field(
         description="the type's production section, tags as paths; null if it has none"
     )
+    description: str
 
 
 class Assets(BaseModel):
@@ -70,11 +71,17 @@ class TagAnswer(BaseModel):
     address: str
     formula: str
     edge: str
+    order: int = Field(description="place in the plant file")
 
 
 class Tags(BaseModel):
     total: int = Field(description="tags that match, whatever offset and limit")
     tags: list[TagAnswer]
+
+
+class LastGood(BaseModel):
+    value: float | int | str | None
+    time: str
 
 
 class TagValue(BaseModel):
@@ -83,6 +90,7 @@ class TagValue(BaseModel):
     unit: str
     time: str | None = Field(description="null if there was never a sample")
     status: str = Field(description="name of the OPC UA status code")
+    last_good: LastGood | None = Field(None, description="only where the status is bad and there was a good value")
 
 
 class TagValues(BaseModel):
@@ -104,6 +112,7 @@ async def list_assets(services: Room, under: Under = "") -> Assets:
                 tags=len(live.rows_under(asset.path)),
                 order=asset.order,
                 production=asset.production or None,
+                description=asset.description,
             )
             for asset in live.plant.assets
             if is_under(asset.path, under)
@@ -132,6 +141,7 @@ def tag_answer(tag: Tag) -> dict[str, Any]:
         "address": tag.address,
         "formula": tag.formula,
         "edge": tag.edge,
+        "order": tag.order,
     }
 
 
@@ -167,12 +177,17 @@ async def list_tags(
     return Response(body, media_type="application/json")
 
 
-def values_answer(plant: Plant, rows: list[int], live: LiveRows) -> bytes:
-    """Newest values as JSON."""
+def values_answer(plant: Plant, rows: list[int], live: LiveRows, last_good: LiveRows) -> bytes:
+    """Newest values as JSON. ``last_good`` has the rows that are bad, in the same order."""
+    before = (
+        {"value": v, "time": iso(t)} if t else None
+        for v, t in zip(last_good.python(), last_good.time_ns.tolist(), strict=True)
+    )
     times: dict[int, str | None] = {0: None}  # a poll group shares its time, so there are few
     for time_ns in np.unique(live.time_ns).tolist():
         times[time_ns] = iso(time_ns) if time_ns else None
-    columns = zip(rows, live.python(), live.time_ns.tolist(), live.status.tolist(), strict=True)
+    bad = status.is_bad(live.status)
+    columns = zip(rows, live.python(), live.time_ns.tolist(), live.status.tolist(), bad.tolist(), strict=True)
     return _list(
         b'{"values":',
         (
@@ -182,10 +197,15 @@ def values_answer(plant: Plant, rows: list[int], live: LiveRows) -> bytes:
                 "unit": plant.tags[row].unit,
                 "time": times[time_ns],
                 "status": status.name(code),
+                **_earlier(next(before) if bad else None),
             }
-            for row, value, time_ns, code in columns
+            for row, value, time_ns, code, bad in columns
         ),
     )
+
+
+def _earlier(last_good: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if last_good is None else {"last_good": last_good}
 
 
 @router.get("/tags/values", dependencies=allow(Action.READ), response_model=TagValues)
@@ -193,4 +213,6 @@ async def list_values(services: Room, under: Under = "") -> Response:
     """The newest value of every tag at or below a path."""
     plant, rows = services.live.plant, services.live.rows_under(under)
     live = services.live.read(rows)
-    return Response(await asyncio.to_thread(values_answer, plant, rows.tolist(), live), media_type="application/json")
+    last_good = services.live.last_good(rows[status.is_bad(live.status)])
+    body = await asyncio.to_thread(values_answer, plant, rows.tolist(), live, last_good)
+    return Response(body, media_type="application/json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -158,3 +160,9 @@ def test_load_values_are_written_as_the_plant_file_reads_them() -> None:
         share.append(moved.mean())
     assert np.mean(share) == pytest.approx(0.6, abs=0.03)
     assert np.array_equal(memory.hr[:1000].astype(">u2").view(">f4"), walk._values[1, :500])
+
+
+def test_the_line_is_in_the_order_the_bottles_go():
+    text = plant_yaml(PORTS)
+    line = [found.partition("/")[2] for found in re.findall(r"^  packaging/(line1[^:]*):", text, re.MULTILINE)]
+    assert line == ["", "filler", "belt1", "capper", "belt2", "accumulation", "labeller", "belt3", "palletiser"]

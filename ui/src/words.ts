@@ -1,0 +1,10 @@
+import { m } from './i18n'
+
+/** Words of the API and of keys that are translated where they are shown. States of machines are the plant's own words. */
+export const WORDS = [
+  ...[m('value'), m('counter'), m('state'), m('switch'), m('text'), m('system')],
+  ...[m('site'), m('area'), m('line'), m('cell'), m('asset'), m('connection')],
+  ...[m('viewer'), m('engineer'), m('admin')],
+  ...[m('Good'), m('Slow'), m('Bad'), m('Connecting'), m('Stopped'), m('Stale'), m('Unknown')],
+  ...[m('Connected'), m('Values read'), m('Answer in time')],
+] as const
