@@ -5,6 +5,7 @@ import { LiveAge, LiveQuality, LiveValue } from '../live/react'
 import { formatValue } from '../model/format'
 import { rangeOf } from '../model/scale'
 import { human } from '../model/tree'
+import { lastPens } from '../trends/last-pens'
 import { Icon } from './icons'
 import { Indicator } from './indicator'
 import { Sparkline } from './sparkline'
@@ -90,25 +91,6 @@ export function TagDetail({ tag, onClose }: { tag: Tag; onClose: () => void }) {
 }
 
 const plain = (tag: Tag, value: number | null): string => (value === null ? '–' : formatValue({ ...tag, states: null }, value))
-
-const LAST = 'isthmus.pens'
-
-/** The pens of the trend that was last open, so that a tag can join them from anywhere. */
-export function lastPens(): string[] {
-  try {
-    const kept: unknown = JSON.parse(sessionStorage.getItem(LAST) ?? '[]')
-    return Array.isArray(kept) ? kept.filter((p): p is string => typeof p === 'string') : []
-  } catch {
-    return []
-  }
-}
-export function keepPens(pens: readonly string[]): void {
-  try {
-    sessionStorage.setItem(LAST, JSON.stringify(pens))
-  } catch {
-    // not kept
-  }
-}
 
 function AddToTrend({ path }: { path: string }) {
   const pens = lastPens()

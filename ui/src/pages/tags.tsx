@@ -170,6 +170,9 @@ export function TagsPage() {
   )
 }
 
+/** Rows grow with the size of the text; px. */
+const rem = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize)
+
 const COLUMNS = [
   ['name', m('Tag')],
   ['', m('Value')],
@@ -193,7 +196,7 @@ function TagTable({ tags, under, chosen, sort, onSort, onOpen }: { tags: readonl
   const virtual = useVirtualizer({
     count: tags.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => (cards ? 68 : 32),
+    estimateSize: () => (cards ? 4.25 : 2) * rem(),
     overscan: 8,
     getItemKey: (i) => (tags[i] as Tag).id,
     useFlushSync: false,
@@ -331,7 +334,7 @@ function Tree({ assets, chosen, onChoose }: { assets: Parameters<typeof buildTre
   }
   walk(root, 0)
   const list = useRef<HTMLDivElement>(null)
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => list.current, estimateSize: () => 32, overscan: 10 })
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => list.current, estimateSize: () => 2 * rem(), overscan: 10 })
   const at = Math.max(0, rows.findIndex(({ node }) => node.asset.path === chosen))
   const onKey = (event: React.KeyboardEvent): void => {
     const row = rows[at]
