@@ -31,7 +31,7 @@ MAX_IN_HAND_BYTES = 16 * 1024 * 1024
 
 @dataclass(slots=True)
 class ReaderCounts:
-    """What came by. ``refused`` frames did not parse: they are logged, counted and left in the stream."""
+    """What came by. ``refused`` frames did not parse: they are said, counted and left in the stream."""
 
     frames: int = 0
     samples: int = 0
@@ -48,6 +48,7 @@ class FrameReader:
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
         self._stream_seq = 0
+        self._refused_in_a_row = 0
         self._replies: dict[int, str] = {}  # where to acknowledge each frame in hand; void after a rewind
 
     async def open(self) -> None:
@@ -156,13 +157,22 @@ class FrameReader:
             if frame.lane != lane:
                 raise Malformed(f"frame of lane {frame.lane.name} came on {message.subject}")
         except Malformed as error:
-            self.counts.refused += 1
-            self._log.error("frame %d of the stream refused: %s", stream_seq, error)
+            self._refuse(stream_seq, error)
             return None
+        if self._refused_in_a_row > 1:
+            self._log.error("%d frames up to %d of the stream were refused", self._refused_in_a_row, stream_seq - 1)
+        self._refused_in_a_row = 0
         self.counts.frames += 1
         self.counts.samples += frame.rows
         self.counts.bytes += len(message.data)
         return Arrived(edge, frame, stream_seq)
+
+    def _refuse(self, stream_seq: int, error: Malformed) -> None:
+        """Count it, and say the first of a row: a mad peer must not fill the log as well."""
+        self.counts.refused += 1
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row == 1:
+            self._log.error("frame %d of the stream refused: %s", stream_seq, error)
 
     async def acknowledge(self, stream_seq: int) -> None:
         """Everything up to and including this frame is durably handled; nothing happens if a rewind came between."""
