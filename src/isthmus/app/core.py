@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
@@ -41,6 +42,7 @@ from isthmus.web.server import running
 from isthmus.web.services import EdgeStatus, Services, SiteStatus
 
 PROBE_S = 20.0
+BROWSE_S = 50.0
 
 
 class Core:
@@ -200,6 +202,21 @@ class Core:
             raise ConfigError(found["error"])
         return found
 
+    async def _browse(
+        self, edge: str, connection: str, driver: str, config: dict[str, Any], root: str
+    ) -> dict[str, Any]:
+        question = {"connection": connection, "driver": driver, "config": config, "root": root}
+        try:
+            answer = await self._bus.request(
+                subjects.ask(edge, "browse"), orjson.dumps(question), timeout_s=BROWSE_S
+            )
+        except NotConnected:
+            raise TryLater(f"edge {edge} does not run or does not reach the bus, so nobody can browse") from None
+        found: dict[str, Any] = orjson.loads(zlib.decompress(answer.data))
+        if "error" in found:
+            raise ConfigError(found["error"])
+        return found
+
     # historian
 
     def _on_found(self, event: Restated | GapFound) -> None:
@@ -270,6 +287,7 @@ class Core:
                 outages=self._outages.outages,
                 site_status=self._site_status,
                 test_connection=self._test_connection,
+                browse=self._browse,
                 on_applied=self._on_applied,
             )
         )

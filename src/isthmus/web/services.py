@@ -114,6 +114,13 @@ Raises: NotConnected when the edge does not answer; ConfigError for wrong settin
 """
 
 
+Browse = Callable[[str, str, str, dict[str, Any], str], Awaitable[dict[str, Any]]]
+"""(edge, connection, driver, config, root) -> {"nodes": […]} as in docs/api.md; driver and config where no connection is named.
+
+Raises: TryLater when the edge does not answer; ConfigError for wrong settings, or where the device says no
+"""
+
+
 @dataclass(slots=True)
 class Services:
     """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
@@ -125,6 +132,7 @@ class Services:
     site_status: Callable[[], SiteStatus]
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
+    browse: Browse
     on_applied: Callable[[int], Awaitable[None]]
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
+import sys
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from isthmus.drivers.opcua.address import parse
 from isthmus.drivers.opcua.config import OpcUaConfig
+from isthmus.drivers.opcua.thread import off_loop
 from isthmus.ports.drivers import DriverContext, Found, Point, Traffic
 from isthmus.ports.writes import PointWrite
 from isthmus.values.errors import IsthmusError, NotConnected, Rejected
@@ -156,6 +158,14 @@ def build(config: OpcUaConfig, context: DriverContext) -> OpcUa:
 
 async def _module(name: str) -> Any:
     """A part of this driver that needs asyncua: 0.5 s the first time, off the loop, and nothing for who never opens."""
-    return await asyncio.to_thread(importlib.import_module, f"isthmus.drivers.opcua.{name}")
+    whole = f"isthmus.drivers.opcua.{name}"
+    return sys.modules.get(whole) if whole in _READY else await off_loop(partial(_import, whole))
 
 
+_READY: set[str] = set()
+
+
+def _import(name: str) -> Any:
+    module = importlib.import_module(name)
+    _READY.add(name)  # a module stands in sys.modules before it is complete
+    return module

@@ -14,6 +14,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from asyncua import Client, ua
@@ -26,6 +27,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from isthmus.drivers.opcua.address import NodeAddress
 from isthmus.drivers.opcua.config import OpcUaConfig
+from isthmus.drivers.opcua.thread import off_loop
 from isthmus.drivers.opcua.trust import Own, check_server, own_certificate
 from isthmus.ports.drivers import DriverContext, Traffic
 from isthmus.values.clock import NS_PER_S, Clock
@@ -191,8 +193,8 @@ class Link:
         if self.on_lost is not None:
             self.on_lost()
 
-    async def ask(self, work: Callable[[], Awaitable[T]], what: str) -> T:
-        """One request within the budget, counted and timed.
+    async def ask(self, work: Callable[[], Awaitable[T]], what: str, patience_s: float = 0.0) -> T:
+        """One request within the budget, counted and timed; ``patience_s`` is for what may take longer than a read.
 
         Raises: NotConnected when there is no answer; what the server refuses is raised as asyncua's UaStatusCodeError
         """
@@ -201,8 +203,10 @@ class Link:
                 raise NotConnected(self.lost or f"{self.peer}: not open")
             self.traffic.requests += 1
             began_ns = self.clock.monotonic_ns()
+            limit_s = max(patience_s, self.timeout_s)
             try:
-                return await work()
+                async with asyncio.timeout(limit_s):
+                    return await work()
             except ua.UaStatusCodeError as error:
                 self.traffic.errors += 1
                 if error.code in _FATAL:
@@ -212,7 +216,7 @@ class Link:
                 raise
             except TimeoutError as error:
                 self.traffic.errors += 1
-                self.give_up(f"{self.peer}: {what}: no answer within {self.timeout_s:g} s")
+                self.give_up(f"{self.peer}: {what}: no answer within {limit_s:g} s")
                 raise NotConnected(self.lost) from error
             except Exception as error:  # asyncua's words for a broken line are of many kinds
                 self.traffic.errors += 1
@@ -384,7 +388,7 @@ class Opener:
         config = self._config
         if config.policy == "None":
             return None, None
-        own = await asyncio.to_thread(own_certificate, self._context.home, self._context.clock)
+        own = await off_loop(partial(own_certificate, self._context.home, self._context.clock))
         policy: Any = getattr(security_policies, f"SecurityPolicy{config.policy}")
         mode = ua.MessageSecurityMode.SignAndEncrypt if config.encrypted else ua.MessageSecurityMode.Sign
         offers = await self.offers()
@@ -436,9 +440,8 @@ class Opener:
             link = Link(client, transport, self.peer, self._traffic, self._pace, clock, config.connect_timeout_s)
             await self._guard(lambda: self._learn(link), "reading what the server says about itself")
             link.timeout_s = config.timeout_s
-            transport._timeout = config.timeout_s  # noqa: SLF001  as above
             if transport.protocol is not None:
-                transport.protocol.timeout = config.timeout_s
+                transport.protocol.timeout = 60  # shorter ones are ours from here on
                 transport.protocol.on_connection_lost = lambda error: self._dropped(link, error)
             link.start_renewing()
         except BaseException:

@@ -56,6 +56,7 @@ class _Subscription:
 
     id: int
     period_s: float
+    alive_s: float  # a sign of life is promised this often
     silent_s: float  # longest silence that is no loss
     heard_ns: int
     items: int = 0
@@ -175,17 +176,19 @@ class Subscriptions:
         for subscription in self._subscriptions.values():
             if subscription.period_s == period_s and (not most or subscription.items < most):
                 return subscription
-        interval_s = min(period_s, PUBLISH_S)
+        patience_s = self._config.timeout_s
+        interval_s = min(period_s, PUBLISH_S, patience_s)
+        alive_s = min(KEEP_ALIVE_S, patience_s)
         request = ua.CreateSubscriptionParameters()
         request.RequestedPublishingInterval = interval_s * 1000
-        request.RequestedMaxKeepAliveCount = max(1, round(KEEP_ALIVE_S / interval_s))
+        request.RequestedMaxKeepAliveCount = max(1, round(alive_s / interval_s))
         request.RequestedLifetimeCount = max(3 * request.RequestedMaxKeepAliveCount, round(LIFETIME_S / interval_s))
         request.MaxNotificationsPerPublish = 0
         request.PublishingEnabled = True
         request.Priority = 0
         session = self._link.session
         try:
-            made = await self._link.ask(lambda: session.create_subscription(request, _nobody), "subscribing")
+            made = await self._link.ask(lambda: session.create_subscription(request, _nobody), "subscribing", self._config.connect_timeout_s)
         except ua.UaStatusCodeError as error:
             if not self._subscriptions:
                 self._link.give_up(
@@ -194,8 +197,9 @@ class Subscriptions:
                 raise NotConnected(self._link.lost) from error
             return None
         interval_s = max(made.RevisedPublishingInterval / 1000, 0.001)
-        silent_s = MISSED * max(interval_s * max(made.RevisedMaxKeepAliveCount, 1), interval_s) + LATE_S
-        found = _Subscription(made.SubscriptionId, period_s, silent_s, self._clock.monotonic_ns())
+        alive_s = interval_s * max(made.RevisedMaxKeepAliveCount, 1)
+        silent_s = MISSED * alive_s + min(LATE_S, patience_s)
+        found = _Subscription(made.SubscriptionId, period_s, alive_s, silent_s, self._clock.monotonic_ns())
         self._subscriptions[found.id] = found
         self._wanted = min(2 * len(self._subscriptions) + 1, MOST_REQUESTS)
         self._fill()
@@ -208,7 +212,7 @@ class Subscriptions:
         request.ItemsToCreate = [self._item(handle) for handle in handles]
         session = self._link.session
         try:
-            results = await self._link.ask(lambda: session.create_monitored_items(request), "subscribing")
+            results = await self._link.ask(lambda: session.create_monitored_items(request), "subscribing", self._config.connect_timeout_s)
         except ua.UaStatusCodeError as error:
             result = ua.MonitoredItemCreateResult()
             result.StatusCode = ua.StatusCode(error.code)
@@ -317,10 +321,11 @@ class Subscriptions:
             now_ns = self._clock.monotonic_ns()
             dues = [s.heard_ns + round(s.silent_s * NS_PER_S) for s in self._subscriptions.values()]
             if dues and min(dues) <= now_ns:
+                self._link.traffic.errors += 1
                 quiet = min(self._subscriptions.values(), key=lambda s: s.heard_ns + round(s.silent_s * NS_PER_S))
                 self._link.give_up(
                     f"{self._link.peer} has been silent for {quiet.silent_s:.3g} s, though it promised a sign of life "
-                    f"every {(quiet.silent_s - LATE_S) / MISSED:.3g} s"
+                    f"every {quiet.alive_s:.3g} s"
                 )
                 raise NotConnected(self._link.lost)
             retries = [retry.due_ns for retry in self._retries.values()]
@@ -335,10 +340,13 @@ class Subscriptions:
         """What has arrived, as batches."""
         found: list[SampleBatch] = []
         while self._inbox:
-            answer, arrived_ns = self._inbox.popleft()
+            answer, arrived_ns = self._inbox[0]
             if answer.cancelled() or answer.exception() is not None:
+                if found:
+                    break  # what came before the loss is told first
                 self._link.give_up(self._link.lost or f"{self._link.peer} closed the connection")
                 raise NotConnected(self._link.lost)
+            self._inbox.popleft()
             published = self._published(body_of(answer.result()))
             if published is None:
                 continue
