@@ -13,7 +13,7 @@ import typer
 from isthmus.cli.options import Json
 from isthmus.values.errors import ConfigError
 
-NAMES = ("acquisition", "hotpath", "bus", "historian", "latency", "plant", "crash", "buffer", "drain", "rest")
+NAMES = ("acquisition", "hotpath", "bus", "historian", "latency", "plant", "crash", "buffer", "drain", "rest", "drivers")
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 

@@ -72,7 +72,7 @@ class Rig:
     async def change(self, values: dict[str, Any]) -> None:
         told = {}
         for address, value in values.items():
-            name = address.split("s=", 1)[1].split()[0]
+            name = address.rsplit(";s=", 1)[1].split()[0]
             kind = opcua_server.DEVICE[name][1]
             told[name] = ([10, value, 30] if "[1]" in address else value, kind)
         await self._child.asked(do="set", values=told)
