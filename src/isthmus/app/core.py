@@ -207,9 +207,7 @@ class Core:
     ) -> dict[str, Any]:
         question = {"connection": connection, "driver": driver, "config": config, "root": root}
         try:
-            answer = await self._bus.request(
-                subjects.ask(edge, "browse"), orjson.dumps(question), timeout_s=BROWSE_S
-            )
+            answer = await self._bus.request(subjects.ask(edge, "browse"), orjson.dumps(question), timeout_s=BROWSE_S)
         except NotConnected:
             raise TryLater(f"edge {edge} does not run or does not reach the bus, so nobody can browse") from None
         found: dict[str, Any] = orjson.loads(zlib.decompress(answer.data))

@@ -148,7 +148,9 @@ class Peer(asyncio.Protocol):
     def _publish(self) -> bytes:
         """The next of the prepared responses, with the number it has now."""
         if not self._bodies:
-            self._bodies = [responses(self._handles[i : i + PER_RESPONSE], i) for i in range(0, len(self._handles), PER_RESPONSE)] or [responses([], 0)]
+            self._bodies = [
+                responses(self._handles[i : i + PER_RESPONSE], i) for i in range(0, len(self._handles), PER_RESPONSE)
+            ] or [responses([], 0)]
         body, at = self._bodies[self._notification % len(self._bodies)]
         self._notification += 1
         return body[:at] + struct.pack("<I", self._notification) + body[at + 4 :]
@@ -213,7 +215,11 @@ def _driver(port: int, home: Path, **settings: Any) -> Any:
 def _binder(types: list[ValueType]) -> Binder:
     n = len(types)
     columns = TagColumns(
-        id=list(range(n)), type=[str(t) for t in types], deadband=[-1.0] * n, max_gap_s=[600.0] * n, resolution_ns=[1_000_000] * n
+        id=list(range(n)),
+        type=[str(t) for t in types],
+        deadband=[-1.0] * n,
+        max_gap_s=[600.0] * n,
+        resolution_ns=[1_000_000] * n,
     )
     return Binder(TagTable.of(columns, range(n)))
 
@@ -305,7 +311,16 @@ async def measure(*, quick: bool) -> dict[str, float]:
             figures = {"opcua_changes_per_cpu_s": await _replayed(port, home, seconds)}
             figures["asyncua_changes_per_cpu_s"] = await _stock(port, min(seconds, 3.0))
         figures["opcua_over_asyncua_ratio"] = figures["opcua_changes_per_cpu_s"] / figures["asyncua_changes_per_cpu_s"]
-        server = ("isthmus.simulators.opcua", "--count", str(NODES), "--every", "1", "--open", "--home", str(home / "server"))
+        server = (
+            "isthmus.simulators.opcua",
+            "--count",
+            str(NODES),
+            "--every",
+            "1",
+            "--open",
+            "--home",
+            str(home / "server"),
+        )
         async with _child(*server) as port:
             figures |= await _server(port, home, "opcua", seconds)
             figures |= await _server(port, home, "opcua_encrypted", seconds, security=SECURE)

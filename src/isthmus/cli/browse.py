@@ -27,9 +27,13 @@ def register(app: typer.Typer) -> None:
 
 
 def browse(
-    device: Annotated[str, typer.Argument(help="A connection of the plant, or opc.tcp://HOST:PORT.", metavar="CONNECTION|URL")],
+    device: Annotated[
+        str, typer.Argument(help="A connection of the plant, or opc.tcp://HOST:PORT.", metavar="CONNECTION|URL")
+    ],
     under: Annotated[str, typer.Option(metavar="NODE", help="Look below this node only.")] = "",
-    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a tag list for the plant file.")] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a tag list for the plant file.")
+    ] = None,
     path: Annotated[str, typer.Option(metavar="PATH", help="Where the tags shall be in the plant (with --csv).")] = "",
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the driver, for a URL.")

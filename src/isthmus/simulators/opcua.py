@@ -115,16 +115,26 @@ class OpcUaServer:
             folder, _, name = variable.name.rpartition(".")
             parent = await self._folder(folder)
             value = ua.Variant(variable.value, variable.type)
-            node = await parent.add_variable(ua.NodeId(variable.name, self._index), ua.QualifiedName(name, self._index), value)
+            node = await parent.add_variable(
+                ua.NodeId(variable.name, self._index), ua.QualifiedName(name, self._index), value
+            )
             if variable.writable:
                 await node.set_writable()
             if variable.unit:
-                unit = ua.EUInformation(DisplayName=ua.LocalizedText(variable.unit), Description=ua.LocalizedText(variable.unit))
-                await node.add_property(ua.NodeId(f"{variable.name}.EngineeringUnits", self._index), ua.QualifiedName("EngineeringUnits", 0), unit)
+                unit = ua.EUInformation(
+                    DisplayName=ua.LocalizedText(variable.unit), Description=ua.LocalizedText(variable.unit)
+                )
+                await node.add_property(
+                    ua.NodeId(f"{variable.name}.EngineeringUnits", self._index),
+                    ua.QualifiedName("EngineeringUnits", 0),
+                    unit,
+                )
             self.nodes[variable.name] = node
 
     async def remove(self, name: str) -> None:
-        """A node vanishes."""
+        """A node vanishes; who monitors it is told, as asyncua does not do by itself."""
+        gone = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
+        await self._server.write_attribute_value(self.nodes[name].nodeid, gone)
         await self._server.delete_nodes([self.nodes.pop(name)])
 
     async def _folder(self, path: str) -> Any:
@@ -144,9 +154,20 @@ class OpcUaServer:
         """A node's new value, whatever type it had before."""
         stamp = time or datetime.datetime.now(datetime.UTC)
         data = ua.DataValue(
-            Value=ua.Variant(value, kind), StatusCode=ua.StatusCode(status), SourceTimestamp=stamp, ServerTimestamp=stamp
+            Value=ua.Variant(value, kind),
+            StatusCode=ua.StatusCode(status),
+            SourceTimestamp=stamp,
+            ServerTimestamp=stamp,
         )
-        await self._server.write_attribute_value(self.nodes[name].nodeid, data)
+        node = self.nodes[name].nodeid
+        attributes = self._server.iserver.aspace[node].attributes
+        before = attributes[ua.AttributeIds.Value].value
+        if before is not None and before.Value is not None and before.Value.VariantType != kind:
+            attributes[ua.AttributeIds.Value].value = ua.DataValue(ua.Variant(None, ua.VariantType.Null))
+            attributes[ua.AttributeIds.DataType].value = ua.DataValue(
+                ua.Variant(ua.NodeId(kind.value), ua.VariantType.NodeId)
+            )
+        await self._server.write_attribute_value(node, data)
 
     async def get(self, name: str) -> Any:
         """A node's value as it stands."""
@@ -222,7 +243,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="An OPC UA server with simulated nodes.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--count", type=int, default=100, help="how many nodes")
-    parser.add_argument("--every", type=float, default=1.0, help="seconds between changes of every fourth node; 0: never")
+    parser.add_argument(
+        "--every", type=float, default=1.0, help="seconds between changes of every fourth node; 0: never"
+    )
     parser.add_argument("--home", type=Path, help="keep a certificate here and offer secured endpoints")
     parser.add_argument("--open", action="store_true", help="offer an open endpoint beside them")
     parser.add_argument("--user", action="append", default=[], metavar="NAME:PASSWORD")

@@ -166,7 +166,13 @@ async def start(server: Any, ua: Any, before: list[str]) -> None:
     server.nodes.clear()
     server._folders.clear()
     nodes = [
-        Variable(name, value, ua.VariantType[kind], writable=name in {"Pump.Set", "Pump.Step", "Pump.Label"}, unit="bar" if name == "Pump.Set" else "")
+        Variable(
+            name,
+            value,
+            ua.VariantType[kind],
+            writable=name in {"Pump.Set", "Pump.Step", "Pump.Label"},
+            unit="bar" if name == "Pump.Set" else "",
+        )
         for name, (value, kind) in DEVICE.items()
     ]
     await server.start(nodes, before)

@@ -264,7 +264,9 @@ async def test_source_times_and_status_codes_pass(server, made) -> None:
     stream = driver.stream([Point(1, "ns=2;s=Pump.Speed", 0.1)])
     await anext(stream)
     at_s = 1_780_000_000.5
-    server.tell(do="set", values={"Pump.Speed": (6.5, "Double")}, status=status.UNCERTAIN_SENSOR_NOT_ACCURATE, time_s=at_s)
+    server.tell(
+        do="set", values={"Pump.Speed": (6.5, "Double")}, status=status.UNCERTAIN_SENSOR_NOT_ACCURATE, time_s=at_s
+    )
     async with asyncio.timeout(20):
         while True:
             (batch,) = await anext(stream)

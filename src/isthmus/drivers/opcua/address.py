@@ -1,10 +1,10 @@
 """What an OPC UA address says: a node, perhaps an element or a field of its value, and the type of what it gives.
 
-    ns=2;s=Line.Speed                      a node by namespace index
-    nsu=http://plc.example/ua;s=Line.Speed  … by namespace URI, which holds when the server renumbers
-    ns=2;i=1042 int                        its values are whole numbers (float unless told; int, bool, text)
-    ns=2;s=Recipe [3]                      element 3 of an array, from zero; [1,2] of a matrix
-    ns=2;s=Pump #Speed                     a field of a structure; `#Motor #Speed` of one inside it, `[2] #Speed` of an element
+ns=2;s=Line.Speed                      a node by namespace index
+nsu=http://plc.example/ua;s=Line.Speed  … by namespace URI, which holds when the server renumbers
+ns=2;i=1042 int                        its values are whole numbers (float unless told; int, bool, text)
+ns=2;s=Recipe [3]                      element 3 of an array, from zero; [1,2] of a matrix
+ns=2;s=Pump #Speed                     a field of a structure; `#Motor #Speed` of one inside it, `[2] #Speed` of an element
 """
 
 from __future__ import annotations

@@ -98,7 +98,11 @@ def _take(
     if found.NodeIdType in {ua.NodeIdType.TwoByte, ua.NodeIdType.FourByte} or isinstance(found, ua.ExpandedNodeId):
         found = ua.NodeId(found.Identifier, found.NamespaceIndex, _plain_kind(found.NodeIdType))
     name = (reference.BrowseName.Name if reference.BrowseName is not None else "") or found.to_string()
-    if reference.NodeClass == ua.NodeClass.Variable and reference.TypeDefinition == _PROPERTY and name == "EngineeringUnits":
+    if (
+        reference.NodeClass == ua.NodeClass.Variable
+        and reference.TypeDefinition == _PROPERTY
+        and name == "EngineeringUnits"
+    ):
         owner = walk.variables.get(parent)
         if owner is not None:
             owner.unit = found
@@ -185,7 +189,11 @@ async def _kinds(link: Link, types: Iterable[ua.NodeId]) -> dict[ua.NodeId, int]
     way = {node: node for node in types}
     for _ in range(MAX_DEPTH):
         for start, at in list(way.items()):
-            if at.NamespaceIndex == 0 and isinstance(at.Identifier, int) and (at.Identifier in _TYPES or at.Identifier in _NAMES):
+            if (
+                at.NamespaceIndex == 0
+                and isinstance(at.Identifier, int)
+                and (at.Identifier in _TYPES or at.Identifier in _NAMES)
+            ):
                 kinds[start] = at.Identifier
                 del way[start]
         if not way:
@@ -236,4 +244,3 @@ def node_text(link: Link, node: ua.NodeId) -> str:
         uri = link.namespaces[index].replace("%", "%25").replace(";", "%3B")
         return f"nsu={uri};{kind}={identifier}"
     return f"ns={index};{kind}={identifier}"
-

@@ -66,7 +66,11 @@ class OpcUaConfig:
     def __post_init__(self) -> None:
         self.place()
         for key, hint in (("security", Security), ("mode", None), ("timestamps", None)):
-            known = get_args(hint) if hint else {"mode": ("subscribe", "poll"), "timestamps": ("source", "server", "arrival")}[key]
+            known = (
+                get_args(hint)
+                if hint
+                else {"mode": ("subscribe", "poll"), "timestamps": ("source", "server", "arrival")}[key]
+            )
             if getattr(self, key) not in known:
                 raise ConfigError(f"{key}: must be one of {', '.join(known)}, was {getattr(self, key)!r}")
         for key in ("user", "trust"):

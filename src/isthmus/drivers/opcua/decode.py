@@ -236,9 +236,7 @@ class Decoder:
             _ordered(parts[_FLOAT], np.float64), _ordered(parts[_INT], np.int64), _ordered(parts[_TIME], object), others
         )
 
-    def _odd(
-        self, body: bytes, at: int, number: int, end: int, ints: _Odd, texts: _Odd, others: list[Other]
-    ) -> int:
+    def _odd(self, body: bytes, at: int, number: int, end: int, ints: _Odd, texts: _Odd, others: list[Other]) -> int:
         """One item that has no fixed size; where it ends."""
         began = at
         handle = number
@@ -352,7 +350,11 @@ def _string(body: bytes, at: int, end: int) -> tuple[str, str, int]:
 def _column(rows: NDArray[Any], layout: _Layout, offset: Ints, start: dict[int, int]) -> Column:
     n = len(rows)
     names = rows.dtype.names or ()
-    handle = rows["handle"].astype(np.int64) if "handle" in names else np.array([start[o] for o in offset.tolist()], np.int64)
+    handle = (
+        rows["handle"].astype(np.int64)
+        if "handle" in names
+        else np.array([start[o] for o in offset.tolist()], np.int64)
+    )
     status = rows["status"].astype(np.uint32) if "status" in names else np.zeros(n, np.uint32)
     value = rows["value"]
     if layout.kind == _FLOAT:
@@ -363,7 +365,9 @@ def _column(rows: NDArray[Any], layout: _Layout, offset: Ints, start: dict[int, 
         value = (value != 0).astype(np.int64)
     else:
         if layout.type == _UINT64:
-            status = np.where((value >> np.uint64(63)).astype(np.bool_) & (status >> 31 == 0), BAD_OUT_OF_RANGE, status).astype(np.uint32)
+            status = np.where(
+                (value >> np.uint64(63)).astype(np.bool_) & (status >> 31 == 0), BAD_OUT_OF_RANGE, status
+            ).astype(np.uint32)
         value = value.astype(np.int64)
     none = np.zeros(n, np.int64)
     return Column(
@@ -526,7 +530,18 @@ def plain_items(values: Iterable[tuple[int, ua.DataValue]]) -> Items:
         if isinstance(number, str):
             number = number.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         if column is None:
-            put(offset, handle, number, f"a {what}" if what[:3] != "an " else what, status, source, server, ints, texts, others)
+            put(
+                offset,
+                handle,
+                number,
+                f"a {what}" if what[:3] != "an " else what,
+                status,
+                source,
+                server,
+                ints,
+                texts,
+                others,
+            )
             continue
         for name, item in zip(_Odd.__slots__, (offset, handle, number, status, source, server), strict=True):
             getattr(column, name).append(item)

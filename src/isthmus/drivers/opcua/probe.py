@@ -32,14 +32,18 @@ async def probe(config: OpcUaConfig, context: DriverContext, traffic: Traffic) -
         if endpoint is None or own is None:
             steps.append((what, True, "the channel is open to everybody on its way"))
         else:
-            detail = f"server {fingerprint(endpoint.certificate)}; own {own.fingerprint}, valid until {own.until:%Y-%m-%d}"
+            detail = (
+                f"server {fingerprint(endpoint.certificate)}; own {own.fingerprint}, valid until {own.until:%Y-%m-%d}"
+            )
             steps.append((what, True, detail))
         what, began_ns = f"Session for {config.user or 'anonymous'}", clock.monotonic_ns()
         link = await opener.session(endpoint, own)
         try:
             steps.append((what, True, _since(clock, began_ns)))
             what, began_ns = "Server state read", clock.monotonic_ns()
-            (answer,) = await link.attributes([ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)], ua.AttributeIds.Value)
+            (answer,) = await link.attributes(
+                [ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)], ua.AttributeIds.Value
+            )
             state = answer.Value.Value if answer.Value is not None else None
             name = ua.ServerState(state).name if isinstance(state, int) else "not told"
             return [*steps, (what, True, f"{name}, {len(link.namespaces)} namespaces, {_since(clock, began_ns)}")]

@@ -242,13 +242,13 @@ def _batch(
     )
 
 
-def _text_batch(
-    ids: NDArray[np.int32], column: Column, row: Ints, times: Ints, single: _Single
-) -> SampleBatch | None:
+def _text_batch(ids: NDArray[np.int32], column: Column, row: Ints, times: Ints, single: _Single) -> SampleBatch | None:
     codes: dict[str, int] = {}
     words = [*column.value.tolist(), *single.value]
     coded = np.array([codes.setdefault(word, len(codes)) for word in words], np.int32)
-    batch = _batch(ids, replace_value(column, coded[: len(column)]), row, times, _with(single, coded[len(column) :]), np.int32)
+    batch = _batch(
+        ids, replace_value(column, coded[: len(column)]), row, times, _with(single, coded[len(column) :]), np.int32
+    )
     return None if batch is None else replace(batch, text=tuple(codes))
 
 

@@ -242,7 +242,10 @@ class Link:
         step = self.limits.read
         parts = [nodes[i : i + step] for i in range(0, len(nodes), step)]
         found = await asyncio.gather(
-            *(self.ask(lambda part=part: self.session.read_attributes(list(part), attribute), "reading") for part in parts)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            *(
+                self.ask(lambda part=part: self.session.read_attributes(list(part), attribute), "reading")
+                for part in parts
+            )  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
         return [value for values in found for value in values]
 
@@ -273,7 +276,12 @@ class Link:
             if index not in self.namespaces:
                 return None
             index = self.namespaces.index(index)
-        kinds = {"i": ua.NodeIdType.Numeric, "s": ua.NodeIdType.String, "g": ua.NodeIdType.Guid, "b": ua.NodeIdType.ByteString}
+        kinds = {
+            "i": ua.NodeIdType.Numeric,
+            "s": ua.NodeIdType.String,
+            "g": ua.NodeIdType.Guid,
+            "b": ua.NodeIdType.ByteString,
+        }
         return ua.NodeId(address.identifier, index, kinds[address.kind])  # type: ignore[arg-type]  # it takes all four kinds
 
     def start_renewing(self) -> None:
@@ -367,7 +375,9 @@ class Opener:
         except TimeoutError:
             raise NotConnected(f"the name {self._host} was not resolved within {limit_s:g} s") from None
         except (OSError, UnicodeError) as error:
-            raise NotConnected(f"the name {self._host} is not known ({getattr(error, 'strerror', None) or error})") from None
+            raise NotConnected(
+                f"the name {self._host} is not known ({getattr(error, 'strerror', None) or error})"
+            ) from None
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     async def offers(self) -> list[ua.EndpointDescription]:
@@ -601,7 +611,9 @@ def in_words(error: Exception, peer: str, what: str = "") -> str:
     code = _code(error)
     if code:
         said = _WORDS.get(code)
-        return f"{peer} {said} ({code_in_words(code)})" if said else f"{peer}: {what or 'refused'}: {code_in_words(code)}"
+        return (
+            f"{peer} {said} ({code_in_words(code)})" if said else f"{peer}: {what or 'refused'}: {code_in_words(code)}"
+        )
     if isinstance(error, ConnectionError):
         return f"{peer} closed the connection" + (f" while {what}" if what else "")
     return f"{peer}: {what + ': ' if what else ''}{_said(error)}"

@@ -188,7 +188,9 @@ class Subscriptions:
         request.Priority = 0
         session = self._link.session
         try:
-            made = await self._link.ask(lambda: session.create_subscription(request, _nobody), "subscribing", self._config.connect_timeout_s)
+            made = await self._link.ask(
+                lambda: session.create_subscription(request, _nobody), "subscribing", self._config.connect_timeout_s
+            )
         except ua.UaStatusCodeError as error:
             if not self._subscriptions:
                 self._link.give_up(
@@ -212,7 +214,9 @@ class Subscriptions:
         request.ItemsToCreate = [self._item(handle) for handle in handles]
         session = self._link.session
         try:
-            results = await self._link.ask(lambda: session.create_monitored_items(request), "subscribing", self._config.connect_timeout_s)
+            results = await self._link.ask(
+                lambda: session.create_monitored_items(request), "subscribing", self._config.connect_timeout_s
+            )
         except ua.UaStatusCodeError as error:
             result = ua.MonitoredItemCreateResult()
             result.StatusCode = ua.StatusCode(error.code)

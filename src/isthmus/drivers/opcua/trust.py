@@ -57,7 +57,9 @@ def own_certificate(home: Path, clock: Clock) -> Own:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uri = names.get_values_for_type(x509.UniformResourceIdentifier)[0]
     except (OSError, ValueError, TypeError, IndexError, x509.ExtensionNotFound) as error:
-        raise ConfigError(f"{file}: own certificate or its key cannot be used ({error}); remove both for new ones") from None
+        raise ConfigError(
+            f"{file}: own certificate or its key cannot be used ({error}); remove both for new ones"
+        ) from None
     until = certificate.not_valid_after_utc
     if until <= _now(clock):
         raise ConfigError(f"{file}: own certificate expired on {until:%Y-%m-%d}; remove it and its key for new ones")

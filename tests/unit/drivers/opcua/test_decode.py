@@ -24,7 +24,8 @@ DECODER = Decoder(handles=True)
 EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001  as asyncua has them
 
 times = st.one_of(
-    st.none(), st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1))  # noqa: DTZ001  as above
+    st.none(),
+    st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1)),  # noqa: DTZ001  as above
 )
 scalars = st.one_of(
     st.builds(lambda v: ua.Variant(v, K.Boolean), st.booleans()),
@@ -40,7 +41,11 @@ scalars = st.one_of(
     st.builds(lambda v: ua.Variant(v, K.Double), st.floats()),
     st.builds(lambda v: ua.Variant(v, K.String), st.none() | st.text(max_size=12)),
     st.builds(lambda v: ua.Variant(v, K.DateTime), times.filter(bool)),
-    st.builds(lambda t, l: ua.Variant(ua.LocalizedText(t, l), K.LocalizedText), st.none() | st.text(max_size=5), st.none() | st.just("en")),
+    st.builds(
+        lambda t, l: ua.Variant(ua.LocalizedText(t, l), K.LocalizedText),
+        st.none() | st.text(max_size=5),
+        st.none() | st.just("en"),
+    ),
     st.builds(lambda v: ua.Variant(ua.StatusCode(v), K.StatusCode), st.sampled_from([0, 0x80340000, 0x40000000])),
     st.just(ua.Variant(None, K.Null)),
     st.builds(lambda v: ua.Variant(v, K.Guid), st.uuids()),
@@ -215,7 +220,9 @@ def test_fifty_thousand_mutated_messages() -> None:
 
 def test_picoseconds_stand_behind_their_own_time() -> None:
     """OPC 10000-6 section 5.2.2.17; asyncua 2.1 expects both behind both times."""
-    body = bytearray(publish([(3, ua.DataValue(Value=ua.Variant(1.5, K.Double), SourceTimestamp=EPOCH, ServerTimestamp=EPOCH))]))
+    body = bytearray(
+        publish([(3, ua.DataValue(Value=ua.Variant(1.5, K.Double), SourceTimestamp=EPOCH, ServerTimestamp=EPOCH))])
+    )
     value = body.index(b"\x0f\x0b") if b"\x0f\x0b" in body else body.index(b"\x0d\x0b")
     had_status = body[value] & 2
     body[value] |= 0x30
@@ -236,7 +243,9 @@ def test_surprises_go_the_long_way() -> None:
     response.ResponseHeader.Timestamp = EPOCH
     response.Parameters.SubscriptionId = 7
     response.Parameters.NotificationMessage.PublishTime = EPOCH
-    response.Parameters.NotificationMessage.NotificationData = [ua.StatusChangeNotification(Status=ua.StatusCode(0x800A0000))]
+    response.Parameters.NotificationMessage.NotificationData = [
+        ua.StatusChangeNotification(Status=ua.StatusCode(0x800A0000))
+    ]
     body = struct_to_binary(response)
     with pytest.raises(Surprise):
         decode_publish(DECODER, body)
