@@ -23,7 +23,7 @@ from isthmus.acquisition.supervisor import Supervisor
 from isthmus.ports.drivers import ContextOf, DriverSpec, Found
 from isthmus.ports.outbox import Outbox
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import Denied, TryLater
+from isthmus.values.errors import ConfigError, Denied, TryLater
 from isthmus.values.frame import Lane
 from isthmus.values.model import Budget, EdgeModel
 from isthmus.values.sample import SampleBatch, join_by_type

@@ -13,7 +13,19 @@ import typer
 from isthmus.cli.options import Json
 from isthmus.values.errors import ConfigError
 
-NAMES = ("acquisition", "hotpath", "bus", "historian", "latency", "plant", "crash", "buffer", "drain", "rest", "drivers")
+NAMES = (
+    "acquisition",
+    "hotpath",
+    "bus",
+    "historian",
+    "latency",
+    "plant",
+    "crash",
+    "buffer",
+    "drain",
+    "rest",
+    "drivers",
+)
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import logging
 import os
 import signal
@@ -57,13 +57,13 @@ class _Users(UserManager):  # type: ignore[misc]  # asyncua ships no usable type
 
 
 class OpcUaServer:
-    """A server on loopback. With ``home`` it has a certificate and offers secured endpoints only, unless ``open`` is set."""
+    """A server on loopback. With ``home`` it has a certificate and offers secured endpoints only, unless ``open_too`` is set."""
 
     def __init__(
-        self, port: int = 0, home: Path | None = None, users: Mapping[str, str] | None = None, *, open: bool = False
+        self, port: int = 0, home: Path | None = None, users: Mapping[str, str] | None = None, *, open_too: bool = False
     ) -> None:
         self._port, self._home, self._users = port, home, dict(users or {})
-        self._open = open or home is None
+        self._open = open_too or home is None
         self._server: Any = None
         self._index = 0
         self._folders: dict[str, Any] = {}
@@ -149,10 +149,10 @@ class OpcUaServer:
         return known
 
     async def set(
-        self, name: str, value: Any, kind: ua.VariantType, status: int = 0, time: datetime.datetime | None = None
+        self, name: str, value: Any, kind: ua.VariantType, status: int = 0, time: dt.datetime | None = None
     ) -> None:
         """A node's new value, whatever type it had before."""
-        stamp = time or datetime.datetime.now(datetime.UTC)
+        stamp = time or dt.datetime.now(dt.UTC)
         data = ua.DataValue(
             Value=ua.Variant(value, kind),
             StatusCode=ua.StatusCode(status),
@@ -215,7 +215,7 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve until told to end; prints `ready PORT` once it listens."""
     parent = os.getppid()
     users = dict(pair.split(":", 1) for pair in options.user)
-    server = OpcUaServer(options.port, options.home, users, open=options.open)
+    server = OpcUaServer(options.port, options.home, users, open_too=options.open)
     await server.start(many(options.count))
     sys.stdout.write(f"ready {server.port}\n")
     sys.stdout.flush()

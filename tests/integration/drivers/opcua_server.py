@@ -40,7 +40,7 @@ class Child:
         self._folder = tempfile.TemporaryDirectory()
         ready = Path(self._folder.name) / "ready"
         source = str(Path(__file__).resolve().parents[3] / "src")
-        self._process = subprocess.Popen(  # noqa: S603  ourselves
+        self._process = subprocess.Popen(
             [sys.executable, __file__, str(ready), *arguments],
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": source},
@@ -123,9 +123,9 @@ class Control:
         writer.close()
 
     async def set(self, values: dict[str, Any], status: int = 0, time_s: float | None = None) -> None:
-        import datetime
+        import datetime as dt
 
-        stamp = None if time_s is None else datetime.datetime.fromtimestamp(time_s, datetime.UTC)
+        stamp = None if time_s is None else dt.datetime.fromtimestamp(time_s, dt.UTC)
         for name, (value, kind) in values.items():
             found = bytes.fromhex(value) if kind == "ByteString" else value
             await self._server.set(name, found, self._ua.VariantType[kind], status, stamp)
@@ -189,7 +189,7 @@ async def main() -> None:
     server = OpcUaServer(home=home, users=users)
     await start(server, ua, [])
     control = await asyncio.start_server(Control(server, ua).line, "127.0.0.1", 0)
-    ready.write_text(f"{server.port} {control.sockets[0].getsockname()[1]}\n")
+    ready.write_text(f"{server.port} {control.sockets[0].getsockname()[1]}\n")  # noqa: ASYNC240  a few bytes, once
     await ended(parent)
     control.close()
     await server.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import importlib.util
 import stat
 from pathlib import Path
@@ -154,15 +154,15 @@ def certificate(now_ns: int, days: int = 10) -> bytes:
     """Somebody else's."""
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody else")])
-    now = datetime.datetime.fromtimestamp(now_ns / NS_PER_S, datetime.UTC)
+    now = dt.datetime.fromtimestamp(now_ns / NS_PER_S, dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(7)
-        .not_valid_before(now - datetime.timedelta(days=20))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(days=20))
+        .not_valid_after(now + dt.timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     return made.public_bytes(Encoding.DER)
@@ -175,7 +175,7 @@ def _fingerprint(der: bytes) -> str:
 @pytest.mark.mission("M47")
 async def test_an_expired_server_certificate_is_refused(secured, made) -> None:
     later = ManualClock(SystemClock().now_ns() + 400 * 86_400 * NS_PER_S)
-    driver = made(secured.url, clock=later, security=SECURE, user="operator", password="secret:plc")  # noqa: S106  a reference
+    driver = made(secured.url, clock=later, security=SECURE, user="operator", password="secret:plc")
     with pytest.raises(NotConnected, match="server's certificate expired on"):
         await driver.open()
     assert "expired" in driver.traffic.last_error
@@ -197,14 +197,14 @@ async def test_wrong_user_wrong_security_and_no_downgrade(secured, server, made)
 
 @pytest.mark.mission("M47")
 async def test_a_password_never_travels_in_the_clear(server, made) -> None:
-    driver = made(server.url, user="operator", password="secret:plc")  # noqa: S106  a reference
+    driver = made(server.url, user="operator", password="secret:plc")
     with pytest.raises(NotConnected) as raised:
         await driver.open()
     assert "unencrypted" in str(raised.value) or "takes no user names" in str(raised.value)
 
 
 async def test_a_probe_tells_each_step(secured, made) -> None:
-    driver = made(secured.url, security=SECURE, user="operator", password="secret:plc")  # noqa: S106  a reference
+    driver = made(secured.url, security=SECURE, user="operator", password="secret:plc")
     steps = await driver.probe()
     assert [what.split()[0] for what, _, _ in steps] == ["Name", "Port", "Security", "Session", "Server"]
     assert all(reached for _, reached, _ in steps)

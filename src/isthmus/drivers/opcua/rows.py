@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from isthmus.drivers.opcua.address import NodeAddress, Step, parse
 from isthmus.drivers.opcua.decode import EPOCH_TICKS, Column, Items, Other, time_in_words
 from isthmus.ports.drivers import Point
-from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError
 from isthmus.values.sample import SampleBatch
 from isthmus.values.status import BAD_CONFIGURATION_ERROR, BAD_NO_DATA, BAD_OUT_OF_RANGE, BAD_TYPE_MISMATCH

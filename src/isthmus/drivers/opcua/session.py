@@ -69,11 +69,11 @@ class _Line:
         self._transport.abort()
 
 
-class _Protocol(UASocketProtocol):
+class _Protocol(UASocketProtocol):  # type: ignore[misc]  # asyncua ships no types that pass strict
     traffic: Traffic
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(_Line(transport, self.traffic))  # type: ignore[arg-type]  # it only writes and closes
+        super().connection_made(_Line(transport, self.traffic))
 
     def data_received(self, data: bytes) -> None:
         self.traffic.received_bytes += len(data)
@@ -82,7 +82,7 @@ class _Protocol(UASocketProtocol):
             self.disconnect_socket()
 
 
-class _Session(UaSession):
+class _Session(UaSession):  # type: ignore[misc]  # asyncua ships no types that pass strict
     def ensure_publish_loop(self) -> None:
         """Publishing is ours: asyncua's own loop takes one response at a time, and takes it apart slowly."""
 
@@ -93,10 +93,11 @@ class _Session(UaSession):
             raise ConnectionError("Connection is not open")
         request = ua.PublishRequest()
         request.Parameters.SubscriptionAcknowledgements = list(acks)
-        return protocol._send_request(request, timeout=0)  # noqa: SLF001  the seam this module is for
+        answer: asyncio.Future[Buffer] = protocol._send_request(request, timeout=0)  # noqa: SLF001  the seam this module is for
+        return answer
 
 
-class _Client(UaClient):
+class _Client(UaClient):  # type: ignore[misc]  # asyncua ships no types that pass strict
     def __init__(self, timeout_s: float, traffic: Traffic) -> None:
         super().__init__(timeout_s)
         self.own_session = self.session = _Session(self)
@@ -175,7 +176,7 @@ class Link:
 
     @property
     def session(self) -> _Session:
-        """asyncua's session."""
+        """The session as asyncua has it."""
         return self.transport.own_session
 
     @property
@@ -241,11 +242,8 @@ class Link:
         """One attribute of many nodes, in as many requests as the server needs."""
         step = self.limits.read
         parts = [nodes[i : i + step] for i in range(0, len(nodes), step)]
-        found = await asyncio.gather(
-            *(
-                self.ask(lambda part=part: self.session.read_attributes(list(part), attribute), "reading")
-                for part in parts
-            )  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        found: list[list[ua.DataValue]] = await asyncio.gather(
+            *(self.ask(partial(self.session.read_attributes, list(part), attribute), "reading") for part in parts)
         )
         return [value for values in found for value in values]
 
@@ -267,7 +265,7 @@ class Link:
         said = [a.Value.Value if a.Value is not None else None for a in answers]
         whole = [int(n) if isinstance(n, int) and n > 0 else 0 for n in said]
         calls = [min(n, PER_CALL) if n else PER_CALL for n in whole[:4]]
-        self.limits = Limits(*calls, whole[4])
+        self.limits = Limits(calls[0], calls[1], calls[2], calls[3], whole[4])
 
     def node_id(self, address: NodeAddress) -> ua.NodeId | None:
         """The node of an address; None while the server has no such namespace."""
@@ -282,7 +280,7 @@ class Link:
             "g": ua.NodeIdType.Guid,
             "b": ua.NodeIdType.ByteString,
         }
-        return ua.NodeId(address.identifier, index, kinds[address.kind])  # type: ignore[arg-type]  # it takes all four kinds
+        return ua.NodeId(address.identifier, index, kinds[address.kind])
 
     def start_renewing(self) -> None:
         """Renew the channel's keys before they expire, for as long as the link lives."""
@@ -326,7 +324,8 @@ async def hang_up(transport: _Client) -> None:
 
 def body_of(data: Buffer) -> bytes:
     """The bytes of a response that nobody has read from yet."""
-    return data.copy().read(len(data))
+    body: bytes = data.copy().read(len(data))
+    return body
 
 
 def fault(body: bytes) -> int | None:
@@ -386,12 +385,13 @@ class Opener:
 
         async def work() -> list[ua.EndpointDescription]:
             await self._channel(client)
-            return await client.get_endpoints()
+            found: list[ua.EndpointDescription] = await client.get_endpoints()
+            return found
 
         try:
             return await self._guard(work, "asking for its endpoints")
         finally:
-            await hang_up(client.uaclient)  # type: ignore[arg-type]  # made by _client
+            await hang_up(client.uaclient)
 
     async def endpoint(self) -> tuple[Endpoint | None, Own | None]:
         """What is needed for a secured channel: the server's certificate, believed, and our own. None for an open one."""
@@ -430,7 +430,7 @@ class Opener:
         """Channel, session and user, then namespaces and limits."""
         config, clock = self._config, self._context.clock
         client = self._client()
-        transport: _Client = client.uaclient  # type: ignore[assignment]  # made by _client
+        transport: _Client = client.uaclient
         password = self._context.secret(config.password) if config.password else ""
         try:
             if endpoint is not None and own is not None:

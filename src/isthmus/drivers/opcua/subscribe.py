@@ -214,7 +214,7 @@ class Subscriptions:
         request.ItemsToCreate = [self._item(handle) for handle in handles]
         session = self._link.session
         try:
-            results = await self._link.ask(
+            results: list[ua.MonitoredItemCreateResult] = await self._link.ask(
                 lambda: session.create_monitored_items(request), "subscribing", self._config.connect_timeout_s
             )
         except ua.UaStatusCodeError as error:
@@ -455,4 +455,4 @@ def published_plainly(body: bytes) -> Published:
 
 
 def _nobody(_: object) -> None:
-    """asyncua's callback for notifications; ours never pass through it."""
+    """The callback asyncua wants for notifications; ours never pass through it."""

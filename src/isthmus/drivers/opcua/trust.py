@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import os
 import re
@@ -34,7 +34,7 @@ class Own:
     key_file: Path
     uri: str
     fingerprint: str
-    until: datetime.datetime
+    until: dt.datetime
 
 
 def fingerprint(der: bytes) -> str:
@@ -92,8 +92,8 @@ def _make(home: Path, key_file: Path, file: Path, clock: Clock) -> None:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))  # the server's clock may be behind ours
-        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .not_valid_before(now - dt.timedelta(days=1))  # the server's clock may be behind ours
+        .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
         .add_extension(alternative, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -180,5 +180,5 @@ def _check_dates(certificate: x509.Certificate, allow_expired: bool, clock: Cloc
     )
 
 
-def _now(clock: Clock) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(clock.now_ns() / NS_PER_S, datetime.UTC)
+def _now(clock: Clock) -> dt.datetime:
+    return dt.datetime.fromtimestamp(clock.now_ns() / NS_PER_S, dt.UTC)

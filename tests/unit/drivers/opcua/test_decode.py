@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import random
 import uuid
@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.mission("M25", "M64"), pytest.mark.real("asyncua")]
 
 K = ua.VariantType
 DECODER = Decoder(handles=True)
-EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001  as asyncua has them
+EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  as asyncua has them
 
 times = st.one_of(
     st.none(),
-    st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1)),  # noqa: DTZ001  as above
+    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2100, 1, 1)),  # noqa: DTZ001  as above
 )
 scalars = st.one_of(
     st.builds(lambda v: ua.Variant(v, K.Boolean), st.booleans()),
@@ -42,7 +42,7 @@ scalars = st.one_of(
     st.builds(lambda v: ua.Variant(v, K.String), st.none() | st.text(max_size=12)),
     st.builds(lambda v: ua.Variant(v, K.DateTime), times.filter(bool)),
     st.builds(
-        lambda t, l: ua.Variant(ua.LocalizedText(t, l), K.LocalizedText),
+        lambda text, locale: ua.Variant(ua.LocalizedText(text, locale), K.LocalizedText),
         st.none() | st.text(max_size=5),
         st.none() | st.just("en"),
     ),
