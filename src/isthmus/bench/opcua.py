@@ -53,6 +53,7 @@ class Peer(asyncio.Protocol):
         self._sequence = self._notification = self._items = 0
         self._handles: list[int] = []
         self._bodies: list[tuple[bytes, int]] = []
+        self._waiting: list[int] = []  # publish requests that came before all items were there
         self._line: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -93,8 +94,14 @@ class Peer(asyncio.Protocol):
         whole = data.copy()
         kind = int(nodeid_from_binary(data).Identifier)
         answer = self._answers().get(kind)
-        body = struct_to_binary(answer(whole)) if answer is not None else self._publish()
-        self._send(b"MSG", struct.pack("<I", 1), number, body)
+        if answer is None:
+            self._waiting.append(number)
+        else:
+            self._send(b"MSG", struct.pack("<I", 1), number, struct_to_binary(answer(whole)))
+        if len(self._handles) >= NODES:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                self._send(b"MSG", struct.pack("<I", 1), one, self._publish())
 
     def _answers(self) -> dict[int, Callable[[Buffer], Any]]:
         ids = ua.ObjectIds
