@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isthmus.ports.drivers import Driver, DriverContext, DriverSpec, Point, Polls, Probes, Streams
+from isthmus.ports.drivers import Browses, Driver, DriverContext, DriverSpec, Found, Point, Polls, Probes, Streams
 from isthmus.values.clock import Clock
-from isthmus.values.errors import ConfigError, IsthmusError
+from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, Rejected
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.values.status import BAD_CONFIGURATION_ERROR, BAD_NO_DATA, name
 
@@ -19,6 +19,12 @@ PROBE = "test-read"
 
 PROBE_S = 15.0
 """A probe is cut after this long in all."""
+
+BROWSE_S = 45.0
+"""… and a browse, which may have a lot to list."""
+
+MAX_FOUND = 50_000
+"""A longer list is refused, with the advice to look below a node."""
 
 CLOSE_S = 2.0
 MAX_ADDRESSES = 100
@@ -77,6 +83,29 @@ async def run_probe(spec: DriverSpec, config: object, addresses: Sequence[str], 
     finally:
         await _close(driver)
     return ProbeReport(tuple(steps), tuple(readings))
+
+
+async def run_browse(spec: DriverSpec, config: object, root: str, context: DriverContext) -> Sequence[Found]:
+    """What a device offers below ``root``, by a driver of its own.
+
+    Raises: ConfigError where the driver cannot browse, the root is none, or there is too much; NotConnected
+    """
+    driver: Driver = spec.build(config, context)
+    if not isinstance(driver, Browses):
+        raise ConfigError(f"driver {spec.name}: its devices cannot tell what they offer")
+    try:
+        async with asyncio.timeout(BROWSE_S):
+            await driver.open()
+            found = await driver.browse(root)
+    except TimeoutError:
+        raise NotConnected(f"browsing took longer than {BROWSE_S:.0f} s; look below a node") from None
+    except Rejected as error:
+        raise ConfigError(str(error)) from error
+    finally:
+        await _close(driver)
+    if len(found) > MAX_FOUND:
+        raise ConfigError(f"{len(found)} values, at most {MAX_FOUND} can be listed at once; look below a node")
+    return found
 
 
 async def _walk(

@@ -108,7 +108,7 @@ def _groups(model: EdgeModel, index: Sequence[int]) -> list[GroupPlan]:
     for row in range(1, len(index) + 1):
         period_s = model.tags.period_s[index[start]]
         if row == len(index) or model.tags.period_s[index[row]] != period_s:
-            points = tuple(Point(r, model.tags.address[index[r]]) for r in range(start, row))
+            points = tuple(Point(r, model.tags.address[index[r]], period_s) for r in range(start, row))
             groups.append(GroupPlan(period_s, start, row, points))
             start = row
     return groups

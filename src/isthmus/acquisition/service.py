@@ -17,14 +17,14 @@ from typing import Any
 from isthmus.acquisition.diagnostics import SystemTags
 from isthmus.acquisition.formulas import CompileFormula, Formulas, no_formulas
 from isthmus.acquisition.model import ConnectionStatus, Link
-from isthmus.acquisition.probe import PROBE, ProbeReport, run_probe
+from isthmus.acquisition.probe import PROBE, ProbeReport, run_browse, run_probe
 from isthmus.acquisition.schedule import ConnectionPlan, plan_connections
 from isthmus.acquisition.scripts import Done, ScriptPool, Scripts
 from isthmus.acquisition.supervisor import Supervisor
-from isthmus.ports.drivers import ContextOf, DriverSpec
+from isthmus.ports.drivers import ContextOf, DriverSpec, Found
 from isthmus.ports.outbox import Outbox
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import Denied, TryLater
+from isthmus.values.errors import ConfigError, Denied, TryLater
 from isthmus.values.frame import Lane
 from isthmus.values.model import Budget, EdgeModel
 from isthmus.values.sample import SampleBatch, join_by_type
@@ -155,6 +155,27 @@ class Acquisition:
         self._probing = True
         try:
             return await run_probe(spec, checked, addresses, self._context_of(driver, PROBE, Budget()))
+        finally:
+            self._probing = False
+
+    async def browse(self, connection: str, driver: str, config: dict[str, Any], root: str) -> Sequence[Found]:
+        """What a device offers: that of a connection of the model, or where none is named that of driver and config.
+
+        It takes a session of its own beside a running connection, as devices that can be browsed allow; one at a time.
+        Raises: ConfigError naming what is wrong; NotConnected; TryLater while another probe or browse runs
+        """
+        if connection:
+            running = self._running.supervisors.get(connection)
+            if running is None:
+                raise ConfigError(f"connection: this edge has none called {connection!r}")
+            driver, config = running.plan.connection.driver, running.plan.connection.config
+        spec = self._driver_of(driver)
+        checked = spec.configure(config)
+        if self._probing:
+            raise TryLater("another test read or browse is running", after_s=5.0)
+        self._probing = True
+        try:
+            return await run_browse(spec, checked, root, self._context_of(driver, PROBE, Budget(outstanding=4)))
         finally:
             self._probing = False
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
@@ -53,6 +54,7 @@ from isthmus.web.services import EdgeStatus, Services, SiteStatus
 PROBE_S = 20.0
 RECORDED_NS = 3 * NS_PER_S
 """What is younger may not be in the record yet, and is not compared with it."""
+BROWSE_S = 50.0
 
 
 class Core:
@@ -265,6 +267,19 @@ class Core:
                     )
             return await task.run()
 
+    async def _browse(
+        self, edge: str, connection: str, driver: str, config: dict[str, Any], root: str
+    ) -> dict[str, Any]:
+        question = {"connection": connection, "driver": driver, "config": config, "root": root}
+        try:
+            answer = await self._bus.request(subjects.ask(edge, "browse"), orjson.dumps(question), timeout_s=BROWSE_S)
+        except NotConnected:
+            raise TryLater(f"edge {edge} does not run or does not reach the bus, so nobody can browse") from None
+        found: dict[str, Any] = orjson.loads(zlib.decompress(answer.data))
+        if "error" in found:
+            raise ConfigError(found["error"])
+        return found
+
     # historian
 
     def _on_found(self, event: Restated | GapFound) -> None:
@@ -337,6 +352,7 @@ class Core:
                 site_status=self._site_status,
                 test_connection=self._test_connection,
                 connectors=self._deliveries,
+                browse=self._browse,
                 on_applied=self._on_applied,
                 operations=self._operations,
                 replay=self._replay,

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import random
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -136,6 +137,7 @@ class EdgeProcess:
         await self._bus.connect(timeout_s=float("inf"))
         await self._bus.listen(subjects.model_poke(self._name), self._on_poke)
         await self._bus.listen(subjects.ask(self._name, "probe"), self._on_probe)
+        await self._bus.listen(subjects.ask(self._name, "browse"), self._on_browse)
         with self._bus.reconnects() as returned:
             while True:
                 self._new_model.clear()
@@ -179,6 +181,17 @@ class EdgeProcess:
         except IsthmusError as error:
             return orjson.dumps({"error": str(error)})
         return orjson.dumps({"steps": answer.steps, "values": answer.readings})
+
+    async def _on_browse(self, _: str, data: bytes) -> bytes:
+        """What a device offers; compressed, for ten thousand nodes do not fit into one message otherwise."""
+        question = orjson.loads(data)
+        try:
+            found = await self._acquisition.browse(
+                question["connection"], question["driver"], question["config"], question["root"]
+            )
+        except IsthmusError as error:
+            return zlib.compress(orjson.dumps({"error": str(error)}))
+        return zlib.compress(orjson.dumps({"nodes": found}))
 
     async def _heartbeats(self) -> None:
         while True:

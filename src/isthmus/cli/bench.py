@@ -26,6 +26,7 @@ NAMES = (
     "rest",
     "backup",
     "transfer",
+    "drivers",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 

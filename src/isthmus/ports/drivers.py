@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from isthmus.ports.settings import configured
 from isthmus.values.clock import Clock
@@ -29,6 +29,8 @@ class Point:
 
     id: int
     address: str
+    period_s: float = 1.0
+    """How often its tag wants to know; a driver that subscribes asks for no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ class Found:
     name: str
     type: ValueType
     description: str = ""
+    unit: str = ""
+    note: str = ""
+    """Why it cannot be read as it is, and what to write instead; empty for most."""
 
 
 @runtime_checkable
@@ -153,6 +158,7 @@ class DriverContext:
 
 
 DriverFactory = Callable[[Any, DriverContext], Driver]
+Build = TypeVar("Build", bound=DriverFactory)
 
 ContextOf = Callable[[str, str, Budget], DriverContext]
 """The context for (driver kind, connection, budget)."""
@@ -187,13 +193,15 @@ _REGISTRY = _Registry()
 
 def driver(
     name: str, *, config: type[Any], parse_address: Callable[[str], Address], title: str = ""
-) -> Callable[[type[Any]], type[Any]]:
-    """Register a driver class under its type name; the class is built as ``cls(config, context)``.
+) -> Callable[[Build], Build]:
+    """Register a driver class under its type name; it is built as ``cls(config, context)``.
+
+    A function of the same two serves where the settings decide which class it is.
 
     Raises: ValueError if two drivers want one name
     """
 
-    def register(cls: type[Any]) -> type[Any]:
+    def register(cls: Build) -> Build:
         known = _REGISTRY.specs.get(name)
         if known is not None and known.build is not cls:
             raise ValueError(f"two drivers are called {name}")

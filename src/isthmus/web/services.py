@@ -178,6 +178,13 @@ async def no_replay(tag: Tag, start_ns: int, end_ns: int) -> ReplayReport:
     raise ConfigError(f"tag: {tag.path} cannot be computed here")
 
 
+Browse = Callable[[str, str, str, dict[str, Any], str], Awaitable[dict[str, Any]]]
+"""(edge, connection, driver, config, root) -> {"nodes": […]} as in docs/api.md; driver and config where no connection is named.
+
+Raises: TryLater when the edge does not answer; ConfigError for wrong settings, or where the device says no
+"""
+
+
 @dataclass(slots=True)
 class Services:
     """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
@@ -190,6 +197,7 @@ class Services:
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
     connectors: Connectors
+    browse: Browse
     on_applied: Callable[[int], Awaitable[None]]
     operations: Operations
     imports: HistoryImports | None = None

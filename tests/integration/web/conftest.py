@@ -304,6 +304,10 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         steps = [{"what": "Port open", "reached": True, "detail": f"{driver} {config}"}]
         return {"steps": steps, "values": [{"address": a, "value": 1, "status": "Good"} for a in addresses]}
 
+    async def browse(edge: str, connection: str, driver: str, config: dict[str, Any], root: str) -> dict[str, Any]:
+        node = {"address": f"{edge} {driver} {config} {root}", "name": connection, "type": "float"}
+        return {"nodes": [node | {"unit": "", "description": "", "note": ""}]}
+
     async def on_applied(version: int) -> None:
         made.applied.append(version)
         live.describe(namespace.plant)
@@ -318,6 +322,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         outages=outages,
         test_connection=test_connection,
         connectors=FakeConnectors(),
+        browse=browse,
         on_applied=on_applied,
         operations=FakeOperations(),
         clock=clock,

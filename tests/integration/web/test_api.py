@@ -59,6 +59,7 @@ CHANGING = [
     ("POST", f"{API}/plant/connections"),
     ("POST", f"{API}/connections/test"),
     ("POST", f"{API}/history/import"),
+    ("POST", f"{API}/connections/browse"),
 ]
 
 
@@ -453,6 +454,19 @@ async def test_a_connection_is_tested_from_its_edge(as_: Any) -> None:
     later = await as_.engineer.post("/connections/test", json={**test, "edge": "edge-8"})
     is_problem(later, 503, "try_later")
     assert later.headers["retry-after"] == "3"
+
+
+@pytest.mark.mission("M44")
+async def test_a_device_is_browsed_from_its_edge(as_: Any) -> None:
+    device = {"driver": "sine", "config": {"host": "x"}, "root": "ns=2;s=Line"}
+    answer = (await as_.engineer.post("/connections/browse", json=device)).json()
+    assert answer["nodes"][0]["address"] == "edge-1 sine {'host': 'x'} ns=2;s=Line"
+    known = (await as_.engineer.get("/connections")).json()["connections"][0]
+    answer = (await as_.engineer.post("/connections/browse", json={"connection": known["name"]})).json()
+    assert answer["nodes"][0]["name"] == known["name"]
+    assert answer["nodes"][0]["address"].startswith(known["edge"])
+    for wrong in ({}, {"connection": "no-such"}):
+        is_problem(await as_.engineer.post("/connections/browse", json=wrong), 422)
 
 
 # Changing

@@ -22,6 +22,7 @@ from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Connection, Plant
 from isthmus.ports.drivers import DriverSpec
 from isthmus.security.model import Action
+from isthmus.values.errors import ConfigError
 from isthmus.values.model import SYSTEM_TAGS
 from isthmus.web.access import Room, allow
 from isthmus.web.times import iso
@@ -90,6 +91,27 @@ class TestedValue(BaseModel):
 class TestResult(BaseModel):
     steps: list[TestStep]
     values: list[TestedValue]
+
+
+class BrowseQuestion(BaseModel):
+    edge: str = Field("edge-1", max_length=64)
+    connection: str = Field("", max_length=64, description="a connection of the plant; else driver and config tell")
+    driver: str = Field("", max_length=64)
+    config: dict[str, Any] = {}
+    root: str = Field("", max_length=4096, description="address of the node to look below; all unless told")
+
+
+class BrowsedNode(BaseModel):
+    address: str
+    name: str = Field(description="path below the root")
+    type: Literal["float", "int", "text"]
+    unit: str
+    description: str
+    note: str = Field(description="why it cannot be read as it is; empty for most")
+
+
+class Browsed(BaseModel):
+    nodes: list[BrowsedNode]
 
 
 class Setting(BaseModel):
@@ -203,6 +225,22 @@ async def test_connection(test: ConnectionTest, services: Room) -> TestResult:
     """Try a connection from its edge, step by step; reads only."""
     return TestResult.model_validate(
         await services.test_connection(test.edge, test.driver, test.config, test.addresses)
+    )
+
+
+@router.post("/connections/browse", dependencies=allow(Action.CONNECTION_TEST))
+async def browse_connection(question: BrowseQuestion, services: Room) -> Browsed:
+    """What a device offers, for devices that can tell; reads only."""
+    edge = question.edge
+    if question.connection:
+        known = {connection.name: connection.edge for connection in services.live.plant.connections}
+        if question.connection not in known:
+            raise ConfigError(f"connection: the plant has none of this name, was {question.connection!r}")
+        edge = known[question.connection]
+    elif not question.driver:
+        raise ConfigError("connection: name one, or give driver and config")
+    return Browsed.model_validate(
+        await services.browse(edge, question.connection, question.driver, question.config, question.root)
     )
 
 
