@@ -46,6 +46,29 @@ class HistorianSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """The built-in MQTT listener for devices (docs/drivers/mqtt.md)."""
+
+    listen: str = ""
+    """Empty: off. Otherwise where devices reach it, `127.0.0.1:1883`; port 0 takes a free one."""
+    certificate: str = ""
+    """A PEM file: devices then speak TLS. Always do so where they are not on this machine."""
+    key: str = ""
+    """The PEM file of its private key."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of ``listen``.
+
+        Raises: ConfigError if it is none
+        """
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+            raise ConfigError(f"mqtt.listen: must be HOST:PORT, was {self.listen!r}")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -53,6 +76,7 @@ class Settings:
     node: NodeSettings = field(default_factory=NodeSettings)
     disk: DiskSettings = field(default_factory=DiskSettings)
     historian: HistorianSettings = field(default_factory=HistorianSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -88,6 +112,13 @@ def load_settings(path: Path) -> Settings:
     settings = Settings(**values)
     if not 0 < settings.web.port < 65536:
         raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
+    if settings.mqtt.listen:
+        try:
+            settings.mqtt.place  # noqa: B018  looked at for its error
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    if bool(settings.mqtt.certificate) != bool(settings.mqtt.key):
+        raise ConfigError(f"{path}: mqtt.certificate and mqtt.key belong together")
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
     return settings

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from isthmus.cli import access, bench, demo, plant, processes, record, secret
+from isthmus.cli import access, bench, demo, device, plant, processes, record, secret
 from isthmus.values.errors import IsthmusError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The land bridge between operational technology and information technology.",
 )
-for room in (processes, plant, record, access, secret, demo, bench):
+for room in (processes, plant, record, access, secret, device, demo, bench):
     room.register(app)
 
 

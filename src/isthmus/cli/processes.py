@@ -31,6 +31,11 @@ _SETTINGS = """\
 
 # [historian]
 # url = ""               # empty: embedded; or a ClickHouse server, "http://user@host:8123/database"
+
+# [mqtt]
+# listen = ""            # "127.0.0.1:1883" switches the MQTT listener for devices on; admit them by `isthmus device add`
+# certificate = ""       # PEM files: with them devices speak TLS
+# key = ""
 """
 
 _PLANT = """\
@@ -56,6 +61,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(core)
     app.command()(edge)
+    app.command()(listener)
 
 
 def init(data: Data = DEFAULT_DATA) -> None:
@@ -116,3 +122,17 @@ def edge(
         await run_edge(place, settings, name, bus, stop, log)
 
     sys.exit(run(name, main, supervised=supervised))
+
+
+def listener(data: Data = DEFAULT_DATA, supervised: Supervised = False) -> None:
+    """Run the front of the MQTT listener alone; `isthmus up` does it where isthmus.toml says so."""
+    from isthmus.app.listener import run_listener
+    from isthmus.app.process import run
+
+    place = DataDir(data.resolve())
+    settings = load_settings(place.settings)
+
+    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
+        await run_listener(place, settings, stop, log)
+
+    sys.exit(run("mqtt", main, supervised=supervised))

@@ -138,6 +138,24 @@ def no_secrets(reference: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldAddress:
+    """The built-in MQTT listener as an edge reaches it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+def no_field() -> FieldAddress:
+    """For drivers that run where no MQTT listener is.
+
+    Raises: ConfigError, always
+    """
+    raise ConfigError("broker: there is no built-in MQTT listener here")
+
+
+@dataclass(frozen=True, slots=True)
 class DriverContext:
     """What a driver is handed besides its settings. ``home`` may not exist yet; whoever keeps something makes it."""
 
@@ -149,6 +167,8 @@ class DriverContext:
     """Private folder of all drivers of this kind on this edge: keys, certificates, whom they trust."""
     secret: Callable[[str], str] = no_secrets
     """What a reference in the settings stands for (`values/secrets.py`). Raises: ConfigError naming the reference"""
+    field: Callable[[], FieldAddress] = no_field
+    """Where the built-in MQTT listener is now. Raises: ConfigError while it is off"""
 
 
 DriverFactory = Callable[[Any, DriverContext], Driver]
