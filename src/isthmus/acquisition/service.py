@@ -163,6 +163,8 @@ class Acquisition:
             self._log,
             self._offer_live,
             self._turned,
+            self._outbox.when_delivered,
+            self._offer_kept,
         )
         supervisor.start(before)
         return supervisor
@@ -182,6 +184,10 @@ class Acquisition:
         """Samples of a connection, with what they change in calculated tags."""
         calculated = self._running.formulas.update(batches, *self._now())
         self._offer((*batches, *calculated) if calculated else batches)
+
+    def _offer_kept(self, batches: Sequence[SampleBatch]) -> None:
+        """What a device had kept: for the record only, so no calculated tag follows it."""
+        self._outbox.offer(Lane.BACKFILL, batches)
 
     def _offer(self, batches: Sequence[SampleBatch]) -> None:
         if batches:

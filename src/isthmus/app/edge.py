@@ -15,6 +15,7 @@ from pathlib import Path
 
 import orjson
 
+from isthmus.acquisition.probe import PROBE
 from isthmus.acquisition.service import Acquisition
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
@@ -113,6 +114,7 @@ class EdgeProcess:
             home=self._folder / "drivers" / driver,
             secret=self._secrets.reveal,
             field=self._field,
+            lasting=connection != PROBE,
         )
 
     def _field(self) -> FieldAddress:
