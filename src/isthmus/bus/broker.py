@@ -28,6 +28,8 @@ MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 MAX_FILE_STORE_BYTES = 64 * 1024**3
 """Never reached, as each stream has a limit of its own. Left to itself the server allows three quarters of what is free
 when it starts: started on a full disk it would refuse its streams even after there is room again."""
+EDGE_USER, FIELD_USER = "edge-", "field-"
+"""How names of our own users begin; no device may be called so."""
 MAX_FIELD_BYTES = 1024**3
 """What sessions and undelivered messages of MQTT devices may take on disk; then their QoS 1 messages are not confirmed."""
 MQTT_ACK_PENDING = 5000
@@ -186,12 +188,12 @@ def _passwords(files: BrokerFiles, users: list[str]) -> dict[str, str]:
 
 def edge_user(edge: str) -> str:
     """The bus user of an edge."""
-    return f"edge-{encode_segment(edge).replace('%', '=')}"
+    return f"{EDGE_USER}{encode_segment(edge).replace('%', '=')}"
 
 
 def field_user(edge: str) -> str:
     """The user by which an edge hears the devices that speak MQTT."""
-    return f"field-{edge_user(edge).removeprefix('edge-')}"
+    return f"{FIELD_USER}{edge_user(edge).removeprefix(EDGE_USER)}"
 
 
 def inbox_prefix(user: str) -> str:

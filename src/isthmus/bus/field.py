@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from isthmus.bus.bcrypt import hashed
-from isthmus.bus.broker import BrokerFiles, edge_user, field_user, write_private
+from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, write_private
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
 from isthmus.values.mqtt import check_filter, to_field
@@ -80,7 +80,9 @@ def _check_topics(filters: Sequence[str], key: str) -> tuple[str, ...]:
         if one.startswith("$") or "" in one.split("/"):
             raise ConfigError(f"{key}: may not begin with $ or have an empty level, was {one!r}")
         if one == "#" or one.startswith("+"):
-            raise ConfigError(f"{key}: the first level must be named, so that a device has topics of its own, was {one!r}")
+            raise ConfigError(
+                f"{key}: the first level must be named, so that a device has topics of its own, was {one!r}"
+            )
     return tuple(dict.fromkeys(filters))
 
 
@@ -112,7 +114,7 @@ class Devices:
         Raises: ConfigError for a name that is taken or not allowed, or topics that are none
         """
         check_name(name, "device")
-        if name == "core" or name.startswith((edge_user(""), field_user(""))):
+        if name == "core" or name.startswith((EDGE_USER, FIELD_USER)):
             raise ConfigError(f"device: core, edge-… and field-… are names of our own users, was {name!r}")
         known = self.all()
         if any(d.name == name for d in known):
@@ -147,7 +149,7 @@ class Devices:
         if not self._files.config.exists():
             return
         settings = json.loads(self._files.config.read_text())
-        own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(field_user(""))]
+        own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(FIELD_USER)]
         settings["accounts"]["FIELD"]["users"] = own + [device_entry(d) for d in devices]
         write_private(self._files.config, json.dumps(settings, indent=1))
         _reload(self._files)
