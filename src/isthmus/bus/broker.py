@@ -32,6 +32,9 @@ EDGE_USER, FIELD_USER = "edge-", "field-"
 """How names of our own users begin; no device may be called so."""
 MAX_FIELD_BYTES = 1024**3
 """What sessions and undelivered messages of MQTT devices may take on disk; then their QoS 1 messages are not confirmed."""
+MQTT_ACK_WAIT = "5s"
+"""After this long a message that was not confirmed is sent again, also to a session that was taken up anew. An edge that waits for
+its bus knows such a message by its number and does not count it twice."""
 MQTT_ACK_PENDING = 5000
 """Messages of QoS 1 and 2 on their way to one client; large, as an edge confirms only what the bus has on disk."""
 
@@ -259,7 +262,7 @@ def configure(
         }
         for e in edges
     ]
-    mqtt = {"listen": f"127.0.0.1:{mqtt_port}", "max_ack_pending": MQTT_ACK_PENDING, "ack_wait": "30s"}
+    mqtt = {"listen": f"127.0.0.1:{mqtt_port}", "max_ack_pending": MQTT_ACK_PENDING, "ack_wait": MQTT_ACK_WAIT}
     settings = {
         "server_name": server_name,
         "listen": f"127.0.0.1:{port}",

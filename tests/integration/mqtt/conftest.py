@@ -15,7 +15,9 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
-import isthmus.drivers.mqtt  # noqa: F401  registers the driver, also where the package is not installed
+import isthmus.drivers.mqtt
+import isthmus.drivers.sparkplug  # noqa: F401  registers the drivers, also where the package is not installed
+from isthmus.bus import broker
 from isthmus.bus.broker import LocalBroker, field_user, free_port
 from isthmus.bus.field import Devices
 from isthmus.bus.shim import Front
@@ -112,12 +114,12 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def builtin(folder: Path):
-    async with LocalBroker(folder / "bus", mqtt=True) as broker:
-        front = Front(broker.mqtt_port, logging.getLogger("test"))
+    async with LocalBroker(folder / "bus", mqtt=True) as server:
+        front = Front(server.mqtt_port, logging.getLogger("test"))
         port = await front.listen("127.0.0.1", 0)
-        user, password = field_user("edge-1"), broker.files.field_password("edge-1")
+        user, password = field_user("edge-1"), server.files.field_password("edge-1")
         place = Place(port, {"broker": "builtin"}, lambda: FieldAddress("127.0.0.1", port, user, password))
-        place.broker, place.front, place.devices = broker, front, Devices(broker.files)
+        place.broker, place.front, place.devices = server, front, Devices(server.files)
         try:
             yield place
         finally:
@@ -160,6 +162,11 @@ async def mosquitto(folder: Path, *more: str):
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "MQTT_ACK_WAIT", "1s")
 
 
 @pytest.fixture

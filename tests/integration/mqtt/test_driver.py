@@ -179,7 +179,7 @@ async def test_a_broker_that_dies_is_told_in_words(run_mosquitto) -> None:
 async def test_a_wrong_password_and_a_wrong_version_are_told_in_words(run_mosquitto, listener, tmp_path) -> None:
     async with run_mosquitto("allow_anonymous false") as place:
         for version in ("3.1.1", "5"):
-            with pytest.raises(NotConnected, match="not authorised|wrong"):
+            with pytest.raises(NotConnected, match=r"not authorised|wrong"):
                 await place.driver(version=version).open()
             steps = await place.driver(version=version).probe()
             assert steps[-1][1] is False

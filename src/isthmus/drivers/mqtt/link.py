@@ -68,6 +68,7 @@ class Link(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._answers: dict[int, asyncio.Future[bytes]] = {}  # by packet id; 0 is CONNACK
         self._number = 0
+        self._held: set[int] = set()  # messages that came and were not confirmed yet
         self._released: set[int] = set()  # QoS 2 messages we have answered by PUBREC
         self._timer: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
@@ -120,11 +121,15 @@ class Link(asyncio.Protocol):
             if qos == 2 and number in self._released:  # we had it; our answer was lost
                 self._send(mqtt.packet(mqtt.PUBREC << 4, number.to_bytes(2, "big")))
                 return
+            if number in self._held:  # sent again because we have not confirmed it yet
+                return
         if self._version == 5:
             size, at = mqtt.take_varint(body, at)
             at += size
         if at > len(body) or topic_end <= 2:
             raise Malformed("a PUBLISH without a topic, or that ends too early")
+        if number:
+            self._held.add(number)
         self._inbox.append(Message(body[2:topic_end], body[at:], first, number, now_ns))
         self._inbox_bytes += len(body)
 
@@ -309,6 +314,7 @@ class Link(asyncio.Protocol):
         """Tell the broker that messages, as (packet id, QoS), are safe."""
         out = []
         for number, qos in numbers:
+            self._held.discard(number)
             if qos == 2:
                 self._released.add(number)
             out.append(bytes(((mqtt.PUBACK if qos == 1 else mqtt.PUBREC) << 4, 2, number >> 8, number & 0xFF)))
