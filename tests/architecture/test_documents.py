@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+
+from isthmus.app.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATH = re.compile(r"`((?:src|ui|docs|tests|scripts)/[\w./<>-]+)`")
@@ -54,6 +57,19 @@ def test_every_driver_has_its_page() -> None:
 
     for name in drivers():
         assert (ROOT / "docs" / "drivers" / f"{name}.md").exists(), name
+
+
+def test_every_setting_of_a_machine_is_explained_with_its_default() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    settings = load_settings(Path("nowhere"))
+    for section in dataclasses.fields(settings):
+        values = getattr(settings, section.name)
+        for key in dataclasses.fields(values):
+            value = getattr(values, key.name)
+            spelt = json.dumps(value) if isinstance(value, tuple) else "empty" if value == "" else str(value)
+            row = re.search(rf"^\| `{section.name}\.{key.name}` \| `?([^|`]*)`? \|", page, re.MULTILINE)
+            assert row, f"docs/settings.md does not explain {section.name}.{key.name}"
+            assert row[1] == spelt, f"{section.name}.{key.name}: the page says {row[1]}, the default is {spelt}"
 
 
 def test_lock_files_name_no_download_host_and_no_machine() -> None:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -197,6 +198,34 @@ async def test_edge_and_bus_go_on_without_core_and_its_return_misses_nothing(tmp
                 assert not (await asyncio.to_thread(system.get, "gaps?start=now-1h&end=now"))["gaps"]
             finally:
                 psutil.Process(edge.pid).resume()
+
+
+@pytest.mark.real("modbus")
+@pytest.mark.mission("M47")
+async def test_what_an_edge_had_to_drop_is_a_gap_for_whoever_asks(tmp_path: Path, until):
+    folder = tmp_path / "data"
+    DataDir(folder).prepare()
+    (folder / "isthmus.toml").write_text("[node]\nbuffer_rows = 10000\n")
+    async with LoadServers(2) as servers, System(folder) as system:
+        await asyncio.to_thread(system.apply, plant_yaml(servers.ports, send_all=True))
+        path = (await tags(system, 2 * TAGS))[0]
+        bus = system.processes()["nats-server"]
+        bus.suspend()
+        try:
+            await until(lambda: "outbox is full" in system.log(), "the edge has to drop samples")
+        finally:
+            bus.resume()
+        gaps = await until(lambda: system.get("gaps?start=now-1h&end=now")["gaps"], "the hole is told")
+        assert [g["edge"] for g in gaps] == ["edge-1"]
+        start, end = gaps[0]["start"], gaps[0]["end"]
+        assert start < end
+        await until(lambda: newer(system, end) == 2 * TAGS, "values go on")
+        raw = await asyncio.to_thread(system.get, f"history?tag={path}&start=now-1h&end=now&shape=raw")
+        times = [row[raw["columns"].index("time")] for row in raw["rows"]]
+        low, high = (np.datetime64(t.rstrip("Z"), "ms").astype(int) for t in (start, end))
+        assert min(times) <= low + 1
+        assert max(times) >= high
+        assert [t for t in times if low + 1 < t < high] == []
 
 
 NOTHING_WRONG = {"lost_samples": 0, "doubled_samples": 0, "strange_samples": 0}

@@ -16,10 +16,13 @@ import orjson
 from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import OutageLog
 from isthmus.app.datadir import DataDir
+from isthmus.app.delivery import Deliveries
+from isthmus.app.delivery_store import DeliveryStore
 from isthmus.app.disk import DiskReserve
 from isthmus.app.migrate import migrate
 from isthmus.app.pumps import HistorianPump, LivePump
 from isthmus.app.records import open_records
+from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, write_private
@@ -29,6 +32,7 @@ from isthmus.historian.store import StoreConfig
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant
 from isthmus.namespace.service import Namespace
+from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
 from isthmus.security.service import Security
 from isthmus.values.clock import SystemClock
@@ -63,6 +67,10 @@ class Core:
         self._historian = Historian(store_config(data, settings), self._clock, self._on_found, log)
         self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
+        self._secrets = Secrets(data.secrets)
+        self._deliveries = Deliveries(
+            self._bus, DeliveryStore(self._engine), self._clock, connector_spec, self._connector_context, log
+        )
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
@@ -85,6 +93,7 @@ class Core:
             ("historian", self._pump.run),
             ("live", self._live_pump.run),
             ("rollups", self._historian.run),
+            ("connectors", self._deliveries.run),
             ("edges", self._watch_edges),
             ("models", self._resend_models),
             ("disk", self._watch_disk),
@@ -137,6 +146,11 @@ class Core:
             if tag.kind == "system" and tag.name in ("state", "reason")
         }
         await self._historian.describe(plant.tags, plant.retention)
+        self._deliveries.apply(plant)
+
+    def _connector_context(self, connector: str, name: str) -> ConnectorContext:
+        home = self._data.root / "connectors" / connector
+        return ConnectorContext(self._clock, f"isthmus-{name}", home, self._secrets.reveal)
 
     def _word(self, tag: int) -> tuple[str, str] | None:
         return self._words.get(tag)
@@ -270,6 +284,7 @@ class Core:
                 outages=self._outages.outages,
                 site_status=self._site_status,
                 test_connection=self._test_connection,
+                connectors=self._deliveries,
                 on_applied=self._on_applied,
             )
         )

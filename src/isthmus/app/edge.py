@@ -62,7 +62,16 @@ class EdgeProcess:
         self._epoch = next_epoch(self._folder / "epoch", self._clock.now_ns())
         self._bus = Bus(address, log)
         self._model: EdgeModel | None = None
-        self._publisher = Publisher(self._bus, "", name, self._epoch, self._clock, log, hold=self._reserve.reason)
+        self._publisher = Publisher(
+            self._bus,
+            "",
+            name,
+            self._epoch,
+            self._clock,
+            log,
+            max_rows=settings.node.buffer_rows,
+            hold=self._reserve.reason,
+        )
         self._acquisition = Acquisition(
             self._publisher, self._clock, driver_spec, self._context, log, random.Random(), compile_expression
         )

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, inspect, text
 
 from isthmus.values.errors import ConfigError
 
-HEAD = "0001"
+HEAD = "0002"
 """Revision this build writes; held against the migrations by a test."""
-KNOWN = ("0001",)
+KNOWN = ("0001", "0002")
 
 
 def migrate(engine: Engine, file: Path, log: logging.Logger) -> None:

@@ -27,6 +27,8 @@ class NodeSettings:
 
     edges: tuple[str, ...] = ("edge-1",)
     """Edges that `isthmus up` starts here."""
+    buffer_rows: int = 2_000_000
+    """Samples an edge keeps in memory while the bus is away, at about 24 bytes each; then the oldest go, and leave a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ def load_settings(path: Path) -> Settings:
             raise ConfigError(f"{path}: {error}") from None
     if bool(settings.mqtt.certificate) != bool(settings.mqtt.key):
         raise ConfigError(f"{path}: mqtt.certificate and mqtt.key belong together")
+    if settings.node.buffer_rows < 10_000:
+        raise ConfigError(f"{path}: node.buffer_rows: must be 10000 or more, was {settings.node.buffer_rows}")
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
     return settings

@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import io
 import logging
+import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -76,7 +78,15 @@ async def cycles(system: System, path: str, victims: list[str], pause_s: float) 
         await _kill(system, victim)
         await _back(system, at_ns, path)
         took.append(time.monotonic() - at)
+        if took[-1] > BUDGET["back_max_s"][1]:
+            _tell_slow(system, victim, took[-1])
     return took
+
+
+def _tell_slow(system: System, victim: str, took_s: float) -> None:
+    """What the system said meanwhile, for whoever wants to know why it took so long."""
+    lines = system.log().splitlines()[-40:]
+    print(f"{victim}: back after {took_s:.1f} s, load {os.getloadavg()[0]:.1f}", *lines, sep="\n  ", file=sys.stderr)
 
 
 async def read_stream(folder: Path) -> list[Arrived]:
@@ -184,6 +194,12 @@ async def measure(kills: int, pause_s: float, sample: int) -> dict[str, float]:
                 "back_p50_s": float(np.percentile(took, 50)),
                 "back_max_s": max(took),
                 "stop_s": await system.stop(),
+            }
+            figures |= {
+                f"back_max_{victim.replace('-', '_')}_s": max(
+                    t for t, v in zip(took, victims, strict=True) if v == victim
+                )
+                for victim in sorted(set(victims))
             }
             figures["lost_samples"] += figures["holes_frames"]
     return figures

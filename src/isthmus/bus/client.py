@@ -149,6 +149,16 @@ class Bus:
         info = await self.js.stream_info(subjects.FRAME_STREAM)
         return info.state.first_seq, info.state.last_seq, info.state.bytes
 
+    async def stream_place(self) -> tuple[str, int]:
+        """Which stream of frames it is, and its last sequence; a bus that lost its files has another stream."""
+        info = await self.js.stream_info(subjects.FRAME_STREAM)
+        return (info.created.isoformat() if info.created else ""), info.state.last_seq
+
+    async def drop_reader(self, durable: str) -> None:
+        """Forget the place of a reader; nothing happens if there is none."""
+        with contextlib.suppress(nats.js.errors.NotFoundError):
+            await self.js.delete_consumer(subjects.FRAME_STREAM, durable)
+
     # models
 
     async def put_model(self, edge: str, data: bytes) -> None:

@@ -23,7 +23,7 @@ from isthmus.values.clock import Clock
 from isthmus.values.frame import MAX_ROWS, Frame, Lane, encode
 from isthmus.values.sample import SampleBatch, join_by_type
 
-ACK_TIMEOUT_S = 5.0
+ACK_TIMEOUT_S = 2.5
 RETRY_S = 0.5
 
 

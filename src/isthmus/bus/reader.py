@@ -25,13 +25,14 @@ from isthmus.values.errors import Malformed
 from isthmus.values.frame import decode
 
 BATCH = 256
-EXPIRES_S = 10.0
+EXPIRES_S = 2.0
+"""A pull request that a restarting server forgot costs at most this and a second more."""
 MAX_IN_HAND_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class ReaderCounts:
-    """What came by. ``refused`` frames did not parse: they are logged, counted and left in the stream."""
+    """What came by. ``refused`` frames did not parse: they are said, counted and left in the stream."""
 
     frames: int = 0
     samples: int = 0
@@ -41,13 +42,18 @@ class ReaderCounts:
 
 
 class FrameReader:
-    """A durable pull consumer of all frames of a site's stream, with one standing pull request."""
+    """A durable pull consumer of all frames of a site's stream, with one standing pull request.
 
-    def __init__(self, bus: Bus, durable: str, log: logging.Logger) -> None:
-        self._bus, self._durable, self._log = bus, durable, log
+    ``begin`` is for readers that keep their place themselves: the consumer is made anew, from this number of the stream on.
+    """
+
+    def __init__(self, bus: Bus, durable: str, log: logging.Logger, begin: int | None = None) -> None:
+        self._bus, self._durable, self._log, self._begin = bus, durable, log, begin
+        self._begun = False
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
         self._stream_seq = 0
+        self._refused_in_a_row = 0
         self._replies: dict[int, str] = {}  # where to acknowledge each frame in hand; void after a rewind
 
     async def open(self) -> None:
@@ -61,6 +67,7 @@ class FrameReader:
             max_deliver=-1,
             filter_subject=subjects.FRAME_FILTER,
         )
+        fresh = await self._forget_place(config)
         await self._bus.js.add_consumer(subjects.FRAME_STREAM, config)
         answer = await self._bus.request(
             f"$JS.API.CONSUMER.RESET.{subjects.FRAME_STREAM}.{self._durable}", b"{}", timeout_s=5
@@ -68,8 +75,24 @@ class FrameReader:
         reply = json.loads(answer.data)
         if "error" in reply:
             raise nats.js.errors.APIError.from_error(reply["error"])
-        self._stream_seq = 0
+        self._stream_seq = max(0, (config.opt_start_seq or 0) - 1) if fresh else 0
         self._replies.clear()
+
+    async def _forget_place(self, config: ConsumerConfig) -> bool:
+        """Let the consumer begin where we say, once; whether it is a new one."""
+        if self._begin is None:
+            return False
+        fresh = not self._begun
+        if fresh:
+            await self._bus.drop_reader(self._durable)
+        else:
+            try:
+                await self._bus.js.consumer_info(subjects.FRAME_STREAM, self._durable)
+            except nats.js.errors.NotFoundError:
+                self._begin, fresh = 1, True  # it went with its stream: the new stream has numbers of its own
+        config.deliver_policy, config.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, self._begin
+        self._begun = True
+        return fresh
 
     async def frames(self) -> AsyncIterator[list[Arrived]]:
         """Groups of frames as they arrive, for ever. A frame that does not parse is counted, said and passed over."""
@@ -156,13 +179,22 @@ class FrameReader:
             if frame.lane != lane:
                 raise Malformed(f"frame of lane {frame.lane.name} came on {message.subject}")
         except Malformed as error:
-            self.counts.refused += 1
-            self._log.error("frame %d of the stream refused: %s", stream_seq, error)
+            self._refuse(stream_seq, error)
             return None
+        if self._refused_in_a_row > 1:
+            self._log.error("%d frames up to %d of the stream were refused", self._refused_in_a_row, stream_seq - 1)
+        self._refused_in_a_row = 0
         self.counts.frames += 1
         self.counts.samples += frame.rows
         self.counts.bytes += len(message.data)
         return Arrived(edge, frame, stream_seq)
+
+    def _refuse(self, stream_seq: int, error: Malformed) -> None:
+        """Count it, and say the first of a row: a mad peer must not fill the log as well."""
+        self.counts.refused += 1
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row == 1:
+            self._log.error("frame %d of the stream refused: %s", stream_seq, error)
 
     async def acknowledge(self, stream_seq: int) -> None:
         """Everything up to and including this frame is durably handled; nothing happens if a rewind came between."""

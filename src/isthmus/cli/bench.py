@@ -13,7 +13,7 @@ import typer
 from isthmus.cli.options import Json
 from isthmus.values.errors import ConfigError
 
-NAMES = ("acquisition", "hotpath", "bus", "historian", "latency", "plant", "crash", "drain", "rest")
+NAMES = ("acquisition", "hotpath", "bus", "historian", "latency", "plant", "crash", "buffer", "drain", "rest")
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
 

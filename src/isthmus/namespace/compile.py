@@ -9,7 +9,7 @@ from typing import Any
 from isthmus.namespace import formulas
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
-from isthmus.namespace.model import Asset
+from isthmus.namespace.model import Asset, Connector
 from isthmus.namespace.overlap import find_overlaps
 from isthmus.namespace.plantfile import (
     Document,
@@ -21,12 +21,14 @@ from isthmus.namespace.plantfile import (
     without_value,
 )
 from isthmus.namespace.taglist import ReadFile, Row, read_tag_list
+from isthmus.ports.connectors import ConnectorSpec, connector_spec
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.values import packml
 from isthmus.values.errors import ConfigError
-from isthmus.values.ids import MAX_PATH_CHARS, check_path
+from isthmus.values.ids import MAX_PATH_CHARS, check_path, is_under
 from isthmus.values.model import SYSTEM_TAGS, Budget
 from isthmus.values.plant.acquisition import ConnectionSection
+from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.historian import DEFAULT_RETENTION_DAYS
 from isthmus.values.plant.namespace import (
     AssetSection,
@@ -45,16 +47,25 @@ from isthmus.values.schema import is_known, members
 CONNECTIONS = "connections"
 """Connections and their diagnostics live below this path."""
 
+CONNECTORS = "connectors"
+
 LATER = ("alarms", "production", "maintenance", "write")
 """Sections that are read and kept, and take effect once their room exists."""
 
 DriverOf = Callable[[str], DriverSpec]
+ConnectorOf = Callable[[str], ConnectorSpec]
 
 _LEVELS = ("area", "line", "cell")
 _INT_KINDS = frozenset({"counter", "state", "switch"})
 
 
-def compile_plant(document: Document, read_file: ReadFile, driver_of: DriverOf, active: Iterable[str] = ()) -> Draft:
+def compile_plant(
+    document: Document,
+    read_file: ReadFile,
+    driver_of: DriverOf,
+    active: Iterable[str] = (),
+    connector_of: ConnectorOf = connector_spec,
+) -> Draft:
     """The checked draft of a document; warnings are in its report.
 
     Raises: Findings naming every mistake with file, line, column, path and value
@@ -64,16 +75,23 @@ def compile_plant(document: Document, read_file: ReadFile, driver_of: DriverOf, 
     if file is None:
         document.report.check()
         raise AssertionError("a document without a frame has findings")
-    draft = _Compiler(document, file, read_file, driver_of, frozenset(active)).run()
+    draft = _Compiler(document, file, read_file, driver_of, connector_of, frozenset(active)).run()
     document.report.check()
     return draft
 
 
 class _Compiler:
     def __init__(
-        self, document: Document, file: PlantFile, read_file: ReadFile, driver_of: DriverOf, active: frozenset[str]
+        self,
+        document: Document,
+        file: PlantFile,
+        read_file: ReadFile,
+        driver_of: DriverOf,
+        connector_of: ConnectorOf,
+        active: frozenset[str],
     ) -> None:
         self._document, self._file, self._read_file, self._driver_of = document, file, read_file, driver_of
+        self._connector_of = connector_of
         self._active = active
         plant: PlantSection | None = file.plant  # None where it was refused
         self._draft = Draft(
@@ -101,6 +119,7 @@ class _Compiler:
         for i, listed in enumerate(self._file.tag_files):
             self._tag_file(listed, "", "", ("tag_files", str(i)))
         self._assets()
+        self._connectors()
         formulas.link(self._document, self._draft)
         self._setpoints()
         find_overlaps(self._document, self._draft)
@@ -132,7 +151,7 @@ class _Compiler:
                 self._error((CONNECTIONS, name, "driver"), f"driver {problem}")
                 continue
             self._specs[name] = spec
-            config = self._settings(name, section, spec)
+            config = self._settings((CONNECTIONS, name), section, spec, f"driver {spec.name}")
             budget = section.budget
             self._draft.connections[name] = DraftConnection(
                 name=name,
@@ -148,19 +167,61 @@ class _Compiler:
                 declared=declared(section),
             )
 
-    def _settings(self, name: str, section: ConnectionSection, spec: DriverSpec) -> dict[str, Any]:
-        """The driver's own settings, read as its config declares them and checked by the driver."""
-        spot = (CONNECTIONS, name)
+    def _connectors(self) -> None:
+        for name, section in self._file.connectors.items():
+            if not section.connector:  # missing or refused, said before
+                continue
+            try:
+                spec = self._connector_of(section.connector)
+            except ConfigError as error:
+                problem = without_value(str(error)).removeprefix("connector: ")
+                self._error((CONNECTORS, name, "connector"), f"connector {problem}")
+                continue
+            self._check_selection(name, section)
+            config = self._settings((CONNECTORS, name), section, spec, f"connector {spec.name}")
+            self._draft.connectors.append(
+                Connector(
+                    name=name,
+                    connector=section.connector,
+                    config=config,
+                    tags=section.tags,
+                    types=section.types,
+                    rows=section.rows,
+                    linger_s=section.linger,
+                    start=section.start,
+                    endpoint=endpoint(config),
+                    description=section.description,
+                )
+            )
+            self._draft.facts[f"connector {name}"] = declared(section)
+
+    def _check_selection(self, name: str, section: ConnectorSection) -> None:
+        for i, root in enumerate(section.tags):
+            below = any(is_under(path, root) for path in (*self._draft.tags, *self._nodes))
+            if not below and not is_under(root, CONNECTIONS):
+                self._error((CONNECTORS, name, "tags", str(i)), "no tag or asset of this file is there", root)
+        for i, kind in enumerate(section.types):
+            if kind not in self._file.types:
+                self._error(
+                    (CONNECTORS, name, "types", str(i)), "no such type" + did_you_mean(kind, self._file.types), kind
+                )
+
+    def _settings(
+        self,
+        spot: tuple[str, ...],
+        section: ConnectionSection | ConnectorSection,
+        spec: DriverSpec | ConnectorSpec,
+        plugin: str,
+    ) -> dict[str, Any]:
+        """A driver's or connector's own settings, read as its config declares them and checked by itself."""
         known = members(spec.config) if is_dataclass(spec.config) else {}
         reader = SectionReader(self._document)
         config: dict[str, Any] = {}
         for key in section.settings:
             member = known.get(key)
             if member is None:
-                choices = [*known, *members(ConnectionSection)]
-                self._error(
-                    (*spot, key), f"no setting of driver {spec.name}{did_you_mean(key, choices)}", key, key=True
-                )
+                choices = [*known, *members(type(section))]
+                self._error((*spot, key), f"no setting of {plugin}{did_you_mean(key, choices)}", key, key=True)
                 continue
             node = self._document.find((*spot, key))
             if node is None:
@@ -177,8 +238,8 @@ class _Compiler:
             self._configure(spot, spec, config)
         return config
 
-    def _configure(self, spot: tuple[str, ...], spec: DriverSpec, config: dict[str, Any]) -> None:
-        """Asks the driver again and again without what it refused, so that all its mistakes are told at once."""
+    def _configure(self, spot: tuple[str, ...], spec: DriverSpec | ConnectorSpec, config: dict[str, Any]) -> None:
+        """Asks the plugin again and again without what it refused, so that all its mistakes are told at once."""
         left = dict(config)
         while True:
             try:

@@ -12,7 +12,7 @@ import orjson
 
 from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
-from isthmus.namespace.model import EMPTY, Asset, Connection, Plant, Tag
+from isthmus.namespace.model import EMPTY, Asset, Connection, Connector, Plant, Tag
 from isthmus.values.errors import Malformed
 from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, TagColumns
 from isthmus.values.sample import ValueType
@@ -46,6 +46,7 @@ class Compiled:
                 "retention": plant.retention,
                 "assets": [_row(a) for a in plant.assets],
                 "connections": [_row(c) for c in plant.connections],
+                "connectors": [_row(c) for c in plant.connectors],
                 "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
             },
             "said": self.said,
@@ -67,6 +68,7 @@ class Compiled:
                 raise Malformed("the compiled plant has a format this build does not read")
             plant = raw["plant"]
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
+            outward = [{**c, "tags": tuple(c["tags"]), "types": tuple(c["types"])} for c in plant.pop("connectors", ())]
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
             tags = tuple(map(Tag, *(columns[name] for name in _TAG_FIELDS))) if columns["id"] else ()
@@ -75,6 +77,7 @@ class Compiled:
                     **{**plant, "edges": tuple(plant["edges"])},
                     assets=tuple(Asset(**a) for a in assets),
                     connections=tuple(Connection(**c) for c in connections),
+                    connectors=tuple(Connector(**c) for c in outward),
                     tags=tags,
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
@@ -138,6 +141,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         tags=tuple(tags),
         assets=tuple(draft.assets),
         connections=connections,
+        connectors=tuple(draft.connectors),
         edges=edges,
         retention=dict(draft.retention),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset
+from isthmus.namespace.model import Asset, Connector
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.ports.drivers import Address
 from isthmus.values.model import Budget
@@ -159,6 +159,7 @@ class Draft:
     timezone: str
     description: str = ""
     connections: dict[str, DraftConnection] = field(default_factory=dict)
+    connectors: list[Connector] = field(default_factory=list)
     assets: list[Asset] = field(default_factory=list)
     tags: dict[str, DraftTag] = field(default_factory=dict)  # without the diagnostics of connections
     formulas: list[str] = field(default_factory=list)  # paths in the order they must be computed

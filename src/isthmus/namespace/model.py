@@ -65,6 +65,25 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Connector:
+    """One way out as declared. Empty ``tags`` and ``types`` mean all.
+
+    Units: rows is the most of one batch; linger_s how long one that is not full waits
+    """
+
+    name: str
+    connector: str
+    config: dict[str, Any]
+    tags: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: int
+    linger_s: float
+    start: str  # now or all
+    endpoint: str  # for people
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """One version of the whole plant, compiled. ``tags`` are ordered by path, ``assets`` as in the file."""
 
@@ -79,6 +98,7 @@ class Plant:
     by_path: dict[str, Tag] = field(default_factory=dict)
     by_id: dict[int, Tag] = field(default_factory=dict)
     retention: dict[str, int] = field(default_factory=dict)  # class -> days, 0 for ever
+    connectors: tuple[Connector, ...] = ()
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

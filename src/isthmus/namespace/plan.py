@@ -21,7 +21,7 @@ class Change:
     """One thing that would change. ``path`` is the new one; a rename tells the old one in ``detail``."""
 
     action: str  # add, change, remove or rename
-    what: str  # plant, history, connection, type, asset, tag or text
+    what: str  # plant, history, connection, connector, type, asset, tag or text
     path: str
     detail: str = ""
 
@@ -113,7 +113,7 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
     return (*_facts(old, new), *_tags(old, new))
 
 
-_ORDER = ("plant", "history", "connection", "type", "asset")
+_ORDER = ("plant", "history", "connection", "connector", "type", "asset")
 
 
 def _facts(old: Compiled, new: Compiled) -> list[Change]:
@@ -137,7 +137,9 @@ def _facts(old: Compiled, new: Compiled) -> list[Change]:
             detail = _tag_count(counts_old[path]) if what == "asset" else ""
             found.append(Change("remove", what, path, detail))
         elif before is None:
-            detail = ", ".join(f"{k} {_shown(v)}" for k, v in after.items() if k in {"driver", "type", "days"})
+            detail = ", ".join(
+                f"{k} {_shown(v)}" for k, v in after.items() if k in {"driver", "connector", "type", "days"}
+            )
             if what == "asset":
                 detail = ", ".join(filter(None, [detail, _tag_count(counts_new[path])]))
             found.append(Change("add", what, path or str(after.get("site", "")), detail))

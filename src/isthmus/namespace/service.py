@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from isthmus.namespace import edit, store
-from isthmus.namespace.compile import DriverOf, compile_plant
+from isthmus.namespace.compile import ConnectorOf, DriverOf, compile_plant
 from isthmus.namespace.compiled import NOTHING, Compiled, finish, tag_paths
 from isthmus.namespace.draft import Draft, note
 from isthmus.namespace.jsonschema import plant_schema
@@ -19,6 +19,7 @@ from isthmus.namespace.model import Plant
 from isthmus.namespace.plan import Change, Ids, PlanResult, assign, blocked_renames, compare
 from isthmus.namespace.plantfile import Document, decode
 from isthmus.namespace.store import Version
+from isthmus.ports.connectors import connector_spec
 from isthmus.ports.drivers import DriverSpec, driver_spec, drivers
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError, Denied, Finding, Malformed
@@ -74,9 +75,11 @@ class Namespace:
         driver_of: DriverOf = driver_spec,
         known_drivers: Callable[[], Mapping[str, DriverSpec]] = drivers,
         active: Iterable[str] = (),
+        connector_of: ConnectorOf = connector_spec,
     ) -> None:
         self._engine, self._clock = engine, clock
         self._driver_of, self._known_drivers = driver_of, known_drivers
+        self._connector_of = connector_of
         self._active = frozenset(active)
         self._now: _Now | None = None
         self._prepared: _Prepared | None = None
@@ -261,7 +264,7 @@ class Namespace:
 
     def _compile_known(self, version: Version, files: Mapping[str, bytes], ids: Mapping[str, int]) -> Compiled:
         document = Document(version.text, f"version {version.version}")
-        draft = compile_plant(document, files.get, self._driver_of, self._active)
+        draft = compile_plant(document, files.get, self._driver_of, self._active, self._connector_of)
         return finish(draft, ids, version.version)
 
     def _prepare(
@@ -285,7 +288,7 @@ class Namespace:
         if known is not None and known.token == token:
             return known
         document = Document(text, where)
-        draft = compile_plant(document, read_file, self._driver_of, self._active)
+        draft = compile_plant(document, read_file, self._driver_of, self._active, self._connector_of)
         ids = self._ids()
         if prefer is None:
             _check_renames(document, draft, ids)

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from isthmus.ports.settings import configured
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError
 from isthmus.values.model import Budget
@@ -215,14 +216,7 @@ class DriverSpec:
 
         Raises: ConfigError naming the key, the problem and the value
         """
-        known = getattr(self.config, "__dataclass_fields__", {})
-        for key in settings:
-            if key not in known:
-                raise ConfigError(f"{key}: not a setting of driver {self.name} ({', '.join(sorted(known))})")
-        try:
-            return self.config(**settings)
-        except TypeError as error:
-            raise ConfigError(f"driver {self.name}: {error}") from None
+        return configured(self.config, settings, f"driver {self.name}")
 
 
 @dataclass(slots=True)

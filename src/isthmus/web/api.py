@@ -15,7 +15,7 @@ from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
 from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
-from isthmus.web.routes import accounts, connections, control, history, plant, session, site, tags
+from isthmus.web.routes import accounts, connections, connectors, control, history, plant, session, site, tags
 from isthmus.web.screens import Screens
 from isthmus.web.services import Services
 
@@ -41,6 +41,7 @@ ROUTERS = (
     tags.router,
     history.router,
     connections.router,
+    connectors.router,
     plant.router,
     control.router,
     own,

@@ -114,6 +114,40 @@ Raises: NotConnected when the edge does not answer; ConfigError for wrong settin
 """
 
 
+class ConnectorStatus(TypedDict):
+    """How a way out is. Units: lag_s is the age of the oldest sample that waits for it; delivered, rejected in samples."""
+
+    name: str
+    connector: str
+    endpoint: str
+    state: str
+    reason: str
+    since_ns: int
+    delivered: int
+    rejected: int
+    missed_frames: int
+    dead_letters: int
+    forgotten_letters: int
+    lag_s: float
+
+
+class DeadLetter(TypedDict):
+    """A batch the other side refused; its samples as (path, time_ns, value, status)."""
+
+    time_ns: int
+    key: str
+    reason: str
+    rows: int
+    samples: list[tuple[str, int, float | int | str | None, int]]
+
+
+class Connectors(Protocol):
+    """The ways out of the site."""
+
+    async def statuses(self) -> Sequence[ConnectorStatus]: ...
+    async def dead_letters(self, name: str, limit: int, /) -> Sequence[DeadLetter]: ...
+
+
 @dataclass(slots=True)
 class Services:
     """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
@@ -125,6 +159,7 @@ class Services:
     site_status: Callable[[], SiteStatus]
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
+    connectors: Connectors
     on_applied: Callable[[int], Awaitable[None]]
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers

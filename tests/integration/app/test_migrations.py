@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 
 import isthmus.acquisition.store
+import isthmus.app.delivery_store
 import isthmus.namespace.store
 import isthmus.security.store
 from isthmus.app import migrate as module
@@ -23,7 +24,12 @@ LOG = logging.getLogger("test")
 
 def declared() -> MetaData:
     whole = MetaData()
-    for room in (isthmus.acquisition.store, isthmus.namespace.store, isthmus.security.store):
+    for room in (
+        isthmus.acquisition.store,
+        isthmus.app.delivery_store,
+        isthmus.namespace.store,
+        isthmus.security.store,
+    ):
         for table in room.metadata.tables.values():
             table.to_metadata(whole)
     return whole

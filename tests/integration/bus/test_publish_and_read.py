@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isthmus.bus import subjects
 from isthmus.bus.broker import LocalBroker, edge_user
 from isthmus.bus.client import Bus
 from isthmus.bus.publisher import Publisher
@@ -102,6 +103,27 @@ async def test_a_killed_broker_loses_and_doubles_nothing(tmp_path: Path) -> None
         found = await asyncio.wait_for(reading, 30)
         seen: dict[int, Arrived] = {a.frame.seq: a for a in found}
         assert ids([seen[s] for s in sorted(seen)]) == list(range(6_000))
+
+
+@pytest.mark.mission("M47")
+@pytest.mark.real("nats-server")
+async def test_what_is_no_frame_is_counted_said_once_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Rig(tmp_path) as rig:
+        reader = FrameReader(rig.core, "test", LOG)
+        await reader.open()
+        subject = subjects.frames("lyon", "edge-1", Lane.LIVE)
+        for _ in range(50):
+            await rig.core.js.publish(subject, b"no frame")
+        rig.publisher.offer(Lane.LIVE, [batch(0, 10)])
+        found = await asyncio.wait_for(read_until(reader, 10), 20)
+        assert ids(found) == list(range(10))
+        assert reader.counts.refused == 50
+        said = [r.getMessage() for r in caplog.records if "refused" in r.getMessage()]
+        assert len(said) == 2
+        assert said[0].startswith("frame 1 of the stream refused: ")
+        assert said[1] == "50 frames up to 50 of the stream were refused"
 
 
 @pytest.mark.mission("M82")

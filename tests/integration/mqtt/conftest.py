@@ -130,7 +130,7 @@ async def builtin(folder: Path):
 def mosquitto_binary() -> str:
     found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
     if found is None:
-        pytest.fail("mosquitto is not installed; `make mosquitto` installs it")
+        pytest.fail("mosquitto is not installed; `make broker` installs it")
     return found
 
 

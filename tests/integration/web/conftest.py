@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,20 @@ from isthmus.web.server import running
 from isthmus.web.services import Services, SiteStatus
 
 NOW = 1_700_000_000 * NS_PER_S
+
+
+class FakeConnectors:
+    async def statuses(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": "cloud", "connector": "http-push", "endpoint": "http://receiver/in", "state": "Waiting", "reason": "busy",
+                "since_ns": NOW, "delivered": 7, "rejected": 3, "missed_frames": 0, "dead_letters": 1, "forgotten_letters": 0, "lag_s": 1.5,
+            }
+        ]  # fmt: skip
+
+    async def dead_letters(self, name: str, limit: int) -> list[dict[str, Any]]:
+        samples = [("hall/line1/filler/speed", NOW, math.nan, 0), ("hall/line1/filler/good", NOW, 5, 0x80050000), ("hall/line1/filler/batch", NOW, "B 7", 0)]  # fmt: skip
+        return [{"time_ns": NOW, "key": "k", "reason": "answered 422", "rows": 3, "samples": samples}][:limit]
 
 
 def make_plant(version: int = 1, more: int = 0) -> Plant:
@@ -250,6 +265,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         site_status=site_status,
         outages=outages,
         test_connection=test_connection,
+        connectors=FakeConnectors(),
         on_applied=on_applied,
         clock=clock,
         drivers=lambda: {"sine": spec},

@@ -625,3 +625,24 @@ async def test_a_stream_that_fails_half_way_is_not_taken_for_whole(as_: Any, wor
     for encoding in ("gzip", "identity"):
         with pytest.raises(httpx.RemoteProtocolError):
             await as_.viewer.get("/history", params=params, headers={"Accept": "text/csv", "Accept-Encoding": encoding})
+
+
+@pytest.mark.mission("M46")
+async def test_connectors_tell_how_they_are_and_what_was_refused(as_) -> None:
+    (one,) = (await as_.viewer.get("/connectors")).json()["connectors"]
+    assert (one["name"], one["state"], one["lag_s"], one["since"]) == (
+        "cloud",
+        "Waiting",
+        1.5,
+        "2023-11-14T22:13:20.000Z",
+    )
+    (letter,) = (await as_.viewer.get("/connectors/cloud/dead-letters?limit=5")).json()["dead_letters"]
+    assert letter["reason"] == "answered 422"
+    assert [(s["tag"], s["value"], s["status"]) for s in letter["samples"]] == [
+        ("hall/line1/filler/speed", None, "Good"),
+        ("hall/line1/filler/good", None, "BadCommunicationError"),
+        ("hall/line1/filler/batch", "B 7", "Good"),
+    ]
+    assert (await as_.viewer.get("/connectors/nobody/dead-letters")).status_code == 404
+    assert (await as_.viewer.get("/connectors/cloud/dead-letters?limit=0")).status_code == 422
+    assert (await as_.nobody.get("/connectors")).status_code == 401

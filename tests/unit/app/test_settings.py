@@ -33,6 +33,7 @@ def test_what_stands_there_is_taken(tmp_path: Path) -> None:
         ("[web]\nport = '8420'\n", "web.port: must be int, was '8420'"),
         ("[web]\nport = 70000\n", "web.port: must be 1 to 65535, was 70000"),
         ("[web]\nport = true\n", "web.port: must be int, was True"),
+        ("[node]\nbuffer_rows = 10\n", "node.buffer_rows: must be 10000 or more, was 10"),
         ("[node]\nedges = ['a b']\n", "node.edges"),
         ("web = 3\n", "web: must be a section"),
         ("[web\n", "isthmus.toml"),

@@ -26,6 +26,7 @@ TYPES: Final = {
 TIME_UNITS: Final = ("iso", "s", "ms", "us", "ns")
 QUALITY_WORDS: Final = ("opcua", "da")
 MAX_STEPS: Final = 32
+MAX_CHARS: Final = 400
 
 _TOKEN: Final = re.compile(r"""\s*((?:[^\s'"]|'[^']*'|"[^"]*")+)""")
 _STEP: Final = re.compile(
@@ -57,6 +58,8 @@ def parse(text: str) -> MqttAddress:
 
     Raises: ConfigError naming the part that is wrong
     """
+    if len(text) > MAX_CHARS:
+        raise ConfigError(f"address: has at most {MAX_CHARS} characters, was {text[:60]}…")
     words = _words(text)
     topic = check_filter(_unquoted(words[0]), "address: topic")
     found: dict[str, object] = {}

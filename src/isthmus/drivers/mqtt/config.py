@@ -42,13 +42,16 @@ class BrokerConfig:
     """Empty: made of the names of edge and connection, the same after each restart."""
 
     keep_alive_s: float = 30.0
-    """Seconds of silence after which the link is looked after, 1 to 3600."""
+    """Seconds of silence after which the link is looked after, 0.1 to 3600; half as much again ends it."""
 
     timeout_s: float = 5.0
     """Seconds to wait for an answer of the broker."""
 
     session_s: int = 86_400
     """Seconds a broker of version 5 keeps messages for us while we are away; 3.1.1 brokers have a setting of their own."""
+
+    max_waiting: int = 20_000
+    """Messages that wait here at most until they are looked at; then the broker has to keep them."""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -79,7 +82,9 @@ class BrokerConfig:
             check_reference(self.password, "password")
             if not self.user:
                 raise ConfigError("user: a password needs a user")
-        for key, low, high in (("keep_alive_s", 1, 3600), ("timeout_s", 0.01, 60), ("session_s", 0, 2**32 - 1)):
+        if type(self.max_waiting) is not int or not 1 <= self.max_waiting <= 1_000_000:
+            raise ConfigError(f"max_waiting: must be a whole number from 1 to 1000000, was {self.max_waiting!r}")
+        for key, low, high in (("keep_alive_s", 0.1, 3600), ("timeout_s", 0.01, 60), ("session_s", 0, 2**32 - 1)):
             number = getattr(self, key)
             if type(number) not in {int, float} or not (math.isfinite(number) and low <= number <= high):
                 raise ConfigError(f"{key}: must lie between {low} and {high}, was {number!r}")

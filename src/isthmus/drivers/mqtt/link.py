@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import secrets
 import socket
 import ssl
@@ -25,7 +26,6 @@ from isthmus.values.errors import ConfigError, Malformed, NotConnected
 
 MAX_PACKET: Final = 16 * 1024 * 1024
 """A larger packet ends the link; it could not be left out without reading it."""
-MAX_INBOX: Final = 20_000
 MAX_INBOX_BYTES: Final = 64 * 1024 * 1024
 RECEIVE_MAXIMUM: Final = 5000
 """Messages of QoS 1 and 2 a broker of version 5 may have on their way to us."""
@@ -57,8 +57,9 @@ _REFUSED: Final = {
 class Link(asyncio.Protocol):
     """Made by `connect`; ``lost`` tells why it ended."""
 
-    def __init__(self, version: int, keep_alive_s: float, traffic: Traffic, clock: Clock) -> None:
-        self._version, self._keep_alive_s = version, keep_alive_s
+    def __init__(self, config: BrokerConfig, traffic: Traffic, clock: Clock) -> None:
+        self._version, self._keep_alive_s = 5 if config.version == "5" else 4, config.keep_alive_s
+        self._max_waiting = config.max_waiting
         self._traffic, self._clock = traffic, clock
         self._packets = mqtt.Packets(MAX_PACKET)
         self._transport: asyncio.Transport | None = None
@@ -104,7 +105,7 @@ class Link(asyncio.Protocol):
         self._heard_s = asyncio.get_running_loop().time()
         if self._inbox:
             self._wake()
-            if len(self._inbox) >= MAX_INBOX or self._inbox_bytes >= MAX_INBOX_BYTES:
+            if len(self._inbox) >= self._max_waiting or self._inbox_bytes >= MAX_INBOX_BYTES:
                 self._pause()
 
     def _published(self, first: int, body: bytes, now_ns: int) -> None:
@@ -397,7 +398,7 @@ def _hello(
         mqtt.string("MQTT"),
         b"\x05" if five else b"\x04",
         b"",
-        int(config.keep_alive_s).to_bytes(2, "big"),
+        math.ceil(config.keep_alive_s).to_bytes(2, "big"),
         properties,
     ]
     try:
@@ -452,8 +453,7 @@ async def connect(
     hello = _hello(config, client_id, user, password, clean=clean, will=will)
     tls = _tls(config) if config.tls else None
     loop = asyncio.get_running_loop()
-    version = 5 if config.version == "5" else 4
-    link = Link(version, config.keep_alive_s, traffic, context.clock)
+    link = Link(config, traffic, context.clock)
     try:
         async with asyncio.timeout(config.timeout_s):
             await loop.create_connection(lambda: link, host, port, ssl=tls)

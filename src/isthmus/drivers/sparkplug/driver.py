@@ -45,6 +45,7 @@ class Sparkplug:
         """
         await self.close()
         opening = self._opening
+        self._asked.clear()  # whoever comes anew knows nothing of what was born
         lasting = self._context.lasting
         self._since_ms = self._context.clock.now_ns() // 1_000_000
         try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection
+from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.control import WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
 from isthmus.values.plant.production import ProductionSection
@@ -231,6 +232,8 @@ class PlantFile:
     """Which plant this is."""
     connections: dict[Name, ConnectionSection] = field(default_factory=dict)
     """Devices by name."""
+    connectors: dict[Name, ConnectorSection] = field(default_factory=dict)
+    """Ways out by name: who is sent samples, and which."""
     types: dict[Name, TypeSection] = field(default_factory=dict)
     """Types of assets by name."""
     assets: dict[PathText, AssetSection] = field(default_factory=dict)

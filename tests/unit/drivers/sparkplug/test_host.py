@@ -231,7 +231,7 @@ def test_templates_by_member_and_never_whole() -> None:
     motor = pump.template_value.metrics.add(name="motor", datatype=sparkplug.TEMPLATE)
     motor.template_value.metrics.add(name="temp", datatype=sparkplug.INT16, int_value=0xFFFF)
     rig.raw("NBIRTH", message.SerializeToString())
-    assert dict((a, v) for a, v, _ in rig.rows()) == {
+    assert {a: v for a, v, _ in rig.rows()} == {
         "G/N:pump#speed": 1.5,
         "G/N:pump#motor#temp int": -1,
         "G/N:pump": None,

@@ -1,0 +1,1 @@
+"""A driver and a connector that Isthmus finds by their entry points."""
