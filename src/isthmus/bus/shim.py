@@ -68,6 +68,8 @@ class Inward:
             rest.clear()
         else:
             data = chunk
+        if not self.connected and data and data[0] >> 4 != CONNECT:
+            raise Malformed("the first packet is not CONNECT")
         out: list[bytes] = []
         at = kept = 0
         end = len(data)
@@ -96,8 +98,6 @@ class Inward:
         first = data[at]
         kind = first >> 4
         if not self.connected:
-            if kind != CONNECT:
-                raise Malformed("the first packet is not CONNECT")
             self.connected = True
             return _connect(first, data[body:stop])
         if kind == PUBLISH:

@@ -89,6 +89,7 @@ class Rig:
         self._node = EdgeNode(self._broker.port, "plant", "press", metrics)
         self._node.start()
         await asyncio.to_thread(self._node.born.wait, 10)
+        await asyncio.sleep(0.05)  # the birth is through the broker, so that who comes now hears all of one or nothing
 
     async def cut(self) -> None:
         await self._broker.link.cut()
