@@ -78,7 +78,7 @@ class Rig:
 
     async def leave(self) -> None:
         if self._node is not None:
-            await asyncio.to_thread(self._node.stop)
+            self._node.stop()
             self._node = None
 
     async def back(self) -> None:
@@ -88,7 +88,9 @@ class Rig:
             metrics.setdefault(device, {})[name] = (datatype, bool(value) if datatype == sparkplug.BOOLEAN else value)
         self._node = EdgeNode(self._broker.port, "plant", "press", metrics)
         self._node.start()
-        await asyncio.to_thread(self._node.born.wait, 10)
+        async with asyncio.timeout(10):
+            while not self._node.born.is_set():  # a thread to wait in would outlive the test
+                await asyncio.sleep(0.002)
         await asyncio.sleep(0.05)  # the birth is through the broker, so that who comes now hears all of one or nothing
 
     async def cut(self) -> None:
