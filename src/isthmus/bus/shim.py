@@ -255,6 +255,7 @@ class _Client(asyncio.Protocol):
         self._server: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._early = bytearray()
         self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -281,7 +282,9 @@ class _Client(asyncio.Protocol):
         if self.ended:
             if self._server is not None:
                 self._server.abort()
-        elif self._transport is not None:
+        elif self._transport is not None and self._server is not None:
+            self._server.write(bytes(self._early))
+            self._early.clear()
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -291,8 +294,13 @@ class _Client(asyncio.Protocol):
             self._front.counts.malformed += 1
             self.end(str(error))
             return
-        if safe and self._server is not None:
-            self._server.write(safe)
+        if self._server is not None:
+            if safe:
+                self._server.write(safe)
+        else:  # not every loop lets a transport be paused before it has begun to read
+            self._early += safe
+            if len(self._early) > MAX_PACKET:
+                self.end("too much before the server was reached")
         if self._timer is not None and self._inward.connected:
             self._timer.cancel()
             self._timer = None

@@ -13,6 +13,7 @@ from isthmus.drivers.sparkplug.address import parse_address
 from isthmus.drivers.sparkplug.config import SparkplugConfig
 from isthmus.drivers.sparkplug.host import Host
 from isthmus.ports.drivers import DriverContext, Found, Kept, Point, Traffic, driver
+from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import NotConnected
 from isthmus.values.sample import SampleBatch
 
@@ -104,6 +105,7 @@ class Sparkplug:
                 else:
                     host.hear(message.topic, message.payload, message.time_ns)
             link.confirm(numbers)
+            host.settle(self._context.clock.now_ns())
             live, kept = host.take()
             batches = live.batches()
             if batches:
@@ -153,10 +155,13 @@ class Sparkplug:
             self._asked.clear()
 
     def _next_ask(self, host: Host) -> float | None:
-        """When the next node that is wanted may be asked again."""
-        if not host.wanted:
-            return None
-        return min(self._asked.get(place, 0.0) for place in host.wanted) + self._config.rebirth_s
+        """When the next node that is wanted may be asked again, or a device should have been born."""
+        times = [self._asked.get(place, 0.0) + self._config.rebirth_s for place in host.wanted]
+        due_ns = host.due_ns()
+        if due_ns is not None:
+            wait_s = max(due_ns - self._context.clock.now_ns(), 0) / NS_PER_S
+            times.append(asyncio.get_running_loop().time() + wait_s + 0.01)
+        return min(times, default=None)
 
     async def _rebirth(self, link: Link, place: tuple[bytes, bytes]) -> None:
         """The one command that is ever sent.

@@ -25,6 +25,8 @@ MAX_NODES: Final = 10_000
 MAX_METRICS: Final = 200_000
 """Of one node, with its devices; what is beyond is not known, and said so."""
 MAX_MEMBERS: Final = 8
+BIRTH_NS: Final = 2 * 10**9
+"""Devices that are not born this soon after their node are no longer believed."""
 SKEW_NS: Final = 5 * 10**9
 """A birth tells what is so at the moment it arrives; its own time counts if it lies within this of the edge's clock."""
 _NS_END: Final = 2**62
@@ -106,7 +108,23 @@ class Host:
         self.wanted: dict[tuple[bytes, bytes], str] = {
             (g.encode(), n.encode()): "we are new here" for g, n, _ in self._tags
         }
+        self._awaited: dict[tuple[bytes, bytes], int] = {}
         self.live, self.kept = Collector(), Collector()
+
+    def due_ns(self) -> int | None:
+        """When `settle` has something to do, on the clock of ``now_ns``."""
+        return min(self._awaited.values(), default=None)
+
+    def settle(self, now_ns: int) -> None:
+        """Devices that were not born again in time: their tags wait."""
+        for place in [p for p, due_ns in self._awaited.items() if now_ns >= due_ns]:
+            del self._awaited[place]
+            born = self._nodes[place].born
+            for (group, name, device), metrics in self._tags.items():
+                if (group.encode(), name.encode()) == place and device and device not in born:
+                    self._bad(
+                        [t for some in metrics.values() for t in some], status.BAD_WAITING_FOR_INITIAL_DATA, now_ns
+                    )
 
     def hear(self, topic: bytes, data: bytes, now_ns: int) -> None:
         """One message. Rows of tags are in ``live``, those of samples the device had kept in ``kept``."""
@@ -166,7 +184,7 @@ class Host:
         for metric in message.metrics:
             if metric.name == "bdSeq":
                 node.bdseq = metric.long_value or metric.int_value
-        self._mark(place, status.BAD_WAITING_FOR_INITIAL_DATA, now_ns, but="")  # devices are born after their node
+        self._awaited[place] = now_ns + BIRTH_NS  # devices are born after their node, and until then are as they were
         self._born(place, node, "", message, now_ns)
 
     def _device_birth(self, place: tuple[bytes, bytes], device: bytes, message: Any, now_ns: int) -> None:
@@ -235,6 +253,7 @@ class Host:
             return
         node.alive = False
         node.born.clear()
+        self._awaited.pop(place, None)
         self._traffic.last_error = f"{_words(place)}: the node has gone"
         self._mark(place, status.BAD_NO_COMMUNICATION, now_ns)
 
@@ -249,11 +268,11 @@ class Host:
         tags = self._tags.get((place[0].decode(), place[1].decode(), device.decode()), {})
         self._bad([t for some in tags.values() for t in some], status.BAD_NO_COMMUNICATION, now_ns)
 
-    def _mark(self, place: tuple[bytes, bytes], code: int, now_ns: int, but: str | None = None) -> None:
-        """All tags of a node and its devices, except those of one device (the empty name is the node itself)."""
+    def _mark(self, place: tuple[bytes, bytes], code: int, now_ns: int) -> None:
+        """All tags of a node and its devices."""
         whose = place[0].decode(), place[1].decode()
-        for (group, name, device), metrics in self._tags.items():
-            if (group, name) == whose and device != but:
+        for (group, name, _), metrics in self._tags.items():
+            if (group, name) == whose:
                 self._bad([t for some in metrics.values() for t in some], code, now_ns)
 
     def _bad(self, tags: Sequence[_Tag], code: int, now_ns: int) -> None:

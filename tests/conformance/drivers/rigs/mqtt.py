@@ -57,6 +57,11 @@ class Broker:
             self._process = None
 
 
+def _counted(n: int) -> str:
+    """Large, so that the buffers of the system hold few of them."""
+    return f'{{"n": {n}, "pad": "{"x" * 4000}"}}'
+
+
 class Rig:
     modes = {"3.1.1": {}, "5": {"version": "5"}}  # noqa: RUF012  read only
     truth = {  # noqa: RUF012  read only
@@ -65,12 +70,12 @@ class Rig:
         "plant/press/state $.open bool": 1,
         "plant/press/state values[0].name text": "grün",
         "'plant/hall 1/level' int": -5,
-        "plant/n int": 1_000,
+        "plant/n $.n int": 1_000,
     }
     later = {"plant/press/state $.temp": 22.25, "'plant/hall 1/level' int": 6}  # noqa: RUF012  read only
-    counting = "plant/n int"
+    counting = "plant/n $.n int"
     last_seen_s = 0.3
-    most_held = 9_000
+    most_held = 6_000
     waivers = {  # noqa: RUF012  read only
         "tags_turn_bad_when_the_device_is_silent": (
             "A device behind a broker may be silent for as long as it likes; declare age=30s where silence means trouble"
@@ -98,7 +103,7 @@ class Rig:
             self._device.connect("127.0.0.1", self._broker.port)
             self._device.loop_start()
             await self.change({})
-            await self._say("plant/n", str(self.truth[self.counting]))
+            await self._say("plant/n", _counted(self.truth[self.counting]))
 
     async def stop(self) -> None:
         if self._device is not None:
@@ -132,10 +137,10 @@ class Rig:
     async def count(self, first: int, last: int) -> None:
         assert self._device is not None
         for n in range(first, last):
-            self._device.publish("plant/n", str(n), 0, retain=False)
+            self._device.publish("plant/n", _counted(n), 0, retain=False)
             if n % 200 == 0:
                 await asyncio.sleep(0)
-        await self._say("plant/n", str(last))
+        await self._say("plant/n", _counted(last))
 
     async def mangle(self) -> int:
         for payload in ("{", "", "[" * 5000, '{"temp": 1e', "\x00\x01"):

@@ -192,7 +192,11 @@ def test_a_new_birth_gives_aliases_a_new_meaning() -> None:
 def test_a_device_is_born_gives_data_and_dies() -> None:
     rig = Rig("G/N/D:m", "G/N:n")
     rig.say("NBIRTH", ("n", sparkplug.DOUBLE, 1.0, 1))
-    assert ("G/N/D:m", None, status.BAD_WAITING_FOR_INITIAL_DATA) in rig.rows()
+    assert rig.rows() == [("G/N:n", 1.0, status.GOOD)]
+    rig.host.settle(NOW_NS + 1)
+    assert rig.rows() == []
+    rig.host.settle(NOW_NS + 2_000_000_000)
+    assert rig.rows() == [("G/N/D:m", None, status.BAD_WAITING_FOR_INITIAL_DATA)]
     rig.say("DBIRTH", ("m", sparkplug.DOUBLE, 2.0, 2), device="D")
     assert rig.rows() == [("G/N/D:m", 2.0, status.GOOD)]
     rig.say("DDATA", ("", sparkplug.DOUBLE, 3.0, 2), device="D")
