@@ -38,7 +38,8 @@ BUDGET: dict[str, tuple[str, float]] = {
     "sparkplug_metrics_per_edge_cpu_s": (">=", 300_000.0),
 }
 TOPICS = 1000
-METRICS = 100
+METRICS = 500
+"""Of the node, each said in each message."""
 WINDOW = 1000
 
 

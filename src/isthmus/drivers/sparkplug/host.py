@@ -66,6 +66,7 @@ class _Metric:
     datatype: int
     tags: tuple[_Tag, ...]
     field: str = ""  # where its value is; empty: not a plain value
+    get: Callable[[Any], Any] = _GETTERS["int_value"]
     convert: Callable[[Any], Any] | None = None  # from the field to the number that is meant
     only: tuple[int, ValueType, bool] | None = (
         None  # the fast way: one tag, whole metric; whether an integer becomes a float
@@ -73,6 +74,8 @@ class _Metric:
 
     def prepare(self) -> None:
         self.field = _FIELDS.get(self.datatype, "")
+        if self.field:
+            self.get = _GETTERS[self.field]
         self.convert = _converter(self.datatype)
         kind = sparkplug.TYPES.get(self.datatype)
         if len(self.tags) == 1 and not self.tags[0].members and self.field:
@@ -293,6 +296,7 @@ class Host:
         metrics, aliases = node.metrics[name], node.aliases
         default_ns = int(message.timestamp) * 1_000_000
         device_times = self._device_times
+        floats, whole = self.live.of[ValueType.FLOAT], self.live.of[ValueType.INT]
         for said in message.metrics:
             by_name = said.name
             metric = metrics.get(by_name) if by_name else aliases.get(said.alias)
@@ -308,17 +312,23 @@ class Host:
                 self._value(metric, said, default_ns, now_ns)
                 continue
             row, kind, to_float = only
-            value = _GETTERS[metric.field](said)
+            value = metric.get(said)
             if metric.convert is not None:
                 value = metric.convert(value)
                 if value is None:
                     self._value(metric, said, default_ns, now_ns)
                     continue
-            stamp = said.timestamp
-            time_ns = stamp * 1_000_000 if stamp else default_ns
+            time_ns = said.timestamp * 1_000_000 or default_ns
             if not device_times or not 0 < time_ns < _NS_END:
                 time_ns = now_ns
-            self.live.of[kind].add(row, time_ns, float(value) if to_float else value, 0)
+            if kind is ValueType.TEXT:
+                self.live.of[kind].add(row, time_ns, value, status.GOOD)
+                continue
+            columns = floats if kind is ValueType.FLOAT else whole
+            columns.ids.append(row)
+            columns.times.append(time_ns)
+            columns.values.append(float(value) if to_float else value)
+            columns.statuses.append(status.GOOD)
 
     def _value(self, metric: _Metric, said: Any, default_ns: int, now_ns: int, *, birth: bool = False) -> None:
         """One metric said, for all tags that want a part of it; whatever it is, each gets a row."""
