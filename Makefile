@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test soak fix bench docs browser checks
+.PHONY: setup demo test soak fix bench docs browser broker checks
 
 setup:
 	@$(PYTHON) scripts/setup.py
@@ -20,7 +20,10 @@ checks: setup
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/screens.py check
 
-test: setup browser checks
+broker:
+	@$(PYTHON) scripts/broker.py
+
+test: setup browser broker checks
 	$(BIN)/coverage erase
 	$(BIN)/python scripts/run_tests.py $(PYTEST)
 	$(BIN)/coverage combine --quiet
@@ -28,7 +31,7 @@ test: setup browser checks
 	$(BIN)/python scripts/status.py --check
 	$(BIN)/python scripts/plugin_reference.py --check
 
-soak: setup browser
+soak: setup browser broker
 	$(BIN)/python scripts/soak.py
 
 fix: setup

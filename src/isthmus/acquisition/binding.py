@@ -210,6 +210,32 @@ class Binder:
             found.append((times, part.value, status.astype(np.uint32, copy=False)))
         return tuple(found)
 
+    def bind_kept(self, batches: Iterable[SampleBatch], now_ns: int) -> tuple[SampleBatch, ...]:
+        """What a device had kept while it was away: converted, judged by range, at its own (quantised) time, all of it.
+
+        Nothing is remembered of it, as it says nothing about now. A time ahead of the edge's clock is not believed: Uncertain, and now.
+        Shapes: any batches -> at most one batch per value type
+        Raises: Malformed if a batch contradicts itself
+        """
+        out = []
+        for batch in batches:
+            for kind, part in self._split(batch):
+                rows, value, status = part.rows, part.value, part.status
+                if self._any_range and kind != TEXT:
+                    status = self._judge_range(kind, rows, value, status)
+                ahead = part.time_ns > now_ns + HOLD_LIMIT_NS
+                status = _worse(status, UNCERTAIN, ahead) if ahead.any() else status
+                times = np.where(ahead, now_ns, part.time_ns)
+                times -= times % self.table.resolution_ns[rows]
+                bad = (status & BAD) != 0
+                value = np.where(bad, _blank(kind, 1), value) if bad.any() else value
+                value, text = _coded(value) if kind == TEXT else (value, ())
+                self.counts.readings += len(rows)
+                self.counts.sent += len(rows)
+                codes = status.astype(np.uint32, copy=False)
+                out.append(SampleBatch(self.table.id[rows], times, value, codes, text))
+        return _only_filled(out)
+
     def mark(self, rows: Rows, status: int, now_ns: int, monotonic_ns: int) -> tuple[SampleBatch, ...]:
         """Give tags a bad status that no device sent; only what is new, or silent for its max gap, goes on."""
         out = []

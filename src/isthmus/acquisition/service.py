@@ -196,6 +196,8 @@ class Acquisition:
             self._log,
             self._offer_live,
             self._turned,
+            self._outbox.when_delivered,
+            self._offer_kept,
         )
         supervisor.start(before)
         return supervisor
@@ -239,6 +241,10 @@ class Acquisition:
         if ticking is not None:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
+
+    def _offer_kept(self, batches: Sequence[SampleBatch]) -> None:
+        """What a device had kept: for the record only, so no calculated tag follows it."""
+        self._outbox.offer(Lane.BACKFILL, batches)
 
     def _offer(self, batches: Sequence[SampleBatch]) -> None:
         if batches:

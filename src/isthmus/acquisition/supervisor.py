@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from isthmus.acquisition.binding import HOLD_LIMIT_NS, Binder, Counts, Rows
 from isthmus.acquisition.diagnostics import Figures
 from isthmus.acquisition.model import Backoff, ConnectionStatus, Link, cut_s, stale_s
 from isthmus.acquisition.schedule import Cadence, ConnectionPlan, GroupPlan, phase_of
-from isthmus.ports.drivers import ContextOf, Driver, DriverSpec, Polls, Streams, Traffic
+from isthmus.ports.drivers import Confirms, ContextOf, Driver, DriverSpec, Kept, Polls, Streams, Traffic
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, IsthmusError, Malformed, NotConnected, Rejected, TryLater
 from isthmus.values.sample import SampleBatch
@@ -40,6 +41,7 @@ from isthmus.values.status import (
 Log = logging.Logger | logging.LoggerAdapter[Any]
 Sent = Callable[[Sequence[SampleBatch]], None]
 Turned = Callable[[str, Link, str], None]
+WhenDelivered = Callable[[Callable[[bool], None]], None]
 T = TypeVar("T")
 
 OPEN_S = 15.0
@@ -85,7 +87,11 @@ class _Group:
 
 
 class Supervisor:
-    """Runs one connection from ``start`` to ``stop``. ``sent`` takes its samples, ``turned`` its state and reason."""
+    """Runs one connection from ``start`` to ``stop``.
+
+    ``sent`` takes its samples, ``kept`` those its device had kept, ``turned`` its state and reason; ``when_delivered`` tells when
+    all that was sent so far is on the bus.
+    """
 
     def __init__(
         self,
@@ -97,6 +103,8 @@ class Supervisor:
         log: Log,
         sent: Sent,
         turned: Turned,
+        when_delivered: WhenDelivered,
+        kept: Sent,
     ) -> None:
         self.plan = plan
         self.name = plan.connection.name
@@ -106,6 +114,8 @@ class Supervisor:
         self.connected = False
         self._driver_of, self._context_of, self._clock, self._log = driver_of, context_of, clock, log
         self._sent, self._turned = sent, turned
+        self._when_delivered, self._kept = when_delivered, kept
+        self._stream = 0  # which one runs: what was sent for an earlier one is not confirmed by this one
         self._backoff = Backoff(random)
         self._groups = [_Group(g, phase_of(self.name, i)) for i, g in enumerate(plan.groups)]
         self._seen = np.zeros(len(plan.table), np.bool_)
@@ -342,9 +352,15 @@ class Supervisor:
             group.problem = ""
         stream = driver.stream(points)
         self._first_data = asyncio.get_running_loop().call_later(FIRST_DATA_S, self._subscribed)
+        self._stream += 1
+        confirms = driver if isinstance(driver, Confirms) else None
+        count = 0
         try:
             while True:
                 self._heard(await anext(stream))
+                if confirms is not None:
+                    count += 1
+                    self._when_delivered(partial(self._delivered, confirms, self._stream, count))
                 await asyncio.sleep(0)  # a stream that always has more must not starve the others
         except StopAsyncIteration:
             raise NotConnected("the device ended the subscription") from None
@@ -354,8 +370,18 @@ class Supervisor:
     def _heard(self, batches: Sequence[SampleBatch]) -> None:
         self._subscribed()
         self._polls += 1
-        self._bind(batches)
+        if isinstance(batches, Kept):
+            self._values += sum(len(b) for b in batches)
+            bound = self.binder.bind_kept(batches, self._clock.now_ns())
+            if bound:
+                self._kept(bound)
+        else:
+            self._bind(batches)
         self._judge()
+
+    def _delivered(self, driver: Confirms, stream: int, count: int, whole: bool) -> None:
+        if stream == self._stream and self.connected:
+            driver.delivered(count, whole=whole)
 
     def _subscribed(self) -> None:
         """The subscription stands; tags keep the status they have until their own first value comes."""

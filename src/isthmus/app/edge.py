@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 
+from isthmus.acquisition.probe import PROBE
 from isthmus.acquisition.service import Acquisition
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
@@ -23,10 +24,11 @@ from isthmus.app.logs import log_to_files
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.bus import subjects
-from isthmus.bus.broker import BusAddress, edge_user, write_private
+from isthmus.bus.broker import BusAddress, edge_user, field_user, write_private
 from isthmus.bus.client import Bus
+from isthmus.bus.field import ListenerAddress
 from isthmus.bus.publisher import Publisher
-from isthmus.ports.drivers import DriverContext, driver_spec
+from isthmus.ports.drivers import DriverContext, FieldAddress, driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, Malformed
 from isthmus.values.expression import compile_expression
@@ -55,6 +57,7 @@ class EdgeProcess:
         self._name, self._log = name, log
         self._folder = data.edge(name)
         self._secrets = Secrets(data.secrets)
+        self._bus_files = data.bus
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock = SystemClock()
         self._reserve = DiskReserve(data.root, settings.disk.reserve_mb * 2**20)
@@ -121,6 +124,15 @@ class EdgeProcess:
             name=f"isthmus-{self._name}-{connection}",
             home=self._folder / "drivers" / driver,
             secret=self._secrets.reveal,
+            field=self._field,
+            lasting=connection != PROBE,
+        )
+
+    def _field(self) -> FieldAddress:
+        """Where the MQTT listener of this machine is now; asked at each connecting, as a new start may move it."""
+        place = ListenerAddress.load(self._bus_files.listener)
+        return FieldAddress(
+            "127.0.0.1", place.local_port, field_user(self._name), self._bus_files.field_password(self._name)
         )
 
     async def _apply(self, model: EdgeModel) -> None:

@@ -60,6 +60,29 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """The built-in MQTT listener for devices (docs/drivers/mqtt.md)."""
+
+    listen: str = ""
+    """Empty: off. Otherwise where devices reach it, `127.0.0.1:1883`; port 0 takes a free one."""
+    certificate: str = ""
+    """A PEM file: devices then speak TLS. Always do so where they are not on this machine."""
+    key: str = ""
+    """The PEM file of its private key."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of ``listen``.
+
+        Raises: ConfigError if it is none
+        """
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+            raise ConfigError(f"mqtt.listen: must be HOST:PORT, was {self.listen!r}")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -68,6 +91,7 @@ class Settings:
     disk: DiskSettings = field(default_factory=DiskSettings)
     historian: HistorianSettings = field(default_factory=HistorianSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -103,6 +127,13 @@ def load_settings(path: Path) -> Settings:
     settings = Settings(**values)
     if not 0 < settings.web.port < 65536:
         raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
+    if settings.mqtt.listen:
+        try:
+            settings.mqtt.place  # noqa: B018  looked at for its error
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    if bool(settings.mqtt.certificate) != bool(settings.mqtt.key):
+        raise ConfigError(f"{path}: mqtt.certificate and mqtt.key belong together")
     if settings.node.buffer_rows < 10_000:
         raise ConfigError(f"{path}: node.buffer_rows: must be 10000 or more, was {settings.node.buffer_rows}")
     for name, value, most in (("file_mb", settings.log.file_mb, 1000), ("files", settings.log.files, 100)):

@@ -26,6 +26,7 @@ from isthmus.app.notify import Notifier
 from isthmus.app.process import die_with_parent
 from isthmus.app.settings import Settings
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
+from isthmus.bus.field import Devices, ListenerAddress, device_entry
 from isthmus.values.errors import ConfigError, NotConnected
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -175,8 +176,8 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
             process.wait(5)
 
 
-def check_port(host: str, port: int) -> None:
-    """Look whether core will get its port, before anything is started or changed.
+def check_port(host: str, port: int, what: str = "port") -> None:
+    """Look whether core, or the MQTT listener, will get its port, before anything is started or changed.
 
     Raises: ConfigError when another program has it; any other trouble is core's to tell
     """
@@ -188,9 +189,9 @@ def check_port(host: str, port: int) -> None:
                 probe.bind(address)
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
+                    choose = "choose another with --port" if what == "port" else "choose another"
                     raise ConfigError(
-                        f"port: {port} on {host} is taken by another program; stop it, or choose another with --port, "
-                        f"was {port}"
+                        f"{what}: {port} on {host} is taken by another program; stop it, or {choose}, was {port}"
                     ) from None
 
 
@@ -214,7 +215,15 @@ async def run_up(
         binary = find_binary()
         verify_binary(binary)
         bus_port = free_port()
-        configure(data.bus, bus_port, list(settings.node.edges), _server_name(data))
+        mqtt_port = _place_listener(data, settings)
+        configure(
+            data.bus,
+            bus_port,
+            list(settings.node.edges),
+            _server_name(data),
+            mqtt_port=mqtt_port,
+            devices=[device_entry(d) for d in Devices(data.bus).all()],
+        )
         me = [sys.executable, "-m", "isthmus"]
         common = ["--data", str(data.root), "--supervised", *(["--json"] if settings.log.json else [])]
         starting = asyncio.create_task(
@@ -258,6 +267,8 @@ async def _start(
     """All at once, as each waits for those it needs: the imports of one overlap with those of the others."""
     await supervisor.add(Child("nats-server", command(binary, data.bus)))
     await supervisor.add(Child("core", [*me, "core", *common, "--port", str(port)]))
+    if settings.mqtt.listen:
+        await supervisor.add(Child("mqtt", [*me, "listener", *common]))
     for edge in settings.node.edges:
         await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
     await supervisor.until(wait_ready(bus_port, math.inf))  # after a crash it may read gigabytes first
@@ -273,6 +284,19 @@ async def _watch_disk(supervisor: Supervisor, data: DataDir, settings: Settings)
         if before and not full:
             await supervisor.renew("nats-server", "the disk was full and has room again")
         await asyncio.sleep(1)
+
+
+def _place_listener(data: DataDir, settings: Settings) -> int:
+    """Decide where the MQTT listener will be and write it down; nats-server's own port for it, 0 while it is off."""
+    if not settings.mqtt.listen:
+        data.bus.listener.unlink(missing_ok=True)
+        return 0
+    host, port = settings.mqtt.place
+    if port:
+        check_port(host, port, "mqtt.listen")
+    address = ListenerAddress(host, port or free_port(), free_port(), free_port())
+    address.save(data.bus.listener)
+    return address.inner_port
 
 
 def _server_name(data: DataDir) -> str:

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,15 @@ MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 MAX_FILE_STORE_BYTES = 64 * 1024**3
 """Never reached, as each stream has a limit of its own. Left to itself the server allows three quarters of what is free
 when it starts: started on a full disk it would refuse its streams even after there is room again."""
+EDGE_USER, FIELD_USER = "edge-", "field-"
+"""How names of our own users begin; no device may be called so."""
+MAX_FIELD_BYTES = 1024**3
+"""What sessions and undelivered messages of MQTT devices may take on disk; then their QoS 1 messages are not confirmed."""
+MQTT_ACK_WAIT = "5s"
+"""After this long a message that was not confirmed is sent again, also to a session that was taken up anew. An edge that waits for
+its bus knows such a message by its number and does not count it twice."""
+MQTT_ACK_PENDING = 5000
+"""Messages of QoS 1 and 2 on their way to one client; large, as an edge confirms only what the bus has on disk."""
 
 
 def free_port() -> int:
@@ -130,6 +140,16 @@ class BrokerFiles:
         return self.folder / "passwords.json"
 
     @property
+    def devices(self) -> Path:
+        """Devices that may speak MQTT, their topics and the hashes of their passwords."""
+        return self.folder / "devices.json"
+
+    @property
+    def listener(self) -> Path:
+        """Where the MQTT listener is; not there while it is off."""
+        return self.folder / "listener.json"
+
+    @property
     def store(self) -> Path:
         """JetStream's files."""
         return self.folder / "jetstream"
@@ -143,6 +163,17 @@ class BrokerFiles:
     def pid(self) -> Path:
         """Who runs at the moment."""
         return self.folder / "nats.pid"
+
+    def field_password(self, edge: str) -> str:
+        """What an edge of this machine says to the MQTT listener.
+
+        Raises: ConfigError if the broker knows no such edge
+        """
+        known: dict[str, str] = json.loads(self.passwords.read_text()) if self.passwords.exists() else {}
+        try:
+            return known[field_user(edge)]
+        except KeyError:
+            raise ConfigError(f"edge {edge}: the bus of this machine knows no such edge") from None
 
     def address_file(self, user: str) -> Path:
         """What a client of that name needs."""
@@ -160,7 +191,12 @@ def _passwords(files: BrokerFiles, users: list[str]) -> dict[str, str]:
 
 def edge_user(edge: str) -> str:
     """The bus user of an edge."""
-    return f"edge-{encode_segment(edge).replace('%', '=')}"
+    return f"{EDGE_USER}{encode_segment(edge).replace('%', '=')}"
+
+
+def field_user(edge: str) -> str:
+    """The user by which an edge hears the devices that speak MQTT."""
+    return f"{FIELD_USER}{edge_user(edge).removeprefix(EDGE_USER)}"
 
 
 def inbox_prefix(user: str) -> str:
@@ -183,20 +219,50 @@ def _edge_permissions(edge: str, user: str) -> dict[str, object]:
     }
 
 
-def configure(files: BrokerFiles, port: int, edges: list[str], server_name: str) -> dict[str, BusAddress]:
+def _field_entry(user: str, password: str) -> dict[str, object]:
+    """An edge hears all devices. What it may say is Sparkplug's own: that it is there, and that it wants a birth again."""
+    return {
+        "user": user,
+        "password": password,
+        "allowed_connection_types": ["MQTT"],
+        "permissions": {
+            "publish": {"allow": ["spBv1//0.*.NCMD.*", "spBv1//0.STATE.*"]},
+            "subscribe": {"allow": [">"]},
+        },
+    }
+
+
+def configure(
+    files: BrokerFiles,
+    port: int,
+    edges: list[str],
+    server_name: str,
+    *,
+    mqtt_port: int = 0,
+    devices: Sequence[dict[str, object]] = (),
+) -> dict[str, BusAddress]:
     """Write the broker's settings and one address file a user; the addresses by user.
 
     SYSTEM holds core and the edges, each allowed only its own subjects; FIELD is for devices that speak MQTT, which
-    can thereby never forge a frame or a command.
+    can thereby never forge a frame or a command: no user of one account knows a password of the other, or its protocol.
+    ``devices`` are users of FIELD (`bus/field.py`); the MQTT listener is off while ``mqtt_port`` is 0.
     """
     files.store.mkdir(parents=True, exist_ok=True, mode=0o700)
     users = ["core", *(edge_user(e) for e in edges)]
-    passwords = _passwords(files, users)
-    entries: list[dict[str, object]] = [{"user": "core", "password": passwords["core"]}]
+    readers = [field_user(e) for e in edges]
+    passwords = _passwords(files, [*users, *readers])
+    nats_only = {"allowed_connection_types": ["STANDARD"]}
+    entries: list[dict[str, object]] = [{"user": "core", "password": passwords["core"], **nats_only}]
     entries += [
-        {"user": edge_user(e), "password": passwords[edge_user(e)], "permissions": _edge_permissions(e, edge_user(e))}
+        {
+            "user": edge_user(e),
+            "password": passwords[edge_user(e)],
+            "permissions": _edge_permissions(e, edge_user(e)),
+            **nats_only,
+        }
         for e in edges
     ]
+    mqtt = {"listen": f"127.0.0.1:{mqtt_port}", "max_ack_pending": MQTT_ACK_PENDING, "ack_wait": MQTT_ACK_WAIT}
     settings = {
         "server_name": server_name,
         "listen": f"127.0.0.1:{port}",
@@ -210,8 +276,12 @@ def configure(files: BrokerFiles, port: int, edges: list[str], server_name: str)
         },
         "accounts": {
             "SYSTEM": {"jetstream": "enabled", "users": entries},
-            "FIELD": {"jetstream": "enabled", "users": []},
+            "FIELD": {
+                "jetstream": {"max_mem": 0, "max_file": MAX_FIELD_BYTES},
+                "users": [*(_field_entry(r, passwords[r]) for r in readers), *devices],
+            },
         },
+        **({"mqtt": mqtt} if mqtt_port else {}),
         "ping_interval": "5s",
         "write_deadline": "10s",
         "lame_duck_duration": "30s",
@@ -261,10 +331,12 @@ async def wait_ready(port: int, timeout_s: float = 15.0) -> None:
 class LocalBroker:
     """A nats-server child for tests and measurements; `isthmus up` supervises its own."""
 
-    def __init__(self, folder: Path, edges: tuple[str, ...] = ("edge-1",)) -> None:
+    def __init__(self, folder: Path, edges: tuple[str, ...] = ("edge-1",), *, mqtt: bool = False) -> None:
         self.files = BrokerFiles(folder)
         self.port = free_port()
-        self.addresses = configure(self.files, self.port, list(edges), f"isthmus-test-{secrets.token_hex(4)}")
+        self.mqtt_port = free_port() if mqtt else 0
+        name = f"isthmus-test-{secrets.token_hex(4)}"
+        self.addresses = configure(self.files, self.port, list(edges), name, mqtt_port=self.mqtt_port)
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

@@ -29,14 +29,38 @@ MAX_WAITING_ROWS = 2_000_000
 
 
 @dataclass(slots=True)
+class _Receipt:
+    """Somebody who waits until what was offered has left."""
+
+    done: Callable[[bool], None]
+    lanes: int = 0
+    whole: bool = True
+
+
+@dataclass(slots=True)
 class _Queue:
-    """Batches of one lane that wait, and what became of those that did not."""
+    """Batches of one lane that wait, and what became of those that did not.
+
+    ``offered`` and ``left`` count rows; ``receipts`` wait for ``left`` to reach their mark
+    """
 
     batches: deque[SampleBatch] = field(default_factory=deque)
     rows: int = 0
     seq: int = 0
     skip: bool = False  # samples were dropped since the last frame: its successor leaves a number out
     filled: asyncio.Event = field(default_factory=asyncio.Event)
+    offered: int = 0
+    left: int = 0
+    receipts: deque[tuple[int, _Receipt]] = field(default_factory=deque)
+
+    def release(self, rows: int) -> None:
+        """So many rows have left: tell those who waited for it."""
+        self.left += rows
+        while self.receipts and self.receipts[0][0] <= self.left:
+            receipt = self.receipts.popleft()[1]
+            receipt.lanes -= 1
+            if not receipt.lanes:
+                receipt.done(receipt.whole)
 
 
 class Publisher:
@@ -92,6 +116,7 @@ class Publisher:
             if len(batch):
                 queue.batches.append(batch)
                 queue.rows += len(batch)
+                queue.offered += len(batch)
         while queue.rows > self._max_rows and len(queue.batches) > 1:
             oldest = queue.batches.popleft()
             queue.rows -= len(oldest)
@@ -99,8 +124,21 @@ class Publisher:
                 self._log.warning("outbox is full: oldest samples are dropped and will show as a gap")
             self._dropped += len(oldest)
             queue.skip = True
+            for _, receipt in queue.receipts:
+                receipt.whole = False
+            queue.release(len(oldest))
         if queue.rows:
             queue.filled.set()
+
+    def when_delivered(self, done: Callable[[bool], None]) -> None:
+        """Call ``done`` once all that was offered so far has left; see `ports.outbox`."""
+        receipt = _Receipt(done)
+        for queue in self._queues.values():
+            if queue.left < queue.offered:
+                queue.receipts.append((queue.offered, receipt))
+                receipt.lanes += 1
+        if not receipt.lanes:
+            done(True)
 
     async def run(self) -> None:
         """Publish until cancelled; whatever waits stays queued."""
@@ -131,6 +169,7 @@ class Publisher:
             await self._send(lane, frame)
             self._in_flight -= rows
             self.published += rows
+            queue.release(rows)
 
     def _take(self, queue: _Queue) -> tuple[SampleBatch, ...]:
         """What the next frame holds: as much as waits, at most MAX_ROWS."""

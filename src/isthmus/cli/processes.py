@@ -42,6 +42,11 @@ _SETTINGS = """\
 
 # [historian]
 # url = ""               # empty: embedded; or a ClickHouse server, "http://user@host:8123/database"
+
+# [mqtt]
+# listen = ""            # "127.0.0.1:1883" switches the MQTT listener for devices on; admit them by `isthmus device add`
+# certificate = ""       # PEM files: with them devices speak TLS
+# key = ""
 """
 
 _PLANT = """\
@@ -69,6 +74,7 @@ def register(app: typer.Typer) -> None:
     app.command()(edge)
     app.command()(rollback)
     app.command()(doctor)
+    app.command()(listener)
 
 
 def _settings(place: DataDir, as_json: bool) -> Settings:
@@ -173,3 +179,17 @@ def rollback(
         if not wanted:
             raise ConfigError("to: no upgrade left a copy here; name the revision with --to")
         roll_back(engine, place.records, wanted, set_up_logging("rollback"))
+
+
+def listener(data: Data = DEFAULT_DATA, supervised: Supervised = False) -> None:
+    """Run the front of the MQTT listener alone; `isthmus up` does it where isthmus.toml says so."""
+    from isthmus.app.listener import run_listener
+    from isthmus.app.process import run
+
+    place = DataDir(data.resolve())
+    settings = load_settings(place.settings)
+
+    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
+        await run_listener(place, settings, stop, log)
+
+    sys.exit(run("mqtt", main, supervised=supervised, structured=settings.log.json))

@@ -104,6 +104,27 @@ class Streams(Driver, Protocol):
         ...
 
 
+@runtime_checkable
+class Confirms(Streams, Protocol):
+    """Confirms to its device what has arrived, and must not do so before it is safe."""
+
+    def delivered(self, count: int, *, whole: bool) -> None:
+        """What the first ``count`` yields of the running stream brought is on the bus (or had nothing new to say).
+
+        Not ``whole``: some of it was dropped before it got there. It is not confirmed; the device may send it again.
+        """
+        ...
+
+
+class Kept(tuple[SampleBatch, ...]):
+    """Yielded by a stream in place of plain batches: what the device had kept while it was away.
+
+    It becomes part of the record at its own times, by the backfill lane, and never changes what is shown as the newest value.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """One thing a device offers."""
@@ -144,6 +165,24 @@ def no_secrets(reference: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldAddress:
+    """The built-in MQTT listener as an edge reaches it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+def no_field() -> FieldAddress:
+    """For drivers that run where no MQTT listener is.
+
+    Raises: ConfigError, always
+    """
+    raise ConfigError("broker: there is no built-in MQTT listener here")
+
+
+@dataclass(frozen=True, slots=True)
 class DriverContext:
     """What a driver is handed besides its settings. ``home`` may not exist yet; whoever keeps something makes it."""
 
@@ -155,6 +194,10 @@ class DriverContext:
     """Private folder of all drivers of this kind on this edge: keys, certificates, whom they trust."""
     secret: Callable[[str], str] = no_secrets
     """What a reference in the settings stands for (`values/secrets.py`). Raises: ConfigError naming the reference"""
+    field: Callable[[], FieldAddress] = no_field
+    """Where the built-in MQTT listener is now. Raises: ConfigError while it is off"""
+    lasting: bool = True
+    """Whether it runs for long; one that is here for a test read leaves nothing behind in the device."""
 
 
 DriverFactory = Callable[[Any, DriverContext], Driver]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from isthmus.values.frame import Lane
@@ -14,6 +14,12 @@ class Outbox(Protocol):
 
     def offer(self, lane: Lane, batches: Sequence[SampleBatch]) -> None:
         """Queue bound batches (ids are permanent tag ids) for the bus."""
+        ...
+
+    def when_delivered(self, done: Callable[[bool], None]) -> None:
+        """Call ``done`` once all that was offered so far has left the outbox: with True if it is on the bus, with False if
+        some of it was dropped. At once if nothing waits.
+        """
         ...
 
     @property

@@ -131,6 +131,8 @@ class Watched:
             logging.getLogger("conformance"),
             self._sent,
             self._turned,
+            lambda done: done(True),
+            self._sent,
         )
 
     def _sent(self, batches: Any) -> None:

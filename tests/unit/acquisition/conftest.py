@@ -54,12 +54,21 @@ class Outbox:
     offers: list[tuple[Lane, Sequence[SampleBatch]]] = field(default_factory=list)
     queued: int = 0
     dropped: int = 0
+    holds: bool = False
+    receipts: list[Callable[[bool], None]] = field(default_factory=list)
 
     def offer(self, lane: Lane, batches: Sequence[SampleBatch]) -> None:
         assert batches
         assert all(len(b) for b in batches)
         assert len({b.type for b in batches}) == len(batches)
         self.offers.append((lane, batches))
+
+    def when_delivered(self, done: Callable[[bool], None]) -> None:
+        """Confirmed at once, unless ``holds``; then by whoever calls what waits in ``receipts``."""
+        if self.holds:
+            self.receipts.append(done)
+        else:
+            done(True)
 
     def rows(self, *tags: int, lane: Lane | None = None) -> list[tuple[int, int, Any, int]]:
         """(tag, time, value, status) in the order they were offered."""

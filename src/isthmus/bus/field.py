@@ -1,0 +1,197 @@
+"""The FIELD account: devices that speak MQTT, each with a credential and topics of its own.
+
+Everything a device may say or hear is its own topics; it lives in another account than frames and commands, and can name none of
+their subjects. Passwords are made here, shown once, and kept as hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from isthmus.bus.bcrypt import hashed
+from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, write_private
+from isthmus.values.errors import ConfigError
+from isthmus.values.ids import check_name
+from isthmus.values.mqtt import check_filter, to_field
+
+MAX_DEVICES = 10_000
+MAX_TOPICS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What one device may do. ``password`` is a hash."""
+
+    name: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Device({self.name}, publish={self.publish}, subscribe={self.subscribe}, password=***)"
+
+
+def subject(topic_filter: str) -> str:
+    """A topic, or filter, as nats-server names it: `/` becomes `.`, a dot `//`, + and # its own wildcards.
+
+    Source: https://docs.nats.io (MQTT, topic and subject mapping)
+    """
+    levels = to_field(topic_filter.encode()).decode().split("/")
+    return ".".join({"+": "*", "#": ">"}.get(level, level.replace(".", "//")) for level in levels)
+
+
+def _subjects(filters: Sequence[str]) -> list[str]:
+    """All subjects of the filters; a filter that ends in /# holds the level above too."""
+    found: list[str] = []
+    for one in filters:
+        found.append(subject(one))
+        if one.endswith("/#"):
+            found.append(subject(one.removesuffix("/#")))
+    return found
+
+
+def device_entry(device: Device) -> dict[str, object]:
+    """A device as a user of nats-server. QoS 1 and 2 reach a client through `$MQTT.sub`, which only its own session names."""
+    publish, subscribe = _subjects(device.publish), [*_subjects(device.subscribe), "$MQTT.sub.>"]
+    return {
+        "user": device.name,
+        "password": device.password,
+        "allowed_connection_types": ["MQTT"],
+        "permissions": {
+            "publish": {"allow": publish} if publish else {"deny": [">"]},
+            "subscribe": {"allow": subscribe},
+        },
+    }
+
+
+def _check_topics(filters: Sequence[str], key: str) -> tuple[str, ...]:
+    if len(filters) > MAX_TOPICS:
+        raise ConfigError(f"{key}: at most {MAX_TOPICS} topics a device, were {len(filters)}")
+    for one in filters:
+        check_filter(one, key)
+        if one.startswith("$") or "" in one.split("/"):
+            raise ConfigError(f"{key}: may not begin with $ or have an empty level, was {one!r}")
+        if one == "#" or one.startswith("+"):
+            raise ConfigError(
+                f"{key}: the first level must be named, so that a device has topics of its own, was {one!r}"
+            )
+    return tuple(dict.fromkeys(filters))
+
+
+class Devices:
+    """The devices of one broker, kept in a 0600 file; changes reach a running broker at once."""
+
+    def __init__(self, files: BrokerFiles) -> None:
+        self._files = files
+
+    def all(self) -> list[Device]:
+        """Every device, by name.
+
+        Raises: ConfigError if the file is damaged
+        """
+        if not self._files.devices.exists():
+            return []
+        try:
+            raw = json.loads(self._files.devices.read_text())
+            return [
+                Device(name, tuple(d["publish"]), tuple(d["subscribe"]), str(d["password"]))
+                for name, d in sorted(raw.items())
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{self._files.devices}: not a list of devices: {error!r}") from error
+
+    def add(self, name: str, publish: Sequence[str], subscribe: Sequence[str]) -> str:
+        """Admit a device; its password, which is kept nowhere.
+
+        Raises: ConfigError for a name that is taken or not allowed, or topics that are none
+        """
+        check_name(name, "device")
+        if name == "core" or name.startswith((EDGE_USER, FIELD_USER)):
+            raise ConfigError(f"device: core, edge-… and field-… are names of our own users, was {name!r}")
+        known = self.all()
+        if any(d.name == name for d in known):
+            raise ConfigError(f"device: {name} is known already; revoke it first to give it a new password")
+        if len(known) >= MAX_DEVICES:
+            raise ConfigError(f"device: at most {MAX_DEVICES}")
+        publish, subscribe = _check_topics(publish, "publish"), _check_topics(subscribe, "subscribe")
+        if not publish and not subscribe:
+            raise ConfigError("device: needs a topic to publish or subscribe to")
+        password = secrets.token_urlsafe(32)
+        self._keep([*known, Device(name, publish, subscribe, hashed(password))])
+        return password
+
+    def revoke(self, name: str) -> None:
+        """Shut a device out: its links end, the others' do not.
+
+        Raises: ConfigError if there is none of that name
+        """
+        known = self.all()
+        left = [d for d in known if d.name != name]
+        if len(left) == len(known):
+            raise ConfigError(f"device: there is none of that name, was {name!r}")
+        self._keep(left)
+
+    def _keep(self, devices: list[Device]) -> None:
+        """Write the list, then make a running broker follow."""
+        entries = {
+            d.name: {"publish": list(d.publish), "subscribe": list(d.subscribe), "password": d.password}
+            for d in sorted(devices, key=lambda d: d.name)
+        }
+        write_private(self._files.devices, json.dumps(entries, indent=1))
+        if not self._files.config.exists():
+            return
+        settings = json.loads(self._files.config.read_text())
+        own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(FIELD_USER)]
+        settings["accounts"]["FIELD"]["users"] = own + [device_entry(d) for d in devices]
+        write_private(self._files.config, json.dumps(settings, indent=1))
+        _reload(self._files)
+
+
+def _reload(files: BrokerFiles) -> None:
+    """Have the running broker read its settings again; one that does not run reads them when it starts."""
+    try:
+        pid = int(files.pid.read_text())
+        if str(files.config) in psutil.Process(pid).cmdline():
+            os.kill(pid, signal.SIGHUP)
+    except (FileNotFoundError, ValueError, ProcessLookupError, psutil.Error):
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerAddress:
+    """Where the listener of a broker is: for devices, for edges of this machine, and behind it nats-server's own."""
+
+    host: str
+    port: int
+    local_port: int
+    inner_port: int
+
+    def save(self, path: Path) -> None:
+        """Write it where edges, the listener and commands look."""
+        write_private(
+            path,
+            json.dumps({n: getattr(self, n) for n in ("host", "port", "local_port", "inner_port")}),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> ListenerAddress:
+        """Read it.
+
+        Raises: ConfigError saying how to switch the listener on
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise ConfigError(
+                'the built-in MQTT listener is off; put [mqtt] listen = "127.0.0.1:1883" into isthmus.toml and start again'
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path}: not a listener's address: {error}") from error
