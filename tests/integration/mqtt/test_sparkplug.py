@@ -55,6 +55,8 @@ def newest(heard: Heard) -> dict[str, Any]:
 async def test_births_data_deaths_and_what_was_kept(place) -> None:
     watcher = await place.publisher()
     watcher.client.subscribe("spBv1.0/STATE/+", 1)
+    while not watcher.said_no:
+        await asyncio.sleep(0.02)
     user = password = ""
     if place.devices is not None:
         user = "press"
