@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from isthmus.values.errors import Malformed
+from isthmus.values.ids import encode_segment
 from isthmus.values.mqtt import (
     CONNECT,
     PUBLISH,
@@ -166,7 +167,10 @@ def _connect(first: int, body: bytes) -> bytes | None:
     rest = body[at:]
     if client and flags & 0x80:
         user, _ = take_string(rest, 0)
-        client = user + b":" + client
+        try:  # nats-server also refuses client ids with blanks, dots and slashes
+            client = user + b":" + encode_segment(client.decode()).encode()
+        except UnicodeDecodeError:
+            raise Malformed("a client id that is not UTF-8") from None
     try:
         return packet(first, head, string(client), will, rest)
     except ValueError as error:

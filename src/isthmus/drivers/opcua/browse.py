@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from asyncua import ua
 
+from isthmus.drivers.opcua.decode import Decoder, Surprise, decode_read
 from isthmus.drivers.opcua.session import Link, code_in_words
 from isthmus.ports.drivers import Found
 from isthmus.values.errors import Rejected
@@ -165,14 +166,29 @@ def _description(node: ua.NodeId, *, up: bool = False) -> ua.BrowseDescription:
 async def _types(link: Link, nodes: Sequence[_Node]) -> None:
     """Data type and rank of each variable."""
     ids = [node.id for node in nodes]
-    types, ranks = await asyncio.gather(
-        link.attributes(ids, ua.AttributeIds.DataType), link.attributes(ids, ua.AttributeIds.ValueRank)
-    )
+    types, ranks = await asyncio.gather(link.attributes(ids, ua.AttributeIds.DataType), _ranks(link, ids))
     for node, said, rank in zip(nodes, types, ranks, strict=True):
         value = said.Value.Value if said.Value is not None else None
         node.type = value if isinstance(value, ua.NodeId) else None
-        number = rank.Value.Value if rank.Value is not None else None
-        node.rank = number if isinstance(number, int) else -1
+        node.rank = rank
+
+
+async def _ranks(link: Link, ids: Sequence[ua.NodeId]) -> list[int]:
+    """How many dimensions each value has, -1 for a single one; plain numbers, so they go the fast way."""
+    decoder, ranks = Decoder(handles=False), [-1] * len(ids)
+    for start in range(0, len(ids), link.limits.read):
+        part = ids[start : start + link.limits.read]
+        wanted = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.ValueRank) for node in part]
+        try:
+            column = decode_read(decoder, await link.read_body(wanted)).ints
+        except Surprise:
+            continue
+        for handle, rank, status in zip(
+            column.handle.tolist(), column.value.tolist(), column.status.tolist(), strict=True
+        ):
+            if not status >> 31 and handle < len(part):
+                ranks[start + handle] = rank
+    return ranks
 
 
 async def _units(link: Link, nodes: Sequence[_Node]) -> None:

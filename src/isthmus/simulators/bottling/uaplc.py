@@ -1,0 +1,127 @@
+"""A controller of the hall as an OPC UA machine: the same units and points, values in their units instead of registers.
+
+`async with UaPlc(…) as plc: await plc.run(end)`; `address` tells what the plant file says in place of a register.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asyncua import ua
+
+from isthmus.simulators.bottling import faults
+from isthmus.simulators.bottling.hall import Hall, open_state, place
+from isthmus.simulators.bottling.maps import BLOCKS, points_of
+from isthmus.simulators.bottling.plc import LONGEST_S, STEP_S
+from isthmus.simulators.bottling.points import Block, Point, parse_at
+from isthmus.simulators.opcua import URI, OpcUaServer, Variable
+from isthmus.values.clock import NS_PER_S, Clock
+
+
+def node_name(block: Block, point: Point) -> str:
+    """The node of a point, such as `Capper.torque`."""
+    return f"{block.unit.capitalize()}.{point.name}"
+
+
+def kind_of(block: Block, point: Point) -> ua.VariantType:
+    """What its value is: scaled registers become numbers in their unit."""
+    where = parse_at(point.at, block.base)
+    if where.kind == "string":
+        return ua.VariantType.String
+    if where.kind == "bit":
+        return ua.VariantType.Boolean
+    if where.kind == "float32" or point.scale is not None:
+        return ua.VariantType.Double
+    return ua.VariantType.Int64 if where.kind == "uint32" else ua.VariantType.Int32
+
+
+def address(block: Block, point: Point) -> str:
+    """The point as an address of the driver `opcua`."""
+    kind = kind_of(block, point)
+    word = {ua.VariantType.String: "text", ua.VariantType.Double: "float"}.get(kind, "int")
+    return f"nsu={URI};s={node_name(block, point)} {word}"
+
+
+class UaPlc:
+    """The controller ``name`` with a certificate below ``home``, for these users, or open to everybody without ``home``."""
+
+    def __init__(
+        self,
+        name: str,
+        state_dir: Path,
+        clock: Clock,
+        port: int = 0,
+        seed: int = 1,
+        home: Path | None = None,
+        users: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self._clock = name, clock
+        self.hall = Hall(open_state(state_dir), (name,), seed)
+        self.server = OpcUaServer(port, home, users)
+        self._points = [(block, point) for block in BLOCKS[name] for point in points_of(block.type)]
+        self._faults = faults.Watch(state_dir, clock)
+        self._shown: dict[str, Any] = {}
+        self._last_ns = clock.monotonic_ns()
+
+    async def __aenter__(self) -> UaPlc:
+        variables = []
+        for block, point in self._points:
+            name = node_name(block, point)
+            self._shown[name] = self._value(block, point)
+            variables.append(
+                Variable(name, self._shown[name], kind_of(block, point), point.unit, writable=point.write is not None)
+            )
+        await self.server.start(variables)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.stop()
+
+    async def run(self, end: asyncio.Event) -> None:
+        """Live ten times a second until told to end."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while not end.is_set():
+            await self.tick()
+            due = max(due + STEP_S, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    async def tick(self) -> None:
+        """Take set-points, live for as long as it was since the last tick, and show what changed."""
+        now_ns = self._clock.monotonic_ns()
+        dt = min(LONGEST_S, (now_ns - self._last_ns) / NS_PER_S)
+        self._last_ns = now_ns
+        held = self._faults.active()
+        await self._take_setpoints()
+        if dt > 0:
+            self.hall.step(dt, self._clock.now_ns(), held)
+        if f"{self.name}-freeze" in held:
+            return
+        for block, point in self._points:
+            name, value = node_name(block, point), self._value(block, point)
+            if value != self._shown[name]:
+                self._shown[name] = value
+                await self.server.set(name, value, kind_of(block, point))
+
+    async def _take_setpoints(self) -> None:
+        for block, point in self._points:
+            if point.write is None:
+                continue
+            name = node_name(block, point)
+            wanted = await self.server.get(name)
+            if wanted != self._shown[name]:
+                low, high = point.range or (float("-inf"), float("inf"))
+                field = point.field.format(n=block.number)
+                setattr(self.hall.units[block.unit], field, min(high, max(low, float(wanted))))
+
+    def _value(self, block: Block, point: Point) -> Any:
+        number = float(self.hall.numbers[place(f"{block.unit}.{point.field.format(n=block.number)}")])
+        kind = kind_of(block, point)
+        if kind is ua.VariantType.String:
+            return (point.text or {}).get(int(number), "")
+        if kind is ua.VariantType.Boolean:
+            return number > 0.5
+        return round(number, 6) if kind is ua.VariantType.Double else round(number)
