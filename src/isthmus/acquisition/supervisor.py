@@ -119,6 +119,7 @@ class Supervisor:
         self._backoff = Backoff(random)
         self._groups = [_Group(g, phase_of(self.name, i)) for i, g in enumerate(plan.groups)]
         self._seen = np.zeros(len(plan.table), np.bool_)
+        self._worth = np.zeros(len(plan.table), np.int8)  # of a stream's rows: 0 not heard yet, 1 usable, 2 bad
         self._task: asyncio.Task[None] | None = None
         self._hung: set[asyncio.Task[Any]] = set()
         self._first_data: asyncio.TimerHandle | None = None
@@ -348,6 +349,7 @@ class Supervisor:
 
     async def _listen(self, driver: Streams) -> None:
         points = tuple(point for group in self._groups for point in group.plan.points)
+        self._worth[:] = 0
         for group in self._groups:
             group.problem = ""
         stream = driver.stream(points)
@@ -377,7 +379,18 @@ class Supervisor:
                 self._kept(bound)
         else:
             self._bind(batches)
+            self._weigh(batches)
         self._judge()
+
+    def _weigh(self, batches: Sequence[SampleBatch]) -> None:
+        """A link that stands while every value is bad is not good: a broker lives on when all devices behind it are gone."""
+        for batch in batches:
+            known = (batch.id >= 0) & (batch.id < len(self._worth))
+            self._worth[batch.id[known]] = np.where(batch.status[known] & BAD, 2, 1)
+        nothing = len(self._worth) > 0 and bool((self._worth == 2).all())
+        problem = (self._traffic.last_error or "every value is bad") if nothing else ""
+        for group in self._groups:
+            group.problem = problem
 
     def _delivered(self, driver: Confirms, stream: int, count: int, whole: bool) -> None:
         if stream == self._stream and self.connected:

@@ -1,19 +1,23 @@
-"""The demo: the bottling hall's PLCs beside a whole Isthmus, and the marks by which commands reach them."""
+"""The demo: the bottling hall's PLCs and sensors beside a whole Isthmus, and the marks by which commands reach them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from pathlib import Path
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.local import call
+from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.app.up import run_up
+from isthmus.bus.field import Devices, ListenerAddress, node_topics
 from isthmus.simulators.bottling import faults
-from isthmus.simulators.bottling.rig import Rig
+from isthmus.simulators.bottling.rig import SENSORS, Rig
+from isthmus.simulators.bottling.sensors import DOOR, TOPICS
 from isthmus.values.errors import ConfigError
 
 LOAD_TAGS = 1000  # of one load server
@@ -70,7 +74,7 @@ async def _obey(rig: Rig, data: DataDir) -> None:
     """Start and stop PLCs as the marks say. One that dies by itself stays dead: that is what one wants to look at."""
     stopped: set[str] = set()
     while True:
-        for plc in rig.ports:
+        for plc in (*rig.ports, SENSORS):
             marked = _mark(data, plc).exists()
             if marked and plc not in stopped:
                 await rig.stop(plc)
@@ -92,6 +96,21 @@ async def _apply_plant(data: DataDir, text: str, log: logging.Logger) -> None:
     log.info("the bottling hall is plant version %d", answer["version"])
 
 
+def _admit(data: DataDir) -> dict[str, tuple[str, str]]:
+    """Admit the hall's sensors to the MQTT listener, each with a new password: user and password by sensor."""
+    devices = Devices(data.bus)
+    known = {device.name for device in devices.all()}
+    found = {}
+    for sensor, place in TOPICS.items():
+        user = f"hall-{sensor}"
+        if user in known:
+            devices.revoke(user)
+        group, _, node = place.partition("/")
+        say, hear = ([place], []) if sensor == DOOR else node_topics(group, node)
+        found[sensor] = (user, devices.add(user, say, hear))
+    return found
+
+
 async def run_demo(
     data: DataDir, settings: Settings, port: int, scale: int, stop: asyncio.Event, log: logging.Logger
 ) -> None:
@@ -101,12 +120,17 @@ async def run_demo(
     folder.mkdir(exist_ok=True, mode=0o700)
     for left in folder.glob("*.stopped"):
         left.unlink()
+    if not settings.mqtt.listen:
+        settings = dataclasses.replace(settings, mqtt=dataclasses.replace(settings.mqtt, listen="127.0.0.1:0"))
+    credentials = _admit(data)
     began = time.monotonic()
     async with Rig(folder, scale=-(-scale // LOAD_TAGS)) as rig:
+        Secrets(data.secrets).set("plc-capper", rig.password)
         log.info("%d simulated PLCs run, %.1f s", len(rig.ports) + len(rig.load_ports), time.monotonic() - began)
         obeying = asyncio.create_task(_obey(rig, data), name="marks")
 
         async def ready() -> None:
+            await rig.connect(ListenerAddress.load(data.bus.listener).port, credentials)
             await _apply_plant(data, rig.plant_yaml(), log)
 
         try:

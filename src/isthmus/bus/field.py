@@ -26,6 +26,17 @@ MAX_DEVICES = 10_000
 MAX_TOPICS = 100
 
 
+def node_topics(group: str, node: str) -> tuple[list[str], list[str]]:
+    """What a Sparkplug edge node publishes and what it listens to.
+
+    Source: Eclipse Sparkplug 3.0, section 4.1 (topic namespace)
+    """
+    publish = [f"spBv1.0/{group}/{kind}/{node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
+    publish += [f"spBv1.0/{group}/{kind}/{node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
+    listen = [f"spBv1.0/{group}/NCMD/{node}", f"spBv1.0/{group}/DCMD/{node}/+", "spBv1.0/STATE/+"]
+    return publish, listen
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """What one device may do. ``password`` is a hash."""

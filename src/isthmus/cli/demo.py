@@ -49,8 +49,9 @@ def run_all(
 
 def _plcs() -> list[str]:
     from isthmus.simulators.bottling.maps import CONNECTIONS
+    from isthmus.simulators.bottling.rig import SENSORS
 
-    return list(CONNECTIONS)
+    return [*CONNECTIONS, SENSORS]
 
 
 @demo.command()
@@ -74,7 +75,7 @@ def fault(
 
 @demo.command()
 def stop(plc: str, data: Data = DEFAULT_DATA) -> None:
-    """Pull the plug of one simulated PLC."""
+    """Pull the plug of one simulated PLC, or of the sensors."""
     from isthmus.app.demo import stop_plc
 
     stop_plc(DataDir(data.resolve()), plc, _plcs())

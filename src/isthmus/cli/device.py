@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from isthmus.app.datadir import DataDir
-from isthmus.bus.field import Devices
+from isthmus.bus.field import Devices, node_topics
 from isthmus.cli.options import DEFAULT_DATA, Data
 
 device = typer.Typer(no_args_is_help=True, help="Devices that may speak MQTT to the built-in listener.")
@@ -23,17 +23,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(device, name="device")
 
 
-def sparkplug_topics(group: str, node: str) -> tuple[list[str], list[str]]:
-    """What a Sparkplug edge node publishes and what it listens to.
-
-    Source: Eclipse Sparkplug 3.0, section 4.1 (topic namespace)
-    """
-    publish = [f"spBv1.0/{group}/{kind}/{node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
-    publish += [f"spBv1.0/{group}/{kind}/{node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
-    listen = [f"spBv1.0/{group}/NCMD/{node}", f"spBv1.0/{group}/DCMD/{node}/+", "spBv1.0/STATE/+"]
-    return publish, listen
-
-
 @device.command("add")
 def add_device(
     name: str,
@@ -47,7 +36,7 @@ def add_device(
     say, hear = [*topics, *publish], [*topics, *subscribe]
     if sparkplug:
         group, _, node = sparkplug.partition("/")
-        more_say, more_hear = sparkplug_topics(group, node)
+        more_say, more_hear = node_topics(group, node)
         say, hear = say + more_say, hear + more_hear
     place = DataDir(data.resolve())
     place.prepare()

@@ -257,6 +257,27 @@ def test_a_stream_with_several_samples_of_one_tag_in_a_batch_loses_none(rig, mod
     assert rig.outbox.values(102)[1:] == [7]
 
 
+def test_a_stream_whose_every_value_is_bad_is_not_called_good(rig, model):
+    device = rig.device("ua1")
+
+    async def story(acquisition):
+        await acquisition.apply(stream_model(model))
+        await asyncio.sleep(1)
+        device.queue.put_nowait(device.batch(device.points, 5.0))
+        await asyncio.sleep(1)
+        device.queue.put_nowait(device.batch(device.points[:1], 5.0, BAD_NO_COMMUNICATION))
+        await asyncio.sleep(1)
+        assert acquisition.status()[0].state == "Good"
+        device.queue.put_nowait(device.batch(device.points[1:], 5.0, BAD_NO_COMMUNICATION))
+        await asyncio.sleep(1)
+        assert (acquisition.status()[0].state, acquisition.status()[0].reason) == ("Bad", "every value is bad")
+        device.queue.put_nowait(device.batch(device.points[1:], 6.0))
+        await asyncio.sleep(1)
+        assert acquisition.status()[0].state == "Good"
+
+    rig.play(story)
+
+
 def test_a_subscription_that_brings_nothing_counts_as_up_after_a_while(rig, model):
     async def story(acquisition):
         await acquisition.apply(stream_model(model))

@@ -94,7 +94,13 @@ class _Session(UaSession):  # type: ignore[misc]  # asyncua ships no types that 
         request = ua.PublishRequest()
         request.Parameters.SubscriptionAcknowledgements = list(acks)
         answer: asyncio.Future[Buffer] = protocol._send_request(request, timeout=0)  # noqa: SLF001  the seam this module is for
+        answer.add_done_callback(_noticed)  # when the link is lost several end, and one of them tells
         return answer
+
+
+def _noticed(answer: asyncio.Future[Buffer]) -> None:
+    if not answer.cancelled():
+        answer.exception()
 
 
 class _Client(UaClient):  # type: ignore[misc]  # asyncua ships no types that pass strict

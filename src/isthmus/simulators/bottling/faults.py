@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from isthmus.simulators.bottling.hall import PLCS
+from isthmus.simulators.bottling.hall import OPCUA, PLCS
 from isthmus.values.clock import NS_PER_S, Clock, SystemClock
 from isthmus.values.errors import ConfigError
 
@@ -36,7 +36,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "overheat": Fault("plc-capper", "The drive of the capper overheats until it trips"),
     "air-leak": Fault("plc-utilities", "A hose bursts; header pressure falls until machines hold"),
     "refill-stuck": Fault("plc-tanks", "The refill valve of the product tank sticks shut; the filler runs dry"),
-} | {f"{plc}-{name}": Fault(plc, text.format(plc)) for plc in PLCS for name, text in _DEVICE.items()}
+} | {
+    f"{plc}-{name}": Fault(plc, text.format(plc))
+    for plc in PLCS
+    for name, text in _DEVICE.items()
+    if plc not in OPCUA or name == "freeze"
+}
 """All faults by name."""
 
 

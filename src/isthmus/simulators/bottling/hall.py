@@ -57,6 +57,9 @@ UNITS: Final[Mapping[str, Mapping[str, type[Unit]]]] = {
 
 PLCS: Final = tuple(UNITS)
 
+OPCUA: Final = ("plc-capper",)
+"""Controllers that speak OPC UA; all others speak Modbus TCP."""
+
 RUN_IN_S: Final = 600
 """How long a new hall has been running when it is first seen."""
 

@@ -1319,7 +1319,7 @@ BLOCKS: Final[Mapping[str, tuple[Block, ...]]] = {
 
 CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "plc-filler": {"zone": "line1", "access": "read-write", "description": "Filler, Schneider M340"},
-    "plc-capper": {"zone": "line1", "access": "read-write", "description": "Capper, Schneider M340"},
+    "plc-capper": {"zone": "line1", "access": "read-write", "description": "Capper, an OPC UA machine"},
     "plc-line1": {"zone": "line1", "access": "read-write", "description": "Conveyors, labeller and palletiser"},
     "plc-tanks": {"zone": "process", "access": "read-write", "description": "Tank farm; words of a value come swapped"},
     "plc-utilities": {

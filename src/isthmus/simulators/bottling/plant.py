@@ -7,8 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from isthmus.simulators.bottling import load
-from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, LINE, LINE_FLOW, TYPES
+from isthmus.simulators.bottling.hall import OPCUA
+from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, LINE, LINE_FLOW, TYPES, points_of
 from isthmus.simulators.bottling.points import Limit, Point, TypeMap, template
+from isthmus.simulators.bottling.sensors import DOOR_TOPIC, GROUP, MACHINES
+from isthmus.simulators.bottling.uaplc import address
+
+USER: Final = "isthmus"
+"""Who reads the controllers that speak OPC UA."""
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*\Z")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -20,12 +26,83 @@ _HEAD: Final = """\
 #   isthmus check FILE     read it without applying it
 #   isthmus apply FILE     make the running system use it
 #
-# Six controllers speak Modbus TCP. A type says once what all assets of its kind have: addresses count from {base}, which
-# each asset fills in its `with`. The forty-first pump is one line.
+# Five controllers speak Modbus TCP, the capper speaks OPC UA, sensors come by Sparkplug and a door counter by MQTT. A type says
+# once what all assets of its kind have: addresses count from {base}, which each asset fills in its `with`. The forty-first
+# pump is one line.
 plant: {enterprise: acme, site: lyon, timezone: Europe/Paris, description: Bottling hall}
 
 # How long history is kept.
 history: {standard: 400 d}
+
+"""
+
+
+_SENSOR_CONNECTIONS: Final = """\
+  sensors: {driver: sparkplug, zone: line1, host_id: isthmus, description: "Vibration and energy sensors, Sparkplug B"}
+  door: {driver: mqtt, zone: line1, description: "Counter at the door, MQTT"}
+"""
+
+_SENSOR_TYPES: Final = f"""\
+  # Vibration and energy sensors at a drive
+  drive-sensor:
+    description: Vibration and energy sensors at a drive
+    tags:
+      velocity:
+        unit: mm/s
+        at: "{GROUP}/vibration/{{machine}}:velocity float"
+        range: [0, 50]
+        decimals: 2
+        deadband: 0.05
+        alarms:
+          high: {{limit: 4.5, priority: medium, message: Vibration above zone B, response: Look at the bearing soon}}
+          high_high: {{limit: 7.1, priority: high, message: Vibration in zone D, response: Stop and look at the bearing}}
+        description: Vibration velocity, rms
+      acceleration:
+        unit: m/s²
+        at: "{GROUP}/vibration/{{machine}}:acceleration float"
+        scale: {{factor: 9.80665}}
+        range: [0, 100]
+        decimals: 2
+        deadband: 0.05
+        description: Vibration acceleration, rms
+      temperature:
+        unit: °C
+        at: "{GROUP}/vibration/{{machine}}:temperature float"
+        range: [-20, 150]
+        decimals: 1
+        deadband: 0.1
+        description: Temperature at the bearing
+      power:
+        unit: kW
+        at: "{GROUP}/energy/{{machine}}:power float"
+        range: [0, 100]
+        decimals: 2
+        deadband: 0.05
+        description: Power of the drive
+      energy:
+        kind: counter
+        unit: kWh
+        at: "{GROUP}/energy/{{machine}}:energy float"
+        decimals: 2
+        deadband: 0.01
+        description: Energy of the drive
+
+  # Counter at a door
+  door:
+    description: Counter at a door
+    tags:
+      count:
+        kind: counter
+        at: "'{DOOR_TOPIC}' $.count int time=$.ts:ms quality=$.ok age=30s"
+        description: People who went through
+      opened:
+        kind: counter
+        at: "'{DOOR_TOPIC}' $.opened int time=$.ts:ms quality=$.ok age=30s"
+        description: How often it was opened
+      open:
+        map: {{0: Closed, 1: Open}}
+        at: "'{DOOR_TOPIC}' $.open bool time=$.ts:ms quality=$.ok age=30s"
+        description: Whether it is open
 
 """
 
@@ -40,19 +117,32 @@ def plant_yaml(ports: Mapping[str, int], scale: int = 0, load_ports: Sequence[in
     servers = list(load_ports[:scale])
     lines = [_HEAD, "connections:\n"]
     for name, about in CONNECTIONS.items():
-        lines.append(
-            f"  {name}: {_flow({'driver': 'modbus-tcp', 'host': '127.0.0.1', 'port': ports[name], **about})}\n"
-        )
+        lines.append(f"  {name}: {_flow({**_device(name, ports[name]), **about})}\n")
+    lines.append(_SENSOR_CONNECTIONS)
     lines += load.connection_lines(servers, "1 s")
     lines.append("\ntypes:\n")
     for mapped in TYPES.values():
         lines += _type_lines(mapped)
+    lines.append(_SENSOR_TYPES)
     if servers:
         lines += load.type_lines(send_all=False)
     lines.append("assets:\n")
     lines += _asset_lines()
+    lines += _sensor_lines()
     lines += load.asset_lines(len(servers))
     return "".join(lines)
+
+
+def _device(plc: str, port: int) -> dict[str, Any]:
+    if plc not in OPCUA:
+        return {"driver": "modbus-tcp", "host": "127.0.0.1", "port": port}
+    return {
+        "driver": "opcua",
+        "endpoint": f"opc.tcp://127.0.0.1:{port}",
+        "security": "Basic256Sha256-SignAndEncrypt",
+        "user": USER,
+        "password": f"secret:{plc}",
+    }
 
 
 def _type_lines(mapped: TypeMap) -> Iterator[str]:
@@ -105,7 +195,21 @@ def _asset_lines() -> Iterator[str]:
         if before and before != area:
             yield "\n"
         said = {"type": block.type, "source": plc, "with": {"base": block.base}, "description": block.description}
-        yield f"  {block.asset}: {_flow(said)}\n"
+        if plc not in OPCUA:
+            yield f"  {block.asset}: {_flow(said)}\n"
+            continue
+        del said["with"]
+        yield f"  {block.asset}:\n"
+        yield from (f"    {key}: {_flow(value)}\n" for key, value in said.items())
+        yield "    at:\n"
+        yield from (f"      {p.name}: {_scalar(address(block, p))}\n" for p in points_of(block.type))
+
+
+def _sensor_lines() -> Iterator[str]:
+    yield "\n  # Sensors that no controller knows\n"
+    for machine in MACHINES:
+        yield f"  condition/{machine}: {{type: drive-sensor, source: sensors, with: {{machine: {machine}}}}}\n"
+    yield "  hall/door: {type: door, source: door, description: Door between hall and yard}\n"
 
 
 def _place_in_flow(asset: str) -> int:

@@ -1,4 +1,4 @@
-"""The whole hall as child processes: one per controller, one for all load servers."""
+"""The whole hall as child processes: one per controller, one for the sensors, one for all load servers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from isthmus.simulators.bottling.hall import PLCS, open_state
-from isthmus.simulators.bottling.plant import plant_yaml
+from isthmus.simulators.bottling.hall import OPCUA, PLCS, open_state
+from isthmus.simulators.bottling.plant import USER, plant_yaml
 
 LOAD: Final = "load"
+SENSORS: Final = "sensors"
 _READY_S: Final = 30.0
 _STOP_S: Final = 5.0
 
@@ -29,6 +31,9 @@ class Rig:
         self._state_dir, self._scale, self._seed = state_dir, scale, seed
         self._ports: dict[str, list[int]] = {}
         self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._listener: tuple[int, Mapping[str, tuple[str, str]]] | None = None
+        self.password = ""
+        """Of USER; made with the hall and kept beside its state."""
 
     @property
     def ports(self) -> dict[str, int]:
@@ -47,6 +52,7 @@ class Rig:
     async def __aenter__(self) -> Rig:
         await asyncio.to_thread(open_state, self._state_dir)  # once, rather than in six children at the same time
         self._ports = self._remembered()
+        self.password = self._secret()
         try:
             names = [*PLCS, LOAD] if self._scale else PLCS
             started = await asyncio.gather(*map(self.start, names), return_exceptions=True)
@@ -70,11 +76,23 @@ class Rig:
         """Of its process, while it runs."""
         return self._children[plc].pid if self.running(plc) else None
 
+    async def connect(self, port: int, credentials: Mapping[str, tuple[str, str]]) -> None:
+        """Start the sensors: they speak to the MQTT listener there, each with its (user, password).
+
+        Raises: OSError if they do not come up
+        """
+        self._listener = (port, credentials)
+        await self.start(SENSORS)
+
     async def start(self, plc: str) -> None:
-        """Start one controller, or "load", at the ports it had before; nothing happens if it runs.
+        """Start one controller, or "load", at the ports it had before, or "sensors"; nothing happens if it runs.
 
         Raises: ValueError if there is no such controller, OSError if it does not come up
         """
+        if plc == SENSORS and self._listener is not None:
+            if not self.running(plc) and await self._spawn(plc, ()) is None:
+                raise OSError("the sensors did not start; their message is above")
+            return
         if plc not in PLCS and not (plc == LOAD and self._scale):
             raise ValueError(f"no controller {plc!r}, there are {', '.join(PLCS)}")
         if self.running(plc):
@@ -102,14 +120,24 @@ class Rig:
     async def _spawn(self, plc: str, ports: Sequence[int]) -> list[int] | None:
         """The ports it got, or None if it did not get ready."""
         words = ["-m", "isthmus.simulators.bottling", "--seed", str(self._seed)]
+        first: object = None
         if plc == LOAD:
             words += ["--load", str(len(ports)), "--ports", ",".join(map(str, ports))]
+        elif plc == SENSORS and self._listener is not None:
+            listener, first = self._listener
+            words = ["-m", "isthmus.simulators.bottling.sensors", "--port", str(listener)]
+            words += ["--state-dir", str(self._state_dir)]
         else:
             words += ["--plc", plc, "--port", str(ports[0] if ports else 0), "--state-dir", str(self._state_dir)]
+            first = {USER: self.password} if plc in OPCUA else None
         child = await asyncio.create_subprocess_exec(
             sys.executable, *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=_environment()
         )
         self._children[plc] = child
+        if (
+            first is not None and child.stdin is not None
+        ):  # there rather than among the words, where everybody could read it
+            child.stdin.write(json.dumps(first).encode() + b"\n")
         line = b""
         with contextlib.suppress(TimeoutError):
             line = await asyncio.wait_for(child.stdout.readline(), _READY_S) if child.stdout else b""
@@ -132,6 +160,13 @@ class Rig:
             await child.wait()
         if child.stdin is not None:
             child.stdin.close()
+
+    def _secret(self) -> str:
+        file = self._state_dir / "password"
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+                out.write(secrets.token_urlsafe(24))
+        return file.read_text()
 
     def _file(self) -> Path:
         return self._state_dir / "ports.json"

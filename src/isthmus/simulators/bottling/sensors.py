@@ -32,7 +32,8 @@ STEP_S: Final = 1.0
 IDLE_KW: Final = 0.6
 KW_AT_SPEED: Final = {"filler": 7.5, "capper": 4.0, "labeller": 3.0, "palletiser": 9.0}
 
-TOPICS: Final = {"vibration": f"{GROUP}/vibration", "energy": f"{GROUP}/energy", "door": DOOR_TOPIC}
+DOOR: Final = "door"
+TOPICS: Final = {"vibration": f"{GROUP}/vibration", "energy": f"{GROUP}/energy", DOOR: DOOR_TOPIC}
 """What each sensor's credential is for: a Sparkplug GROUP/NODE, the door's topic."""
 
 

@@ -1,4 +1,6 @@
-"""A controller of the hall as an OPC UA machine: the same units and points, values in their units instead of registers.
+"""A controller of the hall as an OPC UA machine: the same units and points, as nodes instead of registers.
+
+Scaled points stay whole numbers, so that the type of the plant file holds for this machine as for those with registers.
 
 `async with UaPlc(…) as plc: await plc.run(end)`; `address` tells what the plant file says in place of a register.
 """
@@ -6,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from asyncua import ua
 from isthmus.simulators.bottling import faults
 from isthmus.simulators.bottling.hall import Hall, open_state, place
 from isthmus.simulators.bottling.maps import BLOCKS, points_of
-from isthmus.simulators.bottling.plc import LONGEST_S, STEP_S
+from isthmus.simulators.bottling.plc import LONGEST_S, STEP_S, ended
 from isthmus.simulators.bottling.points import Block, Point, parse_at
 from isthmus.simulators.opcua import URI, OpcUaServer, Variable
 from isthmus.values.clock import NS_PER_S, Clock
@@ -27,13 +30,13 @@ def node_name(block: Block, point: Point) -> str:
 
 
 def kind_of(block: Block, point: Point) -> ua.VariantType:
-    """What its value is: scaled registers become numbers in their unit."""
+    """What its value is."""
     where = parse_at(point.at, block.base)
     if where.kind == "string":
         return ua.VariantType.String
     if where.kind == "bit":
         return ua.VariantType.Boolean
-    if where.kind == "float32" or point.scale is not None:
+    if where.kind == "float32":
         return ua.VariantType.Double
     return ua.VariantType.Int64 if where.kind == "uint32" else ua.VariantType.Int32
 
@@ -43,6 +46,20 @@ def address(block: Block, point: Point) -> str:
     kind = kind_of(block, point)
     word = {ua.VariantType.String: "text", ua.VariantType.Double: "float"}.get(kind, "int")
     return f"nsu={URI};s={node_name(block, point)} {word}"
+
+
+async def serve(plc: UaPlc) -> None:
+    """Serve and live until told to end; prints `ready PORT` once it listens."""
+    end = asyncio.Event()
+    async with plc:
+        sys.stdout.write(f"ready {plc.server.port}\n")
+        sys.stdout.flush()
+        living = asyncio.create_task(plc.run(end))
+        try:
+            await ended()
+        finally:
+            end.set()
+            await living
 
 
 class UaPlc:
@@ -115,7 +132,7 @@ class UaPlc:
             if wanted != self._shown[name]:
                 low, high = point.range or (float("-inf"), float("inf"))
                 field = point.field.format(n=block.number)
-                setattr(self.hall.units[block.unit], field, min(high, max(low, float(wanted))))
+                setattr(self.hall.units[block.unit], field, min(high, max(low, float(wanted) * (point.scale or 1.0))))
 
     def _value(self, block: Block, point: Point) -> Any:
         number = float(self.hall.numbers[place(f"{block.unit}.{point.field.format(n=block.number)}")])
@@ -124,4 +141,5 @@ class UaPlc:
             return (point.text or {}).get(int(number), "")
         if kind is ua.VariantType.Boolean:
             return number > 0.5
+        number /= point.scale or 1.0
         return round(number, 6) if kind is ua.VariantType.Double else round(number)
