@@ -35,6 +35,7 @@ def main() -> int:
                 "-m",
                 "not soak",
                 "-q",
+                "--durations=8",
                 *sys.argv[1:],
                 *paths,
             ]

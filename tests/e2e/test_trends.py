@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import urllib.parse
 from datetime import UTC, datetime, timedelta
@@ -65,8 +66,12 @@ async def test_history_plays_back_by_keyboard_and_its_place_is_in_the_address(de
     await expect(bar.get_by_role("button", name="Play", exact=True)).to_be_visible()
     await expect(page).to_have_url(re.compile(r"[?&]at=.*[?&]speed=600"))
 
+    address = ""
+    while address != page.url:  # the address follows the slider at its own pace
+        address = page.url
+        await asyncio.sleep(1)
     again = await opens(demo.origin, signed_in)
-    await again.go(page.url.removeprefix(demo.origin))
+    await again.go(address.removeprefix(demo.origin))
     assert place(again.page) == place(page)
     await expect(again.page.get_by_role("group", name="Playback")).to_be_visible()
 

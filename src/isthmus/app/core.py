@@ -33,6 +33,7 @@ from isthmus.app.snapshot import Snapshots
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, write_private
 from isthmus.bus.client import Bus
+from isthmus.bus.tasks import end
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
 from isthmus.namespace.live import LiveTable
@@ -145,9 +146,7 @@ class Core:
         finally:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(tasks[0]), 1.0)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             with contextlib.suppress(Exception):
                 await self._live_pump.save()
             await self._historian.close()

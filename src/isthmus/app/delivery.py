@@ -23,6 +23,7 @@ from isthmus.acquisition.model import Backoff
 from isthmus.app.delivery_store import DeliveryStore, Letter, Place
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
+from isthmus.bus.tasks import end
 from isthmus.namespace.model import Connector as Model
 from isthmus.namespace.model import Plant
 from isthmus.ports.connectors import Connector, ConnectorContext, ConnectorSpec, Delivery, TagTable
@@ -405,8 +406,8 @@ class Deliveries:
                 if self._plant is not None:
                     await self._follow(self._plant)
         finally:
-            for name in list(self._running):
-                await self._stop(name)
+            await end([one.task for one in self._running.values()])
+            self._running.clear()
             self._changed.set()
 
     async def _follow(self, plant: Plant) -> None:
@@ -434,10 +435,10 @@ class Deliveries:
         self._running[model.name] = _Running(runner, asyncio.create_task(runner.run(), name=f"connector {model.name}"))
 
     async def _stop(self, name: str) -> None:
-        running = self._running.pop(name, None)
-        if running is not None:
-            running.task.cancel()
-            await asyncio.gather(running.task, return_exceptions=True)
+        running = self._running.get(name)
+        if running is not None:  # known until it has ended: who is stopped in between stops it again
+            await end([running.task])
+            del self._running[name]
 
     async def statuses(self) -> list[ConnectorStatus]:
         """Every connector, by name."""

@@ -28,6 +28,7 @@ from isthmus.bus.broker import BusAddress, edge_user, field_user, write_private
 from isthmus.bus.client import Bus
 from isthmus.bus.field import ListenerAddress
 from isthmus.bus.publisher import Publisher
+from isthmus.bus.tasks import end
 from isthmus.ports.drivers import DriverContext, FieldAddress, driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, Malformed
@@ -103,9 +104,7 @@ class EdgeProcess:
                 left = await self._publisher.drain(DRAIN_S)
                 if left:
                     self._log.warning("%d samples had not reached the bus", left)
-            for task in (publishing, acquiring):
-                task.cancel()
-            await asyncio.gather(publishing, acquiring, *others, stopping, return_exceptions=True)
+            await end((publishing, acquiring, *others, stopping))
             await self._bus.close()
 
     async def _load_kept_model(self) -> None:

@@ -142,7 +142,8 @@ class FrameReader:
                     )
                 standing, asked_at = BATCH, loop.time()
             try:
-                message = await asyncio.wait_for(queue.get(), 1.0)
+                async with asyncio.timeout(1.0):
+                    message = await queue.get()
             except TimeoutError:
                 continue
             messages = []

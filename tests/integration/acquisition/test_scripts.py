@@ -13,11 +13,11 @@ import pytest
 
 from isthmus.acquisition.script_process import Call, Script, ScriptProcess, Unusable
 from isthmus.acquisition.service import Acquisition
-from isthmus.ports.drivers import driver_spec
+from isthmus.ports.drivers import DriverContext, driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.expression import compile_expression
 from isthmus.values.frame import Lane
-from isthmus.values.model import EdgeModel, FormulaModel, ScriptModel, TagColumns
+from isthmus.values.model import Budget, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.values.status import BAD_COMMUNICATION_ERROR, name
 
@@ -226,10 +226,14 @@ def model(version: int, scripts: dict[int, tuple[str, dict[str, Any]]], text: st
     )  # fmt: skip
 
 
+def context_of(driver: str, connection: str, budget: Budget) -> DriverContext:
+    return DriverContext(budget, SystemClock())
+
+
 @asynccontextmanager
 async def edge():
     outbox = Outbox()
-    acquisition = Acquisition(outbox, SystemClock(), driver_spec, LOG, Random(1), compile_expression)
+    acquisition = Acquisition(outbox, SystemClock(), driver_spec, context_of, LOG, Random(1), compile_expression)
     try:
         yield acquisition, outbox
     finally:

@@ -21,6 +21,7 @@ from isthmus.app.records import open_records
 from isthmus.bus.broker import LocalBroker, edge_user
 from isthmus.bus.client import Bus
 from isthmus.bus.publisher import Publisher
+from isthmus.bus.tasks import end
 from isthmus.namespace.compiled import make_plant
 from isthmus.namespace.model import Asset, Connector, Plant, Tag
 from isthmus.ports.connectors import ConnectorContext, ConnectorSpec, connector_spec
@@ -73,7 +74,9 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/in"
 
     def batches(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+        if not self.file.exists():
+            return []
+        return [json.loads(line) for line in self.file.read_text().rpartition("\n")[0].splitlines()]  # whole lines
 
     def samples(self) -> list[tuple[str, Any]]:
         """(tag, value) of every batch, a double by its key counted once; doubles must be equal."""
@@ -165,8 +168,7 @@ class Site:
     async def kill(self) -> None:
         """At any moment, whatever is under way; what is in memory is gone."""
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end([self._running])
             self.deliveries, self._running = None, None
 
     def _spec(self, name: str) -> ConnectorSpec:

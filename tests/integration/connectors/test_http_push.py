@@ -170,6 +170,7 @@ async def test_a_mute_receiver_holds_up_nobody_else(site, receiver, to, tmp_path
     assert all_of(receiver, wanted)
 
 
+@pytest.mark.timeout(300)
 async def test_both_sides_killed_again_and_again_lose_nothing(site, receiver, to) -> None:
     """Doubles carry the same key and the same content."""
     chance = random.Random(7)
