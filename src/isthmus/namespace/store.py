@@ -67,8 +67,7 @@ Index(
     TAG.c.path,
     unique=True,
     sqlite_where=TAG.c.retired_version.is_(None),
-    postgresql_where=TAG.c.retired_version.is_(None),
-)
+)  # the migration tells PostgreSQL the same; told here, that dialect would be imported at each start, for 0.15 s
 
 COMPILED = Table(
     "namespace_compiled",
