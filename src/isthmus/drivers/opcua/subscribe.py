@@ -20,7 +20,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from isthmus.drivers.opcua.config import OpcUaConfig
 from isthmus.drivers.opcua.decode import Decoder, Published, Surprise, decode_publish, plain_items
-from isthmus.drivers.opcua.rows import Rows
+from isthmus.drivers.opcua.rows import LAST, Rows, Told, in_order
 from isthmus.drivers.opcua.session import Link, body_of, code_in_words, fault
 from isthmus.ports.drivers import Point
 from isthmus.values.clock import NS_PER_S
@@ -107,14 +107,17 @@ class Subscriptions:
         while True:
             self._fill()
             await self._wait()
-            batches = self._take()
+            told = self._take()
             if self._doubtful:
-                batches += self.rows.refused(await self._verify(), self._clock.now_ns())
+                told += self._bad(await self._verify())
             if self._retries:
-                refused = await self._retry()
-                batches += self.rows.refused(refused, self._clock.now_ns())
-            if batches:
-                yield join_by_type(batches)
+                told += self._bad(await self._retry())
+            if told:
+                yield in_order(told)
+
+    def _bad(self, refused: list[tuple[int, int]]) -> list[Told]:
+        batches = self.rows.refused(refused, self._clock.now_ns())
+        return [(batch, np.full(len(batch), LAST)) for batch in batches]
 
     async def close(self) -> None:
         """Tell the server that nobody listens any more."""
@@ -340,9 +343,10 @@ class Subscriptions:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), timeout_s)
 
-    def _take(self) -> list[SampleBatch]:
-        """What has arrived, as batches."""
-        found: list[SampleBatch] = []
+    def _take(self) -> list[Told]:
+        """What has arrived, in the order the server told it."""
+        found: list[Told] = []
+        responses = 0
         while self._inbox:
             answer, arrived_ns = self._inbox[0]
             if answer.cancelled() or answer.exception() is not None:
@@ -356,12 +360,13 @@ class Subscriptions:
                 continue
             self._noted(published)
             if published.items is not None:
-                batches, said, unknown = self.rows.batches(published.items, arrived_ns, self._config.timestamps)
+                told, said, unknown = self.rows.told(published.items, arrived_ns, self._config.timestamps)
                 if said:
                     self._link.traffic.last_error = said
                 self._link.traffic.dropped += unknown
                 self._vanished(published)
-                found += batches
+                found += [(batch, place + (responses << 32)) for batch, place in told]
+                responses += 1
         return found
 
     def _published(self, body: bytes) -> Published | None:
