@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer, NotEnoughData
-from asyncua.ua.ua_binary import variant_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, variant_from_binary
 from numpy.typing import NDArray
 
 from isthmus.values.status import BAD_NO_DATA, BAD_OUT_OF_RANGE
@@ -435,6 +435,57 @@ def decode_read(decoder: Decoder, body: bytes) -> Items:
     items, at = decoder.items(body, at + 4, max(count, 0), len(body))
     _no_diagnostics(body, at)
     return items
+
+
+def decode_node_ids(body: bytes, count: int, known: dict[bytes, ua.NodeId]) -> list[ua.NodeId | None]:
+    """The node ids of a read response, None where the server tells none. ``known`` keeps those met: they are few.
+
+    Raises: Surprise
+    """
+    result, at = header(body, _READ)
+    found: list[ua.NodeId | None] = []
+    try:
+        if result >> 31 or _I32.unpack_from(body, at)[0] != count:
+            raise Surprise("not one answer for each node")
+        at += 4
+        for _ in range(count):
+            mask = body[at]
+            at += 1
+            node = None
+            if mask & 0xC0 or (mask & _VALUE and body[at] not in {0, _NODE_ID}):
+                raise Surprise("another kind of value")
+            if mask & _VALUE and not body[at]:
+                at += 1
+            elif mask & _VALUE:
+                began, at = at + 1, _node_end(body, at + 1)
+                node = known.get(body[began:at])
+                if node is None:
+                    node = known[body[began:at]] = nodeid_from_binary(Buffer(body, began, at - began))
+            if mask & _STATUS and _U32.unpack_from(body, at)[0] >> 31:
+                node = None
+            found.append(node)
+            at += _TAIL_SIZES[mask & 0x3F]
+        _no_diagnostics(body, at)
+    except (*_READING, ValueError, ua.UaError) as error:
+        raise Surprise(str(error)) from None
+    return found
+
+
+def _node_end(body: bytes, at: int) -> int:
+    """Where a node id ends."""
+    size = _NODE_SIZES.get(body[at])
+    if size is not None:
+        return at + size
+    if body[at] not in {3, 5}:  # a text, bytes
+        raise Surprise("an unusual node id")
+    length: int = _I32.unpack_from(body, at + 3)[0]
+    return at + 7 + max(length, 0)
+
+
+_NODE_ID: Final = 17
+_TAIL_SIZES: Final = [sum(np.dtype(size).itemsize for bit, _, size in _TAIL if mask & bit) for mask in range(64)]
+"""Bytes behind the value of an item, by its fields."""
+_NODE_SIZES: Final = {0: 2, 1: 4, 2: 7, 4: 19}
 
 
 def decode_publish(decoder: Decoder, body: bytes) -> Published:

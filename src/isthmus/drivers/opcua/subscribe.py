@@ -41,6 +41,9 @@ LATE_S: Final = 1.0
 """… and this much longer, as no server is that punctual."""
 
 LIFETIME_S: Final = 60.0
+AT_ONCE: Final = 2
+"""Requests for monitored items on their way."""
+
 MOST_REQUESTS: Final = 20
 RETRY_FIRST_S: Final = 5.0
 RETRY_LONGEST_S: Final = 300.0
@@ -154,8 +157,8 @@ class Subscriptions:
                 for handle in todo:
                     refused += self._refuse(handle, BAD_RESOURCE_UNAVAILABLE, "the server takes no more subscriptions")
                 break
-            room = limits.items - subscription.items if limits.items else limits.monitor
-            part = [todo.popleft() for _ in range(min(limits.monitor, room, len(todo)))]
+            room = limits.items - subscription.items if limits.items else len(todo)
+            part = [todo.popleft() for _ in range(min(room, len(todo)))]
             results = await self._create(subscription, part)
             full = [h for h, result in zip(part, results, strict=True) if result.StatusCode.value in _FULL]
             if full and subscription.items:  # what does not fit goes into another one
@@ -211,22 +214,36 @@ class Subscriptions:
         return found
 
     async def _create(self, subscription: _Subscription, handles: list[int]) -> list[ua.MonitoredItemCreateResult]:
-        request = ua.CreateMonitoredItemsParameters()
-        request.SubscriptionId = subscription.id
-        request.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.ItemsToCreate = [self._item(handle) for handle in handles]
-        session = self._link.session
+        """Ask for these: while the server works at one request, the next is written."""
+        step, turn = self._link.limits.monitor, asyncio.Semaphore(AT_ONCE)
+
+        async def ask(part: list[int]) -> list[ua.MonitoredItemCreateResult]:
+            async with turn:
+                return await self._create_some(subscription, part)
+
+        parts = [handles[i : i + step] for i in range(0, len(handles), step)]
+        return [result for results in await asyncio.gather(*map(ask, parts)) for result in results]
+
+    async def _create_some(self, subscription: _Subscription, handles: list[int]) -> list[ua.MonitoredItemCreateResult]:
+        link = self._link
+
+        async def work() -> list[ua.MonitoredItemCreateResult]:
+            request = ua.CreateMonitoredItemsParameters()
+            request.SubscriptionId = subscription.id
+            request.TimestampsToReturn = ua.TimestampsToReturn.Both
+            request.ItemsToCreate = [self._item(handle) for handle in handles]
+            answer: list[ua.MonitoredItemCreateResult] = await link.session.create_monitored_items(request)
+            return answer
+
         try:
-            results: list[ua.MonitoredItemCreateResult] = await self._link.ask(
-                lambda: session.create_monitored_items(request), "subscribing", self._config.connect_timeout_s
-            )
+            results = await link.ask(work, "subscribing", AT_ONCE * self._config.connect_timeout_s)
         except ua.UaStatusCodeError as error:
             result = ua.MonitoredItemCreateResult()
             result.StatusCode = ua.StatusCode(error.code)
             results = [result] * len(handles)
         if len(results) != len(handles):
-            self._link.give_up(f"{self._link.peer} answered for {len(results)} of {len(handles)} items")
-            raise NotConnected(self._link.lost)
+            link.give_up(f"{link.peer} answered for {len(results)} of {len(handles)} items")
+            raise NotConnected(link.lost)
         subscription.items += sum(not result.StatusCode.value >> 31 for result in results)
         return results
 
