@@ -20,7 +20,8 @@ from isthmus.values.sample import ValueType
 MAX_NODES: Final = 500_000
 MAX_DEPTH: Final = 40
 _OBJECTS: Final = ua.NodeId(ua.ObjectIds.ObjectsFolder)
-_SERVER: Final = ua.NodeId(ua.ObjectIds.Server)
+_OWN: Final = frozenset((ua.NodeId(ua.ObjectIds.Server), ua.NodeId(ua.ObjectIds.Aliases)))
+"""What every server has of its own: diagnostics, and other names for nodes that stand elsewhere."""
 _PROPERTY: Final = ua.NodeId(ua.ObjectIds.PropertyType)
 _BELOW: Final = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
 _AGGREGATES: Final = ua.NodeId(ua.ObjectIds.Aggregates)
@@ -68,7 +69,7 @@ async def browse(link: Link, root: ua.NodeId | None) -> list[Found]:
     level: list[tuple[ua.NodeId, str]] = [(root or _OBJECTS, "")]
     fresh: list[_Node] = []
     if root is None:
-        walk.seen.add(_SERVER)
+        walk.seen |= _OWN
     walk.seen.add(level[0][0])
     for depth in range(MAX_DEPTH):
         if not level or len(walk.seen) > MAX_NODES:

@@ -458,6 +458,8 @@ def decode_node_ids(body: bytes, count: int, known: dict[bytes, ua.NodeId]) -> l
                 at += 1
             elif mask & _VALUE:
                 began, at = at + 1, _node_end(body, at + 1)
+                if at > len(body):
+                    raise Surprise("a node id reaches beyond its message")
                 node = known.get(body[began:at])
                 if node is None:
                     node = known[body[began:at]] = nodeid_from_binary(Buffer(body, began, at - began))
