@@ -85,9 +85,13 @@ async def test_what_a_server_offers_becomes_tags_with_values(server, tmp_path, m
 
 async def values(system: System, wanted: dict[str, object]) -> None:
     """Wait until the tags have these values, all of them good."""
-    found: dict[str, object] = {}
-    async with asyncio.timeout(60):
-        while not wanted.items() <= found.items():
-            answer = await asyncio.to_thread(system.get, "tags/values?under=hall")
-            found = {one["path"].rpartition("/")[2]: one["value"] for one in answer["values"]}
-            await asyncio.sleep(0.1)
+    deadline = time.monotonic() + 20
+    while True:
+        answer = await asyncio.to_thread(system.get, "tags/values?under=hall")
+        found = {one["path"].rpartition("/")[2]: (one["value"], one["status"]) for one in answer["values"]}
+        wrong = {name: (found.get(name), value) for name, value in wanted.items() if found.get(name) != (value, "Good")}
+        if not wrong:
+            return
+        if time.monotonic() > deadline:
+            pytest.fail(f"(found, wanted) by name: {wrong}")
+        await asyncio.sleep(0.1)

@@ -82,6 +82,14 @@ class Rows:
                 whole[key] = handle
                 self.unfold.setdefault(handle, []).append((row, address.steps))
         self.plain = np.array(plain, np.int64)
+        self._since_ns = np.zeros(len(plain), np.int64)
+
+    def begins(self, handles: Iterable[int], now_ns: int) -> None:
+        """These are listened to from now on: whenever they changed, we know of their first value since now.
+
+        Else a value that last changed yesterday would come before the gap it ends.
+        """
+        self._since_ns[list(handles)] = now_ns
 
     def told(self, items: Items, arrived_ns: int, timestamps: str) -> tuple[list[Told], str, int]:
         """At most one batch a type, why a value was refused (the last reason), and how many items nobody asked for."""
@@ -94,8 +102,11 @@ class Rows:
                 unknown += int(np.count_nonzero(~known))
                 column = _only(column, known)  # noqa: PLW2901  the rest of the loop is about what is left
             row = self.plain[column.handle]
-            times = time_ns(column.source, column.server, arrived_ns, timestamps)
+            times = np.maximum(
+                time_ns(column.source, column.server, arrived_ns, timestamps), self._since_ns[column.handle]
+            )
             if len(row) and row.min() < 0:
+                self._since_ns[column.handle] = 0
                 for i in np.flatnonzero(row < 0).tolist():
                     status = int(column.status[i])
                     if not status >> 31:
@@ -111,6 +122,8 @@ class Rows:
                 unknown += 1
                 continue
             said = self._other(item, arrived_ns, timestamps, floats, ints, texts) or said
+        for column, _, _ in columns:
+            self._since_ns[column.handle] = 0
         made = [
             _batch(self.ids, *columns[0], floats, np.float64),
             _batch(self.ids, *columns[1], ints, np.int64),
@@ -123,7 +136,8 @@ class Rows:
     ) -> str:
         """An array or a structure: its declared parts; without a declaration it is refused. Answers why."""
         times = time_ns(np.array([item.source]), np.array([item.server]), arrived_ns, timestamps)
-        at_ns = int(times[0])
+        at_ns = max(int(times[0]), int(self._since_ns[item.handle]))
+        self._since_ns[item.handle] = 0
         said = ""
         for row, steps in self.unfold.get(item.handle, [(int(self.plain[item.handle]), ())]):
             if item.status >> 31:

@@ -144,6 +144,7 @@ class Subscriptions:
             else:
                 groups.setdefault(self._period_s[handle], []).append(handle)
         for period_s, group in sorted(groups.items()):
+            self.rows.begins(group, self._clock.now_ns())
             refused += await self._monitor(period_s, group)
         return refused
 

@@ -74,3 +74,13 @@ def test_what_is_found_out_afterwards_comes_last() -> None:
     found, _ = told(rows, [[(0, "int"), (1, "float")]])
     found += [(batch, np.full(len(batch), LAST)) for batch in rows.refused([(1, 0x80340000)], 10**18)]
     assert heard(in_order(found)) == {POINTS[0].id: [1.0], POINTS[1].id: [2.0, None]}
+
+
+def test_a_first_value_counts_from_when_it_was_asked_for_and_later_ones_from_their_own_time() -> None:
+    rows, now_ns = Rows(POINTS), 1_700_000_000 * 10**9
+    old, later = (ua.win_epoch_to_datetime(116_444_736_000_000_000 + s * 10**7) for s in (1_600_000_000, 1_700_000_005))
+    rows.begins([0, 1], now_ns)
+    for stamp, expected in ((old, now_ns), (later, now_ns + 5 * 10**9), (old, 1_600_000_000 * 10**9)):
+        items = [(h, ua.DataValue(KINDS[kind](1), SourceTimestamp=stamp)) for h, kind in ((0, "float"), (1, "bad"))]
+        found, _, _ = rows.told(plain_items(items), now_ns + 9 * 10**9, "source")
+        assert [time for batch, _ in found for time in batch.time_ns.tolist()] == [expected] * 2
