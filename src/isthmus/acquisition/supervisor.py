@@ -401,6 +401,7 @@ class Supervisor:
         if not self._swept:
             self._swept = True
             for group in self._groups:
+                group.calm()  # it stands: a value that stays the same is not told again, and is not late
                 group.status = None
             self._judge()
 

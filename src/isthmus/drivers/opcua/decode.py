@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer, NotEnoughData
-from asyncua.ua.ua_binary import variant_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, variant_from_binary
 from numpy.typing import NDArray
 
 from isthmus.values.status import BAD_NO_DATA, BAD_OUT_OF_RANGE
@@ -68,9 +68,11 @@ class Surprise(Exception):
 class Column:
     """Items of one kind in the order they came. Times are ticks of 100 ns since 1601, 0 where there is none.
 
+    ``place`` orders items of all kinds within their response.
     Shapes: all (n,); value is float64, int64 or object (str)
     """
 
+    place: Ints
     handle: Ints
     value: NDArray[Any]
     status: NDArray[np.uint32]
@@ -85,6 +87,7 @@ class Column:
 class Other:
     """A value that is neither a number nor a text: an array, a structure, a GUID …"""
 
+    place: int
     handle: int
     value: Any
     what: str
@@ -130,36 +133,26 @@ class _Layout:
 
 
 @dataclass(slots=True)
-class _Part:
-    """Some items of one kind with where they stood, so that parts can be put in order."""
-
-    offset: Ints
-    column: Column
-
-
-@dataclass(slots=True)
 class _Odd:
     """Items read one by one."""
 
-    offset: list[int] = field(default_factory=list)
+    place: list[int] = field(default_factory=list)
     handle: list[int] = field(default_factory=list)
     value: list[Any] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
     source: list[int] = field(default_factory=list)
     server: list[int] = field(default_factory=list)
 
-    def part(self, dtype: Any) -> _Part:
+    def column(self, dtype: Any) -> Column:
         value = np.empty(len(self.value), dtype)
         value[:] = self.value
-        return _Part(
-            np.array(self.offset, np.int64),
-            Column(
-                np.array(self.handle, np.int64),
-                value,
-                np.array(self.status, np.uint32),
-                np.array(self.source, np.int64),
-                np.array(self.server, np.int64),
-            ),
+        return Column(
+            np.array(self.place, np.int64),
+            np.array(self.handle, np.int64),
+            value,
+            np.array(self.status, np.uint32),
+            np.array(self.source, np.int64),
+            np.array(self.server, np.int64),
         )
 
 
@@ -222,16 +215,16 @@ class Decoder:
     def _columns(
         self, body: bytes, used: Iterable[_Layout], ints: _Odd, texts: _Odd, others: list[Other], start: dict[int, int]
     ) -> Items:
-        parts: dict[str, list[_Part]] = {_FLOAT: [], _INT: [], _TIME: []}
+        parts: dict[str, list[Column]] = {_FLOAT: [], _INT: [], _TIME: []}
         data = np.frombuffer(body, np.uint8)
         for layout in used:
             offset = np.array(layout.offsets, np.int64)
             rows = data[offset[:, None] + np.arange(layout.size)].view(layout.dtype)[:, 0]
-            parts[layout.kind].append(_Part(offset, _column(rows, layout, offset, start)))
-        if ints.offset:
-            parts[_INT].append(ints.part(np.int64))
-        if texts.offset:
-            parts[_TIME].append(texts.part(object))
+            parts[layout.kind].append(_column(rows, layout, offset, start))
+        if ints.place:
+            parts[_INT].append(ints.column(np.int64))
+        if texts.place:
+            parts[_TIME].append(texts.column(object))
         return Items(
             _ordered(parts[_FLOAT], np.float64), _ordered(parts[_INT], np.int64), _ordered(parts[_TIME], object), others
         )
@@ -281,7 +274,7 @@ _TAIL: Final = (
 
 
 def put(
-    offset: int,
+    place: int,
     handle: int,
     value: Any,
     what: str,
@@ -300,9 +293,9 @@ def put(
         if not status >> 31:
             status = BAD_NO_DATA
     else:
-        others.append(Other(handle, value, what, status, source, server))
+        others.append(Other(place, handle, value, what, status, source, server))
         return
-    column.offset.append(offset)
+    column.place.append(place)
     column.handle.append(handle)
     column.value.append(value)
     column.status.append(status)
@@ -371,6 +364,7 @@ def _column(rows: NDArray[Any], layout: _Layout, offset: Ints, start: dict[int, 
         value = value.astype(np.int64)
     none = np.zeros(n, np.int64)
     return Column(
+        offset,
         handle,
         value,
         status,
@@ -397,15 +391,14 @@ def time_in_words(ticks: int) -> str:
     return (datetime(1601, 1, 1) + timedelta(microseconds=ticks // 10)).isoformat() + "Z"  # noqa: DTZ001  the Z says it
 
 
-def _ordered(parts: list[_Part], dtype: Any) -> Column:
+def _ordered(parts: list[Column], dtype: Any) -> Column:
     """Parts as one column in the order the items came."""
     if not parts:
-        return Column(_NOTHING, np.empty(0, dtype), np.empty(0, np.uint32), _NOTHING, _NOTHING)
+        return Column(_NOTHING, _NOTHING, np.empty(0, dtype), np.empty(0, np.uint32), _NOTHING, _NOTHING)
     if len(parts) == 1:
-        return parts[0].column
-    order = np.argsort(np.concatenate([p.offset for p in parts]), kind="stable")
-    columns = [p.column for p in parts]
-    return Column(*(np.concatenate([getattr(c, name) for c in columns])[order] for name in Column.__slots__))
+        return parts[0]
+    order = np.argsort(np.concatenate([p.place for p in parts]), kind="stable")
+    return Column(*(np.concatenate([getattr(p, name) for p in parts])[order] for name in Column.__slots__))
 
 
 _NOTHING: Final = np.empty(0, np.int64)
@@ -442,6 +435,59 @@ def decode_read(decoder: Decoder, body: bytes) -> Items:
     items, at = decoder.items(body, at + 4, max(count, 0), len(body))
     _no_diagnostics(body, at)
     return items
+
+
+def decode_node_ids(body: bytes, count: int, known: dict[bytes, ua.NodeId]) -> list[ua.NodeId | None]:
+    """The node ids of a read response, None where the server tells none. ``known`` keeps those met: they are few.
+
+    Raises: Surprise
+    """
+    result, at = header(body, _READ)
+    found: list[ua.NodeId | None] = []
+    try:
+        if result >> 31 or _I32.unpack_from(body, at)[0] != count:
+            raise Surprise("not one answer for each node")
+        at += 4
+        for _ in range(count):
+            mask = body[at]
+            at += 1
+            node = None
+            if mask & 0xC0 or (mask & _VALUE and body[at] not in {0, _NODE_ID}):
+                raise Surprise("another kind of value")
+            if mask & _VALUE and not body[at]:
+                at += 1
+            elif mask & _VALUE:
+                began, at = at + 1, _node_end(body, at + 1)
+                if at > len(body):
+                    raise Surprise("a node id reaches beyond its message")
+                node = known.get(body[began:at])
+                if node is None:
+                    node = known[body[began:at]] = nodeid_from_binary(Buffer(body, began, at - began))
+            if mask & _STATUS and _U32.unpack_from(body, at)[0] >> 31:
+                node = None
+            found.append(node)
+            at += _TAIL_SIZES[mask & 0x3F]
+        _no_diagnostics(body, at)
+    except (*_READING, ValueError, ua.UaError) as error:
+        raise Surprise(str(error)) from None
+    return found
+
+
+def _node_end(body: bytes, at: int) -> int:
+    """Where a node id ends."""
+    size = _NODE_SIZES.get(body[at])
+    if size is not None:
+        return at + size
+    if body[at] not in {3, 5}:  # a text, bytes
+        raise Surprise("an unusual node id")
+    length: int = _I32.unpack_from(body, at + 3)[0]
+    return at + 7 + max(length, 0)
+
+
+_NODE_ID: Final = 17
+_TAIL_SIZES: Final = [sum(np.dtype(size).itemsize for bit, _, size in _TAIL if mask & bit) for mask in range(64)]
+"""Bytes behind the value of an item, by its fields."""
+_NODE_SIZES: Final = {0: 2, 1: 4, 2: 7, 4: 19}
 
 
 def decode_publish(decoder: Decoder, body: bytes) -> Published:
@@ -502,7 +548,7 @@ def _no_diagnostics(body: bytes, at: int) -> None:
 def plain_items(values: Iterable[tuple[int, ua.DataValue]]) -> Items:
     """The same columns from asyncua's objects: the way for surprises, and what the fast way is held against."""
     floats, ints, texts, others = _Odd(), _Odd(), _Odd(), list[Other]()
-    for offset, (handle, value) in enumerate(values):
+    for place, (handle, value) in enumerate(values):
         variant = value.Value
         number = None if variant is None else variant.Value
         status = 0 if value.StatusCode is None else int(value.StatusCode.value)
@@ -531,7 +577,7 @@ def plain_items(values: Iterable[tuple[int, ua.DataValue]]) -> Items:
             number = number.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         if column is None:
             put(
-                offset,
+                place,
                 handle,
                 number,
                 f"a {what}" if what[:3] != "an " else what,
@@ -543,9 +589,9 @@ def plain_items(values: Iterable[tuple[int, ua.DataValue]]) -> Items:
                 others,
             )
             continue
-        for name, item in zip(_Odd.__slots__, (offset, handle, number, status, source, server), strict=True):
+        for name, item in zip(_Odd.__slots__, (place, handle, number, status, source, server), strict=True):
             getattr(column, name).append(item)
-    return Items(floats.part(np.float64).column, ints.part(np.int64).column, texts.part(object).column, others)
+    return Items(floats.column(np.float64), ints.column(np.int64), texts.column(object), others)
 
 
 def _ticks(time: datetime | None) -> int:

@@ -54,11 +54,11 @@ class ReadPlan:
         if rows.wrong:
             link.traffic.last_error = rows.wrong[-1][1]
         for items in answers:
-            found, said, _ = rows.batches(items, now_ns, "arrival")
+            told, said, _ = rows.told(items, now_ns, "arrival")
             if said:
                 link.traffic.last_error = said
             self._count_refused(link, items)
-            batches += found
+            batches += [batch for batch, _ in told]
         return list(join_by_type(batches))
 
     def _resolve(self, link: Link) -> None:

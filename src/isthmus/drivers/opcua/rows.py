@@ -15,7 +15,7 @@ from isthmus.drivers.opcua.address import NodeAddress, Step, parse
 from isthmus.drivers.opcua.decode import EPOCH_TICKS, Column, Items, Other, time_in_words
 from isthmus.ports.drivers import Point
 from isthmus.values.errors import ConfigError
-from isthmus.values.sample import SampleBatch
+from isthmus.values.sample import SampleBatch, join
 from isthmus.values.status import BAD_CONFIGURATION_ERROR, BAD_NO_DATA, BAD_OUT_OF_RANGE, BAD_TYPE_MISMATCH
 
 OLDEST_TICKS: Final = EPOCH_TICKS + 10_958 * 864_000_000_000
@@ -25,18 +25,25 @@ AHEAD_TICKS: Final = 864_000_000_000
 """A time more than a day ahead of ours is absurd; what lies between is for binding to judge."""
 
 Ints = NDArray[np.int64]
+Told = tuple[SampleBatch, Ints]
+"""Rows, and the place of each among all that the server told: it orders rows of different types."""
+
+LAST: Final = np.iinfo(np.int64).max
+"""The place of what is found out after everything was heard."""
 
 
 @dataclass(slots=True)
 class _Single:
     """Values taken one by one, by kind."""
 
+    place: list[int] = field(default_factory=list)
     row: list[int] = field(default_factory=list)
     value: list[Any] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
     time_ns: list[int] = field(default_factory=list)
 
-    def add(self, row: int, value: Any, status: int, time_ns: int) -> None:
+    def add(self, place: int, row: int, value: Any, status: int, time_ns: int) -> None:
+        self.place.append(place)
         self.row.append(row)
         self.value.append(value)
         self.status.append(status)
@@ -75,8 +82,16 @@ class Rows:
                 whole[key] = handle
                 self.unfold.setdefault(handle, []).append((row, address.steps))
         self.plain = np.array(plain, np.int64)
+        self._since_ns = np.zeros(len(plain), np.int64)
 
-    def batches(self, items: Items, arrived_ns: int, timestamps: str) -> tuple[list[SampleBatch], str, int]:
+    def begins(self, handles: Iterable[int], now_ns: int) -> None:
+        """These are listened to from now on: whenever they changed, we know of their first value since now.
+
+        Else a value that last changed yesterday would come before the gap it ends.
+        """
+        self._since_ns[list(handles)] = now_ns
+
+    def told(self, items: Items, arrived_ns: int, timestamps: str) -> tuple[list[Told], str, int]:
         """At most one batch a type, why a value was refused (the last reason), and how many items nobody asked for."""
         floats, ints, texts = _Single(), _Single(), _Single()
         said, unknown = "", 0
@@ -87,15 +102,18 @@ class Rows:
                 unknown += int(np.count_nonzero(~known))
                 column = _only(column, known)  # noqa: PLW2901  the rest of the loop is about what is left
             row = self.plain[column.handle]
-            times = time_ns(column.source, column.server, arrived_ns, timestamps)
+            times = np.maximum(
+                time_ns(column.source, column.server, arrived_ns, timestamps), self._since_ns[column.handle]
+            )
             if len(row) and row.min() < 0:
+                self._since_ns[column.handle] = 0
                 for i in np.flatnonzero(row < 0).tolist():
                     status = int(column.status[i])
                     if not status >> 31:
                         status = BAD_TYPE_MISMATCH
                         said = f"{self.nodes[int(column.handle[i])].text}: the value has no parts, it is a single one"
                     for other in self.of[int(column.handle[i])]:
-                        ints.add(other, 0, status, int(times[i]))
+                        ints.add(int(column.place[i]), other, 0, status, int(times[i]))
                 keep = row >= 0
                 column, row, times = _only(column, keep), row[keep], times[keep]  # noqa: PLW2901  as above
             columns.append((column, row, times))
@@ -104,23 +122,26 @@ class Rows:
                 unknown += 1
                 continue
             said = self._other(item, arrived_ns, timestamps, floats, ints, texts) or said
+        for column, _, _ in columns:
+            self._since_ns[column.handle] = 0
         made = [
             _batch(self.ids, *columns[0], floats, np.float64),
             _batch(self.ids, *columns[1], ints, np.int64),
             _text_batch(self.ids, *columns[2], texts),
         ]
-        return [batch for batch in made if batch is not None], said, unknown
+        return [one for one in made if one is not None], said, unknown
 
     def _other(
         self, item: Other, arrived_ns: int, timestamps: str, floats: _Single, ints: _Single, texts: _Single
     ) -> str:
         """An array or a structure: its declared parts; without a declaration it is refused. Answers why."""
         times = time_ns(np.array([item.source]), np.array([item.server]), arrived_ns, timestamps)
-        at_ns = int(times[0])
+        at_ns = max(int(times[0]), int(self._since_ns[item.handle]))
+        self._since_ns[item.handle] = 0
         said = ""
         for row, steps in self.unfold.get(item.handle, [(int(self.plain[item.handle]), ())]):
             if item.status >> 31:
-                ints.add(row, 0, item.status, at_ns)
+                ints.add(item.place, row, 0, item.status, at_ns)
                 continue
             value, problem = _walk(item.value, steps)
             kind = value if not problem else None
@@ -128,16 +149,18 @@ class Rows:
                 problem = f"is {item.what}; {_HINTS.get(item.what[:5], 'such values are not taken')}"
             if problem:
                 said = f"{self.nodes[item.handle].text}: {problem}"
-                ints.add(row, 0, BAD_TYPE_MISMATCH, at_ns)
+                ints.add(item.place, row, 0, BAD_TYPE_MISMATCH, at_ns)
             elif isinstance(kind, bool | int):
                 fits = -(1 << 63) <= kind < 1 << 63
-                ints.add(row, int(kind) if fits else 0, item.status if fits else BAD_OUT_OF_RANGE, at_ns)
+                status = item.status if fits else BAD_OUT_OF_RANGE
+                ints.add(item.place, row, int(kind) if fits else 0, status, at_ns)
             elif isinstance(kind, float):
-                floats.add(row, kind, item.status, at_ns)
+                floats.add(item.place, row, kind, item.status, at_ns)
             elif isinstance(kind, str):
-                texts.add(row, kind.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), item.status, at_ns)
+                word = kind.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                texts.add(item.place, row, word, item.status, at_ns)
             else:
-                ints.add(row, 0, BAD_NO_DATA, at_ns)
+                ints.add(item.place, row, 0, BAD_NO_DATA, at_ns)
         return said
 
     def refused(self, rows: Iterable[tuple[int, int]], now_ns: int) -> list[SampleBatch]:
@@ -226,35 +249,69 @@ def _only(column: Column, keep: NDArray[np.bool_]) -> Column:
     return Column(*(getattr(column, name)[keep] for name in Column.__slots__))
 
 
-def _batch(
-    ids: NDArray[np.int32], column: Column, row: Ints, times: Ints, single: _Single, dtype: Any
-) -> SampleBatch | None:
+def _batch(ids: NDArray[np.int32], column: Column, row: Ints, times: Ints, single: _Single, dtype: Any) -> Told | None:
     if not len(row) and not single.row:
         return None
     if not single.row:
-        return SampleBatch(ids[row], times, column.value, column.status)
-    return SampleBatch(
+        return SampleBatch(ids[row], times, column.value, column.status), column.place
+    batch = SampleBatch(
         ids[np.concatenate([row, np.array(single.row, np.int64)])],
         np.concatenate([times, np.array(single.time_ns, np.int64)]),
         np.concatenate([column.value, np.array(single.value, dtype)]),
         np.concatenate([column.status, np.array(single.status, np.uint32)]),
     )
+    return batch, np.concatenate([column.place, np.array(single.place, np.int64)])
 
 
-def _text_batch(ids: NDArray[np.int32], column: Column, row: Ints, times: Ints, single: _Single) -> SampleBatch | None:
+def _text_batch(ids: NDArray[np.int32], column: Column, row: Ints, times: Ints, single: _Single) -> Told | None:
     codes: dict[str, int] = {}
     words = [*column.value.tolist(), *single.value]
     coded = np.array([codes.setdefault(word, len(codes)) for word in words], np.int32)
-    batch = _batch(
-        ids, replace_value(column, coded[: len(column)]), row, times, _with(single, coded[len(column) :]), np.int32
-    )
-    return None if batch is None else replace(batch, text=tuple(codes))
+    column = replace(column, value=coded[: len(column)])
+    single = replace(single, value=coded[len(column) :].tolist())
+    told = _batch(ids, column, row, times, single, np.int32)
+    return None if told is None else (replace(told[0], text=tuple(codes)), told[1])
 
 
-def replace_value(column: Column, value: NDArray[Any]) -> Column:
-    """The column with other values."""
-    return Column(column.handle, value, column.status, column.source, column.server)
+def in_order(told: Iterable[Told]) -> tuple[SampleBatch, ...]:
+    """One batch a type, rows by their place; points that were told in several types follow in as many as keep their order.
+
+    Read batch by batch, the last row of a point is the last the server told.
+    """
+    kinds: dict[Any, list[Told]] = {}
+    for batch, place in told:
+        if len(batch):
+            kinds.setdefault(batch.value.dtype, []).append((batch, place))
+    whole = [_sorted(found) for found in kinds.values()]
+    ids = [batch.id for batch, _ in whole]
+    twice = [one[np.isin(one, other)] for i, one in enumerate(ids) for other in ids[:i]]
+    mixed = np.concatenate(twice) if twice else _NOBODY
+    if not len(mixed):
+        return tuple(batch for batch, _ in whole)
+    plain: list[SampleBatch] = []
+    parts: list[Told] = []
+    for batch, place in whole:
+        odd = np.isin(batch.id, mixed)
+        plain.append(batch.rows(~odd))
+        parts.append((batch.rows(odd), place[odd]))
+    return (*(batch for batch in plain if len(batch)), *_runs(parts))
 
 
-def _with(single: _Single, value: NDArray[Any]) -> _Single:
-    return _Single(single.row, value.tolist(), single.status, single.time_ns)
+_NOBODY: Final = np.empty(0, np.int32)
+
+
+def _sorted(told: list[Told]) -> Told:
+    batch, place = join([batch for batch, _ in told]), np.concatenate([place for _, place in told])
+    if (place[1:] >= place[:-1]).all():
+        return batch, place
+    order = np.argsort(place, kind="stable")
+    return batch.rows(order), place[order]
+
+
+def _runs(parts: list[Told]) -> Iterable[SampleBatch]:
+    """Rows by their place, a new batch wherever the type changes."""
+    kind = np.concatenate([np.full(len(batch), i) for i, (batch, _) in enumerate(parts)])
+    index = np.concatenate([np.arange(len(batch)) for batch, _ in parts])
+    order = np.argsort(np.concatenate([place for _, place in parts]), kind="stable")
+    for run in np.split(order, np.flatnonzero(np.diff(kind[order])) + 1):
+        yield parts[kind[run[0]]][0].rows(index[run])

@@ -20,7 +20,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from isthmus.drivers.opcua.config import OpcUaConfig
 from isthmus.drivers.opcua.decode import Decoder, Published, Surprise, decode_publish, plain_items
-from isthmus.drivers.opcua.rows import Rows
+from isthmus.drivers.opcua.rows import LAST, Rows, Told, in_order
 from isthmus.drivers.opcua.session import Link, body_of, code_in_words, fault
 from isthmus.ports.drivers import Point
 from isthmus.values.clock import NS_PER_S
@@ -41,6 +41,9 @@ LATE_S: Final = 1.0
 """… and this much longer, as no server is that punctual."""
 
 LIFETIME_S: Final = 60.0
+AT_ONCE: Final = 2
+"""Requests for monitored items on their way."""
+
 MOST_REQUESTS: Final = 20
 RETRY_FIRST_S: Final = 5.0
 RETRY_LONGEST_S: Final = 300.0
@@ -107,14 +110,17 @@ class Subscriptions:
         while True:
             self._fill()
             await self._wait()
-            batches = self._take()
+            told = self._take()
             if self._doubtful:
-                batches += self.rows.refused(await self._verify(), self._clock.now_ns())
+                told += self._bad(await self._verify())
             if self._retries:
-                refused = await self._retry()
-                batches += self.rows.refused(refused, self._clock.now_ns())
-            if batches:
-                yield join_by_type(batches)
+                told += self._bad(await self._retry())
+            if told:
+                yield in_order(told)
+
+    def _bad(self, refused: list[tuple[int, int]]) -> list[Told]:
+        batches = self.rows.refused(refused, self._clock.now_ns())
+        return [(batch, np.full(len(batch), LAST)) for batch in batches]
 
     async def close(self) -> None:
         """Tell the server that nobody listens any more."""
@@ -138,6 +144,7 @@ class Subscriptions:
             else:
                 groups.setdefault(self._period_s[handle], []).append(handle)
         for period_s, group in sorted(groups.items()):
+            self.rows.begins(group, self._clock.now_ns())
             refused += await self._monitor(period_s, group)
         return refused
 
@@ -151,8 +158,8 @@ class Subscriptions:
                 for handle in todo:
                     refused += self._refuse(handle, BAD_RESOURCE_UNAVAILABLE, "the server takes no more subscriptions")
                 break
-            room = limits.items - subscription.items if limits.items else limits.monitor
-            part = [todo.popleft() for _ in range(min(limits.monitor, room, len(todo)))]
+            room = limits.items - subscription.items if limits.items else len(todo)
+            part = [todo.popleft() for _ in range(min(room, len(todo)))]
             results = await self._create(subscription, part)
             full = [h for h, result in zip(part, results, strict=True) if result.StatusCode.value in _FULL]
             if full and subscription.items:  # what does not fit goes into another one
@@ -208,22 +215,36 @@ class Subscriptions:
         return found
 
     async def _create(self, subscription: _Subscription, handles: list[int]) -> list[ua.MonitoredItemCreateResult]:
-        request = ua.CreateMonitoredItemsParameters()
-        request.SubscriptionId = subscription.id
-        request.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.ItemsToCreate = [self._item(handle) for handle in handles]
-        session = self._link.session
+        """Ask for these: while the server works at one request, the next is written."""
+        step, turn = self._link.limits.monitor, asyncio.Semaphore(AT_ONCE)
+
+        async def ask(part: list[int]) -> list[ua.MonitoredItemCreateResult]:
+            async with turn:
+                return await self._create_some(subscription, part)
+
+        parts = [handles[i : i + step] for i in range(0, len(handles), step)]
+        return [result for results in await asyncio.gather(*map(ask, parts)) for result in results]
+
+    async def _create_some(self, subscription: _Subscription, handles: list[int]) -> list[ua.MonitoredItemCreateResult]:
+        link = self._link
+
+        async def work() -> list[ua.MonitoredItemCreateResult]:
+            request = ua.CreateMonitoredItemsParameters()
+            request.SubscriptionId = subscription.id
+            request.TimestampsToReturn = ua.TimestampsToReturn.Both
+            request.ItemsToCreate = [self._item(handle) for handle in handles]
+            answer: list[ua.MonitoredItemCreateResult] = await link.session.create_monitored_items(request)
+            return answer
+
         try:
-            results: list[ua.MonitoredItemCreateResult] = await self._link.ask(
-                lambda: session.create_monitored_items(request), "subscribing", self._config.connect_timeout_s
-            )
+            results = await link.ask(work, "subscribing", AT_ONCE * self._config.connect_timeout_s)
         except ua.UaStatusCodeError as error:
             result = ua.MonitoredItemCreateResult()
             result.StatusCode = ua.StatusCode(error.code)
             results = [result] * len(handles)
         if len(results) != len(handles):
-            self._link.give_up(f"{self._link.peer} answered for {len(results)} of {len(handles)} items")
-            raise NotConnected(self._link.lost)
+            link.give_up(f"{link.peer} answered for {len(results)} of {len(handles)} items")
+            raise NotConnected(link.lost)
         subscription.items += sum(not result.StatusCode.value >> 31 for result in results)
         return results
 
@@ -340,9 +361,10 @@ class Subscriptions:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), timeout_s)
 
-    def _take(self) -> list[SampleBatch]:
-        """What has arrived, as batches."""
-        found: list[SampleBatch] = []
+    def _take(self) -> list[Told]:
+        """What has arrived, in the order the server told it."""
+        found: list[Told] = []
+        responses = 0
         while self._inbox:
             answer, arrived_ns = self._inbox[0]
             if answer.cancelled() or answer.exception() is not None:
@@ -356,12 +378,13 @@ class Subscriptions:
                 continue
             self._noted(published)
             if published.items is not None:
-                batches, said, unknown = self.rows.batches(published.items, arrived_ns, self._config.timestamps)
+                told, said, unknown = self.rows.told(published.items, arrived_ns, self._config.timestamps)
                 if said:
                     self._link.traffic.last_error = said
                 self._link.traffic.dropped += unknown
                 self._vanished(published)
-                found += batches
+                found += [(batch, place + (responses << 32)) for batch, place in told]
+                responses += 1
         return found
 
     def _published(self, body: bytes) -> Published | None:

@@ -14,7 +14,16 @@ from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.drivers.opcua.decode import Decoder, Items, Published, Surprise, decode_publish, decode_read, plain_items
+from isthmus.drivers.opcua.decode import (
+    Decoder,
+    Items,
+    Published,
+    Surprise,
+    decode_node_ids,
+    decode_publish,
+    decode_read,
+    plain_items,
+)
 from isthmus.drivers.opcua.subscribe import published_plainly
 
 pytestmark = [pytest.mark.mission("M25", "M64"), pytest.mark.real("asyncua")]
@@ -271,3 +280,40 @@ def test_what_has_no_value_is_bad_and_order_holds_within_a_type() -> None:
     assert [hex(s) for s in items.ints.status.tolist()] == ["0x0", "0x0", "0x809b0000", "0x0", "0x803c0000"]
     assert [o.what for o in items.others] == ["a Guid"]
     assert np.array_equal(items.ints.handle, [1, 1, 1, 1, 2])
+
+
+node_ids = st.one_of(
+    st.builds(lambda i: ua.NodeId(i, 0, ua.NodeIdType.TwoByte), st.integers(0, 255)),
+    st.builds(lambda i, n: ua.NodeId(i, n, ua.NodeIdType.FourByte), st.integers(0, 65_535), st.integers(0, 255)),
+    st.builds(lambda i, n: ua.NodeId(i, n, ua.NodeIdType.Numeric), st.integers(0, 2**32 - 1), st.integers(0, 65_535)),
+    st.builds(lambda i, n: ua.NodeId(i, n, ua.NodeIdType.String), st.text(max_size=9), st.integers(0, 65_535)),
+    st.builds(lambda i, n: ua.NodeId(i, n, ua.NodeIdType.ByteString), st.binary(max_size=9), st.integers(0, 65_535)),
+    st.builds(lambda i, n: ua.NodeId(i, n, ua.NodeIdType.Guid), st.uuids(), st.integers(0, 65_535)),
+)
+
+
+@given(st.lists(st.tuples(st.none() | node_ids, st.sampled_from([None, 0, 0x40900000, 0x80340000]), times), max_size=9))
+def test_node_ids_are_read_as_they_were_written(told) -> None:
+    answers = [
+        ua.DataValue(
+            None if node is None else ua.Variant(node, K.NodeId),
+            StatusCode=None if status is None else ua.StatusCode(status),
+            SourceTimestamp=source,
+            ServerTimestamp=source,
+        )
+        for node, status, source in told
+    ]
+    body = read(answers)
+    expected = [None if (status or 0) >> 31 else node for node, status, _ in told]
+    assert decode_node_ids(body, len(told), {}) == expected
+    for end in range(0, len(body), 7):
+        with pytest.raises(Surprise):
+            decode_node_ids(body[:end], len(told), {})
+    with pytest.raises(Surprise):
+        decode_node_ids(body, len(told) + 1, {})
+
+
+def test_what_is_no_node_id_is_a_surprise() -> None:
+    for value in (ua.Variant(1, K.Int32), ua.Variant([ua.NodeId(1)], K.NodeId)):
+        with pytest.raises(Surprise):
+            decode_node_ids(read([ua.DataValue(value)]), 1, {})
