@@ -29,8 +29,12 @@ MAX_TOPICS = 100
 def node_topics(group: str, node: str) -> tuple[list[str], list[str]]:
     """What a Sparkplug edge node publishes and what it listens to.
 
+    Raises: ConfigError if a name would be everybody's
     Source: Eclipse Sparkplug 3.0, section 4.1 (topic namespace)
     """
+    for what, name in (("group", group), ("node", node)):
+        if not name or any(c in name for c in "/+#"):
+            raise ConfigError(f"sparkplug: must be GROUP/NODE without + and #, the {what} was {name!r}")
     publish = [f"spBv1.0/{group}/{kind}/{node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
     publish += [f"spBv1.0/{group}/{kind}/{node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
     listen = [f"spBv1.0/{group}/NCMD/{node}", f"spBv1.0/{group}/DCMD/{node}/+", "spBv1.0/STATE/+"]
