@@ -252,7 +252,9 @@ class Host:
         if node is None or not node.alive:
             return
         said = [m.long_value or m.int_value for m in message.metrics if m.name == "bdSeq"]
-        if said and said[0] != node.bdseq:  # the will of a session before this one
+        # a smaller number is the will of a session before this one; the next number cannot be that: some senders leave in good order
+        # with the number of the session to come, and a session that dies before its birth leaves nobody alive either
+        if said and said[0] not in (node.bdseq, (node.bdseq + 1) & 0xFF):
             return
         node.alive = False
         node.born.clear()

@@ -221,7 +221,10 @@ def late(*steps: tuple[int, int], retained: bool = False) -> tuple[list[int], li
 
 
 def test_what_is_older_than_what_its_tag_says_is_late() -> None:
-    assert late((90, 101), (95, 101), (101, 101), (100, 102), (101, 102), (103, 103)) == ([101, 101, 103], [90, 95, 100])
+    assert late((90, 101), (95, 101), (101, 101), (100, 102), (101, 102), (103, 103)) == (
+        [101, 101, 103],
+        [90, 95, 100],
+    )
 
 
 def test_a_retained_message_tells_what_is_so_however_old() -> None:
