@@ -30,7 +30,7 @@ FRAMES_BYTES = 16 << 20
 """Frames are gathered to members of this size."""
 LEFT_OUT = frozenset({"run", "history", "logs"})
 """Of the data directory: what matters only while something runs, and what is copied by other means."""
-_LEFT_OUT_OF_BUS = frozenset({"jetstream", "nats.conf", "nats.pid"})
+_LEFT_OUT_OF_BUS = frozenset({"jetstream", "field", "nats.conf", "nats.pid"})
 
 Progress = Callable[[str, int, int], None]
 """(what, bytes done, bytes in all)"""

@@ -268,6 +268,7 @@ async def _start(
     await supervisor.add(Child("nats-server", command(binary, data.bus)))
     await supervisor.add(Child("core", [*me, "core", *common, "--port", str(port)]))
     if settings.mqtt.listen:
+        await supervisor.add(Child("mqtt-server", command(binary, data.bus.field)))
         await supervisor.add(Child("mqtt", [*me, "listener", *common]))
     for edge in settings.node.edges:
         await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
@@ -282,7 +283,8 @@ async def _watch_disk(supervisor: Supervisor, data: DataDir, settings: Settings)
     while True:
         before, full = full, bool(reserve.reason())
         if before and not full:
-            await supervisor.renew("nats-server", "the disk was full and has room again")
+            for server in ("nats-server", "mqtt-server"):
+                await supervisor.renew(server, "the disk was full and has room again")
         await asyncio.sleep(1)
 
 

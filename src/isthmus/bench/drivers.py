@@ -6,9 +6,9 @@ from typing import Any
 
 import uvloop
 
-from isthmus.bench import opcua
+from isthmus.bench import mqtt, opcua
 
-PROTOCOLS = (opcua,)
+PROTOCOLS = (opcua, mqtt)
 """Modules with ``BUDGET`` and ``async measure(*, quick)``, which answers figures by name."""
 
 

@@ -245,17 +245,13 @@ async def _rate(driver: Mqtt, stream: Any, seconds: float) -> float:
     return 0.0
 
 
-async def _measure(quick: bool) -> dict[str, float]:
+async def measure(*, quick: bool) -> dict[str, float]:
+    """All figures of both drivers."""
     seconds = 3.0 if quick else 10.0
     figures = await _replays(seconds)
     for qos in (0, 1):
         figures[f"mqtt_listener_qos{qos}_messages_s"] = await _through(qos, seconds)
-    return figures
-
-
-def measure(quick: bool) -> dict[str, float]:
-    """All figures of both drivers."""
-    return {name: float(np.round(value)) for name, value in uvloop.run(_measure(quick)).items()}
+    return {name: float(np.round(value)) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ EDGE_USER, FIELD_USER = "edge-", "field-"
 """How names of our own users begin; no device may be called so."""
 MAX_FIELD_BYTES = 1024**3
 """What sessions and undelivered messages of MQTT devices may take on disk; then their QoS 1 messages are not confirmed."""
+MQTT_SYNC = "1s"
+"""How often what devices said goes from the system's memory to the disk. It outlives the end of every process at once; a power cut
+may take the last second of it, as far as it is not yet in frames, which are synced one by one."""
 MQTT_ACK_WAIT = "5s"
 """After this long a message that was not confirmed is sent again, also to a session that was taken up anew. An edge that waits for
 its bus knows such a message by its number and does not count it twice."""
@@ -150,6 +153,11 @@ class BrokerFiles:
         return self.folder / "listener.json"
 
     @property
+    def field(self) -> BrokerFiles:
+        """Those of the second server, for devices that speak MQTT."""
+        return BrokerFiles(self.folder / "field")
+
+    @property
     def store(self) -> Path:
         """JetStream's files."""
         return self.folder / "jetstream"
@@ -241,16 +249,15 @@ def configure(
     mqtt_port: int = 0,
     devices: Sequence[dict[str, object]] = (),
 ) -> dict[str, BusAddress]:
-    """Write the broker's settings and one address file a user; the addresses by user.
+    """Write the settings of the broker, and those of the server for devices while ``mqtt_port`` is not 0, and one address file a user;
+    the addresses by user.
 
-    SYSTEM holds core and the edges, each allowed only its own subjects; FIELD is for devices that speak MQTT, which
-    can thereby never forge a frame or a command: no user of one account knows a password of the other, or its protocol.
-    ``devices`` are users of FIELD (`bus/field.py`); the MQTT listener is off while ``mqtt_port`` is 0.
+    SYSTEM holds core and the edges, each allowed only its own subjects; FIELD is for devices that speak MQTT (``devices``, from
+    `bus/field.py`). It is a server of its own (decision 0007), so no device can forge a frame or a command, or fill their disk.
     """
     files.store.mkdir(parents=True, exist_ok=True, mode=0o700)
     users = ["core", *(edge_user(e) for e in edges)]
-    readers = [field_user(e) for e in edges]
-    passwords = _passwords(files, [*users, *readers])
+    passwords = _passwords(files, [*users, *(field_user(e) for e in edges)])
     nats_only = {"allowed_connection_types": ["STANDARD"]}
     entries: list[dict[str, object]] = [{"user": "core", "password": passwords["core"], **nats_only}]
     entries += [
@@ -262,35 +269,22 @@ def configure(
         }
         for e in edges
     ]
-    mqtt = {"listen": f"127.0.0.1:{mqtt_port}", "max_ack_pending": MQTT_ACK_PENDING, "ack_wait": MQTT_ACK_WAIT}
     settings = {
-        "server_name": server_name,
+        **_common(files, server_name),
         "listen": f"127.0.0.1:{port}",
         "max_payload": MAX_PAYLOAD_BYTES,
-        "pid_file": str(files.pid),
         "jetstream": {
             "store_dir": str(files.store),
             "sync_interval": "always",
             "max_memory_store": 64 * 1024**2,
             "max_file_store": MAX_FILE_STORE_BYTES,
         },
-        "accounts": {
-            "SYSTEM": {"jetstream": "enabled", "users": entries},
-            "FIELD": {
-                "jetstream": {"max_mem": 0, "max_file": MAX_FIELD_BYTES},
-                "users": [*(_field_entry(r, passwords[r]) for r in readers), *devices],
-            },
-        },
-        **({"mqtt": mqtt} if mqtt_port else {}),
-        "ping_interval": "5s",
-        "write_deadline": "10s",
-        "lame_duck_duration": "30s",
-        "log_file": str(files.log),
-        "logfile_size_limit": 10 * 1024 * 1024,
-        "logfile_max_num": 3,
-        "logtime_utc": True,
+        "accounts": {"SYSTEM": {"jetstream": "enabled", "users": entries}},
     }
     write_private(files.config, json.dumps(settings, indent=1))  # nats-server's own format is a superset of JSON
+    if mqtt_port:
+        readers = [_field_entry(field_user(e), passwords[field_user(e)]) for e in edges]
+        _configure_field(files.field, mqtt_port, [*readers, *devices], server_name)
     url = f"nats://127.0.0.1:{port}"
     addresses = {u: BusAddress(url, u, passwords[u], server_name) for u in users}
     for user, address in addresses.items():
@@ -299,6 +293,39 @@ def configure(
             json.dumps({"url": url, "user": user, "password": address.password, "server_name": server_name}),
         )
     return addresses
+
+
+def _common(files: BrokerFiles, server_name: str) -> dict[str, object]:
+    """What both servers have."""
+    return {
+        "server_name": server_name,
+        "pid_file": str(files.pid),
+        "ping_interval": "5s",
+        "write_deadline": "10s",
+        "lame_duck_duration": "30s",
+        "log_file": str(files.log),
+        "logfile_size_limit": 10 * 1024 * 1024,
+        "logfile_max_num": 3,
+        "logtime_utc": True,
+    }
+
+
+def _configure_field(files: BrokerFiles, mqtt_port: int, users: Sequence[dict[str, object]], server_name: str) -> None:
+    """Write the settings of the server for devices. Its users speak MQTT only: the port of NATS's own protocol is any, and for nobody."""
+    files.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = {
+        **_common(files, server_name),
+        "listen": "127.0.0.1:-1",
+        "jetstream": {
+            "store_dir": str(files.store),
+            "sync_interval": MQTT_SYNC,
+            "max_memory_store": 64 * 1024**2,
+            "max_file_store": MAX_FIELD_BYTES,
+        },
+        "accounts": {"FIELD": {"jetstream": {"max_mem": 0, "max_file": MAX_FIELD_BYTES}, "users": users}},
+        "mqtt": {"listen": f"127.0.0.1:{mqtt_port}", "max_ack_pending": MQTT_ACK_PENDING, "ack_wait": MQTT_ACK_WAIT},
+    }
+    write_private(files.config, json.dumps(settings, indent=1))
 
 
 def command(binary: Path, files: BrokerFiles) -> list[str]:
@@ -328,6 +355,24 @@ async def wait_ready(port: int, timeout_s: float = 15.0) -> None:
         await asyncio.sleep(0.02)
 
 
+async def wait_open(port: int, timeout_s: float = 15.0) -> None:
+    """Wait until somebody listens on the port.
+
+    Raises: NotConnected when the time is over
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise NotConnected(f"nobody listens on port {port} after {timeout_s:g} s") from None
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
+
+
 class LocalBroker:
     """A nats-server child for tests and measurements; `isthmus up` supervises its own."""
 
@@ -338,19 +383,27 @@ class LocalBroker:
         name = f"isthmus-test-{secrets.token_hex(4)}"
         self.addresses = configure(self.files, self.port, list(edges), name, mqtt_port=self.mqtt_port)
         self._process: asyncio.subprocess.Process | None = None
+        self._field: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start (again, on the same port) and wait until it answers."""
-        self._process = await asyncio.create_subprocess_exec(
-            *command(find_binary(), self.files), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-        )
+        """Start (again, on the same ports) and wait until it answers."""
+        self._process = await self._run(self.files)
+        if self.mqtt_port:
+            self._field = await self._run(self.files.field)
+            await wait_open(self.mqtt_port)
         await wait_ready(self.port)
 
+    async def _run(self, files: BrokerFiles) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *command(find_binary(), files), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+
     async def kill(self) -> None:
-        """Kill -9."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        """Kill -9, of both servers if there are two."""
+        for process in (self._process, self._field):
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
 
     @property
     def pid(self) -> int:

@@ -1,6 +1,6 @@
 """The FIELD account: devices that speak MQTT, each with a credential and topics of its own.
 
-Everything a device may say or hear is its own topics; it lives in another account than frames and commands, and can name none of
+Everything a device may say or hear is its own topics; it lives at another server than frames and commands, and can name none of
 their subjects. Passwords are made here, shown once, and kept as hashes.
 """
 
@@ -29,8 +29,12 @@ MAX_TOPICS = 100
 def node_topics(group: str, node: str) -> tuple[list[str], list[str]]:
     """What a Sparkplug edge node publishes and what it listens to.
 
+    Raises: ConfigError if a name would be everybody's
     Source: Eclipse Sparkplug 3.0, section 4.1 (topic namespace)
     """
+    for what, name in (("group", group), ("node", node)):
+        if not name or any(c in name for c in "/+#"):
+            raise ConfigError(f"sparkplug: must be GROUP/NODE without + and #, the {what} was {name!r}")
     publish = [f"spBv1.0/{group}/{kind}/{node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
     publish += [f"spBv1.0/{group}/{kind}/{node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
     listen = [f"spBv1.0/{group}/NCMD/{node}", f"spBv1.0/{group}/DCMD/{node}/+", "spBv1.0/STATE/+"]
@@ -157,13 +161,14 @@ class Devices:
             for d in sorted(devices, key=lambda d: d.name)
         }
         write_private(self._files.devices, json.dumps(entries, indent=1))
-        if not self._files.config.exists():
+        server = self._files.field
+        if not server.config.exists():
             return
-        settings = json.loads(self._files.config.read_text())
+        settings = json.loads(server.config.read_text())
         own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(FIELD_USER)]
         settings["accounts"]["FIELD"]["users"] = own + [device_entry(d) for d in devices]
-        write_private(self._files.config, json.dumps(settings, indent=1))
-        _reload(self._files)
+        write_private(server.config, json.dumps(settings, indent=1))
+        _reload(server)
 
 
 def _reload(files: BrokerFiles) -> None:

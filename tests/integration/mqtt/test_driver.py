@@ -170,6 +170,7 @@ async def test_a_broker_that_dies_is_told_in_words(run_mosquitto) -> None:
         driver = place.driver()
         async with Reader(driver, "plant/n") as reader:
             place.broker.kill()
+            await place.broker.wait()
             await reader.until(lambda r: r.error is not None)
             assert "closed the connection" in str(reader.error)
         with pytest.raises(NotConnected, match="refused"):

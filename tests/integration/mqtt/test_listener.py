@@ -90,7 +90,7 @@ async def test_a_revoked_device_is_out_within_a_second_and_the_others_notice_not
 
 async def test_passwords_are_kept_as_hashes_in_private_files(listener) -> None:
     password = await admitted(listener, "press", "plant/#")
-    for file in (listener.broker.files.devices, listener.broker.files.config):
+    for file in (listener.broker.files.devices, listener.broker.files.field.config):
         assert password not in file.read_text()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(listener.broker.files.devices.read_text())["press"]["password"].startswith("$2a$")
@@ -132,3 +132,33 @@ async def test_nonsense_ends_that_client_alone(listener) -> None:
     await good.say("plant/x", "still here")
     assert listener.front.counts.malformed == 3
     assert listener.front.counts.open == 1
+
+
+@pytest.mark.mission("M47")
+async def test_what_was_confirmed_to_a_device_outlives_kill_9_of_the_server(listener) -> None:
+    """The very last confirmation counts: the server is killed in the moment it arrives. Every device has its kill."""
+    password = await admitted(listener, "press", "plant/#")
+    hears = await listener.client("press", password, "reader", clean_session=False)
+    hears.client.subscribe("plant/#", 1)
+    while not hears.said_no:
+        await asyncio.sleep(0.02)
+    await hears.stop()
+    confirmed: list[bytes] = []
+    for turn in range(4):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        credentials = mqtt.string("press") + mqtt.string(password)
+        writer.write(mqtt.packet(0x10, mqtt.string("MQTT"), b"\x04\xc2\0\0", mqtt.string("says"), credentials))
+        assert await reader.readexactly(4) == b"\x20\x02\0\0"
+        for number in range(1, 30):
+            payload = b"%d-%d" % (turn, number)
+            writer.write(mqtt.packet(0x32, mqtt.string("plant/n"), number.to_bytes(2, "big"), payload))
+            assert await reader.readexactly(4) == b"\x40\x02" + number.to_bytes(2, "big")
+            confirmed.append(payload)
+        await listener.broker.kill()
+        writer.close()
+        await listener.broker.start()
+    again = await listener.client("press", password, "reader", clean_session=False)
+    async with asyncio.timeout(15):
+        while len({payload for _, payload, _ in again.heard}) < len(confirmed):
+            await asyncio.sleep(0.05)
+    assert {payload for _, payload, _ in again.heard} == set(confirmed)

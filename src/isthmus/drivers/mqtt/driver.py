@@ -12,7 +12,7 @@ from isthmus.drivers.mqtt.address import parse, parse_address
 from isthmus.drivers.mqtt.config import MqttConfig
 from isthmus.drivers.mqtt.link import Link, Unconfirmed, connect, place_of, probe_suffix
 from isthmus.drivers.mqtt.mapping import Collector, Mapping
-from isthmus.ports.drivers import DriverContext, Point, Traffic, driver
+from isthmus.ports.drivers import DriverContext, Kept, Point, Traffic, driver
 from isthmus.values import mqtt, status
 from isthmus.values.errors import NotConnected
 from isthmus.values.sample import SampleBatch
@@ -72,7 +72,8 @@ class Mqtt:
         if link is None:
             raise NotConnected("not open")
         config = self._config
-        mapping = Mapping(points, self.traffic, config.max_message_kb * 1024, config.retained)
+        since_ns = self._context.clock.now_ns()
+        mapping = Mapping(points, self.traffic, config.max_message_kb * 1024, config.retained, since_ns)
         ages = Ages(points, config.max_age_s, asyncio.get_running_loop().time())
         unconfirmed = self._unconfirmed = Unconfirmed()
         refused = await self._subscribe(link, mapping.filters)
@@ -89,18 +90,21 @@ class Mqtt:
             except NotConnected as error:
                 self.traffic.last_error = str(error)
                 raise
-            batches = mapping.decode(messages)
+            batches, late = mapping.decode(messages), mapping.take_late()
             if ages.watched:
                 now_s = asyncio.get_running_loop().time()
-                ages.heard(batches, now_s)
+                ages.heard([*batches, *late], now_s)
                 silent = ages.silent(now_s)
                 if silent:
                     self.traffic.last_error = f"no message for too long: {silent[0].address}"
                     batches += _bad(silent, status.BAD_TIMEOUT, self._context.clock.now_ns())
             if batches:
-                unconfirmed.carried(messages)
+                unconfirmed.carried(() if late else messages)
                 yield batches
-            elif messages:  # nobody's: nothing to wait for, unless those before are not safe yet
+            if late:
+                unconfirmed.carried(messages)
+                yield Kept(late)
+            elif messages and not batches:  # nobody's: nothing to wait for, unless those before are not safe yet
                 unconfirmed.carried(messages)
                 yield ()
 

@@ -40,6 +40,10 @@ _WORDS: Final = {
 _BOOLS: Final = {"true": 1, "on": 1, "1": 1, "yes": 1, "false": 0, "off": 0, "0": 0, "no": 0}
 
 
+PATIENCE_NS: Final = 60 * 10**9
+"""So long messages of a tag may all be late before it is the device's clock that is behind."""
+
+
 class Message(NamedTuple):
     """One PUBLISH as it arrived. ``number`` is the packet id, 0 for QoS 0."""
 
@@ -139,7 +143,12 @@ class Mapping:
     Cost: about 2 µs a message of one number
     """
 
-    def __init__(self, points: Sequence[Point], traffic: Traffic, max_bytes: int, retained: str) -> None:
+    def __init__(
+        self, points: Sequence[Point], traffic: Traffic, max_bytes: int, retained: str, since_ns: int = 0
+    ) -> None:
+        """``since_ns``: what is older, by its own time, tells nothing about now."""
+        self._since_ns, self._late = since_ns, Collector()
+        self._newest: dict[int, tuple[int, int]] = {}  # by row: own time of the newest message, when it came
         self._traffic, self._max_bytes, self._retained = traffic, max_bytes, retained
         self._exact: dict[str, list[_Extractor]] = {}
         self._wild: list[tuple[str, _Extractor]] = []
@@ -180,6 +189,21 @@ class Mapping:
                 self._take(extractor, message[1], message, code, collector)
         return collector.batches()
 
+    def take_late(self) -> list[SampleBatch]:
+        """What came late since the last call, to be recorded at its own times: the broker had kept it, or sent it again."""
+        if not any(c.ids for c in self._late.of.values()):
+            return []
+        late, self._late = self._late, Collector()
+        return late.batches()
+
+    def _is_late(self, row: int, time_ns: int, now_ns: int) -> bool:
+        """Whether a message is older than what its tag says already. Not for ever: a clock that was set back is followed."""
+        newest_ns, at_ns = self._newest.get(row, (self._since_ns, self._since_ns))
+        if time_ns < newest_ns and now_ns - at_ns < PATIENCE_NS:
+            return True
+        self._newest[row] = min(time_ns, now_ns), now_ns
+        return False
+
     def _parsed(self, extractors: tuple[_Extractor, ...], message: Message, code: int, collector: Collector) -> None:
         try:
             document = orjson.loads(message[1])
@@ -197,6 +221,8 @@ class Mapping:
             time_ns = message[4]
             if extractor.time is not None:
                 time_ns, code = extractor.time(document), status.GOOD
+                if not message[2] & 1 and self._is_late(extractor.row, time_ns, message[4]):
+                    collector = self._late
             if extractor.quality is not None:
                 code = _worse(extractor.quality(document), code)
             if code >= status.BAD:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from isthmus.drivers.mqtt.mapping import Collector
+from isthmus.drivers.sparkplug import columns
 from isthmus.drivers.sparkplug import payload as sparkplug
 from isthmus.drivers.sparkplug.address import parse, write
 from isthmus.ports.drivers import Found, Point, Traffic
@@ -29,6 +30,9 @@ BIRTH_NS: Final = 2 * 10**9
 """Devices that are not born this soon after their node are no longer believed."""
 SKEW_NS: Final = 5 * 10**9
 """A birth tells what is so at the moment it arrives; its own time counts if it lies within this of the edge's clock."""
+_WORTH: Final = 320
+"""Bytes from which on a message is tried as columns."""
+_NOBODY: Final = -1
 _NS_END: Final = 2**62
 _INT64: Final = 2**63
 
@@ -140,6 +144,8 @@ class Host:
             return
         try:
             topic.decode()
+            if kind in (b"DDATA", b"NDATA") and len(data) >= _WORTH and self._data_columns(place, device, data, now_ns):
+                return
             message = sparkplug.parse(data)
             if kind in (b"DDATA", b"NDATA"):
                 self._data(place, device, message, now_ns)
@@ -252,7 +258,9 @@ class Host:
         if node is None or not node.alive:
             return
         said = [m.long_value or m.int_value for m in message.metrics if m.name == "bdSeq"]
-        if said and said[0] != node.bdseq:  # the will of a session before this one
+        # a smaller number is the will of a session before this one; the next number cannot be that: some senders leave in good order
+        # with the number of the session to come, and a session that dies before its birth leaves nobody alive either
+        if said and said[0] not in (node.bdseq, (node.bdseq + 1) & 0xFF):
             return
         node.alive = False
         node.born.clear()
@@ -329,6 +337,56 @@ class Host:
             columns.times.append(time_ns)
             columns.values.append(float(value) if to_float else value)
             columns.statuses.append(status.GOOD)
+
+    def _data_columns(self, place: tuple[bytes, bytes], device: bytes, data: bytes, now_ns: int) -> bool:
+        """Read a message of metrics of one make at once; False, and nothing done, if it is not like that all through."""
+        node = self._nodes.get(place)
+        if node is None or not node.alive or device.decode() not in node.born:
+            return False
+        message = sparkplug.outline(data)
+        if len(message.metrics) < columns.FEWEST:
+            return False
+        parts = columns.read(message.metrics)
+        if parts is None:
+            return False
+        aliases = node.aliases
+        ready = []
+        for part in parts:
+            wanted = "double_value" if part.double else "float_value"
+            rows = []
+            for alias in part.alias:
+                metric = aliases.get(alias)
+                if metric is None:
+                    return False
+                if metric.only is not None and metric.field == wanted:
+                    rows.append(metric.only[0])
+                elif metric.tags:
+                    return False
+                else:
+                    rows.append(_NOBODY)
+            times, values = self._times_ns(part.time_ms, int(message.timestamp), now_ns), part.value
+            if _NOBODY in rows:
+                asked = [i for i, row in enumerate(rows) if row != _NOBODY]
+                rows, times = [rows[i] for i in asked], [times[i] for i in asked]
+                values = [values[i] for i in asked]
+            ready.append((rows, times, values))
+        if len(parts) > 1 and len({row for rows, _, _ in ready for row in rows}) < sum(len(r) for r, _, _ in ready):
+            return False  # the same metric twice: its order counts
+        self._count(place, node, message)
+        floats = self.live.of[ValueType.FLOAT]
+        for rows, times, values in ready:
+            floats.ids += rows
+            floats.times += times
+            floats.values += values
+            floats.statuses += [status.GOOD] * len(rows)
+        return True
+
+    def _times_ns(self, said_ms: list[int], default_ms: int, now_ns: int) -> list[int]:
+        """The times of samples, as `_data` takes them one by one."""
+        if not self._device_times:
+            return [now_ns] * len(said_ms)
+        times = [(ms or default_ms) * 1_000_000 for ms in said_ms]
+        return times if min(times) > 0 and max(times) < _NS_END else [t if 0 < t < _NS_END else now_ns for t in times]
 
     def _value(self, metric: _Metric, said: Any, default_ns: int, now_ns: int, *, birth: bool = False) -> None:
         """One metric said, for all tags that want a part of it; whatever it is, each gets a row."""

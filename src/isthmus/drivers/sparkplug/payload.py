@@ -72,7 +72,7 @@ def _field(
         field.oneof_index = 0
 
 
-def _payload_class() -> Any:
+def _classes() -> tuple[Any, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="isthmus_sparkplug_b.proto", package=_PACKAGE, syntax="proto2")
     template = file.message_type.add(name="Template")
     _field(template, "version", 1, _FIELD.TYPE_STRING)
@@ -97,6 +97,10 @@ def _payload_class() -> Any:
     _field(metric, "bytes_value", 16, _FIELD.TYPE_BYTES, choice=True)
     _field(metric, "dataset_value", 17, _FIELD.TYPE_BYTES, choice=True)  # not looked into
     _field(metric, "template_value", 18, _FIELD.TYPE_MESSAGE, of="Template", choice=True)
+    outline = file.message_type.add(name="Outline")
+    _field(outline, "timestamp", 1, _FIELD.TYPE_UINT64)
+    _field(outline, "metrics", 2, _FIELD.TYPE_BYTES, many=True)
+    _field(outline, "seq", 3, _FIELD.TYPE_UINT64)
     payload = file.message_type.add(name="Payload")
     _field(payload, "timestamp", 1, _FIELD.TYPE_UINT64)
     _field(payload, "metrics", 2, _FIELD.TYPE_MESSAGE, many=True, of="Metric")
@@ -105,10 +109,12 @@ def _payload_class() -> Any:
     _field(payload, "body", 5, _FIELD.TYPE_BYTES)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file) if hasattr(pool, "Add") else pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Payload"))
+    full, outline_only = (pool.FindMessageTypeByName(f"{_PACKAGE}.{name}") for name in ("Payload", "Outline"))
+    return message_factory.GetMessageClass(full), message_factory.GetMessageClass(outline_only)
 
 
-Payload: Final = _payload_class()
+Payload, Outline = _classes()
+"""A payload; and the same with its metrics left as bytes."""
 
 
 def parse(data: bytes) -> Any:
@@ -118,6 +124,17 @@ def parse(data: bytes) -> Any:
     """
     try:
         return Payload.FromString(data)
+    except DecodeError:
+        raise Malformed("no Sparkplug B payload") from None
+
+
+def outline(data: bytes) -> Any:
+    """A payload whose metrics are bytes.
+
+    Raises: Malformed
+    """
+    try:
+        return Outline.FromString(data)
     except DecodeError:
         raise Malformed("no Sparkplug B payload") from None
 

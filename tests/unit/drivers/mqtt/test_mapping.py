@@ -206,3 +206,32 @@ def test_two_thousand_broken_messages() -> None:
 @pytest.mark.soak
 def test_fifty_thousand_broken_messages() -> None:
     mutated(50_000)
+
+
+def late(*steps: tuple[int, int], retained: bool = False) -> tuple[list[int], list[int]]:
+    """Own times (s, and when each came) through one mapping that began at 100 s: those that are live, and late."""
+    mapping = Mapping([Point(0, "t $.v time=$.t:s")], Traffic(), 1000, "initial", since_ns=100 * 10**9)
+    live, kept = [], []
+    for own_s, came_s in steps:
+        payload = b'{"v": 1, "t": %d}' % own_s
+        batches = mapping.decode([Message(b"t", payload, 0x30 | retained, 0, came_s * 10**9)])
+        live += [t // 10**9 for b in batches for t in b.time_ns.tolist()]
+        kept += [t // 10**9 for b in mapping.take_late() for t in b.time_ns.tolist()]
+    return live, kept
+
+
+def test_what_is_older_than_what_its_tag_says_is_late() -> None:
+    assert late((90, 101), (95, 101), (101, 101), (100, 102), (101, 102), (103, 103)) == (
+        [101, 101, 103],
+        [90, 95, 100],
+    )
+
+
+def test_a_retained_message_tells_what_is_so_however_old() -> None:
+    assert late((10, 101), retained=True) == ([10], [])
+
+
+def test_a_clock_that_is_behind_or_was_ahead_is_followed_after_a_minute() -> None:
+    assert late((50, 110), (60, 161), (61, 162)) == ([60, 61], [50])
+    assert late((150, 150), (60, 151), (119, 209), (120, 210), (121, 211)) == ([150, 120, 121], [60, 119])
+    assert late((9000, 110), (120, 120), (121, 121)) == ([9000, 120, 121], [])
