@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import nats.errors
@@ -28,6 +28,8 @@ BATCH = 256
 EXPIRES_S = 2.0
 """A pull request that a restarting server forgot costs at most this and a second more."""
 MAX_IN_HAND_BYTES = 16 * 1024 * 1024
+AT_ONCE_BYTES = 512 * 1024
+"""Frames of this size are taken apart in some 5 ms."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,20 @@ class ReaderCounts:
     bytes: int = 0
     refused: int = 0
     missed: int = 0  # frames that the stream dropped before we read them
+
+
+def _portions(messages: list[Msg]) -> Iterator[list[Msg]]:
+    """Messages in portions small enough for everything else to go on in between, also while a long queue is read."""
+    portion: list[Msg] = []
+    size = 0
+    for message in messages:
+        portion.append(message)
+        size += len(message.data)
+        if size >= AT_ONCE_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 class FrameReader:
@@ -112,9 +128,11 @@ class FrameReader:
         try:
             with self._bus.reconnects() as returned:
                 async for messages in self._pulls(queue, inbox, returned):
-                    arrived = [a for a in map(self._open_message, messages) if a is not None]
-                    if arrived:
-                        yield arrived
+                    for some in _portions(messages):
+                        arrived = [a for a in map(self._open_message, some) if a is not None]
+                        if arrived:
+                            yield arrived
+                        await asyncio.sleep(0)
         finally:
             with contextlib.suppress(Exception):
                 await subscription.unsubscribe()
