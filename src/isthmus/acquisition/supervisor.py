@@ -120,6 +120,7 @@ class Supervisor:
         self._groups = [_Group(g, phase_of(self.name, i)) for i, g in enumerate(plan.groups)]
         self._seen = np.zeros(len(plan.table), np.bool_)
         self._worth = np.zeros(len(plan.table), np.int8)  # of a stream's rows: 0 not heard yet, 1 usable, 2 bad
+        self._moved: Rows = np.zeros(0, np.intp)  # whose address is another than the predecessor's
         self._task: asyncio.Task[None] | None = None
         self._hung: set[asyncio.Task[Any]] = set()
         self._first_data: asyncio.TimerHandle | None = None
@@ -149,6 +150,7 @@ class Supervisor:
             self._errors_before = predecessor.errors
             for group in self._groups:  # values of before are believed for as long as those of a running connection
                 self._watch(group)
+            self._moved = _moved(self.plan, predecessor.plan)
         self._turned(self.name, self.state, self.reason)
         self._mark(self.binder.unsent(np.arange(len(self.plan.table))), BAD_WAITING_FOR_INITIAL_DATA)
         self._task = asyncio.create_task(self._run(), name=f"connection {self.name}")
@@ -350,8 +352,11 @@ class Supervisor:
     async def _listen(self, driver: Streams) -> None:
         points = tuple(point for group in self._groups for point in group.plan.points)
         self._worth[:] = 0
+        moved, self._moved = self._moved, self._moved[:0]
+        self._mark(moved, BAD_WAITING_FOR_INITIAL_DATA)  # a stream may never speak of what is elsewhere now
         for group in self._groups:
             group.problem = ""
+            group.calm()  # a value that stays the same is not told again, and is not late
         stream = driver.stream(points)
         self._first_data = asyncio.get_running_loop().call_later(FIRST_DATA_S, self._subscribed)
         self._stream += 1
@@ -401,7 +406,6 @@ class Supervisor:
         if not self._swept:
             self._swept = True
             for group in self._groups:
-                group.calm()  # it stands: a value that stays the same is not told again, and is not late
                 group.status = None
             self._judge()
 
@@ -620,6 +624,14 @@ class Supervisor:
             held=counts.held,
             unknown=counts.unknown,
         )
+
+
+def _moved(plan: ConnectionPlan, before: ConnectionPlan) -> Rows:
+    """Rows of tags that both plans have, at different addresses."""
+    was = {int(before.table.id[p.id]): p.address for g in before.groups for p in g.points}
+    points = [p for g in plan.groups for p in g.points]
+    found = [p.id for p in points if was.get(int(plan.table.id[p.id]), p.address) != p.address]
+    return np.array(found, np.intp)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -257,6 +257,25 @@ def test_a_stream_with_several_samples_of_one_tag_in_a_batch_loses_none(rig, mod
     assert rig.outbox.values(102)[1:] == [7]
 
 
+def test_a_streamed_tag_at_another_address_does_not_keep_its_old_value(rig, model):
+    device = rig.device("ua1")
+
+    async def story(acquisition):
+        await acquisition.apply(stream_model(model))
+        await asyncio.sleep(1)
+        device.queue.put_nowait(device.batch(device.points, 5.0))
+        await asyncio.sleep(1)
+        moved = stream_model(model, ("version", 2))
+        moved.tags.address[0] = "elsewhere"
+        await acquisition.apply(moved)
+        await asyncio.sleep(10)
+
+    rig.play(story)
+    assert rig.outbox.statuses(101)[:3] == [BAD_WAITING_FOR_INITIAL_DATA, GOOD, BAD_WAITING_FOR_INITIAL_DATA]
+    assert rig.outbox.statuses(102)[:2] == [BAD_WAITING_FOR_INITIAL_DATA, GOOD]
+    assert len(rig.outbox.statuses(102)) == 2
+
+
 def test_a_stream_whose_every_value_is_bad_is_not_called_good(rig, model):
     device = rig.device("ua1")
 

@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/connections/browse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Browse Connection
+         * @description What a device offers, for devices that can tell; reads only.
+         */
+        post: operations["browse_connection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/connections/outages": {
         parameters: {
             query?: never;
@@ -876,6 +896,67 @@ export interface components {
              * @enum {string}
              */
             state: "ok" | "old" | "none";
+        };
+        /** Browsed */
+        Browsed: {
+            /** Nodes */
+            nodes: components["schemas"]["BrowsedNode"][];
+        };
+        /** BrowsedNode */
+        BrowsedNode: {
+            /** Address */
+            address: string;
+            /** Description */
+            description: string;
+            /**
+             * Name
+             * @description path below the root
+             */
+            name: string;
+            /**
+             * Note
+             * @description why it cannot be read as it is; empty for most
+             */
+            note: string;
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "float" | "int" | "text";
+            /** Unit */
+            unit: string;
+        };
+        /** BrowseQuestion */
+        BrowseQuestion: {
+            /**
+             * Config
+             * @default {}
+             */
+            config: {
+                [key: string]: unknown;
+            };
+            /**
+             * Connection
+             * @description a connection of the plant; else driver and config tell
+             * @default
+             */
+            connection: string;
+            /**
+             * Driver
+             * @default
+             */
+            driver: string;
+            /**
+             * Edge
+             * @default edge-1
+             */
+            edge: string;
+            /**
+             * Root
+             * @description address of the node to look below; all unless told
+             * @default
+             */
+            root: string;
         };
         /** Certificate */
         Certificate: {
@@ -2085,6 +2166,66 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    browse_connection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BrowseQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Browsed"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
