@@ -172,7 +172,7 @@ async def demo(own_folder) -> AsyncIterator[Demo]:
         await running.start()
         await until(
             lambda: running.ask("GET", "connections"),
-            lambda a: len(a["connections"]) == 6 and {c["state"] for c in a["connections"]} == {"Good"},
+            lambda a: len(a["connections"]) == 8 and {c["state"] for c in a["connections"]} == {"Good"},
             "all PLCs of the demo are connected",
         )
         yield running

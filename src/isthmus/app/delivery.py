@@ -45,6 +45,8 @@ PASS_S = 5.0
 """How long frames that hold nothing for a connector may pass before its place is stored."""
 MOST_FRAMES = 1_000
 RETRY_S = 1.0
+AGAIN_S = 1.0
+"""A connector that forgot its cancellation is told again after this; sooner than whoever ends us tells us again."""
 BEFORE_ALL = Position(-1, -1)
 
 
@@ -406,7 +408,7 @@ class Deliveries:
                 if self._plant is not None:
                     await self._follow(self._plant)
         finally:
-            await end([one.task for one in self._running.values()])
+            await end([one.task for one in self._running.values()], AGAIN_S)
             self._running.clear()
             self._changed.set()
 
@@ -437,7 +439,7 @@ class Deliveries:
     async def _stop(self, name: str) -> None:
         running = self._running.get(name)
         if running is not None:  # known until it has ended: who is stopped in between stops it again
-            await end([running.task])
+            await end([running.task], AGAIN_S)
             del self._running[name]
 
     async def statuses(self) -> list[ConnectorStatus]:

@@ -6,10 +6,12 @@ their subjects. Passwords are made here, shown once, and kept as hashes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from isthmus.values.mqtt import check_filter, to_field
 
 MAX_DEVICES = 10_000
 MAX_TOPICS = 100
+RELOAD_S = 5.0
+"""A running broker has this long to follow a change; it usually takes some 20 ms."""
 
 
 def node_topics(group: str, node: str) -> tuple[list[str], list[str]]:
@@ -172,13 +176,25 @@ class Devices:
 
 
 def _reload(files: BrokerFiles) -> None:
-    """Have the running broker read its settings again; one that does not run reads them when it starts."""
+    """Have the running broker read its settings again, and wait until it has; one that does not run reads them when it starts."""
     try:
         pid = int(files.pid.read_text())
-        if str(files.config) in psutil.Process(pid).cmdline():
-            os.kill(pid, signal.SIGHUP)
+        if str(files.config) not in psutil.Process(pid).cmdline():
+            return
+        start = files.log.stat().st_size if files.log.exists() else 0
+        os.kill(pid, signal.SIGHUP)
     except (FileNotFoundError, ValueError, ProcessLookupError, psutil.Error):
         return
+    deadline = time.monotonic() + RELOAD_S
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+        with contextlib.suppress(OSError), files.log.open("rb") as log:
+            log.seek(start if files.log.stat().st_size >= start else 0)  # a log may begin anew at any time
+            said = log.read()
+            if b"Failed to reload" in said:
+                raise ConfigError(f"device: the broker did not take the change; {files.log} says why")
+            if b"Reloaded" in said:
+                return
 
 
 @dataclass(frozen=True, slots=True)

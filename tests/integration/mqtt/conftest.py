@@ -93,8 +93,8 @@ class Place:
         if self.devices is None:
             return await self.client(client_id=f"publisher-{len(self.clients)}")
         name = f"publisher-{len(self.clients)}"
-        password = self.devices.add(name, ["plant/#", "spBv1.0/#"], ["plant/#", "spBv1.0/#"])
-        await asyncio.sleep(0.3)  # nats-server follows
+        topics = ["plant/#", "spBv1.0/#"]
+        password = await asyncio.to_thread(self.devices.add, name, topics, topics)
         return await self.client(name, password, name)
 
     def driver(self, kind: str = "mqtt", name: str = "isthmus-edge-1-press", **settings: Any) -> Any:

@@ -18,10 +18,14 @@ from isthmus.values.errors import ConfigError
 pytestmark = [pytest.mark.mission("M38"), pytest.mark.real("nats-server", "paho-mqtt")]
 
 
+async def until(wanted) -> None:
+    async with asyncio.timeout(20):
+        while not wanted():
+            await asyncio.sleep(0.02)
+
+
 async def admitted(listener, name: str, *topics: str) -> str:
-    password = listener.devices.add(name, topics, topics)
-    await asyncio.sleep(0.3)
-    return password
+    return await asyncio.to_thread(listener.devices.add, name, topics, topics)
 
 
 async def test_each_device_has_its_own_topics(listener) -> None:
@@ -30,12 +34,12 @@ async def test_each_device_has_its_own_topics(listener) -> None:
     one, two = await listener.client("press", press, "same-id"), await listener.client("oven", oven, "same-id")
     assert (one.code, two.code) == (0, 0)
     two.client.subscribe([("plant/oven/+", 1), ("plant/press/#", 1), ("#", 0)])
-    await asyncio.sleep(0.3)
+    await until(lambda: len(two.said_no) == 3)
     assert [code >= 0x80 for code in two.said_no] == [False, True, True]
     await one.say("plant/oven/temp", "forged")
     await one.say("plant/press/temp", "1")
     await two.say("plant/oven/temp", "2")
-    await asyncio.sleep(0.3)
+    await until(lambda: two.heard)
     assert [payload for _, payload, _ in two.heard] == [b"2"]
     assert not one.gone.is_set(), "the same client id of another user pushed it aside"
 

@@ -60,8 +60,7 @@ async def test_births_data_deaths_and_what_was_kept(place) -> None:
     user = password = ""
     if place.devices is not None:
         user = "press"
-        password = place.devices.add(user, ["spBv1.0/#"], ["spBv1.0/#"])
-        await asyncio.sleep(0.3)
+        password = await asyncio.to_thread(place.devices.add, user, ["spBv1.0/#"], ["spBv1.0/#"])
     node = EdgeNode(place.port, "plant", "press 1", METRICS, user=user, password=password)
     node.start()
     async with Heard(place.driver("sparkplug", host_id="host")) as heard:
