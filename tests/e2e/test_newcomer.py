@@ -28,7 +28,7 @@ async def test_the_printed_link_works_once_and_shows_the_line_running(demo, sign
     line = page.get_by_role("row").filter(has=page.get_by_role("link", name=re.compile("^Line 1")))
     await expect(line).to_contain_text("Running")
     await expect(line.locator("svg[data-shape=running]").first).to_be_visible()
-    await expect(page.get_by_role("region", name="Health of the connections")).to_contain_text("All 6 connections good")
+    await expect(page.get_by_role("region", name="Health of the connections")).to_contain_text("All 8 connections good")
 
     again = await opens(demo.origin, None)
     await again.page.goto(demo.origin + demo.link)
@@ -90,7 +90,7 @@ async def test_a_plc_without_power_looks_bad_with_its_reason_and_heals(demo, sig
         detail = connections.page.get_by_role("complementary", name="Connection plc-filler")
         await expect(detail).to_contain_text(re.compile("refused|closed|answer", re.IGNORECASE))
         health = other.page.get_by_role("region", name="Health of the connections")
-        await expect(health).to_contain_text("1 of 6 connections bad")
+        await expect(health).to_contain_text("1 of 8 connections bad")
         elsewhere = other.page.get_by_role("complementary", name="Pens").locator("dl.pen-values .lv")
         await expect(elsewhere).to_have_attribute("data-q", "good")
         was = await elsewhere.locator(".lv-num").inner_text()
@@ -100,5 +100,5 @@ async def test_a_plc_without_power_looks_bad_with_its_reason_and_heals(demo, sig
     await expect(speed).to_have_attribute("data-q", "good")
     await expect(row).to_contain_text("Good")
     await expect(other.page.get_by_role("region", name="Health of the connections")).to_contain_text(
-        "All 6 connections good"
+        "All 8 connections good"
     )

@@ -29,7 +29,7 @@ async def test_after_kill_9_of_everything_nothing_that_was_seen_is_lost(demo, si
     await expect(value).to_have_attribute("data-q", "good")
     earlier = await history(demo, "now")
     seen = await demo.value(GOOD)
-    assert await demo.kill_all() >= 10, "demo, six PLCs, bus, core, edge"
+    assert await demo.kill_all() >= 10, "demo, six PLCs, sensors, two brokers, core, edge, listener"
     await expect(page.get_by_role("alert")).to_contain_text("No connection to Isthmus")
     await expect(value).not_to_have_attribute("data-q", "good")
 
