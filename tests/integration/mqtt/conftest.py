@@ -58,13 +58,13 @@ class Client:
     async def start(self) -> Client:
         await asyncio.to_thread(self.client.connect, "127.0.0.1", self._port)
         self.client.loop_start()
-        await asyncio.to_thread(self.connected.wait, 10)
+        await asyncio.to_thread(self.connected.wait, 60)
         return self
 
     async def say(self, topic: str, payload: bytes | str, qos: int = 1, *, retain: bool = False) -> None:
         info = self.client.publish(topic, payload, qos, retain)
         if qos:
-            await asyncio.to_thread(info.wait_for_publish, 10)
+            await asyncio.to_thread(info.wait_for_publish, 60)
 
     async def stop(self) -> None:
         self.client.disconnect()

@@ -60,7 +60,7 @@ class Reader:
             self._changed.set()
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()

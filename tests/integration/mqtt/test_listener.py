@@ -162,7 +162,7 @@ async def test_what_was_confirmed_to_a_device_outlives_kill_9_of_the_server(list
         writer.close()
         await listener.broker.start()
     again = await listener.client("press", password, "reader", clean_session=False)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len({payload for _, payload, _ in again.heard}) < len(confirmed):
             await asyncio.sleep(0.05)
     assert {payload for _, payload, _ in again.heard} == set(confirmed)

@@ -43,7 +43,7 @@ class Heard:
                     into.append((self._addresses[row], None if code >= status.BAD else value, code))
 
     async def until(self, wanted: Any) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not wanted(self):
                 await asyncio.sleep(0.02)
 
