@@ -66,7 +66,7 @@ def test_every_setting_of_a_machine_is_explained_with_its_default() -> None:
         values = getattr(settings, section.name)
         for key in dataclasses.fields(values):
             value = getattr(values, key.name)
-            spelt = json.dumps(value) if isinstance(value, tuple) else "empty" if value == "" else str(value)
+            spelt = json.dumps(value) if isinstance(value, tuple | bool) else "empty" if value == "" else str(value)
             row = re.search(rf"^\| `{section.name}\.{key.name}` \| `?([^|`]*)`? \|", page, re.MULTILINE)
             assert row, f"docs/settings.md does not explain {section.name}.{key.name}"
             assert row[1] == spelt, f"{section.name}.{key.name}: the page says {row[1]}, the default is {spelt}"

@@ -207,7 +207,7 @@ async def _grow(historian: Historian, rows: int) -> int:
 
     total = await historian._store.write(copy)  # noqa: SLF001  the bench fills the engine's own tables
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and await historian._store.read(_merging):  # noqa: SLF001
+    while time.monotonic() < deadline and await historian._store.read(_merging):  # noqa: SLF001  as above
         await asyncio.sleep(0.5)
     return total
 
