@@ -5,13 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import select
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import paho.mqtt.client
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def _select(reading, writing, _broken, timeout_s):
+    """``select.select`` for any descriptor. The embedded historian's threads hold some hundred, and select(2) ends at 1,024."""
+    waiting = select.poll()
+    for stream in {*reading, *writing}:
+        waiting.register(stream, select.POLLIN * (stream in reading) | select.POLLOUT * (stream in writing))
+    ready = {fd for fd, _ in waiting.poll(timeout_s * 1000)}
+    return [s for s in reading if s.fileno() in ready], [s for s in writing if s.fileno() in ready], []
+
+
+paho.mqtt.client.select = SimpleNamespace(select=_select)  # paho waits with select(2) alone
 
 
 def _open_files() -> dict[int, str]:

@@ -193,7 +193,7 @@ def _reload(files: BrokerFiles) -> None:
             said = log.read()
             if b"Failed to reload" in said:
                 raise ConfigError(f"device: the broker did not take the change; {files.log} says why")
-            if b"Reloaded" in said:
+            if b"Reloaded server configuration" in said:  # the lines before it are said before it is done
                 return
 
 
