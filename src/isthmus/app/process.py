@@ -8,6 +8,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from isthmus.app.logs import JsonLines, Lines
 from isthmus.values.errors import IsthmusError, NotConnected, TryLater
 
 _PR_SET_PDEATHSIG = 1
+MAX_FILES = 65_536
 
 
 def set_up_logging(part: str, level: int = logging.INFO, *, structured: bool = False) -> logging.Logger:
@@ -36,6 +38,15 @@ def die_with_parent() -> None:
     """Ask the system to end this process (SIGTERM) when its parent is gone; used between fork and exec."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _raise_file_limit() -> None:
+    """As many descriptors as the system allows, up to 65,536: the embedded historian's threads alone may hold some hundred."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _watch_parent(stop: asyncio.Event) -> None:
@@ -59,6 +70,7 @@ def run(
     anything else keeps its traceback and is code 1.
     """
     log = set_up_logging(part, structured=structured)
+    _raise_file_limit()
 
     async def wrapped() -> int:
         stop = asyncio.Event()

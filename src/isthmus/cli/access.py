@@ -18,7 +18,11 @@ class Role(enum.StrEnum):
     """What a token or a person may do."""
 
     viewer = "viewer"
+    operator = "operator"
+    supervisor = "supervisor"
     engineer = "engineer"
+    maintainer = "maintainer"
+    security = "security"
     admin = "admin"
 
 

@@ -10,10 +10,14 @@ from isthmus.values.errors import ConfigError, Denied, TryLater
 
 
 class Role(StrEnum):
-    """What an account may do; each role may also do what the one before it may."""
+    """The roles every plant has; its own ones, named in the plant file, stand beside them as plain text."""
 
     VIEWER = "viewer"
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
     ENGINEER = "engineer"
+    MAINTAINER = "maintainer"
+    SECURITY = "security"
     ADMIN = "admin"
 
 
@@ -21,21 +25,32 @@ class Action(StrEnum):
     """Everything that is asked for permission. A route or command names one of these, or it is refused to everybody."""
 
     READ = "read"
+    WRITE = "control.write"
     PLANT_CHANGE = "plant.change"
+    PLANT_APPROVE = "plant.approve"  # the second person of a change
     CONNECTION_TEST = "connection.test"
     ACCOUNT_OWN = "account.own"  # one's own name, password and session
     ACCOUNTS = "accounts"  # other people's accounts, tokens and links
+    SECURITY = "security.change"  # stations, sign-on providers, certificates, enrolment of edges
+    AUDIT_READ = "audit.read"
+    PRIVACY = "privacy"  # what is kept about a person: export and erase
     BACKUP = "backup"
 
 
 _VIEWER = frozenset({Action.READ, Action.ACCOUNT_OWN})
+_OPERATOR = _VIEWER | {Action.WRITE}
 _ENGINEER = _VIEWER | {Action.PLANT_CHANGE, Action.CONNECTION_TEST}
-ALLOWED: dict[Role, frozenset[Action]] = {
+ALLOWED: dict[str, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
+    Role.OPERATOR: _OPERATOR,
+    Role.SUPERVISOR: _OPERATOR | {Action.PLANT_APPROVE},
     Role.ENGINEER: _ENGINEER,
-    Role.ADMIN: _ENGINEER | {Action.ACCOUNTS, Action.BACKUP},
+    Role.MAINTAINER: _VIEWER | {Action.CONNECTION_TEST},
+    Role.SECURITY: _VIEWER
+    | {Action.ACCOUNTS, Action.SECURITY, Action.AUDIT_READ, Action.PRIVACY, Action.PLANT_APPROVE},
+    Role.ADMIN: frozenset(Action) - {Action.WRITE},
 }
-"""What is not here is denied."""
+"""What is not here is denied. An administrator runs the system, not the machines."""
 
 
 class Proof(StrEnum):
@@ -47,15 +62,31 @@ class Proof(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What a token, or who signed in at a station, is narrowed to besides the role; an empty field narrows nothing."""
+
+    actions: frozenset[Action] = frozenset()
+    under: tuple[str, ...] = ()  # paths of the plant and all below them
+    zones: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # addresses or networks a request may come from
+
+
+WHOLE = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody who proved who they are. ``key`` names the session or token, without being one."""
 
     name: str
-    role: Role
+    role: str  # a Role, or one of the plant's own
     proof: Proof
     key: str
     user_id: int | None = None
     has_password: bool = False
+    scope: Scope = WHOLE
+    source: str = ""  # the address this request comes from
+    station: str = ""
 
 
 def authorise(principal: Principal | None, action: Action) -> None:
@@ -73,7 +104,7 @@ def authorise(principal: Principal | None, action: Action) -> None:
         return
     roles = [role.value for role in Role if action in ALLOWED[role]]
     needs = f"role {' or '.join(roles)}" if roles else "a right that no role has"
-    raise Denied(f"{action.value} needs {needs}; {principal.name} has role {principal.role.value}", "role_missing")
+    raise Denied(f"{action.value} needs {needs}; {principal.name} has role {principal.role}", "role_missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +168,7 @@ class User:
 
     id: int
     name: str
-    role: Role
+    role: str
     has_password: bool
     disabled: bool
     created_ns: int
@@ -149,7 +180,7 @@ class Token:
 
     id: int
     name: str
-    role: Role
+    role: str
     hint: str  # its first characters
     created_by: str
     created_ns: int

@@ -145,7 +145,7 @@ class Security:
             return None
         seen_ns = max(row["seen_ns"], last.seen_ns if last else 0)
         has_password = row["password_hash"] is not None
-        principal = Principal(row["name"], Role(row["role"]), Proof.SESSION, key, row["id"], has_password)
+        principal = Principal(row["name"], row["role"], Proof.SESSION, key, row["id"], has_password)
         known = _Known(principal, row["expires_ns"], seen_ns, self._until())
         if self._ran_out(known, Proof.SESSION, now_ns):
             self._store.drop_session(key)
@@ -158,7 +158,7 @@ class Security:
         row = self._store.token(key)
         if row is None or row["revoked_ns"] is not None:
             return None
-        principal = Principal(row["name"], Role(row["role"]), Proof.TOKEN, key)
+        principal = Principal(row["name"], row["role"], Proof.TOKEN, key)
         known = _Known(principal, row["expires_ns"], now_ns, self._until())
         return None if self._ran_out(known, Proof.TOKEN, now_ns) else known
 
@@ -291,7 +291,7 @@ class Security:
         """All accounts by name."""
         return self._store.users()
 
-    def create_user(self, name: str, role: Role, password: str | None = None) -> User:
+    def create_user(self, name: str, role: str, password: str | None = None) -> User:
         """A new account; without a password it is entered by a link.
 
         Raises: ConfigError for an unfit name or password; Denied (name_taken)
@@ -302,7 +302,7 @@ class Security:
         values = {
             "name": name,
             "name_key": name_key(name),
-            "role": role.value,
+            "role": str(role),
             "password_hash": hashed,
             "disabled": False,
             "created_ns": now_ns,
@@ -312,13 +312,13 @@ class Security:
             raise Denied(f"another account is called {name}", "name_taken")
         return User(user_id, name, role, hashed is not None, disabled=False, created_ns=now_ns)
 
-    def change_user(self, name: str, *, role: Role | None = None, disabled: bool | None = None) -> None:
+    def change_user(self, name: str, *, role: str | None = None, disabled: bool | None = None) -> None:
         """Give another role, or close and open an account. Takes effect at once.
 
         Raises: ConfigError if there is no such account
         """
         user = self._user_named(name)
-        values = {"role": role.value if role else None, "disabled": disabled}
+        values = {"role": str(role) if role else None, "disabled": disabled}
         self._store.change_user(user.id, {key: value for key, value in values.items() if value is not None})
         if disabled:
             self._store.drop_sessions(user.id)
@@ -357,10 +357,10 @@ class Security:
             return None
         if offered and self._store.link_holds(key_of(offered), self._clock.now_ns()):
             return offered
-        first = next((u for u in self._store.users() if u.role is Role.ADMIN and not u.disabled), None)
+        first = next((u for u in self._store.users() if u.role == Role.ADMIN and not u.disabled), None)
         return self.create_link((first or self.create_user(FIRST_USER, Role.ADMIN)).name)
 
-    def create_token(self, name: str, role: Role, by: str, lifetime_s: float | None = None) -> tuple[str, Token]:
+    def create_token(self, name: str, role: str, by: str, lifetime_s: float | None = None) -> tuple[str, Token]:
         """A new API token: the token itself, to be shown once, and how it is listed.
 
         Raises: ConfigError for an unfit name
@@ -376,7 +376,7 @@ class Security:
                 "hash": key_of(secret),
                 "hint": hint,
                 "name": name,
-                "role": role.value,
+                "role": str(role),
                 "created_by": by[:64],
                 "created_ns": now_ns,
                 "expires_ns": expires_ns,

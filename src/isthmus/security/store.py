@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from isthmus.security.model import Role, Token, User
+from isthmus.security.model import Token, User
 
 metadata = MetaData()
 
@@ -78,7 +78,7 @@ sessions = Table(
 
 def _user(row: Mapping[str, Any] | RowMapping) -> User:
     return User(
-        row["id"], row["name"], Role(row["role"]), row["password_hash"] is not None, row["disabled"], row["created_ns"]
+        row["id"], row["name"], row["role"], row["password_hash"] is not None, row["disabled"], row["created_ns"]
     )
 
 
@@ -151,7 +151,7 @@ class Store:
             rows = connection.execute(select(tokens).order_by(tokens.c.id)).mappings().all()
         return [
             Token(
-                row["id"], row["name"], Role(row["role"]), row["hint"], row["created_by"], row["created_ns"],
+                row["id"], row["name"], row["role"], row["hint"], row["created_by"], row["created_ns"],
                 row["expires_ns"], row["revoked_ns"],
             )
             for row in rows

@@ -1723,10 +1723,10 @@ export interface components {
         };
         /**
          * Role
-         * @description What an account may do; each role may also do what the one before it may.
+         * @description The roles every plant has; its own ones, named in the plant file, stand beside them as plain text.
          * @enum {string}
          */
-        Role: "viewer" | "engineer" | "admin";
+        Role: "viewer" | "operator" | "supervisor" | "engineer" | "maintainer" | "security" | "admin";
         /** RuleAnswer */
         RuleAnswer: {
             /** Assets */
@@ -2015,7 +2015,8 @@ export interface components {
             name: string;
             /** Revoked */
             revoked: string | null;
-            role: components["schemas"]["Role"];
+            /** Role */
+            role: string;
         };
         /** Tokens */
         Tokens: {
@@ -2039,7 +2040,8 @@ export interface components {
             has_password: boolean;
             /** Name */
             name: string;
-            role: components["schemas"]["Role"];
+            /** Role */
+            role: string;
         };
         /** Users */
         Users: {

@@ -31,7 +31,7 @@ class CreatedToken(BaseModel):
 class TokenAnswer(BaseModel):
     id: int
     name: str
-    role: Role
+    role: str
     hint: str = Field(description="its first characters")
     created: str
     created_by: str
@@ -45,7 +45,7 @@ class Tokens(BaseModel):
 
 class UserAnswer(BaseModel):
     name: str
-    role: Role
+    role: str
     has_password: bool
     disabled: bool
 

@@ -49,7 +49,7 @@ class NewPassword(BaseModel):
 
 def _session(services: Services, principal: Principal) -> Session:
     plant = services.namespace.current()
-    user = User(name=principal.name, role=principal.role.value, has_password=principal.has_password)
+    user = User(name=principal.name, role=str(principal.role), has_password=principal.has_password)
     return Session(
         user=user, enterprise=plant.enterprise, site=plant.site, timezone=plant.timezone, version=isthmus.__version__
     )
