@@ -15,12 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.acquisition.binding import FLOAT, INT, KINDS, Binder, Ints, Rows, TagTable
+from isthmus.acquisition.binding import FLOAT, KINDS, Binder, Ints, Rows, TagTable
+from isthmus.acquisition.latest import Newest
 from isthmus.values.errors import ConfigError
 from isthmus.values.expression import Column
 from isthmus.values.model import EdgeModel, FormulaModel
 from isthmus.values.sample import SampleBatch, ValueType
-from isthmus.values.status import BAD, BAD_CONFIGURATION_ERROR, BAD_INTERNAL_ERROR, BAD_WAITING_FOR_INITIAL_DATA
+from isthmus.values.status import BAD, BAD_CONFIGURATION_ERROR, BAD_INTERNAL_ERROR
 
 Log = logging.Logger | logging.LoggerAdapter[Any]
 
@@ -59,55 +60,6 @@ class _Group:
     failed: bool = False
 
 
-class _Latest:
-    """The last sample of each tag that is an input."""
-
-    def __init__(self, ids: NDArray[np.int32]) -> None:
-        n = len(ids)
-        self.id = ids  # ascending
-        self.number = np.zeros(n, np.float64)
-        self.integer = np.zeros(n, np.int64)
-        self.text = np.full(n, "", object)
-        self.kind = np.full(n, FLOAT, np.int8)
-        self.time_ns = np.zeros(n, np.int64)
-        self.status = np.full(n, BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
-
-    def slots(self, ids: Iterable[int]) -> Rows:
-        slots: Rows = np.searchsorted(self.id, np.array(list(ids), np.int32))
-        return slots
-
-    def store(self, batch: SampleBatch) -> Rows:
-        """Take in a batch; the slots it touched."""
-        if not len(self.id):
-            return np.empty(0, np.intp)
-        slot = np.minimum(np.searchsorted(self.id, batch.id), len(self.id) - 1)
-        mine = self.id[slot] == batch.id
-        if not mine.any():
-            return np.empty(0, np.intp)
-        touched: Rows = slot[mine]
-        batch = batch.rows(mine)
-        kind = KINDS[batch.type]
-        if kind == FLOAT:
-            self.number[touched] = batch.value
-        elif kind == INT:
-            self.integer[touched] = batch.value
-        else:
-            self.text[touched] = np.array([*batch.text, None], object)[batch.value.astype(np.intp)]
-        self.time_ns[touched], self.status[touched] = batch.time_ns, batch.status
-        return touched
-
-    def column(self, kind: int, slots: Rows) -> Column:
-        source: NDArray[Any] = (self.number, self.integer, self.text)[kind]
-        return Column(source[slots], self.status[slots])
-
-    def adopt(self, other: _Latest) -> None:
-        _, mine, theirs = np.intersect1d(self.id, other.id, assume_unique=True, return_indices=True)
-        same = self.kind[mine] == other.kind[theirs]
-        mine, theirs = mine[same], theirs[same]
-        for name in ("number", "integer", "text", "time_ns", "status"):
-            getattr(self, name)[mine] = getattr(other, name)[theirs]
-
-
 @dataclass(slots=True)
 class _Levels:
     """Groups by how many formulas deep they stand, and which groups each slot feeds."""
@@ -132,10 +84,8 @@ class Formulas:
         self.table = TagTable.of(model.tags, [index[f.id] for f in model.formulas])
         self._binder = Binder(self.table)
         inputs = sorted({tag for f in model.formulas for tag in f.inputs.values()})
-        self._latest = _Latest(np.array(inputs, np.int32))
-        for slot, tag in enumerate(inputs):
-            if tag in index:
-                self._latest.kind[slot] = KINDS[ValueType(model.tags.type[index[tag]])]
+        kinds = [KINDS[ValueType(model.tags.type[index[tag]])] if tag in index else FLOAT for tag in inputs]
+        self._latest = Newest(np.array(inputs, np.int32), np.array(kinds, np.int8))
         self._levels = self._arrange(model.formulas, compile_formula)
 
     def adopt(self, other: Formulas) -> None:

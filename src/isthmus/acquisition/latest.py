@@ -1,14 +1,15 @@
-"""The last two samples of each tag that something is calculated from."""
+"""The newest samples of each tag that something is calculated from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.acquisition.binding import FLOAT, INT, KINDS, TEXT, Ints, Rows, Statuses
+from isthmus.values.expression import Column
 from isthmus.values.sample import SampleBatch
 from isthmus.values.status import BAD_TYPE_MISMATCH, BAD_WAITING_FOR_INITIAL_DATA
 
@@ -26,12 +27,17 @@ class _Samples:
             getattr(self, name)[mine] = getattr(other, name)[theirs]
 
 
-class Latest:
-    """The newest sample of each tag, and the one before it. ``id`` ascends; ``kind`` is FLOAT, INT or TEXT."""
+class Newest:
+    """The newest sample of each tag. ``id`` ascends; ``kind`` is FLOAT, INT or TEXT, and a sample of another is bad."""
 
     def __init__(self, ids: NDArray[np.int32], kinds: NDArray[np.int8]) -> None:
         self.id, self.kind = ids, kinds
-        self._now, self._before = _Samples(len(ids)), _Samples(len(ids))
+        self._now = _Samples(len(ids))
+
+    @property
+    def time_ns(self) -> Ints:
+        """When each was sampled; 0 before the first."""
+        return self._now.time_ns
 
     def slots(self, ids: Iterable[int]) -> Rows:
         """Where tags are kept."""
@@ -52,20 +58,46 @@ class Latest:
         values: NDArray[Any] = batch.value
         if kind == TEXT:
             values = np.array([*batch.text, None], object)[batch.value.astype(np.intp)]
-        if len(np.unique(touched)) == len(touched):
-            self._put(kind, touched, values, batch.time_ns, batch.status)
-        else:
-            for row in range(len(touched)):
-                only = slice(row, row + 1)
-                self._put(kind, touched[only], values[only], batch.time_ns[only], batch.status[only])
+        self._put(kind, touched, values, batch.time_ns, batch.status)
         return touched
 
     def _put(self, kind: int, slots: Rows, values: NDArray[Any], time_ns: Ints, status: Statuses) -> None:
         now = self._now
-        self._before.copy(now, slots, slots)
         (now.number, now.integer, now.text)[kind][slots] = values
         now.time_ns[slots] = time_ns
         now.status[slots] = np.where(self.kind[slots] == kind, status, np.uint32(BAD_TYPE_MISMATCH))
+
+    def column(self, kind: int, slots: Rows) -> Column:
+        """Values and status of tags of one kind."""
+        now = self._now
+        source: NDArray[Any] = (now.number, now.integer, now.text)[kind]
+        return Column(source[slots], now.status[slots])
+
+    def adopt(self, other: Self) -> None:
+        """Take over what another knows of the tags both have."""
+        self._now.copy(other._now, *self._common(other))
+
+    def _common(self, other: Self) -> tuple[Rows, Rows]:
+        _, mine, theirs = np.intersect1d(self.id, other.id, assume_unique=True, return_indices=True)
+        same = self.kind[mine] == other.kind[theirs]
+        return mine[same], theirs[same]
+
+
+class Latest(Newest):
+    """The newest sample of each tag, and the one before it."""
+
+    def __init__(self, ids: NDArray[np.int32], kinds: NDArray[np.int8]) -> None:
+        super().__init__(ids, kinds)
+        self._before = _Samples(len(ids))
+
+    def _put(self, kind: int, slots: Rows, values: NDArray[Any], time_ns: Ints, status: Statuses) -> None:
+        if len(np.unique(slots)) != len(slots):  # one by one, so that each has the one before it
+            for row in range(len(slots)):
+                only = slice(row, row + 1)
+                self._put(kind, slots[only], values[only], time_ns[only], status[only])
+            return
+        self._before.copy(self._now, slots, slots)
+        super()._put(kind, slots, values, time_ns, status)
 
     def at(self, slot: int, time_ns: int | None) -> tuple[Any, int, int]:
         """Value, time and status of a tag now, or as it was at a time not far back."""
@@ -77,9 +109,7 @@ class Latest:
         value = source[slot]
         return value if kind == TEXT else value.item(), int(now.time_ns[slot]), int(now.status[slot])
 
-    def adopt(self, other: Latest) -> None:
+    def adopt(self, other: Self) -> None:
         """Take over what another knows of the tags both have."""
-        _, mine, theirs = np.intersect1d(self.id, other.id, assume_unique=True, return_indices=True)
-        same = self.kind[mine] == other.kind[theirs]
-        self._now.copy(other._now, mine[same], theirs[same])
-        self._before.copy(other._before, mine[same], theirs[same])
+        super().adopt(other)
+        self._before.copy(other._before, *self._common(other))

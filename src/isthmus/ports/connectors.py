@@ -13,8 +13,7 @@ comes again as after `NotConnected`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.ports.drivers import no_secrets
+from isthmus.ports.registry import Registry
 from isthmus.ports.settings import configured
 from isthmus.values.clock import Clock
-from isthmus.values.errors import ConfigError
 from isthmus.values.sample import SampleBatch, ValueType
 
 
@@ -124,13 +123,7 @@ class ConnectorSpec:
         return configured(self.config, settings, f"connector {self.name}")
 
 
-@dataclass(slots=True)
-class _Registry:
-    specs: dict[str, ConnectorSpec] = field(default_factory=dict)
-    loaded: bool = False
-
-
-_REGISTRY = _Registry()
+_REGISTRY: Registry[ConnectorSpec] = Registry("connector")
 
 
 def connector(name: str, *, config: type[Any], title: str = "") -> Callable[[type[Any]], type[Any]]:
@@ -140,10 +133,7 @@ def connector(name: str, *, config: type[Any], title: str = "") -> Callable[[typ
     """
 
     def register(cls: type[Any]) -> type[Any]:
-        known = _REGISTRY.specs.get(name)
-        if known is not None and known.build is not cls:
-            raise ValueError(f"two connectors are called {name}")
-        _REGISTRY.specs[name] = ConnectorSpec(name, config, cls, title or name)
+        _REGISTRY.add(ConnectorSpec(name, config, cls, title or name))
         return cls
 
     return register
@@ -151,11 +141,7 @@ def connector(name: str, *, config: type[Any], title: str = "") -> Callable[[typ
 
 def connectors() -> dict[str, ConnectorSpec]:
     """All connectors by name: those that entry points of the group `isthmus.connectors` bring, imported on first use."""
-    if not _REGISTRY.loaded:
-        for entry in entry_points(group="isthmus.connectors"):
-            entry.load()
-        _REGISTRY.loaded = True
-    return _REGISTRY.specs
+    return _REGISTRY.all()
 
 
 def connector_spec(name: str) -> ConnectorSpec:
@@ -163,7 +149,4 @@ def connector_spec(name: str) -> ConnectorSpec:
 
     Raises: ConfigError listing the known ones
     """
-    try:
-        return connectors()[name]
-    except KeyError:
-        raise ConfigError(f"connector: unknown, known are {', '.join(sorted(connectors()))}, was {name!r}") from None
+    return _REGISTRY.get(name)

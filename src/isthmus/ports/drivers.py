@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from isthmus.ports.registry import Registry
 from isthmus.ports.settings import configured
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError
@@ -225,13 +225,7 @@ class DriverSpec:
         return configured(self.config, settings, f"driver {self.name}")
 
 
-@dataclass(slots=True)
-class _Registry:
-    specs: dict[str, DriverSpec] = field(default_factory=dict)
-    loaded: bool = False
-
-
-_REGISTRY = _Registry()
+_REGISTRY: Registry[DriverSpec] = Registry("driver")
 
 
 def driver(
@@ -245,10 +239,7 @@ def driver(
     """
 
     def register(cls: Build) -> Build:
-        known = _REGISTRY.specs.get(name)
-        if known is not None and known.build is not cls:
-            raise ValueError(f"two drivers are called {name}")
-        _REGISTRY.specs[name] = DriverSpec(name, config, cls, parse_address, title or name)
+        _REGISTRY.add(DriverSpec(name, config, cls, parse_address, title or name))
         return cls
 
     return register
@@ -256,11 +247,7 @@ def driver(
 
 def drivers() -> dict[str, DriverSpec]:
     """All drivers by name: those that entry points of the group `isthmus.drivers` bring, imported once on first use."""
-    if not _REGISTRY.loaded:
-        for entry in entry_points(group="isthmus.drivers"):
-            entry.load()
-        _REGISTRY.loaded = True
-    return _REGISTRY.specs
+    return _REGISTRY.all()
 
 
 def driver_spec(name: str) -> DriverSpec:
@@ -268,7 +255,4 @@ def driver_spec(name: str) -> DriverSpec:
 
     Raises: ConfigError listing the known ones
     """
-    try:
-        return drivers()[name]
-    except KeyError:
-        raise ConfigError(f"driver: unknown, known are {', '.join(sorted(drivers()))}, was {name!r}") from None
+    return _REGISTRY.get(name)

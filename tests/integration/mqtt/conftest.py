@@ -21,7 +21,7 @@ from isthmus.bus import broker
 from isthmus.bus.broker import LocalBroker, field_user, free_port
 from isthmus.bus.field import Devices
 from isthmus.bus.shim import Front
-from isthmus.ports.drivers import _REGISTRY, DriverContext, FieldAddress
+from isthmus.ports.drivers import DriverContext, FieldAddress, driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.model import Budget
 
@@ -98,7 +98,7 @@ class Place:
         return await self.client(name, password, name)
 
     def driver(self, kind: str = "mqtt", name: str = "isthmus-edge-1-press", **settings: Any) -> Any:
-        spec = _REGISTRY.specs[kind]  # registered by the imports above, whatever else is installed
+        spec = driver_spec(kind)
         field = {"field": self._field} if self._field else {}
         context = DriverContext(Budget(), SystemClock(), name=name, **field)
         made = spec.build(spec.configure(self.settings | settings), context)
