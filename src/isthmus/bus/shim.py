@@ -48,15 +48,16 @@ class Counts:
     rewritten: int = 0  # packets whose topics were changed
 
 
-class Inward:
-    """Rewrites what a client sends. Not usable any more after Malformed."""
+class _Rewriter:
+    """Cuts a stream into packets and gives it on, some of them changed. Not usable any more after Malformed."""
 
-    def __init__(self, counts: Counts) -> None:
-        self._counts, self._rest, self._need = counts, bytearray(), 2
-        self.connected = False  # CONNECT has been seen
+    limit = MAX_PACKET
+
+    def __init__(self) -> None:
+        self._rest, self._need = bytearray(), 2
 
     def feed(self, chunk: bytes) -> bytes:
-        """What goes on to the server now.
+        """What goes on now.
 
         Raises: Malformed
         """
@@ -69,20 +70,17 @@ class Inward:
             rest.clear()
         else:
             data = chunk
-        if not self.connected and data and data[0] >> 4 != CONNECT:
-            raise Malformed("the first packet is not CONNECT")
         out: list[bytes] = []
         at = kept = 0
         end = len(data)
         self._need = 2
         while at < end:
-            body, stop = boundary(data, at, end, MAX_PACKET)
+            body, stop = boundary(data, at, end, self.limit)
             if stop == 0 or stop > end:
                 self._need = max(stop - at, end - at + 1)
                 break
             changed = self._packet(data, at, body, stop)
             if changed is not None:
-                self._counts.rewritten += 1
                 out.append(data[kept:at])
                 out.append(changed)
                 kept = stop
@@ -96,6 +94,33 @@ class Inward:
 
     def _packet(self, data: bytes, at: int, body: int, stop: int) -> bytes | None:
         """The packet rewritten, or None if it stays as it is."""
+        raise NotImplementedError
+
+
+class Inward(_Rewriter):
+    """What a client sends."""
+
+    def __init__(self, counts: Counts) -> None:
+        super().__init__()
+        self._counts = counts
+        self.connected = False  # CONNECT has been seen
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What goes on to the server now.
+
+        Raises: Malformed
+        """
+        if not self.connected and not self._rest and chunk and chunk[0] >> 4 != CONNECT:
+            raise Malformed("the first packet is not CONNECT")
+        return super().feed(chunk)
+
+    def _packet(self, data: bytes, at: int, body: int, stop: int) -> bytes | None:
+        changed = self._rewritten(data, at, body, stop)
+        if changed is not None:
+            self._counts.rewritten += 1
+        return changed
+
+    def _rewritten(self, data: bytes, at: int, body: int, stop: int) -> bytes | None:
         first = data[at]
         kind = first >> 4
         if not self.connected:
@@ -177,50 +202,18 @@ def _connect(first: int, body: bytes) -> bytes | None:
         raise Malformed(str(error)) from None
 
 
-class Outward:
-    """Rewrites what nats-server sends to a client: topics become what the publisher said."""
+class Outward(_Rewriter):
+    """What nats-server sends to a client: topics become what the publisher said."""
 
-    def __init__(self) -> None:
-        self._rest, self._need = bytearray(), 2
+    limit = 4 * MAX_PACKET
 
-    def feed(self, chunk: bytes) -> bytes:
-        """What goes on to the client now.
-
-        Raises: Malformed
-        """
-        rest = self._rest
-        if rest:
-            rest += chunk
-            if len(rest) < self._need:
-                return b""
-            data = bytes(rest)
-            rest.clear()
-        else:
-            data = chunk
-        out: list[bytes] = []
-        at = kept = 0
-        end = len(data)
-        self._need = 2
-        while at < end:
-            body, stop = boundary(data, at, end, 4 * MAX_PACKET)
-            if stop == 0 or stop > end:
-                self._need = max(stop - at, end - at + 1)
-                break
-            if data[at] >> 4 == PUBLISH:
-                topic, tail = take_string(data, body)
-                if tail > stop:
-                    raise Malformed("a PUBLISH that contradicts itself")
-                if b"%" in topic:
-                    out.append(data[kept:at])
-                    out.append(packet(data[at], string(from_field(topic)), data[tail:stop]))
-                    kept = stop
-            at = stop
-        if at < end:
-            rest += data[at:]
-        if not out:
-            return data if at == end else data[:at]
-        out.append(data[kept:at])
-        return b"".join(out)
+    def _packet(self, data: bytes, at: int, body: int, stop: int) -> bytes | None:
+        if data[at] >> 4 != PUBLISH:
+            return None
+        topic, tail = take_string(data, body)
+        if tail > stop:
+            raise Malformed("a PUBLISH that contradicts itself")
+        return packet(data[at], string(from_field(topic)), data[tail:stop]) if b"%" in topic else None
 
 
 class _Server(asyncio.Protocol):
