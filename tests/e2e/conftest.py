@@ -25,7 +25,7 @@ from isthmus.bus.broker import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
-PATIENCE_S = 30  # what takes a second alone may take many beside other work; nothing here waits longer than it must
+PATIENCE_S = 90  # what takes a second alone may take many beside other work; nothing here waits longer than it must
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-quic"),

@@ -347,7 +347,11 @@ class Clients:
     """HTTP clients by role; ``nobody`` has no credentials."""
 
     viewer: httpx.AsyncClient
+    operator: httpx.AsyncClient
+    supervisor: httpx.AsyncClient
     engineer: httpx.AsyncClient
+    maintainer: httpx.AsyncClient
+    security: httpx.AsyncClient
     admin: httpx.AsyncClient
     nobody: httpx.AsyncClient
 
