@@ -166,9 +166,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
             tags.append(_tag(draft_tag, ids[path], order[path]))
             said_of.append(index[id(draft_tag.common)])
     connections = tuple(
-        Connection(
-            c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description, c.owner, c.lockout
-        )
+        Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description, c.owner, c.lockout)
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))

@@ -96,9 +96,7 @@ class _Linker:
                 continue
             self._check_role(name, role)
             self._draft.roles.append(
-                OwnRole(
-                    name, role.extends, role.allow, role.deny, role.under, role.zones, role.when, role.description
-                )
+                OwnRole(name, role.extends, role.allow, role.deny, role.under, role.zones, role.when, role.description)
             )
             self._draft.facts[f"role {name}"] = _said(
                 extends=list(role.extends),
