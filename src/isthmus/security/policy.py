@@ -418,7 +418,9 @@ class Policy:
         role, scope = self._roles.get(principal.role), principal.scope
         if role is None or not role.has(Action.READ) or role.narrows(Action.READ):
             return True
-        if scope.actions or scope.under or scope.zones or scope.sources:
+        if scope.under or scope.zones or (scope.actions and Action.READ not in scope.actions):
+            return True
+        if scope.sources and not _from(principal.source, scope.sources):
             return True
         zones = (zone for zone in self.zone_names if zone != OUTSIDE)
         return any(self._pass(principal, zone, kind)[1] is not None for zone in zones)

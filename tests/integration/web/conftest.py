@@ -347,6 +347,10 @@ class Clients:
     """HTTP clients by role; ``nobody`` has no credentials."""
 
     viewer: httpx.AsyncClient
+    operator: httpx.AsyncClient
+    supervisor: httpx.AsyncClient
+    maintainer: httpx.AsyncClient
+    security: httpx.AsyncClient
     engineer: httpx.AsyncClient
     admin: httpx.AsyncClient
     nobody: httpx.AsyncClient
