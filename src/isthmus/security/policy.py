@@ -13,7 +13,7 @@ import os
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -175,15 +175,6 @@ def _from(source: str, sources: tuple[str, ...]) -> bool:
         return False
 
 
-@dataclass(slots=True, eq=False)
-class _Subject:
-    """A principal with what was decided about it."""
-
-    principal: Principal
-    decisions: dict[tuple[Action, str, str, str, str, bool], Decision] = field(default_factory=dict)
-    sights: dict[str, NDArray[np.bool_] | None] = field(default_factory=dict)
-
-
 class Policy:
     """The policy of one version of the plant; immutable but for its memory. Safe to ask from several threads.
 
@@ -205,9 +196,10 @@ class Policy:
         self._nets = sorted(nets, key=lambda pair: -pair[0].prefixlen)
         self._connection_zone = {c.name: c.zone or SITE for c in plant.connections}
         self._asset_zone = {a.path: a.zone or SITE for a in plant.assets}
-        self._subjects: dict[int, _Subject] = {}
+        # by where a principal lies in memory, which it keeps as long as it is kept here
+        self._memory: dict[tuple[object, ...], tuple[Principal, Decision]] = {}
+        self._seen: dict[tuple[int, str], tuple[Principal, NDArray[np.bool_] | None]] = {}
         self._sights: dict[tuple[str, Scope, tuple[bool, ...], bool], NDArray[np.bool_]] = {}
-        self._kept = 0
 
     # --- zones -------------------------------------------------------------------------------------------------------
 
@@ -285,37 +277,18 @@ class Policy:
         message unless it follows from the action. An empty path means the whole site; with ``part`` whatever part of it
         may be seen (the asker then shows only that, see ``sight``).
         """
-        subject = self._subjects.get(id(principal))
-        if subject is not None and subject.principal is principal:
-            found = subject.decisions.get((action, path, zone, state, kind, part))
-            if found is not None:
-                return found
-        return self._decide(principal, action, path, zone, state, kind, part)
-
-    def _decide(
-        self, principal: Principal | None, action: Action, path: str, zone: str, state: str, kind: str, part: bool
-    ) -> Decision:
+        rest = zone or state or kind or part
+        key = (id(principal), action, path, zone, state, kind, part) if rest else (id(principal), action, path)
+        kept = self._memory.get(key)
+        if kept is not None and kept[0] is principal:
+            return kept[1]
         if principal is None:
             return _NOBODY
         decision = self._weigh(principal, action, path, zone, state, kind or KIND_OF[action], part)
-        subject = self._subject(principal)
-        self._kept += 1
-        if self._kept > MOST_MEMOS:
-            self._forget()
-        else:
-            subject.decisions[action, path, zone, state, kind, part] = decision
+        if len(self._memory) >= MOST_MEMOS:
+            self._memory = {}
+        self._memory[key] = (principal, decision)
         return decision
-
-    def _subject(self, principal: Principal) -> _Subject:
-        subject = self._subjects.get(id(principal))
-        if subject is None or subject.principal is not principal:
-            if len(self._subjects) >= MOST_MEMOS // 100:
-                self._forget()
-            subject = self._subjects[id(principal)] = _Subject(principal)
-        return subject
-
-    def _forget(self) -> None:
-        self._subjects, self._kept = {}, 0
 
     def _weigh(
         self, principal: Principal, action: Action, path: str, zone: str, state: str, kind: str, part: bool
@@ -408,10 +381,15 @@ class Policy:
         Shapes: (greatest id + 1,)
         Cost:   10 ms for 50,000 tags once, for all who are narrowed alike; then a look-up
         """
-        subject = self._subject(principal)
-        if kind not in subject.sights:
-            subject.sights[kind] = self._shared_sight(principal, kind) if self._is_narrowed(principal, kind) else None
-        return subject.sights[kind]
+        key = (id(principal), kind)
+        kept = self._seen.get(key)
+        if kept is not None and kept[0] is principal:
+            return kept[1]
+        seen = self._shared_sight(principal, kind) if self._is_narrowed(principal, kind) else None
+        if len(self._seen) >= MOST_MEMOS // 10:
+            self._seen = {}
+        self._seen[key] = (principal, seen)
+        return seen
 
     def _is_narrowed(self, principal: Principal, kind: str) -> bool:
         """Whether there may be a tag somebody cannot read."""
