@@ -41,6 +41,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.security.policy import Lockouts
 from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
@@ -357,9 +358,14 @@ class Core:
                 replay=self._replay,
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,
+                lockouts=Lockouts(self._data.root / "lockouts.json"),
             )
         )
-        async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):
+        web = self._settings.web
+        async with (
+            running(app, web.host, self._port, trusted_proxy=web.trusted_proxy),
+            running(LocalDoor(app), local=self._data.socket),
+        ):
             await stop.wait()
 
 

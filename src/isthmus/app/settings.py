@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ class WebSettings:
     host: str = "127.0.0.1"
     """Loopback unless told otherwise."""
     port: int = 8420
+    trusted_proxy: str = ""
+    """Empty: none. Otherwise the address of the proxy in front, whose X-Forwarded-For is believed; nobody else's is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,13 @@ def load_settings(path: Path) -> Settings:
     settings = Settings(**values)
     if not 0 < settings.web.port < 65536:
         raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
+    if settings.web.trusted_proxy:
+        try:
+            ipaddress.ip_address(settings.web.trusted_proxy)
+        except ValueError:
+            raise ConfigError(
+                f"{path}: web.trusted_proxy: must be an address such as 10.0.0.5, was {settings.web.trusted_proxy!r}"
+            ) from None
     if settings.mqtt.listen:
         try:
             settings.mqtt.place  # noqa: B018  looked at for its error

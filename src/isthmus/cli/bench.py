@@ -27,6 +27,7 @@ NAMES = (
     "backup",
     "transfer",
     "drivers",
+    "policy",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from hashlib import sha256
 from typing import Any
 
-from isthmus.namespace import formulas, rules, scripts
+from isthmus.namespace import formulas, rules, scripts, zones
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset, Connector
@@ -56,6 +56,7 @@ LATER = ("alarms", "production", "maintenance", "write")
 DriverOf = Callable[[str], DriverSpec]
 ConnectorOf = Callable[[str], ConnectorSpec]
 
+_ASSET_FACTS = ("type", "level", "description", "zone", "owner", "lockout")
 _LEVELS = ("area", "line", "cell")
 _INT_KINDS = frozenset({"counter", "state", "switch"})
 
@@ -126,6 +127,7 @@ class _Compiler:
         formulas.link(self._document, self._draft)
         self._setpoints()
         self._rules()
+        zones.link(self._document, self._file, self._draft)
         find_overlaps(self._document, self._draft)
         self._renames()
         self._facts()
@@ -169,6 +171,8 @@ class _Compiler:
                 budget=Budget(budget.outstanding, budget.requests_per_s, budget.pause),
                 poll_s=section.poll,
                 declared=declared(section),
+                owner=section.owner,
+                lockout=zones.lockout(section.lockout),
             )
 
     def _connectors(self) -> None:
@@ -195,6 +199,8 @@ class _Compiler:
                     start=section.start,
                     endpoint=endpoint(config),
                     description=section.description,
+                    zone=section.zone,
+                    owner=section.owner,
                 )
             )
             self._draft.facts[f"connector {name}"] = declared(section)
@@ -605,12 +611,28 @@ class _Compiler:
                     order=len(self._draft.assets),
                     production=self._production(path, section),
                     description=section.description if section else "",
+                    zone=self._zone(path, section),
+                    owner=section.owner if section else "",
+                    lockout=zones.lockout(section.lockout) if section else None,
                 )
             )
         names = [CONNECTIONS, *(f"{CONNECTIONS}/{name}" for name in self._draft.connections)]
         for path in names if self._draft.connections else ():
             parent, _, name = path.rpartition("/")
             self._draft.assets.append(Asset(path, name, "connection", "", parent, len(self._draft.assets)))
+
+    def _zone(self, path: str, section: AssetSection | None) -> str:
+        """Its own zone, that of its source, or that of the nearest asset above that has one."""
+        while True:
+            if section is not None:
+                source = self._draft.connections.get(section.source)
+                found = section.zone or (source.zone if source else "")
+                if found:
+                    return found
+            if not path:
+                return ""
+            path = path.rpartition("/")[0]
+            section = self._nodes[path]
 
     def _production(self, path: str, section: AssetSection | None) -> dict[str, Any]:
         kind = self._types.get(section.type) if section else None
@@ -722,7 +744,7 @@ class _Compiler:
         for path, asset in self._nodes.items():
             if asset is not None:
                 said = declared(asset)
-                facts[f"asset {path}"] = {k: said[k] for k in ("type", "level", "description") if k in said}
+                facts[f"asset {path}"] = {k: said[k] for k in _ASSET_FACTS if k in said}
 
     def _warn_later(self) -> None:
         for name in LATER:

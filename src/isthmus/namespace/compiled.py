@@ -12,12 +12,25 @@ import orjson
 
 from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
-from isthmus.namespace.model import EMPTY, Asset, Connection, Connector, Plant, Rule, RuleInstance, Tag
+from isthmus.namespace.model import (
+    EMPTY,
+    Asset,
+    Conduit,
+    Connection,
+    Connector,
+    Lockout,
+    OwnRole,
+    Plant,
+    Rule,
+    RuleInstance,
+    Tag,
+    Zone,
+)
 from isthmus.values.errors import Malformed
 from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import ValueType
 
-FORMAT = 2
+FORMAT = 3
 
 _TAG_FIELDS = tuple(f.name for f in fields(Tag))
 
@@ -48,6 +61,9 @@ class Compiled:
                 "connections": [_row(c) for c in plant.connections],
                 "connectors": [_row(c) for c in plant.connectors],
                 "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
+                "zones": [_row(z) for z in plant.zones],
+                "conduits": [_row(c) for c in plant.conduits],
+                "roles": [_row(r) for r in plant.roles],
                 "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
             },
             "said": self.said,
@@ -72,19 +88,23 @@ class Compiled:
                 (Rule(**rule), tuple(RuleInstance(**i) for i in instances))
                 for rule, instances in plant.pop("rules", ())
             )
+            zones, conduits, roles = (plant.pop(name) for name in ("zones", "conduits", "roles"))
+            outward = plant.pop("connectors")
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
-            outward = [{**c, "tags": tuple(c["tags"]), "types": tuple(c["types"])} for c in plant.pop("connectors", ())]
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
             tags = tuple(map(Tag, *(columns[name] for name in _TAG_FIELDS))) if columns["id"] else ()
             return cls(
                 plant=make_plant(
                     **{**plant, "edges": tuple(plant["edges"])},
-                    assets=tuple(Asset(**a) for a in assets),
-                    connections=tuple(Connection(**c) for c in connections),
-                    connectors=tuple(Connector(**c) for c in outward),
+                    assets=tuple(Asset(**_locked(a)) for a in assets),
+                    connections=tuple(Connection(**_locked(c)) for c in connections),
+                    connectors=tuple(Connector(**_tuples(c)) for c in outward),
                     tags=tags,
                     rules=rules,
+                    zones=tuple(Zone(**_tuples(z)) for z in zones),
+                    conduits=tuple(Conduit(**_tuples(c)) for c in conduits),
+                    roles=tuple(OwnRole(**_tuples(r)) for r in roles),
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -108,6 +128,16 @@ NOTHING = Compiled(EMPTY, {}, [], [], {})
 
 def _row(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    """Lists as they were before they became JSON."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def _locked(row: dict[str, Any]) -> dict[str, Any]:
+    lockout = row["lockout"]
+    return row if lockout is None else {**row, "lockout": Lockout(**lockout)}
 
 
 def make_plant(*, tags: tuple[Tag, ...], **rest: Any) -> Plant:
@@ -136,7 +166,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
             tags.append(_tag(draft_tag, ids[path], order[path]))
             said_of.append(index[id(draft_tag.common)])
     connections = tuple(
-        Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description)
+        Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description, c.owner, c.lockout)
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))
@@ -152,6 +182,9 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         edges=edges,
         retention=dict(draft.retention),
         rules=_rules(draft, ids),
+        zones=tuple(draft.zones),
+        conduits=tuple(draft.conduits),
+        roles=tuple(draft.roles),
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
 

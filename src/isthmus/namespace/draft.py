@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset, Connector, Rule, RuleInstance
+from isthmus.namespace.model import Asset, Conduit, Connector, Lockout, OwnRole, Rule, RuleInstance, Zone
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
@@ -156,6 +156,8 @@ class DraftConnection:
     budget: Budget
     poll_s: float
     declared: dict[str, Any]
+    owner: str = ""
+    lockout: Lockout | None = None
     tags: int = 0
 
 
@@ -174,6 +176,9 @@ class Draft:
     formulas: list[str] = field(default_factory=list)  # paths in the order they must be computed
     rules: list[tuple[Rule, RuleInstance, dict[str, str]]] = field(default_factory=list)  # inputs as paths
     scripts: dict[str, str] = field(default_factory=dict)  # texts by file
+    zones: list[Zone] = field(default_factory=list)
+    conduits: list[Conduit] = field(default_factory=list)
+    roles: list[OwnRole] = field(default_factory=list)
     retention: dict[str, int] = field(default_factory=dict)
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
     rename_places: dict[str, Place] = field(default_factory=dict)

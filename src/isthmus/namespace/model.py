@@ -39,6 +39,52 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class Lockout:
+    """While it stands, nothing at its place or below is written to."""
+
+    who: str
+    why: str
+    since: str = ""  # ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A security zone (IEC 62443). ``networks`` in CIDR; ``security_level`` is the target SL-T, None if not told."""
+
+    name: str
+    networks: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    security_level: int | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduit:
+    """Kinds of message that may pass from one zone to another."""
+
+    name: str
+    source: str
+    target: str
+    allow: tuple[str, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRole:
+    """A role the plant file declares. Empty ``under``, ``zones`` and ``when`` narrow nothing."""
+
+    name: str
+    extends: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    when: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """A node of the equipment tree. Levels: site, area, line, cell, asset, connection (ISA-95 names, lower case)."""
 
@@ -50,6 +96,9 @@ class Asset:
     order: int  # place in the plant file
     production: dict[str, Any] = field(default_factory=dict)  # the type's section, with tag paths resolved
     description: str = ""
+    zone: str = ""  # security zone of what is calculated here; "" is the site
+    owner: str = ""
+    lockout: Lockout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +113,8 @@ class Connection:
     endpoint: str  # "127.0.0.1:5020", for people
     tags: int
     description: str = ""
+    owner: str = ""
+    lockout: Lockout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +134,8 @@ class Connector:
     start: str  # now or all
     endpoint: str  # for people
     description: str = ""
+    zone: str = ""  # of the other side; "" is outside
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +176,9 @@ class Plant:
     retention: dict[str, int] = field(default_factory=dict)  # class -> days, 0 for ever
     connectors: tuple[Connector, ...] = ()
     rules: tuple[tuple[Rule, tuple[RuleInstance, ...]], ...] = ()  # instances share their rule
+    zones: tuple[Zone, ...] = ()
+    conduits: tuple[Conduit, ...] = ()
+    roles: tuple[OwnRole, ...] = ()
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

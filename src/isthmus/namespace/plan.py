@@ -21,7 +21,7 @@ class Change:
     """One thing that would change. ``path`` is the new one; a rename tells the old one in ``detail``."""
 
     action: str  # add, change, remove or rename
-    what: str  # plant, history, script, connection, connector, type, rule, asset, tag or text
+    what: str  # plant, zone, conduit, role, history, script, connection, connector, type, rule, asset, tag or text
     path: str
     detail: str = ""
 
@@ -113,7 +113,7 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
     return (*_facts(old, new), *_tags(old, new))
 
 
-_ORDER = ("plant", "history", "script", "connection", "connector", "type", "rule", "asset")
+_ORDER = ("plant", "zone", "conduit", "role", "history", "script", "connection", "connector", "type", "rule", "asset")
 
 
 def _facts(old: Compiled, new: Compiled) -> list[Change]:

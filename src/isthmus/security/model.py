@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from isthmus.values.clock import NS_PER_S
-from isthmus.values.errors import ConfigError, Denied, TryLater
+from isthmus.values.errors import ConfigError, TryLater
 
 
 class Role(StrEnum):
@@ -90,21 +90,12 @@ class Principal:
 
 
 def authorise(principal: Principal | None, action: Action) -> None:
-    """Pass, or say why not; the one place where permission is decided.
+    """Pass, or say why not, where no plant is at hand: built-in roles and the scope, one zone.
 
+    Where there is a plant its policy decides (`isthmus.security.policy`), own roles and zones included.
     Raises: Denied
     """
-    if principal is None:
-        raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
-    if principal.proof is not Proof.SESSION and action is Action.ACCOUNT_OWN:
-        raise Denied(
-            f"a {principal.proof} has no account of its own; sign in with a name and a password", "needs_session"
-        )
-    if action in ALLOWED.get(principal.role, frozenset()):
-        return
-    roles = [role.value for role in Role if action in ALLOWED[role]]
-    needs = f"role {' or '.join(roles)}" if roles else "a right that no role has"
-    raise Denied(f"{action.value} needs {needs}; {principal.name} has role {principal.role}", "role_missing")
+    _policy.WITHOUT_PLANT.decide(principal, action, part=True).check()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +213,6 @@ class Attempts:
     def succeeded(self, name: str, source: str) -> None:
         """Forget the failures of this pair."""
         self._failed.pop((name_key(name), source), None)
+
+
+from isthmus.security import policy as _policy  # noqa: E402  it is made of what stands above

@@ -23,6 +23,7 @@ from isthmus.web.routes import (
     control,
     history,
     plant,
+    policy,
     replay,
     session,
     site,
@@ -36,13 +37,15 @@ from isthmus.web.services import Services
 own = APIRouter(tags=["api"])
 
 
-@own.get("/openapi.json", dependencies=allow(Action.READ), include_in_schema=False)
+@own.get("/openapi.json", dependencies=allow(Action.READ, part=True), include_in_schema=False)
 async def openapi(request: Request) -> dict[str, Any]:
     """The contract itself."""
     return openapi_document(cast("FastAPI", request.app))
 
 
-@own.get("/live", dependencies=allow(Action.READ), status_code=426, response_model=None, tags=["live"])
+@own.get(
+    "/live", dependencies=allow(Action.READ, "live", part=True), status_code=426, response_model=None, tags=["live"]
+)
 async def open_live_stream() -> Response:
     """The live stream: a WebSocket at this address (docs/api.md has its layout)."""
     raise Refused("the live stream is a WebSocket; upgrade the connection", 426, "upgrade_required")
@@ -60,6 +63,7 @@ ROUTERS = (
     connections.router,
     connectors.router,
     plant.router,
+    policy.router,
     control.router,
     system.router,
     own,
@@ -69,7 +73,13 @@ ROUTERS = (
 def create_app(services: Services) -> FastAPI:
     """The application over the given services. Building it opens nothing and starts nothing."""
     app = _routes()
-    hub = LiveHub(services.live, services.security, lambda: services.site_status()["edges"], services.clock)
+    hub = LiveHub(
+        services.live,
+        services.security,
+        lambda: services.site_status()["edges"],
+        services.clock,
+        policies=services.policies,
+    )
     app.state.services, app.state.live = services, hub
     app.add_middleware(Screens, folder=services.static)
     app.add_middleware(Compress)

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import logging
 import re
+from dataclasses import replace
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from isthmus.security.model import Principal, Proof, Role
 from isthmus.security.service import key_of, looks_like_token
 from isthmus.values.errors import Denied, IsthmusError
+from isthmus.values.plant.policy import SITE
 from isthmus.web.problems import Refused, answer, internal
 from isthmus.web.services import Services
 
@@ -43,6 +45,7 @@ _BODY_LIMIT: Final = 256 * 1024
 _PLANT_LIMIT: Final = 32 * 1024 * 1024
 _IMPORT_LIMIT: Final = 256 * 1024 * 1024
 _BEARER_PROTOCOL: Final = "isthmus.bearer."
+_MOST_PLACED: Final = 4096
 
 _HEADERS: Final = {
     "content-security-policy": (
@@ -76,6 +79,7 @@ class Doors:
         self._app, self._services = app, services
         self._hosts = _LOOPBACK | {host.casefold() for host in services.hosts}
         self._log = log or logging.getLogger("isthmus.web")
+        self._placed: dict[tuple[int, str], tuple[Principal, Principal]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -118,6 +122,7 @@ class Doors:
         Raises: Denied (no_credentials) unless the route is public
         """
         if (scope.get("method", ""), scope["path"]) in PUBLIC:
+            self._check_way_in(scope)
             return None
         if _LOCAL in scope:  # a server sets this, no request can
             return _OWNER
@@ -126,9 +131,37 @@ class Doors:
             security, key = self._services.security, key_of(secret)
             principal = security.recall(proof, key) or await asyncio.to_thread(security.verify, proof, key)
             if principal is not None:
-                return principal
+                return self._from_here(principal, _source(scope))
             raise Denied("this token or session is not valid any more; sign in again", "no_credentials")
         raise Denied("sign in, or send a token as Authorization: Bearer isk_…", "no_credentials")
+
+    def _from_here(self, principal: Principal, source: str) -> Principal:
+        """The principal with the address it asks from; the same object each time, by which the policy knows it again."""
+        key = (id(principal), source)
+        kept = self._placed.get(key)
+        if kept is None or kept[0] is not principal:
+            if len(self._placed) >= _MOST_PLACED:
+                self._placed.clear()
+            kept = self._placed[key] = (principal, replace(principal, source=source))
+        return kept[1]
+
+    def _check_way_in(self, scope: Scope) -> None:
+        """Signing in is a message too.
+
+        Raises: Denied (conduit_missing)
+        """
+        if scope["path"] == f"{API}/health" or _LOCAL in scope:
+            return
+        policy = self._services.policies.current()
+        zone = policy.zone_of(_source(scope))
+        if policy.conduit(zone, SITE, "sign-in") is None:
+            raise Denied(f"no conduit from zone {zone} to zone {SITE} allows sign-in", "conduit_missing")
+
+
+def _source(scope: Scope) -> str:
+    """The address a request comes from. The server has put in its place what a trusted proxy said of it, if there is one."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _limit(path: str) -> int:

@@ -22,12 +22,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from isthmus.namespace.live import FORMS, LiveRows, LiveTable
-from isthmus.security.model import Action, Principal, authorise
+from isthmus.security.model import Action, Principal
+from isthmus.security.policy import Policies
 from isthmus.security.service import Security
 from isthmus.values import status
 from isthmus.values.clock import NS_PER_MS, Clock
 from isthmus.values.errors import Malformed, TryLater
 from isthmus.values.sample import ValueType
+from isthmus.web.access import among
 from isthmus.web.doors import PRINCIPAL
 from isthmus.web.problems import NotFound
 from isthmus.web.services import EdgeStatus
@@ -40,6 +42,7 @@ TICK_S: Final = 0.05
 BEAT_TICKS: Final = 40
 PROTOCOL: Final = "isthmus.live.v1"
 SIGNED_OUT: Final = 4401
+NOT_ALLOWED: Final = 4403
 GOING_AWAY: Final = 1001
 
 _HEADER = struct.Struct("<BBHIIId")
@@ -114,10 +117,14 @@ class View:
 
 
 class Viewer:
-    """One client's view of the table: which rows, in which slots, and up to which tick they were sent."""
+    """One client's view of the table: which rows, in which slots, and up to which tick they were sent.
 
-    def __init__(self, table: LiveTable) -> None:
-        self._table = table
+    ``sight`` tells by tag id what it may see, None for everything; what it may not see it asks for in vain.
+    """
+
+    def __init__(self, table: LiveTable, sight: Callable[[], NDArray[np.bool_] | None] = lambda: None) -> None:
+        self._table, self._sight = table, sight
+        self._seen: NDArray[np.bool_] | None = None
         self._view: View | None = None
         self._asked: View | None = None
         self._generation = -1
@@ -138,11 +145,17 @@ class Viewer:
         return self._view is not None and self._tick != self._table.tick
 
     def turn(self) -> bytes | None:
-        """The answer to a new view, and again whenever another plant moved the rows; None when nothing of that is due."""
-        view = self._asked or (self._view if self._generation != self._table.generation else None)
+        """The answer to a new view, and again whenever another plant or policy moved the rows; None when nothing of that is due."""
+        seen = self._sight()
+        moved = self._generation != self._table.generation or seen is not self._seen
+        view = self._asked or (self._view if moved else None)
         if view is None:
             return None
+        self._seen = seen
         rows = self._table.rows_of(view.paths)
+        if seen is not None:
+            there = np.flatnonzero(rows >= 0)
+            rows[there[~among(seen, self._table.id[rows[there]])]] = -1
         known = np.flatnonzero(rows >= 0)
         self._view, self._asked, self._generation = view, None, self._table.generation
         self._rows, self._slots = rows[known], known.astype(np.uint32)
@@ -193,7 +206,9 @@ class LiveHub:
         edges: Callable[[], list[EdgeStatus]],
         clock: Clock,
         tick_s: float = TICK_S,
+        policies: Policies | None = None,
     ) -> None:
+        self._policies = policies or Policies(lambda: table.plant)
         self._table, self._security, self._edges, self._clock = table, security, edges, clock
         self._tick_s = tick_s
         self._seats: set[_Seat] = set()
@@ -215,10 +230,11 @@ class LiveHub:
         Raises: Denied, TryLater before the stream is accepted
         """
         principal: Principal | None = socket.scope.get(PRINCIPAL)
-        authorise(principal, Action.READ)
+        self._policies.current().decide(principal, Action.READ, kind="live", part=True).check()
         if principal is None or self._closing or len(self._seats) >= MOST_VIEWERS:
             raise TryLater(f"{len(self._seats)} live streams are open, more than that are not taken", 5.0)
-        seat = _Seat(Viewer(self._table))
+        who = principal  # not None from here on, also within the lambda
+        seat = _Seat(Viewer(self._table, lambda: self._policies.current().sight(who, "live")))
         self._seats.add(seat)
         self.empty.clear()
         if self._ticker is None:
@@ -276,6 +292,9 @@ class LiveHub:
             if seat.beat is not None:
                 if not await self._still(principal):
                     return SIGNED_OUT, "signed out"
+                allowed = self._policies.current().decide(principal, Action.READ, kind="live", part=True)
+                if not allowed.allowed:
+                    return NOT_ALLOWED, allowed.reason
                 beat, seat.beat = seat.beat, None
                 await socket.send_text(beat)
             answer = seat.viewer.turn()

@@ -16,6 +16,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.security.policy import Lockouts, Policies
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Finding
@@ -209,3 +210,8 @@ class Services:
     hosts: tuple[str, ...] = ()
     """Names beside localhost under which browsers may reach us; any IP address is fine."""
     static: Path = Path(__file__).parent / "static"
+    lockouts: Lockouts = field(default_factory=Lockouts)
+    policies: Policies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.policies = Policies(self.namespace.current, self.lockouts)

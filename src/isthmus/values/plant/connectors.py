@@ -30,6 +30,10 @@ class ConnectorSection:
     """How long a batch that is not full waits for more."""
     start: Literal["now", "all"] = "now"
     """Where a new connector begins: with what comes from now on, or with all that the bus still has."""
+    zone: Name = ""
+    """The security zone of the other side; `outside` unless told. It matters once the plant has zones."""
+    owner: str = ""
+    """The person or team that answers for it."""
     description: str = ""
     """For people."""
     settings: dict[str, Any] = field(default_factory=dict)

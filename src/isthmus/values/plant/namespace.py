@@ -12,6 +12,7 @@ from isthmus.values.plant.analytics import RuleSection
 from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.control import WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
+from isthmus.values.plant.policy import ConduitSection, LockoutSection, RoleSection, ZoneSection
 from isthmus.values.plant.production import ProductionSection
 from isthmus.values.plant.scalars import (
     Days,
@@ -210,6 +211,13 @@ class AssetSection:
     """Tags of its own, and what differs from its type."""
     level: Literal["area", "line", "cell", "asset"] | None = None
     """ISA-95 level; told by the depth of its path unless given."""
+    zone: Name = ""
+    """The security zone of what is calculated or kept here, and below; that of its `source` unless told. A tag that is
+    read belongs to the zone of its connection."""
+    owner: str = ""
+    """The person or team that answers for it, and for what is below."""
+    lockout: LockoutSection | None = None
+    """Nothing here or below is written to while this stands."""
     description: str = ""
     """For people."""
     was: PathText = ""
@@ -252,3 +260,9 @@ class PlantFile:
     """Old path to new path of tags, assets or connections/<name>; they keep their history."""
     rules: dict[Name, RuleSection] = field(default_factory=dict)
     """Conditions on live data; they name tags by their paths."""
+    zones: dict[Name, ZoneSection] = field(default_factory=dict)
+    """Security zones. Without any, everything is one zone; with the first one, only what conduits name passes between zones."""
+    conduits: dict[Name, ConduitSection] = field(default_factory=dict)
+    """What may pass from one zone to another."""
+    roles: dict[Name, RoleSection] = field(default_factory=dict)
+    """Roles of the plant's own."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS, is_under
-from isthmus.web.access import Room, allow
+from isthmus.web.access import Room, Seen, allow
 from isthmus.web.times import iso, parse_time
 
 router = APIRouter(tags=["analytics"])
@@ -55,12 +55,12 @@ class Events(BaseModel):
     events: list[EventAnswer]
 
 
-@router.get("/rules", dependencies=allow(Action.READ))
-async def list_rules(services: Room, under: Under = "") -> RulesAnswer:
+@router.get("/rules", dependencies=allow(Action.READ, part=True))
+async def list_rules(services: Room, sight: Seen, under: Under = "") -> RulesAnswer:
     """The rules of the plant with the assets they are judged at."""
     found = []
     for rule, instances in services.live.plant.rules:
-        assets = [i.asset for i in instances if is_under(i.asset, under)]
+        assets = [i.asset for i in instances if is_under(i.asset, under) and sight.path(i.asset)]
         if assets:
             name = f"{rule.type}.{rule.name}" if rule.type else rule.name
             found.append(
@@ -79,9 +79,10 @@ async def list_rules(services: Room, under: Under = "") -> RulesAnswer:
     return RulesAnswer(rules=found, edges=counts)
 
 
-@router.get("/rules/events", dependencies=allow(Action.READ))
+@router.get("/rules/events", dependencies=allow(Action.READ, part=True))
 async def list_events(
     services: Room,
+    sight: Seen,
     under: Under = "",
     start: Annotated[str, Query(max_length=64)] = "now-1d",
     end: Annotated[str, Query(max_length=64)] = "now",
@@ -108,5 +109,6 @@ async def list_events(
                 values=e.values,
             )
             for e in events
+            if sight.path(e.asset)
         ]
     )

@@ -24,7 +24,8 @@ from isthmus.ports.drivers import DriverSpec
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.values.model import SYSTEM_TAGS
-from isthmus.web.access import Room, allow
+from isthmus.web.access import Room, Seen, Sight, allow
+from isthmus.web.services import Services
 from isthmus.web.times import iso
 
 router = APIRouter(tags=["connections"])
@@ -183,9 +184,14 @@ def connection_answer(
     )
 
 
-@router.get("/connections", dependencies=allow(Action.READ))
-async def list_connections(services: Room) -> Connections:
-    """Every connection and how it is."""
+@router.get("/connections", dependencies=allow(Action.READ, part=True))
+async def list_connections(services: Room, sight: Seen) -> Connections:
+    """Every connection that may be seen, and how it is."""
+    return connections_answer(services, sight)
+
+
+def connections_answer(services: Services, sight: Sight | None = None) -> Connections:
+    """Every connection and how it is; with ``sight`` those it lets through."""
     live = services.live
     rows = _rows_by_connection(live.plant)
     ages = {edge["name"]: edge["age_s"] for edge in services.site_status()["edges"]}
@@ -195,18 +201,30 @@ async def list_connections(services: Room) -> Connections:
     }
     none = np.empty(0, np.intp)
     return Connections(
-        connections=[connection_answer(live, c, rows.get(c.name, none), reasons) for c in live.plant.connections]
+        connections=[
+            connection_answer(live, c, rows.get(c.name, none), reasons)
+            for c in live.plant.connections
+            if sight is None or sight.path(f"connections/{c.name}")
+        ]
     )
 
 
-@router.get("/connections/outages", dependencies=allow(Action.READ))
+@router.get("/connections/outages", dependencies=allow(Action.READ, part=True))
 async def list_outages(
     services: Room,
+    sight: Seen,
     connection: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Outages:
     """Times in which connections were not Good, newest first."""
-    found = await services.outages(connection, limit)
+    if sight.narrowed and connection is None:
+        own = [c.name for c in services.live.plant.connections if sight.path(f"connections/{c.name}")]
+        lists = [await services.outages(name, limit) for name in own]
+        found = sorted((o for some in lists for o in some), key=lambda o: -o.start_ns)[:limit]
+    elif sight.narrowed and not sight.path(f"connections/{connection}"):
+        found = []
+    else:
+        found = list(await services.outages(connection, limit))
     return Outages(
         outages=[
             OutageAnswer(
@@ -244,7 +262,7 @@ async def browse_connection(question: BrowseQuestion, services: Room) -> Browsed
     )
 
 
-@router.get("/drivers", dependencies=allow(Action.READ))
+@router.get("/drivers", dependencies=allow(Action.READ, part=True))
 async def list_drivers(services: Room) -> Drivers:
     """Every driver and its settings, enough for a form."""
     specs = await asyncio.to_thread(services.drivers)

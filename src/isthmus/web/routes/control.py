@@ -13,7 +13,7 @@ from isthmus.web.access import allow
 router = APIRouter(tags=["control"])
 
 
-@router.post("/control/writes", status_code=403, dependencies=allow(Action.READ), response_model=None)
+@router.post("/control/writes", status_code=403, dependencies=allow(Action.READ, part=True), response_model=None)
 async def request_write() -> NoReturn:
     """Always refused: this version of Isthmus has no write path."""
     raise Denied("this version of Isthmus has no way to write to a device; nothing was sent", "write_path_absent")

@@ -15,7 +15,7 @@ from isthmus.namespace.model import Tag
 from isthmus.ports.history import Format, Function, HistoryAnswer, HistoryQuery, Shape
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
-from isthmus.web.access import Room, allow
+from isthmus.web.access import Room, SeenBefore, Sight, allow
 from isthmus.web.problems import NotFound, Refused
 from isthmus.web.services import Services
 from isthmus.web.times import iso, parse_time
@@ -82,9 +82,9 @@ def choose_format(accept: str) -> Format:
     return max(wanted, key=lambda pair: pair[0])[1]
 
 
-def _tags(services: Services, paths: list[str]) -> list[Tag]:
+def _tags(services: Services, sight: Sight, paths: list[str]) -> list[Tag]:
     by_path = services.live.plant.by_path
-    unknown = [path for path in paths if path not in by_path]
+    unknown = [path for path in paths if path not in by_path or not sight.tag(by_path[path])]
     if unknown:
         raise NotFound(f"tag: there is none at {', '.join(path[:200] for path in unknown[:5])}", "unknown_tag")
     return [by_path[path] for path in dict.fromkeys(paths)]
@@ -150,9 +150,12 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/history", dependencies=allow(Action.READ), response_model=History, responses=_ANSWERS)
+@router.get(
+    "/history", dependencies=allow(Action.READ, "history", part=True), response_model=History, responses=_ANSWERS
+)
 async def get_history(
     services: Room,
+    sight: SeenBefore,
     tag: Annotated[list[str], Query(min_length=1, max_length=MOST_TAGS, description="path; may be given again")],
     start: Start = "now-1h",
     end: Start = "now",
@@ -164,7 +167,7 @@ async def get_history(
     """What was recorded over [start, end), as JSON, CSV or an Arrow stream."""
     start_ns, end_ns = _range(services, start, end)
     form = choose_format(accept)
-    tags = _tags(services, tag)
+    tags = _tags(services, sight, tag)
     if shape is Shape.RAW and form is Format.JSON and len(tags) > MOST_TAGS_RAW_JSON:
         raise ConfigError(
             f"tag: raw JSON takes {MOST_TAGS_RAW_JSON} tags at most; ask for CSV or Arrow, was {len(tags)}"
@@ -182,9 +185,14 @@ async def get_history(
     return Response(answer.body, media_type=MEDIA_TYPES[form], headers=headers)
 
 
-@router.get("/gaps", dependencies=allow(Action.READ))
-async def list_gaps(services: Room, start: Start = "now-1h", end: Start = "now") -> Gaps:
+@router.get("/gaps", dependencies=allow(Action.READ, "history", part=True))
+async def list_gaps(services: Room, sight: SeenBefore, start: Start = "now-1h", end: Start = "now") -> Gaps:
     """Times in which samples are known to be missing, by edge."""
+    plant = services.live.plant
+    edges = plant.edges
+    if sight.narrowed:
+        own = sight.edges(plant.tags)
+        edges = tuple(edge for edge in edges if edge in own)
     start_ns, end_ns = _range(services, start, end)
-    gaps = await services.history.gaps(services.live.plant.edges, start_ns, end_ns)
+    gaps = await services.history.gaps(edges, start_ns, end_ns)
     return Gaps(gaps=[GapAnswer(edge=g.edge, start=iso(g.start_ns), end=iso(g.end_ns), reason=g.reason) for g in gaps])

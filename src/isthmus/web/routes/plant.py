@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
-from isthmus.web.access import Room, Who, allow
+from isthmus.web.access import Room, Who, allow, check_policy_change
 from isthmus.web.problems import NotFound, Place, place
 from isthmus.web.services import PlanResult, PlantVersion, Services
 from isthmus.web.times import iso
@@ -184,8 +184,11 @@ async def plan_plant(request: PlanRequest, services: Room) -> Plan:
 @router.post("/plant/apply", dependencies=allow(Action.PLANT_CHANGE))
 async def apply_plant(request: ApplyRequest, services: Room, principal: Who) -> Applied:
     """Make this text the plant, in one transaction, if `base` is still the current version."""
+    planned = await asyncio.to_thread(_planned, services, request)
+    check_policy_change(services, principal, planned.changes)
     version = await asyncio.to_thread(_applied, services, request, principal.name)
     try:
+        await asyncio.to_thread(services.policies.current)  # compiled off the loop: it is large
         await services.on_applied(version)
     except Exception:
         # the version is applied whatever the rooms make of it, and they take it up at their next start

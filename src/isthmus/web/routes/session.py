@@ -88,7 +88,7 @@ async def sign_in(credentials: Credentials, services: Room, request: Request, re
     return _enter(services, request, response, signed_in)
 
 
-@router.get("/session", dependencies=allow(Action.READ))
+@router.get("/session", dependencies=allow(Action.READ, part=True))
 async def get_session(services: Room, principal: Who) -> Session:
     """Who is signed in, and where."""
     return _session(services, principal)

@@ -51,7 +51,7 @@ async def health() -> Health:
     return Health(status="ok")
 
 
-@router.get("/site", dependencies=allow(Action.READ))
+@router.get("/site", dependencies=allow(Action.READ, part=True))
 async def get_site(services: Room) -> Site:
     """Names, versions, edges and the historian."""
     plant, status = services.namespace.current(), services.site_status()

@@ -11,7 +11,7 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.metrics import Families, render
-from isthmus.web.routes.connections import list_connections
+from isthmus.web.routes.connections import connections_answer
 from isthmus.web.system import BackupOutcome, System
 
 router = APIRouter(tags=["system"])
@@ -63,7 +63,7 @@ def _local(who: Principal) -> None:
 async def get_metrics(request: Request, services: Room) -> Response:
     """The same for a scraper, as OpenMetrics or Prometheus text."""
     system = await services.operations.system()
-    connections = (await list_connections(services)).connections
+    connections = connections_answer(services).connections
     families = Families(system, connections, services.site_status()["historian"]["rows"])
     body, media_type = render(families, request.headers.get("accept", ""))
     return Response(body, headers={"content-type": media_type})

@@ -17,7 +17,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.security.model import Action
 from isthmus.values import status
 from isthmus.values.ids import MAX_PATH_CHARS, is_under
-from isthmus.web.access import Room, allow
+from isthmus.web.access import Room, Seen, Sight, allow
 from isthmus.web.times import iso
 
 router = APIRouter(tags=["tags"])
@@ -97,10 +97,13 @@ class TagValues(BaseModel):
     values: list[TagValue]
 
 
-@router.get("/assets", dependencies=allow(Action.READ))
-async def list_assets(services: Room, under: Under = "") -> Assets:
-    """The equipment tree, in the order of the plant file."""
+@router.get("/assets", dependencies=allow(Action.READ, part=True))
+async def list_assets(services: Room, sight: Seen, under: Under = "") -> Assets:
+    """The equipment tree, in the order of the plant file; the levels above what may be seen are there by their names."""
     live = services.live
+    counts = {a.path: len(sight.rows(live, live.rows_under(a.path))) for a in live.plant.assets}
+    own = {asset.path for asset in live.plant.assets if sight.path(asset.path)}
+    shown = own | _levels_above({path for path, count in counts.items() if count} | own)
     return Assets(
         assets=[
             AssetNode(
@@ -109,15 +112,26 @@ async def list_assets(services: Room, under: Under = "") -> Assets:
                 level=asset.level,
                 type=asset.type,
                 parent=asset.parent,
-                tags=len(live.rows_under(asset.path)),
+                tags=counts[asset.path],
                 order=asset.order,
-                production=asset.production or None,
-                description=asset.description,
+                production=(asset.production or None) if asset.path in own else None,
+                description=asset.description if asset.path in own else "",
             )
             for asset in live.plant.assets
-            if is_under(asset.path, under)
+            if asset.path in shown and is_under(asset.path, under)
         ]
     )
+
+
+def _levels_above(paths: Iterable[str]) -> set[str]:
+    """The paths and everything above them."""
+    found: set[str] = set()
+    for path in paths:
+        at = path
+        while at not in found:
+            found.add(at)
+            at = at.rpartition("/")[0]
+    return found
 
 
 def tag_answer(tag: Tag) -> dict[str, Any]:
@@ -153,27 +167,34 @@ def _list(head: bytes, items: Iterable[dict[str, Any]]) -> bytes:
     return head + b"[" + b",".join(parts) + b"]}"
 
 
-def _find(plant: Plant, rows: list[int], search: str, offset: int, limit: int) -> bytes:
+def _find(plant: Plant, sight: Sight, rows: list[int], search: str, offset: int, limit: int) -> bytes:
     words = search.casefold().split()
     tags = [plant.tags[row] for row in rows]
     if words:
         texts = (f"{tag.path} {tag.description} {tag.address}".casefold() for tag in tags)
         tags = [tag for tag, text in zip(tags, texts, strict=True) if all(word in text for word in words)]
     page = tags[offset : offset + limit]
-    return _list(b'{"total":%d,"tags":' % len(tags), map(tag_answer, page))
+    answers: Iterable[dict[str, Any]] = map(tag_answer, page)
+    if sight.narrowed:  # what is not seen has no name either
+        answers = (
+            {**a, "setpoint": ""} if a["setpoint"] and not sight.tag(plant.by_path[a["setpoint"]]) else a
+            for a in answers
+        )
+    return _list(b'{"total":%d,"tags":' % len(tags), answers)
 
 
-@router.get("/tags", dependencies=allow(Action.READ), response_model=Tags)
+@router.get("/tags", dependencies=allow(Action.READ, part=True), response_model=Tags)
 async def list_tags(
     services: Room,
+    sight: Seen,
     under: Under = "",
     search: Annotated[str, Query(max_length=200, description="words of path, description or address")] = "",
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_TAGS)] = 1000,
 ) -> Response:
     """Tags ordered by path."""
-    plant, rows = services.live.plant, services.live.rows_under(under)
-    body = await asyncio.to_thread(_find, plant, rows.tolist(), search, offset, limit)
+    plant, rows = services.live.plant, sight.rows(services.live, services.live.rows_under(under))
+    body = await asyncio.to_thread(_find, plant, sight, rows.tolist(), search, offset, limit)
     return Response(body, media_type="application/json")
 
 
@@ -208,10 +229,10 @@ def _earlier(last_good: dict[str, Any] | None) -> dict[str, Any]:
     return {} if last_good is None else {"last_good": last_good}
 
 
-@router.get("/tags/values", dependencies=allow(Action.READ), response_model=TagValues)
-async def list_values(services: Room, under: Under = "") -> Response:
+@router.get("/tags/values", dependencies=allow(Action.READ, part=True), response_model=TagValues)
+async def list_values(services: Room, sight: Seen, under: Under = "") -> Response:
     """The newest value of every tag at or below a path."""
-    plant, rows = services.live.plant, services.live.rows_under(under)
+    plant, rows = services.live.plant, sight.rows(services.live, services.live.rows_under(under))
     live = services.live.read(rows)
     last_good = services.live.last_good(rows[status.is_bad(live.status)])
     body = await asyncio.to_thread(values_answer, plant, rows.tolist(), live, last_good)
