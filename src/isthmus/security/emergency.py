@@ -41,7 +41,7 @@ class Emergency:
         """
         user = next((u for u in self._store.users() if u.name == ACCOUNT), None)
         if user is None:
-            user = self._security.create_user(ACCOUNT, Role.ADMIN)
+            user = self._security.add_user(ACCOUNT, Role.ADMIN)
         if user.has_password:
             raise ConfigError(f"user: {ACCOUNT} is the account of a person here; rename it first")
         self._store.change_user(user.id, {"role": Role.ADMIN.value, "disabled": False})

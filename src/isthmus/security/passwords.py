@@ -114,11 +114,11 @@ def _pieces(plain: str, spoken: str, start: int, words: frozenset[str]) -> Itera
     if plain[start : start + 2] in ("19", "20") and plain[start : start + 4].isdecimal() and len(plain) >= start + 4:
         yield 4, 6.0
     for width in range(1, min(12, start) + 1):  # what came just before, again
-        before, again = plain[start - width : start], 0
-        while plain.startswith(before, start + again * width):
-            again += 1
-        if again:
-            yield again * width, 1.0 + math.log2(1 + again)
+        same = 0
+        while start + same < len(plain) and plain[start + same] == plain[start + same - width]:
+            same += 1
+        if same >= min(width, 3):
+            yield same, 1.0 + math.log2(1 + same / width)
 
 
 def check_pin(pin: str, badge: str) -> str:

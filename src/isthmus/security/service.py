@@ -278,8 +278,15 @@ class Security(Sessions):
 
         Raises: ConfigError for an unfit name or password; Denied (name_taken, look_alike)
         """
-        name = check_account_name(name)
+        name = self._fit_name(name)
         hashed = self._hasher.hash(check_password(password, name, self._words())) if password is not None else None
+        return self.add_user(name, role, hashed)
+
+    def add_user(self, name: str, role: str, hashed: str | None = None) -> User:
+        """An account of a name that was looked at before.
+
+        Raises: ConfigError for an unfit role; Denied (name_taken, look_alike)
+        """
         now_ns, role = self._clock.now_ns(), check_role(role)
         values = {
             "name": name,

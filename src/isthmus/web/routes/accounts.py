@@ -8,11 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from isthmus.security.model import Action, Role, Scope, TokenKind
+from isthmus.security.model import WHOLE, Action, Principal, Role, Scope, TokenKind
 from isthmus.security.model import User as Account
 from isthmus.security.names import MAX_NAME_CHARS, name_key
 from isthmus.security.scopes import make_scope, to_dict
 from isthmus.security.service import Security
+from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.account import SessionId, SessionList, listed
@@ -139,8 +140,20 @@ def _user(user: Account) -> UserAnswer:
     )
 
 
-async def _fresh(services: Services, principal: Who) -> None:
+async def _fresh(services: Services, principal: Principal, role: str = "") -> None:
+    """Pass who may hand out rights now; ``role`` is the one that is handed out, or of the account that is changed.
+
+    Raises: Denied (step_up_needed, out_of_scope, role_missing)
+    """
+    if principal.scope != WHOLE:
+        raise Denied(f"{principal.name} is narrowed, and hands out no rights", "out_of_scope")
+    if role == Role.ADMIN and principal.role != Role.ADMIN:
+        raise Denied("only an administrator makes or changes an administrator", "role_missing")
     await asyncio.to_thread(services.security.require_fresh, principal)
+
+
+def _role_of(security: Security, name: str) -> str:
+    return next((u.role for u in security.users() if name_key(u.name) == name_key(name)), "")
 
 
 # Tokens
@@ -149,7 +162,7 @@ async def _fresh(services: Services, principal: Who) -> None:
 @router.post("/tokens", dependencies=allow(Action.ACCOUNTS), status_code=201)
 async def create_token(new: NewToken, services: Room, principal: Who) -> CreatedToken:
     """A new API token, perhaps narrowed to actions, paths, zones and addresses."""
-    await _fresh(services, principal)
+    await _fresh(services, principal, new.role)
 
     def make() -> CreatedToken:
         secret, token = services.security.create_token(
@@ -203,7 +216,7 @@ async def list_users(services: Room) -> Users:
 @router.post("/users", dependencies=allow(Action.ACCOUNTS), status_code=201)
 async def create_user(new: NewUser, services: Room, principal: Who) -> CreatedUser:
     """A new account, with a one-time link by which its owner enters and sets a password."""
-    await _fresh(services, principal)
+    await _fresh(services, principal, new.role)
 
     def make() -> CreatedUser:
         security = services.security
@@ -217,7 +230,8 @@ async def create_user(new: NewUser, services: Room, principal: Who) -> CreatedUs
 @router.patch("/users/{name}", dependencies=allow(Action.ACCOUNTS))
 async def change_user(name: Name, change: UserChange, services: Room, principal: Who) -> UserAnswer:
     """Change an account, at once. With another role, or closed, all its sessions end."""
-    await _fresh(services, principal)
+    await _fresh(services, principal, await asyncio.to_thread(_role_of, services.security, name))
+    await _fresh(services, principal, change.role or "")
 
     def make() -> UserAnswer:
         _known(services.security, name)
@@ -247,9 +261,9 @@ async def end_user_sessions(name: Name, services: Room, principal: Who) -> None:
 @router.delete("/users/{name}/totp", dependencies=allow(Action.ACCOUNTS), status_code=204)
 async def reset_user_totp(name: Name, services: Room, principal: Who) -> None:
     """Take somebody's second factor away, when the phone is gone."""
-    await _fresh(services, principal)
     security = services.security
     user = await asyncio.to_thread(_known, security, name)
+    await _fresh(services, principal, user.role)
     await asyncio.to_thread(security.second.remove, user, principal.name)
 
 
@@ -269,14 +283,15 @@ def _link(security: Security, new: NewLink) -> str:
 @router.post("/users/link", dependencies=allow(Action.ACCOUNTS), status_code=201)
 async def create_link(new: NewLink, services: Room, principal: Who) -> LinkAnswer:
     """A one-time sign-in link for an account, made if it is new; an earlier link of the account is void."""
-    await _fresh(services, principal)
+    known = await asyncio.to_thread(_role_of, services.security, new.name)
+    await _fresh(services, principal, known or new.role)
     return LinkAnswer(link=await asyncio.to_thread(_link, services.security, new))
 
 
 @router.post("/users/break-glass", dependencies=allow(Action.ACCOUNTS), status_code=201)
 async def make_break_glass(services: Room, principal: Who) -> BreakGlassAnswer:
     """A new sealed credential for emergencies; the one before it is void, and its session ends."""
-    await _fresh(services, principal)
+    await _fresh(services, principal, Role.ADMIN)
     return BreakGlassAnswer(credential=await asyncio.to_thread(services.security.emergency.make, principal.name))
 
 
