@@ -27,6 +27,7 @@ from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
+from isthmus.app.sealing import FileSealer
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.app.snapshot import Snapshots
@@ -69,7 +70,13 @@ class Core:
         self._engine = open_records(data.records)
         migrate(self._engine, data.records, log)
         self._namespace = Namespace(self._engine, self._clock, driver_spec)
-        self._security = Security(self._engine, self._clock)
+        self._security = Security(
+            self._engine,
+            self._clock,
+            settings.sign_in.policy(),
+            sealer=FileSealer(data.sealing_key),
+            context=lambda: (self._namespace.current().enterprise, self._namespace.current().site),
+        )
         self._live = LiveTable()
         self._words: dict[int, tuple[str, str]] = {}
         self._outages = OutageLog(self._engine, self._word)

@@ -60,6 +60,11 @@ class DataDir:
         return self.root / "secrets"
 
     @property
+    def sealing_key(self) -> Path:
+        """The key that second factors are sealed with."""
+        return self.root / "sealing.key"
+
+    @property
     def logs(self) -> Path:
         """What our processes said."""
         return self.root / "logs"

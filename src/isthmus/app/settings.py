@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from isthmus.security.model import Policy
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
 
@@ -86,6 +87,29 @@ class MqttSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInSettings:
+    """How long people stay signed in (docs/identity.md)."""
+
+    idle_minutes: int = 720
+    """A session that nobody uses for so long ends."""
+    session_hours: int = 168
+    """A session ends after this long in any case."""
+    step_up_minutes: int = 15
+    """After signing in, accounts may be changed for this long without saying again who one is."""
+    kiosk_idle_minutes: int = 10
+    """At a station, unless it says otherwise."""
+
+    def policy(self) -> Policy:
+        """As identity takes it."""
+        return Policy(
+            idle_s=self.idle_minutes * 60.0,
+            session_s=self.session_hours * 3600.0,
+            step_up_s=self.step_up_minutes * 60.0,
+            kiosk_idle_s=self.kiosk_idle_minutes * 60.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -95,6 +119,7 @@ class Settings:
     historian: HistorianSettings = field(default_factory=HistorianSettings)
     log: LogSettings = field(default_factory=LogSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    sign_in: SignInSettings = field(default_factory=SignInSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -149,6 +174,15 @@ def load_settings(path: Path) -> Settings:
     for name, value, most in (("file_mb", settings.log.file_mb, 1000), ("files", settings.log.files, 100)):
         if not 0 < value <= most:
             raise ConfigError(f"{path}: log.{name}: must be 1 to {most}, was {value}")
+    for name, most in (
+        ("idle_minutes", 10_080),
+        ("session_hours", 8_760),
+        ("step_up_minutes", 480),
+        ("kiosk_idle_minutes", 480),
+    ):
+        value = getattr(settings.sign_in, name)
+        if not 0 < value <= most:
+            raise ConfigError(f"{path}: sign_in.{name}: must be 1 to {most}, was {value}")
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
     return settings

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from isthmus.values.clock import NS_PER_S
-from isthmus.values.errors import ConfigError, TryLater
-
 
 class Role(StrEnum):
     """The roles every plant has; its own ones, named in the plant file, stand beside them as plain text."""
@@ -100,7 +97,7 @@ def authorise(principal: Principal | None, action: Action) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long things last and how often one may err.
+    """How long things last.
 
     Units: seconds
     """
@@ -108,49 +105,37 @@ class Policy:
     idle_s: float = 12 * 3600
     session_s: float = 7 * 24 * 3600
     link_s: float = 24 * 3600
-    failures: int = 5
-    first_wait_s: float = 30
-    longest_wait_s: float = 15 * 60
+    step_up_s: float = 15 * 60
+    """After signing in, accounts may be changed for this long without saying again who one is."""
+    kiosk_idle_s: float = 10 * 60
+    """At a station, without anybody doing anything."""
+    kiosk_session_s: float = 12 * 3600
+    emergency_s: float = 3600
+    """A session by the break-glass credential, whatever happens."""
+    enrolment_s: float = 3600
+    """The one-time code of a new station."""
+    station_s: float = 365 * 24 * 3600
+    """A station that was not used for so long is a stranger again."""
     remember_s: float = 60
     """A verified session or token is looked up in the records again after this long."""
 
 
-class TooManyFailures(TryLater):
-    """Wrong passwords too often for this name from this place."""
+class Means(StrEnum):
+    """How a session began."""
+
+    PASSWORD = "password"  # noqa: S105  the word, not a secret
+    LINK = "link"
+    BADGE = "badge"
+    EMERGENCY = "break-glass"
+    PASSKEY = "passkey"
+    SIGN_ON = "oidc"
 
 
-MIN_PASSWORD_CHARS = 12
-MAX_PASSWORD_CHARS = 256
-MAX_NAME_CHARS = 64
+class TokenKind(StrEnum):
+    """Whom a token stands for."""
 
-
-def check_password(password: str, name: str) -> str:
-    """The password when it is fit.
-
-    Raises: ConfigError; the text never holds the password
-    """
-    if len(password) < MIN_PASSWORD_CHARS:
-        raise ConfigError(f"password: must have {MIN_PASSWORD_CHARS} characters or more, has {len(password)}")
-    if len(password) > MAX_PASSWORD_CHARS:
-        raise ConfigError(f"password: must have {MAX_PASSWORD_CHARS} characters or fewer, has {len(password)}")
-    if password.casefold() == name.casefold() or len(set(password)) < 4:
-        raise ConfigError("password: must not be the name, nor three characters or fewer repeated")
-    return password
-
-
-def check_account_name(name: str) -> str:
-    """The name of a person or token when it is fit to be shown anywhere.
-
-    Raises: ConfigError
-    """
-    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable() or name != name.strip():
-        raise ConfigError(f"name: must have 1 to {MAX_NAME_CHARS} printable characters, was {name[:80]!r}")
-    return name
-
-
-def name_key(name: str) -> str:
-    """What two spellings of one name have in common."""
-    return name.casefold()
+    PROGRAM = "program"
+    SERVICE = "service"  # an edge, or another part of Isthmus
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +148,10 @@ class User:
     has_password: bool
     disabled: bool
     created_ns: int
+    totp: bool = False
+    badge: str = ""
+    has_pin: bool = False
+    seen_ns: int | None = None  # signed in last
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,42 +166,48 @@ class Token:
     created_ns: int
     expires_ns: int | None
     revoked_ns: int | None
+    kind: TokenKind = TokenKind.PROGRAM
+    scope: Scope = WHOLE
+    seen_ns: int | None = None
+    """Used last, to the minute."""
 
 
-class Attempts:
-    """Wrong passwords, counted by (name, source): after five a wait that doubles with each further one.
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as it is listed. ``id`` names it, and is no key to it."""
 
-    Bounded: beyond ``limit`` pairs the oldest is forgotten, which costs an attacker as many attempts as it gains.
-    """
+    id: str
+    name: str
+    role: str
+    means: str
+    station: str
+    source: str
+    program: str  # as the browser calls itself
+    created_ns: int
+    seen_ns: int
+    expires_ns: int
+    key: str
 
-    def __init__(self, policy: Policy, limit: int = 10_000) -> None:
-        self._policy, self._limit = policy, limit
-        self._failed: dict[tuple[str, str], tuple[int, int]] = {}  # failures, and when the wait is over
 
-    def check(self, name: str, source: str, now_ns: int) -> None:
-        """Pass when no wait is due.
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A shared screen or tablet at a place in the plant; who signs in there by badge is narrowed to that place."""
 
-        Raises: TooManyFailures
-        """
-        count, until_ns = self._failed.get((name_key(name), source), (0, 0))
-        if count >= self._policy.failures and now_ns < until_ns:
-            wait_s = (until_ns - now_ns) / NS_PER_S
-            raise TooManyFailures(f"{count} failed attempts; try again in {wait_s:.0f} s", wait_s)
+    id: int
+    name: str
+    under: tuple[str, ...]
+    role: Role
+    badge_only: bool
+    idle_s: float
+    created_by: str
+    created_ns: int
+    enrolled_ns: int | None
+    seen_ns: int | None
 
-    def failed(self, name: str, source: str, now_ns: int) -> None:
-        """Count a failure. An hour after the last wait the count begins anew."""
-        key = name_key(name), source
-        count, until_ns = self._failed.pop(key, (0, now_ns))
-        count = 1 if now_ns > until_ns + 3600 * NS_PER_S else count + 1
-        over = max(0, count - self._policy.failures)
-        wait_s = min(self._policy.longest_wait_s, self._policy.first_wait_s * 2.0 ** min(over, 20))
-        self._failed[key] = (count, now_ns + round(wait_s * NS_PER_S) if count >= self._policy.failures else now_ns)
-        if len(self._failed) > self._limit:
-            del self._failed[next(iter(self._failed))]
 
-    def succeeded(self, name: str, source: str) -> None:
-        """Forget the failures of this pair."""
-        self._failed.pop((name_key(name), source), None)
+def session_id(key: str) -> str:
+    """What a session is called on screens: too short to find anything by, and one-way anyhow."""
+    return key[:16]
 
 
 from isthmus.security import policy as _policy  # noqa: E402  it is made of what stands above

@@ -1,35 +1,42 @@
-"""Signing in, tokens, links and sessions. Synchronous: web calls it from threads, the command line as it is."""
+"""Signing in, accounts, links and tokens. Synchronous: web calls it from threads, the command line as it is."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import secrets
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Engine
 
+from isthmus.security.attempts import Attempts
+from isthmus.security.codes import key_of
+from isthmus.security.emergency import ACCOUNT, Emergency
 from isthmus.security.model import (
+    WHOLE,
     Action,
-    Attempts,
+    Means,
     Policy,
     Principal,
-    Proof,
     Role,
+    Scope,
     Token,
+    TokenKind,
     User,
     authorise,
-    check_account_name,
-    check_password,
-    name_key,
 )
+from isthmus.security.names import check_account_name, name_key
+from isthmus.security.passwords import check_password, check_pin
+from isthmus.security.scopes import to_json
+from isthmus.security.second import Sealer, SecondFactor
+from isthmus.security.sessions import Sessions, SignedIn
+from isthmus.security.stations import Stations, check_badge
 from isthmus.security.store import Store
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, Denied, TryLater
@@ -40,12 +47,7 @@ HASHES_AT_ONCE = 2
 HASHES_WAITING = 2
 
 _TOKEN = re.compile(r"isk_[A-Za-z0-9_-]{43}\Z")
-_REMEMBERED_LIMIT = 10_000
-
-
-def key_of(secret: str) -> str:
-    """What stands for a token, link or session identifier in records and memory."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
 def looks_like_token(text: str) -> bool:
@@ -53,25 +55,17 @@ def looks_like_token(text: str) -> bool:
     return _TOKEN.match(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A new session. ``secret`` goes into the cookie and is kept nowhere else."""
+def check_role(role: str) -> str:
+    """A role as it may be written; whether the plant has it, the policy knows.
 
-    secret: str
-    principal: Principal
-
-
-@dataclass(slots=True)
-class _Known:
-    """Somebody verified a moment ago."""
-
-    principal: Principal
-    expires_ns: int | None
-    seen_ns: int
-    until_ns: int  # monotonic: look into the records again after this
+    Raises: ConfigError
+    """
+    if not _ROLE.match(role):
+        raise ConfigError(f"role: must be small letters, digits, - and _, was {role[:80]!r}")
+    return str(role)
 
 
-class Security:
+class Security(Sessions):
     """Identity and permission. Denies by default; what is revoked here is refused from the next request on."""
 
     def __init__(
@@ -81,18 +75,23 @@ class Security:
         policy: Policy | None = None,
         hasher: PasswordHasher | None = None,
         log: logging.Logger | None = None,
+        *,
+        sealer: Sealer | None = None,
+        context: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
-        self.policy = policy or Policy()
-        self._store, self._clock = Store(engine), clock
+        """``context``: words that anybody at this place would try as a password."""
+        store = Store(engine)
+        super().__init__(store, clock, policy or Policy(), log or logging.getLogger("isthmus.security"))
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-        self._log = log or logging.getLogger("isthmus.security")
         self._nobody = self._hasher.hash(secrets.token_urlsafe())  # verified where there is no account: as slow as any
-        self._attempts = Attempts(self.policy)
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._revocations = 0
+        self._attempts, self._context = Attempts(), context
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._waiting = 0
+        self.second = SecondFactor(store, clock, sealer, self)
+        self.stations = Stations(self, store, clock, self._attempts)
+        self.emergency = Emergency(self, store, clock, self._attempts)
+        for name, source in store.places():
+            self._attempts.know(name, source)
 
     @staticmethod
     def authorise(principal: Principal | None, action: Action) -> None:
@@ -102,122 +101,61 @@ class Security:
         """
         authorise(principal, action)
 
-    # Who is it
-
-    def recall(self, proof: Proof, key: str) -> Principal | None:
-        """Somebody verified a moment ago; asks memory only, so it may be called on an event loop."""
-        now_ns = self._clock.now_ns()
-        with self._lock:
-            known = self._known.get(f"{proof}:{key}")
-            if known is None or self._clock.monotonic_ns() >= known.until_ns or self._ran_out(known, proof, now_ns):
-                return None
-            known.seen_ns = now_ns
-            return known.principal
-
-    def _ran_out(self, known: _Known, proof: Proof, now_ns: int) -> bool:
-        if known.expires_ns is not None and now_ns >= known.expires_ns:
-            return True
-        return proof is Proof.SESSION and now_ns - known.seen_ns >= self.policy.idle_s * NS_PER_S
-
-    def verify(self, proof: Proof, key: str) -> Principal | None:
-        """Whose token or session this is the key of (see `key_of`); None when it is nobody's, ran out or was revoked."""
-        principal = self.recall(proof, key)
-        if principal is not None:
-            return principal
-        with self._lock:
-            before = self._revocations
-            last = self._known.pop(f"{proof}:{key}", None)
-        now_ns = self._clock.now_ns()
-        found = self._session(key, last, now_ns) if proof is Proof.SESSION else self._token(key, now_ns)
-        if found is None:
-            return None
-        with self._lock:
-            if self._revocations == before:  # else it may be the very one: the next request looks again
-                self._known[f"{proof}:{key}"] = found
-                if len(self._known) > _REMEMBERED_LIMIT:
-                    self._known.popitem(last=False)
-                return found.principal
-        return self.verify(proof, key)
-
-    def _session(self, key: str, last: _Known | None, now_ns: int) -> _Known | None:
-        row = self._store.session(key)
-        if row is None:
-            return None
-        seen_ns = max(row["seen_ns"], last.seen_ns if last else 0)
-        has_password = row["password_hash"] is not None
-        principal = Principal(row["name"], row["role"], Proof.SESSION, key, row["id"], has_password)
-        known = _Known(principal, row["expires_ns"], seen_ns, self._until())
-        if self._ran_out(known, Proof.SESSION, now_ns):
-            self._store.drop_session(key)
-            return None
-        known.seen_ns = now_ns
-        self._store.seen(key, now_ns)
-        return known
-
-    def _token(self, key: str, now_ns: int) -> _Known | None:
-        row = self._store.token(key)
-        if row is None or row["revoked_ns"] is not None:
-            return None
-        principal = Principal(row["name"], row["role"], Proof.TOKEN, key)
-        known = _Known(principal, row["expires_ns"], now_ns, self._until())
-        return None if self._ran_out(known, Proof.TOKEN, now_ns) else known
-
-    def _until(self) -> int:
-        return self._clock.monotonic_ns() + round(self.policy.remember_s * NS_PER_S)
-
-    def _forget(self, *, key: str = "", user_id: int | None = None) -> None:
-        """Drop somebody from memory after the records changed; a look-up under way may not bring them back."""
-        with self._lock:
-            self._revocations += 1
-            for name, known in list(self._known.items()):
-                principal = known.principal
-                if principal.key == key or (user_id is not None and principal.user_id == user_id):
-                    del self._known[name]
-
     # Signing in and out
 
-    def sign_in(self, name: str, password: str, source: str) -> SignedIn:
-        """A session for a name and password.
+    def sign_in(
+        self, name: str, password: str, source: str, code: str = "", *, program: str = "", replaces: str = ""
+    ) -> SignedIn:
+        """A session for a name and password, and a code where a second factor is set.
 
-        Raises: Denied (wrong_password); TooManyFailures; TryLater when too many sign in at once
+        Raises: Denied (wrong_password, totp_needed, wrong_code); TooManyFailures; TryLater when too many sign in at once
         """
-        now_ns = self._clock.now_ns()
-        with self._lock:
-            self._attempts.check(name, source, now_ns)
-        with self._hash_slot():
-            user = self._prove(name, password, source)
-        return self._open_session(user, source)
+        with self.lock:
+            self._attempts.check(name, source, self._clock.now_ns())
+        with self.hash_slot():
+            user = self._prove(name, password, source, code)
+        return self.open(user, source, Means.PASSWORD, program=program, replaces=replaces)
 
-    def _prove(self, name: str, password: str, source: str) -> User:
-        """The account, if the password is its own. Failures count, and wait, per name and source."""
-        with self._lock:
+    def _prove(self, name: str, password: str, source: str, code: str | None) -> User:
+        """The account, if password and code are its own; None asks for no code. Failures count, and wait."""
+        with self.lock:
             self._attempts.check(name, source, self._clock.now_ns())
         found = self._store.by_name(name_key(name))
         stored = found[1] if found and not found[0].disabled else None
-        good = self._matches(stored or self._nobody, password) and stored is not None
-        now_ns = self._clock.now_ns()
-        with self._lock:
-            if good:
-                self._attempts.succeeded(name, source)
-            else:
-                self._attempts.failed(name, source, now_ns)
+        good = self.matches(stored, password)
         if not good or found is None or stored is None:
-            self._log.warning("sign-in refused for %r from %s", name[:64], source)
+            self._refused(name, source)
             raise Denied("name or password is wrong", "wrong_password")
+        user = found[0]
+        if user.totp and code is not None and not self.second.passes(user, code):
+            self._refused(name, source)
+            raise Denied("the code is wrong, or was used before", "wrong_code")
+        with self.lock:
+            self._attempts.succeeded(name, source)
         if self._hasher.check_needs_rehash(stored):
-            self._store.rehash(found[0].id, stored, self._hasher.hash(password))
-        return found[0]
+            self._store.rehash(user.id, stored, self._hasher.hash(password))
+        return user
 
-    def _matches(self, stored: str, password: str) -> bool:
+    def _refused(self, name: str, source: str) -> None:
+        with self.lock:
+            self._attempts.failed(name, source, self._clock.now_ns())
+        self.log.warning("sign-in refused for %r from %s", name[:64], source)
+        self.note("", "session.refused", name[:64], source=source)
+
+    def matches(self, stored: str | None, given: str) -> bool:
+        """Whether a password or PIN is the one of a hash; as slow where there is no hash."""
         try:
-            return self._hasher.verify(stored, password[:1024])
+            return self._hasher.verify(stored or self._nobody, given[:1024]) and stored is not None
         except (VerificationError, InvalidHashError):
             return False
 
     @contextmanager
-    def _hash_slot(self) -> Iterator[None]:
-        """At most two hashes at once and two more waiting; the rest is told to come again."""
-        with self._lock:
+    def hash_slot(self) -> Iterator[None]:
+        """At most two hashes at once and two more waiting; the rest is told to come again.
+
+        Raises: TryLater
+        """
+        with self.lock:
             if self._waiting >= HASHES_AT_ONCE + HASHES_WAITING:
                 raise TryLater("too many people sign in at this moment; try again", 1.0)
             self._waiting += 1
@@ -225,111 +163,224 @@ class Security:
             with self._hashing:
                 yield
         finally:
-            with self._lock:
+            with self.lock:
                 self._waiting -= 1
 
-    def sign_in_by_link(self, link: str, source: str) -> SignedIn:
-        """A session for a one-time link, which is spent by this.
+    def sign_in_by_link(
+        self, link: str, source: str, code: str = "", *, program: str = "", replaces: str = ""
+    ) -> SignedIn:
+        """A session for a one-time link, which is spent by this. A second factor is asked for here as well.
 
-        Raises: Denied (link_spent)
+        Raises: Denied (link_spent, totp_needed, wrong_code); TooManyFailures
         """
-        user = self._store.use_link(key_of(link), self._clock.now_ns())
-        if user is None:
-            self._log.warning("one-time link refused from %s", source)
+        hashed, now_ns = key_of(link), self._clock.now_ns()
+        user = self._store.link_user(hashed, now_ns)
+        if user is not None and user.totp:
+            with self.lock:
+                self._attempts.check(user.name, source, now_ns)
+            if not self.second.passes(user, code):
+                self._refused(user.name, source)
+                raise Denied("the code is wrong, or was used before", "wrong_code")
+        if user is None or not self._store.spend_link(hashed):
+            self.log.warning("one-time link refused from %s", source)
+            self.note("", "session.refused", "link", source=source)
             raise Denied("this link was used before, or is too old; ask for a new one", "link_spent")
-        return self._open_session(user, source)
-
-    def _open_session(self, user: User, source: str) -> SignedIn:
-        secret, now_ns = secrets.token_urlsafe(32), self._clock.now_ns()
-        values = {
-            "hash": key_of(secret),
-            "user_id": user.id,
-            "source": source[:64],
-            "created_ns": now_ns,
-            "seen_ns": now_ns,
-            "expires_ns": now_ns + round(self.policy.session_s * NS_PER_S),
-        }
-        self._store.add_session(values, round(self.policy.idle_s * NS_PER_S))
-        self._log.info("%s signed in from %s", user.name, source)
-        principal = Principal(user.name, user.role, Proof.SESSION, key_of(secret), user.id, user.has_password)
-        return SignedIn(secret, principal)
+        return self.open(user, source, Means.LINK, program=program, replaces=replaces)
 
     def sign_out(self, principal: Principal) -> None:
         """End this session at once."""
-        self._store.drop_session(principal.key)
-        self._forget(key=principal.key)
+        self.end(principal.key)
+        self.note(principal.name, "session.end", principal.name)
+
+    def step_up(self, principal: Principal, password: str, code: str, source: str) -> SignedIn:
+        """Say again who one is: the session goes on under a new key, and accounts may be changed for a while.
+
+        Raises: Denied (wrong_password, totp_needed, wrong_code, needs_session, at_a_station); TooManyFailures; TryLater
+        """
+        if principal.station:
+            raise Denied("at a station accounts are not changed; sign in with your password elsewhere", "at_a_station")
+        if principal.user_id is None:
+            raise Denied("only a session steps up; sign in", "needs_session")
+        with self.hash_slot():
+            user = self._prove(principal.name, password, source, code)
+        if user.id != principal.user_id:
+            raise Denied("name or password is wrong", "wrong_password")
+        return self.rotate(principal, proved=True)
 
     def set_password(
         self, principal: Principal, name: str, password: str, current: str | None, source: str
     ) -> Principal:
         """Set one's own name and password; one's other sessions end.
 
-        Raises: ConfigError for an unfit name or password; Denied (wrong_password, name_taken, needs_session)
+        Raises: ConfigError for an unfit name or password; Denied (wrong_password, name_taken, look_alike, needs_session)
         """
         authorise(principal, Action.ACCOUNT_OWN)
         if principal.user_id is None:
             raise Denied("only an account has a password; sign in", "needs_session")
-        check_account_name(name)
-        check_password(password, name)
-        with self._hash_slot():
+        if principal.station or principal.name == ACCOUNT:
+            raise Denied("this session changes no account; sign in with your password elsewhere", "at_a_station")
+        name = self._fit_name(name)
+        check_password(password, name, self._words())
+        with self.hash_slot():
             if self._store.password_hash(principal.user_id) is not None:
                 if current is None:
-                    raise Denied("the current password is needed to set another", "wrong_password")
-                self._prove(principal.name, current, source)
+                    raise Denied("the current password is needed", "wrong_password")
+                self._prove(principal.name, current, source, None)
+            else:
+                self.require_fresh(principal)
             hashed = self._hasher.hash(password)
         values = {"name": name, "name_key": name_key(name), "password_hash": hashed}
-        if not self._store.change_user(principal.user_id, values):
-            raise Denied(f"another account is called {name}", "name_taken")
-        self._store.drop_sessions(principal.user_id, but=principal.key)
+        self._change(principal.user_id, values, name)
         self._store.drop_links(principal.user_id)
-        self._forget(user_id=principal.user_id)
+        self.end_sessions(principal.user_id, name, but=principal.key)
+        self._drop_known({principal.key}, set())
+        self.note(name, "password.set", name)
         return replace(principal, name=name, has_password=True)
 
-    # Accounts, links and tokens
+    def _words(self) -> tuple[str, ...]:
+        return ("isthmus", *self._context())
+
+    @staticmethod
+    def _fit_name(name: str) -> str:
+        if name_key(name) == name_key(ACCOUNT):
+            raise ConfigError(f"name: {ACCOUNT} is kept for emergencies")
+        return check_account_name(name)
+
+    @staticmethod
+    def _in_the_way(other: str, name: str) -> Denied:
+        if name_key(other) == name_key(name):
+            return Denied(f"another account is called {other}", "name_taken")
+        return Denied(f"{name} looks like {other}, the name of another account", "look_alike")
+
+    def _change(self, user_id: int, values: dict[str, Any], name: str = "") -> None:
+        other = self._store.change_user(user_id, values)
+        if other is not None:
+            raise self._in_the_way(other, name)
+
+    # Accounts
 
     def users(self) -> list[User]:
         """All accounts by name."""
         return self._store.users()
 
+    def account(self, principal: Principal) -> User:
+        """One's own account.
+
+        Raises: Denied (needs_session)
+        """
+        user = None if principal.user_id is None else self._store.user(principal.user_id)
+        if user is None:
+            raise Denied("only a session has an account; sign in", "needs_session")
+        return user
+
     def create_user(self, name: str, role: str, password: str | None = None) -> User:
         """A new account; without a password it is entered by a link.
 
-        Raises: ConfigError for an unfit name or password; Denied (name_taken)
+        Raises: ConfigError for an unfit name or password; Denied (name_taken, look_alike)
         """
-        check_account_name(name)
-        hashed = self._hasher.hash(check_password(password, name)) if password is not None else None
-        now_ns = self._clock.now_ns()
+        name = self._fit_name(name)
+        hashed = self._hasher.hash(check_password(password, name, self._words())) if password is not None else None
+        return self.add_user(name, role, hashed)
+
+    def add_user(self, name: str, role: str, hashed: str | None = None) -> User:
+        """An account of a name that was looked at before.
+
+        Raises: ConfigError for an unfit role; Denied (name_taken, look_alike)
+        """
+        now_ns, role = self._clock.now_ns(), check_role(role)
         values = {
             "name": name,
             "name_key": name_key(name),
-            "role": str(role),
+            "role": role,
             "password_hash": hashed,
             "disabled": False,
             "created_ns": now_ns,
         }
-        user_id = self._store.add_user(values)
-        if user_id is None:
-            raise Denied(f"another account is called {name}", "name_taken")
-        return User(user_id, name, role, hashed is not None, disabled=False, created_ns=now_ns)
+        made = self._store.add_user(values)
+        if isinstance(made, str):
+            raise self._in_the_way(made, name)
+        return User(made, name, role, hashed is not None, disabled=False, created_ns=now_ns)
 
-    def change_user(self, name: str, *, role: str | None = None, disabled: bool | None = None) -> None:
-        """Give another role, or close and open an account. Takes effect at once.
+    def change_user(
+        self,
+        name: str,
+        *,
+        role: str | None = None,
+        disabled: bool | None = None,
+        new_name: str | None = None,
+        badge: str | None = None,
+        pin: str | None = None,
+        by: str = "",
+    ) -> User:
+        """Change an account, at once: with another role, or closed, all its sessions end.
 
-        Raises: ConfigError if there is no such account
+        ``badge`` and ``pin``: empty takes them away.
+        Raises: ConfigError if there is no such account, or for unfit values; Denied (name_taken, look_alike, badge_taken,
+            last_admin)
         """
         user = self._user_named(name)
-        values = {"role": str(role) if role else None, "disabled": disabled}
-        self._store.change_user(user.id, {key: value for key, value in values.items() if value is not None})
+        values: dict[str, Any] = {}
+        if role is not None and check_role(role) != user.role:
+            values["role"] = str(role)
+        if disabled is not None:
+            values["disabled"] = disabled
+        if new_name is not None:
+            new_name = self._fit_name(new_name)
+            values |= {"name": new_name, "name_key": name_key(new_name)}
+        if badge is not None:
+            values["badge"] = self._free_badge(badge, user.id) if badge else None
+        if pin is not None:
+            with self.hash_slot():
+                values["pin_hash"] = self._hasher.hash(check_pin(pin, user.badge)) if pin else None
+        if user.role == Role.ADMIN and not user.disabled and (values.get("disabled") or "role" in values):
+            self._keep_an_admin(user)
+        self._change(user.id, values, new_name or "")
         if disabled:
-            self._store.drop_sessions(user.id)
             self._store.drop_links(user.id)
-        self._forget(user_id=user.id)
+        if disabled or "role" in values:
+            self.end_sessions(user.id, by)
+            self.forget(set(), {user.id})
+        elif values:
+            self._drop_known(set(), {user.id})
+        told = {key: str(value) for key, value in values.items() if key in ("role", "disabled", "name")}
+        self.note(by, "user.change", user.name, fields=" ".join(sorted(values)), **told)
+        return self._store.user(user.id) or user
+
+    def _keep_an_admin(self, user: User) -> None:
+        others = [u for u in self._store.users() if u.role == Role.ADMIN and not u.disabled and u.id != user.id]
+        if not [u for u in others if u.name != ACCOUNT]:
+            raise Denied(f"{user.name} is the last administrator; make another first", "last_admin")
+
+    def _free_badge(self, badge: str, user_id: int) -> str:
+        badge = check_badge(badge)
+        if self._store.badge_taken(badge, user_id):
+            raise Denied("another account has this badge", "badge_taken")
+        return badge
+
+    def set_pin(self, principal: Principal, pin: str) -> None:
+        """Set one's own PIN; empty takes it away.
+
+        Raises: ConfigError for an unfit PIN; Denied (step_up_needed, needs_session)
+        """
+        self.require_fresh(principal)
+        self.change_user(self.account(principal).name, pin=pin, by=principal.name)
 
     def _user_named(self, name: str) -> User:
         found = self._store.by_name(name_key(name))
         if found is None:
-            raise ConfigError(f"user: there is none of this name, was {name!r}")
+            raise ConfigError(f"user: there is none of this name, was {name[:80]!r}")
+        if found[0].name == ACCOUNT:
+            raise ConfigError(f"user: {ACCOUNT} is entered by its sealed credential only, and not changed")
         return found[0]
+
+    def user_named(self, name: str) -> User:
+        """An account of a person.
+
+        Raises: ConfigError if there is none
+        """
+        return self._user_named(name)
+
+    # Links and tokens
 
     def create_link(self, name: str) -> str:
         """A one-time link for an account; an earlier one of it is void. Only the secret part is given.
@@ -357,15 +408,25 @@ class Security:
             return None
         if offered and self._store.link_holds(key_of(offered), self._clock.now_ns()):
             return offered
-        first = next((u for u in self._store.users() if u.role == Role.ADMIN and not u.disabled), None)
+        people = [u for u in self._store.users() if u.name != ACCOUNT]
+        first = next((u for u in people if u.role == Role.ADMIN and not u.disabled), None)
         return self.create_link((first or self.create_user(FIRST_USER, Role.ADMIN)).name)
 
-    def create_token(self, name: str, role: str, by: str, lifetime_s: float | None = None) -> tuple[str, Token]:
+    def create_token(
+        self,
+        name: str,
+        role: str,
+        by: str,
+        lifetime_s: float | None = None,
+        *,
+        scope: Scope = WHOLE,
+        kind: TokenKind = TokenKind.PROGRAM,
+    ) -> tuple[str, Token]:
         """A new API token: the token itself, to be shown once, and how it is listed.
 
-        Raises: ConfigError for an unfit name
+        Raises: ConfigError for an unfit name, role or lifetime
         """
-        check_account_name(name)
+        name, role = check_account_name(name), check_role(role)
         if lifetime_s is not None and not 0 < lifetime_s < 1e9:
             raise ConfigError(f"lifetime: must be more than 0 seconds and less than 30 years, was {lifetime_s}")
         secret, now_ns = "isk_" + secrets.token_urlsafe(32), self._clock.now_ns()
@@ -376,22 +437,25 @@ class Security:
                 "hash": key_of(secret),
                 "hint": hint,
                 "name": name,
-                "role": str(role),
+                "role": role,
                 "created_by": by[:64],
                 "created_ns": now_ns,
                 "expires_ns": expires_ns,
+                "kind": kind.value,
+                "scope": to_json(scope),
             }
         )
-        return secret, Token(token_id, name, role, hint, by, now_ns, expires_ns, None)
+        return secret, Token(token_id, name, role, hint, by, now_ns, expires_ns, None, kind, scope)
 
     def tokens(self) -> list[Token]:
         """All tokens that were ever made, without their secrets."""
         return self._store.tokens()
 
-    def revoke_token(self, token_id: int) -> bool:
-        """Refuse a token from the next request on; False when there was nothing to revoke."""
+    def revoke_token(self, token_id: int, by: str = "") -> bool:
+        """Refuse a token from the next request on, and cut its live connections; False when there was nothing to revoke."""
         hashed = self._store.revoke_token(token_id, self._clock.now_ns())
         if hashed is None:
             return False
-        self._forget(key=hashed)
+        self.forget({hashed}, set())
+        self.note(by, "token.revoke", str(token_id))
         return True

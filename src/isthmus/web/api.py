@@ -16,6 +16,7 @@ from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
 from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
 from isthmus.web.routes import (
+    account,
     accounts,
     analytics,
     connections,
@@ -27,6 +28,7 @@ from isthmus.web.routes import (
     replay,
     session,
     site,
+    stations,
     system,
     tags,
     transfer,
@@ -54,7 +56,9 @@ async def open_live_stream() -> Response:
 ROUTERS = (
     site.router,
     session.router,
+    account.router,
     accounts.router,
+    stations.router,
     tags.router,
     history.router,
     transfer.router,

@@ -17,16 +17,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from isthmus.security.codes import key_of
 from isthmus.security.model import Principal, Proof, Role
-from isthmus.security.service import key_of, looks_like_token
+from isthmus.security.service import Security, looks_like_token
 from isthmus.values.errors import Denied, IsthmusError
 from isthmus.values.plant.policy import SITE
 from isthmus.web.problems import Refused, answer, internal
 from isthmus.web.services import Services
 
 COOKIE: Final = "isthmus_session"
+STATION_COOKIE: Final = "isthmus_station"
+_HOST_ONLY: Final = "__Host-"
+"""Over TLS a cookie is called so, and browsers then hold it to this very host, to TLS and to every path."""
 API: Final = "/api/v1"
-PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"), ("POST", f"{API}/session/link")})
+PUBLIC: Final = frozenset(
+    {
+        ("GET", f"{API}/health"),
+        ("GET", f"{API}/session/methods"),
+        ("POST", f"{API}/session"),
+        ("POST", f"{API}/session/link"),
+        ("POST", f"{API}/session/badge"),
+        ("POST", f"{API}/session/break-glass"),
+        ("POST", f"{API}/session/station"),
+    }
+)
 """All of the API that answers somebody unknown."""
 
 METRICS: Final = "/metrics"
@@ -85,7 +99,7 @@ class Doors:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        out = _Out(scope, send)
+        out = _Out(scope, send, self._services.security)
         try:
             headers = Headers(scope=scope)
             self._check_host(headers)
@@ -95,6 +109,8 @@ class Doors:
                 scope[PRINCIPAL] = await self._who(scope, headers)
                 receive = _limited(headers, receive, _limit(path))
             await self._app(scope, receive, out.send)
+        except Cut as cut:
+            self._log.warning("%s %s: %s", scope.get("method"), scope["path"], cut)  # the server closes the connection
         except IsthmusError as error:
             if out.started:
                 raise
@@ -129,7 +145,11 @@ class Doors:
         proof, secret = _credentials(scope, headers)
         if secret:
             security, key = self._services.security, key_of(secret)
-            principal = security.recall(proof, key) or await asyncio.to_thread(security.verify, proof, key)
+            station = key_of(cookie(scope, headers, STATION_COOKIE))
+            active = scope.get("method", "GET") not in _SAFE  # at a station, looking is not using
+            principal = security.recall(proof, key, station=station, active=active)
+            if principal is None:
+                principal = await asyncio.to_thread(security.verify, proof, key, station=station, active=active)
             if principal is not None:
                 return self._from_here(principal, _source(scope))
             raise Denied("this token or session is not valid any more; sign in again", "no_credentials")
@@ -187,11 +207,17 @@ def _credentials(scope: Scope, headers: Headers) -> tuple[Proof, str]:
         if protocol.startswith(_BEARER_PROTOCOL):
             token = protocol.removeprefix(_BEARER_PROTOCOL)
             return Proof.TOKEN, token if looks_like_token(token) else ""
-    return Proof.SESSION, _cookie(headers)
+    return Proof.SESSION, cookie(scope, headers, COOKIE)
 
 
-def _cookie(headers: Headers) -> str:
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")[:100]
+def cookie_name(scope: Scope, name: str) -> str:
+    """What a cookie is called on this connection: over TLS only one that no plain page can have set is taken."""
+    return _HOST_ONLY + name if scope["scheme"] in ("https", "wss") else name
+
+
+def cookie(scope: Scope, headers: Headers, name: str) -> str:
+    """A cookie of ours; empty where there is none."""
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(scope, name), "")[:100]
 
 
 def _check_origin(scope: Scope, headers: Headers) -> None:
@@ -204,7 +230,7 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         if scope["type"] == "websocket" or scope["method"] not in _SAFE:
             raise Denied(f"requests from pages of {origin[:100]} are not taken", "cross_site")
         return  # the browser does not show the answer to that page
-    if "authorization" in headers or not _cookie(headers):
+    if "authorization" in headers or not (cookie(scope, headers, COOKIE) or cookie(scope, headers, STATION_COOKIE)):
         return
     if scope["type"] == "websocket":
         if origin is None:
@@ -233,14 +259,22 @@ def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
     return counted
 
 
-class _Out:
-    """The way out: security headers on every answer, refusals to WebSockets as plain HTTP."""
+class Cut(IsthmusError):
+    """Who asked is nobody any more: the answer stops in its middle, so that nobody takes it for a whole one."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope, self._send = scope, send
+
+class _Out:
+    """The way out: security headers on every answer, refusals to WebSockets as plain HTTP, no word to who was revoked."""
+
+    def __init__(self, scope: Scope, send: Send, security: Security) -> None:
+        self._scope, self._send, self._security = scope, send, security
+        self._revocations = security.revocations
         self.started = False
+        self._long = False
 
     async def send(self, message: Message) -> None:
+        if self._long and self._revocations != self._security.revocations:
+            await self._still_somebody()
         if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
             self.started = True
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
@@ -251,6 +285,19 @@ class _Out:
                 headers.setdefault("cache-control", "no-store")
             message = {**message, "headers": headers.raw}
         await self._send(message)
+        self._long = self._long or (message["type"] == "http.response.body" and message.get("more_body", False))
+
+    async def _still_somebody(self) -> None:
+        """Asked only after something was revoked, before a further part of a long answer.
+
+        Raises: Cut
+        """
+        self._revocations = self._security.revocations
+        who: Principal | None = self._scope.get(PRINCIPAL)
+        if who is None or who.proof is Proof.SOCKET:
+            return
+        if await asyncio.to_thread(self._security.verify, who.proof, who.key, active=False) is None:
+            raise Cut("the session or token of this answer was revoked")
 
     async def deny(self, message: Message) -> None:
         """Send part of an error answer; a WebSocket that was not accepted is answered by HTTP where the server can."""

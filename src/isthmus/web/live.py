@@ -12,7 +12,7 @@ import contextlib
 import logging
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +27,7 @@ from isthmus.security.policy import Policies
 from isthmus.security.service import Security
 from isthmus.values import status
 from isthmus.values.clock import NS_PER_MS, Clock
-from isthmus.values.errors import Malformed, TryLater
+from isthmus.values.errors import Denied, Malformed, TryLater
 from isthmus.values.sample import ValueType
 from isthmus.web.access import among
 from isthmus.web.doors import PRINCIPAL
@@ -192,8 +192,16 @@ class _Seat:
     """A connected client, as the hub sees it."""
 
     viewer: Viewer
+    principal: Principal
+    loop: asyncio.AbstractEventLoop
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     beat: str | None = None
+    revoked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def cut(self) -> None:
+        """End it, from any thread."""
+        with contextlib.suppress(RuntimeError):  # its loop is closed, and so is its connection
+            self.loop.call_soon_threadsafe(self.revoked.set)
 
 
 class LiveHub:
@@ -218,6 +226,8 @@ class LiveHub:
         self.sent_bytes = 0
         self.empty = asyncio.Event()
         self.empty.set()
+        security.on_revoked(self._revoked)
+        security.on_rotated(self._rotated)
 
     @property
     def viewers(self) -> int:
@@ -234,15 +244,18 @@ class LiveHub:
         if principal is None or self._closing or len(self._seats) >= MOST_VIEWERS:
             raise TryLater(f"{len(self._seats)} live streams are open, more than that are not taken", 5.0)
         who = principal  # not None from here on, also within the lambda
-        seat = _Seat(Viewer(self._table, lambda: self._policies.current().sight(who, "live")))
+        viewer = Viewer(self._table, lambda: self._policies.current().sight(who, "live"))
+        seat = _Seat(viewer, principal, asyncio.get_running_loop())
         self._seats.add(seat)
         self.empty.clear()
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="live ticker")
         try:
+            if not await self._still(principal):  # revoked on the way here
+                raise Denied("this token or session is not valid any more; sign in again", "no_credentials")
             offered = socket.scope.get("subprotocols", ())
             await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-            await self._converse(socket, seat, principal)
+            await self._converse(socket, seat)
         finally:
             self._seats.discard(seat)
             if not self._seats:
@@ -251,11 +264,24 @@ class LiveHub:
                     self._ticker.cancel()
                     self._ticker = None
 
-    async def _converse(self, socket: WebSocket, seat: _Seat, principal: Principal) -> None:
-        """Listen and send side by side; whichever ends first ends both."""
+    def _revoked(self, keys: set[str], user_ids: set[int]) -> None:
+        """Whoever is nobody any more is cut off, now and not at the next beat. Called on any thread."""
+        for seat in list(self._seats):
+            if seat.principal.key in keys or seat.principal.user_id in user_ids:
+                seat.cut()
+
+    def _rotated(self, old: str, new: str) -> None:
+        """The session goes on under another key, and so does its stream. Called on any thread."""
+        for seat in list(self._seats):
+            if seat.principal.key == old:
+                seat.principal = replace(seat.principal, key=new)
+
+    async def _converse(self, socket: WebSocket, seat: _Seat) -> None:
+        """Listen and send side by side; whichever ends first ends both, and so does a revocation, even of who never reads."""
         tasks = [
+            asyncio.create_task(self._until_revoked(seat), name="live guard"),
             asyncio.create_task(self._listen(socket, seat), name="live listen"),
-            asyncio.create_task(self._send(socket, seat, principal), name="live send"),
+            asyncio.create_task(self._send(socket, seat), name="live send"),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -274,6 +300,11 @@ class LiveHub:
             elif not isinstance(error, WebSocketDisconnect):
                 raise error
 
+    @staticmethod
+    async def _until_revoked(seat: _Seat) -> tuple[int, str]:
+        await seat.revoked.wait()
+        return SIGNED_OUT, "signed out"
+
     async def _listen(self, socket: WebSocket, seat: _Seat) -> tuple[int, str]:
         while True:
             message = await socket.receive()
@@ -282,7 +313,7 @@ class LiveHub:
             seat.viewer.ask(View.parse(message.get("text") or message.get("bytes") or b""))
             # woken by the ticker, not here: however often a client changes its mind, it costs 20 views a second
 
-    async def _send(self, socket: WebSocket, seat: _Seat, principal: Principal) -> tuple[int, str]:
+    async def _send(self, socket: WebSocket, seat: _Seat) -> tuple[int, str]:
         """Runs until the hub closes or the client is nobody any more."""
         while True:
             await seat.wake.wait()
@@ -290,9 +321,9 @@ class LiveHub:
             if self._closing:
                 return GOING_AWAY, "core stops"
             if seat.beat is not None:
-                if not await self._still(principal):
+                if not await self._still(seat.principal):
                     return SIGNED_OUT, "signed out"
-                allowed = self._policies.current().decide(principal, Action.READ, kind="live", part=True)
+                allowed = self._policies.current().decide(seat.principal, Action.READ, kind="live", part=True)
                 if not allowed.allowed:
                     return NOT_ALLOWED, allowed.reason
                 beat, seat.beat = seat.beat, None
@@ -305,11 +336,11 @@ class LiveHub:
                 await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_text(message))
 
     async def _still(self, principal: Principal) -> bool:
-        """Whether the session or token is still good; watching counts as use."""
+        """Whether the session or token is still good; watching counts as use, except at a station."""
         proof, key = principal.proof, principal.key
-        return (
-            self._security.recall(proof, key) or await asyncio.to_thread(self._security.verify, proof, key)
-        ) is not None
+        if self._security.recall(proof, key, active=False) is not None:
+            return True
+        return await asyncio.to_thread(self._security.verify, proof, key, active=False) is not None
 
     async def _tick(self) -> None:
         """Wake whoever has something to send."""

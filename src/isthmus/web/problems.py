@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from isthmus.security.model import TooManyFailures
+from isthmus.security.attempts import TooManyFailures
 from isthmus.values.errors import (
     ConfigError,
     Denied,
@@ -36,6 +36,12 @@ _DENIED_STATUS = {
     "no_credentials": 401,
     "wrong_password": 401,
     "link_spent": 401,
+    "totp_needed": 401,
+    "wrong_code": 401,
+    "wrong_badge": 401,
+    "code_spent": 401,
+    "look_alike": 409,
+    "badge_taken": 409,
     "stale_base": 409,
     "name_taken": 409,
     "conflict": 409,
@@ -45,7 +51,7 @@ _DENIED_STATUS = {
 """Refusals that are not plainly 'you may not' (403)."""
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 413: "too_large", 415: "media_type"}
-_SECRET = frozenset({"password", "current", "link", "token"})
+_SECRET = frozenset({"password", "current", "link", "token", "code", "pin", "badge", "credential"})
 
 
 class Place(BaseModel):

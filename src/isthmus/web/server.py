@@ -26,10 +26,14 @@ _LINE_BYTES = 256 * 1024
 
 
 class _Refusals(logging.Filter):
-    """Leaves out the error uvicorn logs for every WebSocket that is refused by a plain HTTP answer, as it may be."""
+    """Leaves out the errors uvicorn logs for what is meant so.
+
+    A WebSocket may be refused by a plain HTTP answer, and a long answer is torn when who asked for it is revoked.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "without completing handshake" not in record.getMessage()
+        text = record.getMessage()
+        return "without completing handshake" not in text and "without completing response" not in text
 
 
 _REFUSALS = _Refusals()

@@ -205,6 +205,8 @@ class Services:
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
+    sign_in_methods: Callable[[], Mapping[str, Any]] = dict
+    """What signing in offers beside passwords and badges: `passkey` and `oidc` of `GET session/methods`."""
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
     hosts: tuple[str, ...] = ()

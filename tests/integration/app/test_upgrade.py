@@ -22,8 +22,9 @@ from isthmus.historian.store import StoreConfig
 from isthmus.namespace.service import Namespace
 from isthmus.ports.drivers import driver_spec
 from isthmus.ports.frames import Arrived
+from isthmus.security.codes import key_of
 from isthmus.security.model import Proof
-from isthmus.security.service import Security, key_of
+from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, ManualClock
 from isthmus.values.errors import ConfigError
 from isthmus.values.frame import Frame, Lane

@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 
 from isthmus.acquisition.store import Outage
 from isthmus.app.records import open_records
+from isthmus.app.sealing import FileSealer
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Connection, Plant, Tag
 from isthmus.ports.drivers import Address, DriverSpec
@@ -275,7 +276,13 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     clock = ManualClock(NOW)
     engine = open_records(tmp_path / "records.db")
     metadata.create_all(engine)
-    security = Security(engine, clock, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    security = Security(
+        engine,
+        clock,
+        hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
+        sealer=FileSealer(tmp_path / "sealing.key"),
+        context=lambda: ("acme", "lyon"),
+    )
     live = LiveTable()
     namespace = FakeNamespace(make_plant())
     live.describe(namespace.plant)

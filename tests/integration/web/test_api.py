@@ -72,7 +72,8 @@ def url(path: str) -> str:
 
 @pytest.mark.mission("M36", "M43")
 async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
-    assert {("GET", f"{API}/health"), ("POST", f"{API}/session"), ("POST", f"{API}/session/link")} == PUBLIC
+    ways_in = {("POST", f"{API}/session{way}") for way in ("", "/link", "/badge", "/break-glass", "/station")}
+    assert ways_in | {("GET", f"{API}/health"), ("GET", f"{API}/session/methods")} == PUBLIC
     assert len(operations()) >= 25
     for method, path in operations():
         answer = await as_.nobody.request(method, url(path))
@@ -87,12 +88,17 @@ async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
 @pytest.mark.mission("M36")
 async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     reading = {("POST", f"{API}/control/writes")} | PUBLIC
-    changing = [(m, p) for m, p in operations() if m != "GET" and (m, p) not in reading and "session" not in p]
-    accounts = [(m, p) for m, p in changing if "/tokens" in p or "/users" in p]
+    own = ("/session", "/account")
+    changing = [(m, p) for m, p in operations() if m != "GET" and (m, p) not in reading]
+    changing = [(m, p) for m, p in changing if not p.removeprefix(API).startswith(own) or "/sessions/" in p]
+    changing = [(m, p) for m, p in changing if "/account/" not in p]
+    accounts = [(m, p) for m, p in changing if p.split("/")[3] in ("tokens", "users", "sessions", "stations")]
+    assert len(accounts) >= 10
     for method, path in accounts:
         for client in (as_.viewer, as_.engineer):
-            found = is_problem(await client.request(method, url(path), json={"name": "x", "role": "viewer"}), 403)
-            assert "accounts needs role security or admin" in found["detail"]
+            body = {"name": "x", "role": "viewer", "under": ["hall"]}
+            found = is_problem(await client.request(method, url(path), json=body), 403)
+            assert "needs role security or admin" in found["detail"]
     local = [(m, p) for m, p in changing if "/system/backups" in p]  # admin, and on the local socket: test_system.py
     for method, path in local:
         is_problem(await as_.engineer.request(method, url(path), json={}), 403)
@@ -181,6 +187,7 @@ async def test_from_the_first_link_to_a_password(as_: Any, works: Any) -> None:
     assert entered.json() == {
         "user": {"name": "admin", "role": "admin", "has_password": False},
         "enterprise": "acme", "site": "lyon", "timezone": "Europe/Paris", "version": "0.1.0",
+        "station": "", "emergency": "none",
     }  # fmt: skip
     cookie = entered.headers["set-cookie"]
     assert "HttpOnly" in cookie

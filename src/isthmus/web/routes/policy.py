@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from isthmus.namespace.model import Zone
-from isthmus.security.model import MAX_NAME_CHARS, WHOLE, Action, Principal, Proof, name_key
+from isthmus.security.model import WHOLE, Action, Principal, Proof
+from isthmus.security.names import MAX_NAME_CHARS, name_key
 from isthmus.security.policy import Policy
 from isthmus.security.service import Security
 from isthmus.values.errors import ConfigError

@@ -1,18 +1,24 @@
-"""Signing in and out."""
+"""Signing in and out, and one's own session."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 
 import isthmus
-from isthmus.security.model import MAX_NAME_CHARS, Action, Principal
-from isthmus.security.service import SignedIn
+from isthmus.security.codes import key_of
+from isthmus.security.emergency import State
+from isthmus.security.model import Action, Principal
+from isthmus.security.names import MAX_NAME_CHARS
+from isthmus.security.second import MOST_CODE_CHARS
+from isthmus.security.sessions import SignedIn
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
-from isthmus.web.doors import COOKIE
+from isthmus.web.doors import COOKIE, STATION_COOKIE, cookie, cookie_name
 from isthmus.web.services import Services
 
 router = APIRouter(tags=["session"])
@@ -30,15 +36,26 @@ class Session(BaseModel):
     site: str
     timezone: str
     version: str
+    station: str = Field("", description="the station this session is bound to")
+    emergency: Literal["none", "ready", "in use", "spent"] = Field(
+        "none", description="how it is with the break-glass credential; shown as a banner from `in use` on"
+    )
 
 
 class Link(BaseModel):
     link: str = Field(max_length=200)
+    code: str = Field("", max_length=MOST_CODE_CHARS, description="of the second factor, where one is set")
 
 
 class Credentials(BaseModel):
     name: str = Field(max_length=MAX_NAME_CHARS)
     password: str = Field(max_length=1024)
+    code: str = Field("", max_length=MOST_CODE_CHARS, description="of the second factor, or a recovery code")
+
+
+class StepUp(BaseModel):
+    password: str = Field(max_length=1024)
+    code: str = Field("", max_length=MOST_CODE_CHARS)
 
 
 class NewPassword(BaseModel):
@@ -47,69 +64,229 @@ class NewPassword(BaseModel):
     current: str | None = Field(None, max_length=1024)
 
 
-def _session(services: Services, principal: Principal) -> Session:
+class Badge(BaseModel):
+    badge: str = Field(max_length=64)
+    pin: str = Field("", max_length=16)
+
+
+class BreakGlass(BaseModel):
+    credential: str = Field(max_length=100)
+
+
+class Enrolment(BaseModel):
+    code: str = Field(max_length=100, description="from `isthmus station add`")
+
+
+class StationAnswer(BaseModel):
+    station: str
+    under: list[str]
+    badge_only: bool
+
+
+class Methods(BaseModel):
+    """What signing in offers here, to this browser."""
+
+    password: bool = True
+    totp: bool = Field(description="second factors can be set up")
+    passkey: bool = False
+    oidc: list[dict[str, str]] = Field(default=[], description="name and label of each provider")
+    badge: str | None = Field(
+        None, description="the station this browser is enrolled as; null where badges are not taken"
+    )
+    badge_only: bool = Field(False, description="no PIN is asked for here")
+    break_glass: bool = Field(description="a sealed credential is ready")
+
+
+def _answer(services: Services, principal: Principal, emergency: State) -> Session:
     plant = services.namespace.current()
     user = User(name=principal.name, role=str(principal.role), has_password=principal.has_password)
     return Session(
-        user=user, enterprise=plant.enterprise, site=plant.site, timezone=plant.timezone, version=isthmus.__version__
+        user=user,
+        enterprise=plant.enterprise,
+        site=plant.site,
+        timezone=plant.timezone,
+        version=isthmus.__version__,
+        station=principal.station,
+        emergency=emergency.value,
     )
 
 
-def _source(request: Request) -> str:
+async def session_answer(services: Services, principal: Principal) -> Session:
+    """Who is signed in, and where."""
+    return _answer(services, principal, await asyncio.to_thread(services.security.emergency.state))
+
+
+def source_of(request: Request) -> str:
+    """The address a request comes from."""
     return request.client.host if request.client else "unknown"
 
 
-def _enter(services: Services, request: Request, response: Response, signed_in: SignedIn) -> Session:
+class Browser:
+    """What a sign-in needs to know of the request: where it comes from, with what, and the session it had before."""
+
+    def __init__(self, request: Request) -> None:
+        headers = Headers(scope=request.scope)
+        before = cookie(request.scope, headers, COOKIE)
+        self.source = source_of(request)
+        self.station = cookie(request.scope, headers, STATION_COOKIE)
+        self.more: dict[str, Any] = {
+            "program": headers.get("user-agent", ""),
+            "replaces": key_of(before) if before else "",
+        }
+
+
+From = Annotated[Browser, Depends(Browser)]
+
+
+def set_cookie(request: Request, response: Response, name: str, secret: str, lifetime_s: float) -> None:
+    """A cookie that no script reads and no other site's page sends; over TLS bound to this host."""
     response.set_cookie(
-        COOKIE,
-        signed_in.secret,
-        max_age=round(services.security.policy.session_s),
+        cookie_name(request.scope, name),
+        secret,
+        max_age=round(lifetime_s),
         path="/",
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="strict",
     )
-    return _session(services, signed_in.principal)
+
+
+async def enter(services: Services, request: Request, response: Response, signed_in: SignedIn) -> Session:
+    """Set the session cookie, and tell who signed in."""
+    set_cookie(request, response, COOKIE, signed_in.secret, signed_in.lifetime_s)
+    return await session_answer(services, signed_in.principal)
+
+
+@router.get("/session/methods")
+async def get_methods(services: Room, browser: From) -> Methods:
+    """What signing in offers, for the page that asks."""
+    security = services.security
+    station = await asyncio.to_thread(security.stations.whose, browser.station)
+    state = await asyncio.to_thread(security.emergency.state)
+    return Methods(
+        totp=security.second.offered,
+        badge=station.name if station else None,
+        badge_only=station is not None and station.badge_only,
+        break_glass=state is State.READY,
+        **services.sign_in_methods(),
+    )
 
 
 @router.post("/session/link")
-async def sign_in_by_link(link: Link, services: Room, request: Request, response: Response) -> Session:
+async def sign_in_by_link(link: Link, services: Room, request: Request, response: Response, browser: From) -> Session:
     """Sign in by a one-time link, which is spent by this."""
-    signed_in = await asyncio.to_thread(services.security.sign_in_by_link, link.link, _source(request))
-    return _enter(services, request, response, signed_in)
+    signed_in = await asyncio.to_thread(
+        services.security.sign_in_by_link, link.link, browser.source, link.code, **browser.more
+    )
+    return await enter(services, request, response, signed_in)
 
 
 @router.post("/session")
-async def sign_in(credentials: Credentials, services: Room, request: Request, response: Response) -> Session:
-    """Sign in by name and password; the answer sets the session cookie."""
+async def sign_in(
+    credentials: Credentials, services: Room, request: Request, response: Response, browser: From
+) -> Session:
+    """Sign in by name and password, and a code where a second factor is set; the answer sets the session cookie."""
     signed_in = await asyncio.to_thread(
-        services.security.sign_in, credentials.name, credentials.password, _source(request)
+        services.security.sign_in,
+        credentials.name,
+        credentials.password,
+        browser.source,
+        credentials.code,
+        **browser.more,
     )
-    return _enter(services, request, response, signed_in)
+    return await enter(services, request, response, signed_in)
+
+
+@router.post("/session/badge")
+async def sign_in_by_badge(
+    badge: Badge, services: Room, request: Request, response: Response, browser: From
+) -> Session:
+    """Sign in by badge and PIN, at an enrolled station; the session is narrowed to the station's place and role."""
+    signed_in = await asyncio.to_thread(
+        services.security.stations.sign_in, badge.badge, badge.pin, browser.station, browser.source, **browser.more
+    )
+    return await enter(services, request, response, signed_in)
+
+
+@router.post("/session/break-glass")
+async def sign_in_by_break_glass(
+    given: BreakGlass, services: Room, request: Request, response: Response, browser: From
+) -> Session:
+    """Sign in by the sealed credential of the safe. It works once, is short, and everybody is told."""
+    signed_in = await asyncio.to_thread(
+        services.security.emergency.sign_in, given.credential, browser.source, **browser.more
+    )
+    return await enter(services, request, response, signed_in)
+
+
+@router.post("/session/station")
+async def enrol_station(
+    enrolment: Enrolment, services: Room, request: Request, response: Response, browser: From
+) -> StationAnswer:
+    """Make this browser a station, by a one-time code."""
+    secret, station = await asyncio.to_thread(services.security.stations.enrol, enrolment.code, browser.source)
+    set_cookie(request, response, STATION_COOKIE, secret, services.security.policy.station_s)
+    return StationAnswer(station=station.name, under=list(station.under), badge_only=station.badge_only)
 
 
 @router.get("/session", dependencies=allow(Action.READ, part=True))
 async def get_session(services: Room, principal: Who) -> Session:
     """Who is signed in, and where."""
-    return _session(services, principal)
+    return await session_answer(services, principal)
+
+
+@router.post("/session/touch", status_code=204, dependencies=allow(Action.ACCOUNT_OWN))
+async def touch_session(principal: Who) -> None:
+    """Somebody is still there: at a station only what changes something counts as use, and this."""
+
+
+@router.post("/session/step-up", dependencies=allow(Action.ACCOUNT_OWN))
+async def step_up(given: StepUp, services: Room, principal: Who, request: Request, response: Response) -> Session:
+    """Say again who one is, which changes to accounts ask for; the session goes on under a new key."""
+    try:
+        signed_in = await asyncio.to_thread(
+            services.security.step_up, principal, given.password, given.code, source_of(request)
+        )
+    except Denied as denied:
+        raise _still_in(denied) from None
+    return await enter(services, request, response, signed_in)
 
 
 @router.delete("/session", status_code=204, dependencies=allow(Action.ACCOUNT_OWN))
-async def sign_out(services: Room, principal: Who, response: Response) -> None:
+async def sign_out(services: Room, principal: Who, request: Request, response: Response) -> None:
     """Sign out; the session is void at once."""
     await asyncio.to_thread(services.security.sign_out, principal)
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(
+        cookie_name(request.scope, COOKIE),
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
 
 
 @router.put("/session/password", dependencies=allow(Action.ACCOUNT_OWN))
-async def set_password(new: NewPassword, services: Room, principal: Who, request: Request) -> Session:
-    """Set one's name and password; one's other sessions end."""
+async def set_password(
+    new: NewPassword, services: Room, principal: Who, request: Request, response: Response
+) -> Session:
+    """Set one's name and password; one's other sessions end, and this one goes on under a new key."""
+    security = services.security
     try:
         changed = await asyncio.to_thread(
-            services.security.set_password, principal, new.name, new.password, new.current, _source(request)
+            security.set_password, principal, new.name, new.password, new.current, source_of(request)
         )
     except Denied as denied:
-        if denied.code == "wrong_password":  # not a 401: the session itself is still good
-            raise Denied("the current password is wrong", "wrong_current_password") from None
-        raise
-    return _session(services, changed)
+        raise _still_in(denied) from None
+    rotated = await asyncio.to_thread(security.rotate, changed, proved=True)
+    return await enter(services, request, response, rotated)
+
+
+def _still_in(denied: Denied) -> Denied:
+    """Not a 401: the session itself is still good."""
+    if denied.code == "wrong_password":
+        return Denied("the current password is wrong", "wrong_current_password")
+    if denied.code in ("totp_needed", "wrong_code"):
+        return Denied(
+            str(denied), {"totp_needed": "current_totp_needed", "wrong_code": "wrong_current_code"}[denied.code]
+        )
+    return denied
