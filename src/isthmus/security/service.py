@@ -8,7 +8,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -91,6 +91,8 @@ class Security:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._revocations = 0
+        self.kept_outside: Callable[[int], str] = lambda _: ""
+        """The provider that vouches for an account; empty where it is kept here."""
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._waiting = 0
 
@@ -239,6 +241,23 @@ class Security:
             raise Denied("this link was used before, or is too old; ask for a new one", "link_spent")
         return self._open_session(user, source)
 
+    def open_for(self, user_id: int, source: str, method: str) -> SignedIn:
+        """A session for somebody whom another way of signing in proved.
+
+        Raises: Denied (account_closed)
+        """
+        user = self._store.user(user_id)
+        if user is None or user.disabled:
+            self._log.warning("sign-in by %s refused from %s: the account is closed", method, source)
+            raise Denied("this account is closed here; ask an administrator", "account_closed")
+        self._log.info("%s is proved by %s", user.name, method)
+        return self._open_session(user, source)
+
+    def end_sessions(self, user_id: int) -> None:
+        """End all sessions of an account at once."""
+        self._store.drop_sessions(user_id)
+        self._forget(user_id=user_id)
+
     def _open_session(self, user: User, source: str) -> SignedIn:
         secret, now_ns = secrets.token_urlsafe(32), self._clock.now_ns()
         values = {
@@ -269,6 +288,8 @@ class Security:
         authorise(principal, Action.ACCOUNT_OWN)
         if principal.user_id is None:
             raise Denied("only an account has a password; sign in", "needs_session")
+        if provider := self.kept_outside(principal.user_id):
+            raise Denied(f"this account is kept by {provider}; its password is changed there", "kept_outside")
         check_account_name(name)
         check_password(password, name)
         with self._hash_slot():

@@ -24,8 +24,21 @@ from isthmus.web.services import Services
 
 COOKIE: Final = "isthmus_session"
 API: Final = "/api/v1"
-PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"), ("POST", f"{API}/session/link")})
+PUBLIC: Final = frozenset(
+    {
+        ("GET", f"{API}/health"),
+        ("POST", f"{API}/session"),
+        ("POST", f"{API}/session/link"),
+        ("GET", f"{API}/session/methods"),
+        ("GET", f"{API}/session/oidc/{{provider}}"),
+        ("GET", f"{API}/session/oidc/{{provider}}/callback"),
+        ("POST", f"{API}/session/passkey/options"),
+        ("POST", f"{API}/session/passkey"),
+    }
+)
 """All of the API that answers somebody unknown."""
+
+_PUBLIC = re.compile("|".join(f"{m} {re.sub('{[a-z]+}', '[^/]+', path)}" for m, path in sorted(PUBLIC)))
 
 METRICS: Final = "/metrics"
 """The one guarded address outside the API."""
@@ -117,7 +130,7 @@ class Doors:
 
         Raises: Denied (no_credentials) unless the route is public
         """
-        if (scope.get("method", ""), scope["path"]) in PUBLIC:
+        if _PUBLIC.fullmatch(f"{scope.get('method', '')} {scope['path']}"):
             return None
         if _LOCAL in scope:  # a server sets this, no request can
             return _OWNER

@@ -16,6 +16,8 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.security.oidc import SignOn
+from isthmus.security.passkeys import Passkeys
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Finding
@@ -193,6 +195,8 @@ class Services:
     live: LiveTable
     history: HistoryReader
     security: Security
+    sign_on: SignOn
+    passkeys: Passkeys
     site_status: Callable[[], SiteStatus]
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
