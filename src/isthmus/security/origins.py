@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -51,7 +52,8 @@ def check_origin(origin: object) -> str:
     host = parts.hostname or ""
     spelt = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}"
     usual = (parts.scheme, port) in (("https", 443), ("http", 80))  # browsers leave it out
-    if not host or parts.scheme not in ("http", "https") or spelt != text or usual:
+    fit = re.fullmatch(r"[a-z0-9.-]+|[0-9a-f:.]+", host)
+    if not fit or parts.scheme not in ("http", "https") or spelt != text or usual:
         raise ConfigError(f"origins: must be such as https://isthmus.plant.example, was {origin!r}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(f"origins: must be https beyond this machine, was {origin!r}")
