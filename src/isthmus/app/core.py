@@ -42,6 +42,9 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.security.oidc import SignOn
+from isthmus.security.origins import Origins
+from isthmus.security.passkeys import Passkeys
 from isthmus.security.policy import Lockouts
 from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, SystemClock
@@ -88,6 +91,11 @@ class Core:
         self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
         self._secrets = Secrets(data.secrets)
+        here = f"http://localhost:{port}"
+        self._origins = Origins((*settings.web.origins, *([] if here in settings.web.origins else [here])))
+        self._sign_on = SignOn(
+            self._engine, self._clock, self._security, settings.oidc, self._secrets.reveal, self._origins, log
+        )
         self._deliveries = Deliveries(
             self._bus, DeliveryStore(self._engine), self._clock, connector_spec, self._connector_context, log
         )
@@ -354,6 +362,9 @@ class Core:
                 history=self._historian,
                 imports=self._historian,
                 security=self._security,
+                sign_on=self._sign_on,
+                passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),
+                hosts=tuple(urlsplit(origin).hostname or "" for origin in self._origins.allowed),
                 clock=self._clock,
                 outages=self._outages.outages,
                 site_status=self._site_status,

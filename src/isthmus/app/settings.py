@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.security.model import Policy
+from isthmus.security.oidc_model import ProviderSettings, check_provider
+from isthmus.security.origins import check_origin
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
 
@@ -23,6 +25,9 @@ class WebSettings:
     port: int = 8420
     trusted_proxy: str = ""
     """Empty: none. Otherwise the address of the proxy in front, whose X-Forwarded-For is believed; nobody else's is."""
+    origins: tuple[str, ...] = ()
+    """Addresses under which browsers reach it, `https://isthmus.plant.example`; sign-on comes back to the first, passkeys
+    belong to their names. Empty: `http://localhost:PORT`, which counts in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,8 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     sign_in: SignInSettings = field(default_factory=SignInSettings)
+    oidc: tuple[ProviderSettings, ...] = ()
+    """Providers of single sign-on, one section [oidc.NAME] each (docs/sign-on.md)."""
 
 
 def load_settings(path: Path) -> Settings:
@@ -134,24 +141,12 @@ def load_settings(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     sections = {f.name: f.default_factory for f in dataclasses.fields(Settings)}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"oidc": _providers(path, raw.pop("oidc", {}))}
     for name, content in raw.items():
         section = sections.get(name)
         if section is None or section is dataclasses.MISSING:
             raise ConfigError(f"{path}: {name}: unknown section, known are {', '.join(sections)}")
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path}: {name}: must be a section [{name}], was {content!r}")
-        default = section()
-        known = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
-        for key, value in content.items():
-            if key not in known:
-                raise ConfigError(f"{path}: {name}.{key}: unknown key, known are {', '.join(known)}")
-            wanted = type(known[key])
-            given = tuple(value) if wanted is tuple and isinstance(value, list) else value
-            if type(given) is not wanted:
-                raise ConfigError(f"{path}: {name}.{key}: must be {wanted.__name__}, was {value!r}")
-            known[key] = given
-        values[name] = dataclasses.replace(default, **known)
+        values[name] = _section(path, name, content, section())
     settings = Settings(**values)
     if not 0 < settings.web.port < 65536:
         raise ConfigError(f"{path}: web.port: must be 1 to 65535, was {settings.web.port}")
@@ -185,4 +180,40 @@ def load_settings(path: Path) -> Settings:
             raise ConfigError(f"{path}: sign_in.{name}: must be 1 to {most}, was {value}")
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
+    try:
+        for origin in settings.web.origins:
+            check_origin(origin)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: web.{error}") from None
     return settings
+
+
+def _section(path: Path, name: str, content: object, default: Any) -> Any:
+    """One section over its defaults."""
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: {name}: must be a section [{name}], was {content!r}")
+    known = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+    for key, value in content.items():
+        if key not in known:
+            raise ConfigError(f"{path}: {name}.{key}: unknown key, known are {', '.join(known)}")
+        wanted = type(known[key])
+        given = tuple(value) if wanted is tuple and isinstance(value, list) else value
+        if type(given) is not wanted:
+            raise ConfigError(f"{path}: {name}.{key}: must be {wanted.__name__}, was {value!r}")
+        known[key] = given
+    return dataclasses.replace(default, **known)
+
+
+def _providers(path: Path, content: object) -> tuple[ProviderSettings, ...]:
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: oidc: must be sections [oidc.NAME], was {content!r}")
+    found = []
+    for name, section in content.items():
+        if isinstance(section, dict) and "name" in section:
+            raise ConfigError(f"{path}: oidc.{name}.name: unknown key; the section's own name is it")
+        settings = dataclasses.replace(_section(path, f"oidc.{name}", section, ProviderSettings()), name=name)
+        try:
+            found.append(check_provider(settings))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    return tuple(found)

@@ -85,6 +85,8 @@ class Security(Sessions):
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._nobody = self._hasher.hash(secrets.token_urlsafe())  # verified where there is no account: as slow as any
         self._attempts, self._context = Attempts(), context
+        self.kept_outside: Callable[[int], str] = lambda _: ""
+        """The provider that vouches for an account; empty where it is kept here."""
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
         self._waiting = 0
         self.second = SecondFactor(store, clock, sealer, self)
@@ -187,6 +189,20 @@ class Security(Sessions):
             raise Denied("this link was used before, or is too old; ask for a new one", "link_spent")
         return self.open(user, source, Means.LINK, program=program, replaces=replaces)
 
+    def open_for(
+        self, user_id: int, source: str, method: str, means: Means, *, program: str = "", replaces: str = ""
+    ) -> SignedIn:
+        """A session for somebody whom another way of signing in proved.
+
+        Raises: Denied (account_closed)
+        """
+        user = self._store.user(user_id)
+        if user is None or user.disabled:
+            self.log.warning("sign-in by %s refused from %s: the account is closed", method, source)
+            raise Denied("this account is closed here; ask an administrator", "account_closed")
+        self.log.info("%s is proved by %s", user.name, method)
+        return self.open(user, source, means, program=program, replaces=replaces)
+
     def sign_out(self, principal: Principal) -> None:
         """End this session at once."""
         self.end(principal.key)
@@ -219,6 +235,8 @@ class Security(Sessions):
             raise Denied("only an account has a password; sign in", "needs_session")
         if principal.station or principal.name == ACCOUNT:
             raise Denied("this session changes no account; sign in with your password elsewhere", "at_a_station")
+        if provider := self.kept_outside(principal.user_id):
+            raise Denied(f"this account is kept by {provider}; its password is changed there", "kept_outside")
         name = self._fit_name(name)
         check_password(password, name, self._words())
         with self.hash_slot():

@@ -16,6 +16,8 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.security.oidc import SignOn
+from isthmus.security.passkeys import Passkeys
 from isthmus.security.policy import Lockouts, Policies
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
@@ -194,6 +196,8 @@ class Services:
     live: LiveTable
     history: HistoryReader
     security: Security
+    sign_on: SignOn
+    passkeys: Passkeys
     site_status: Callable[[], SiteStatus]
     outages: Callable[[str | None, int], Awaitable[Sequence[Outage]]]
     test_connection: TestConnection
@@ -205,8 +209,6 @@ class Services:
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
-    sign_in_methods: Callable[[], Mapping[str, Any]] = dict
-    """What signing in offers beside passwords and badges: `passkey` and `oidc` of `GET session/methods`."""
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
     hosts: tuple[str, ...] = ()

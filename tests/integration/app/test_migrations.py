@@ -14,6 +14,8 @@ import isthmus.acquisition.store
 import isthmus.analytics.store
 import isthmus.app.delivery_store
 import isthmus.namespace.store
+import isthmus.security.oidc_store  # its tables stand in the metadata of the room
+import isthmus.security.passkey_store
 import isthmus.security.store
 from isthmus.app import migrate as module
 from isthmus.app.migrate import HEAD, KNOWN, migrate

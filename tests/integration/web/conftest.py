@@ -22,6 +22,9 @@ from isthmus.namespace.model import Asset, Connection, Plant, Tag
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
 from isthmus.security.model import Role
+from isthmus.security.oidc import SignOn
+from isthmus.security.origins import Origins
+from isthmus.security.passkeys import Passkeys
 from isthmus.security.service import Security
 from isthmus.security.store import metadata
 from isthmus.values.clock import NS_PER_S, ManualClock
@@ -45,6 +48,7 @@ from isthmus.web.system import (
 )
 from isthmus.web.times import iso
 
+ORIGINS = Origins(("https://plant.example", "http://localhost:8420"))
 NOW = 1_700_000_000 * NS_PER_S
 
 
@@ -325,6 +329,8 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         live=live,
         history=history,
         security=security,
+        sign_on=SignOn(engine, clock, security, (), lambda _: "", ORIGINS),
+        passkeys=Passkeys(engine, clock, security, ORIGINS),
         site_status=site_status,
         outages=outages,
         test_connection=test_connection,

@@ -8,6 +8,8 @@ export type Level = 'site' | 'area' | 'line' | 'cell' | 'asset' | 'connection'
 export type TagKind = 'value' | 'counter' | 'state' | 'switch' | 'text' | 'system'
 
 export type Session = S['Session']
+export type SignInMethods = S['Methods']
+export type Passkey = S['Passkey']
 export type SiteInfo = S['Site']
 export type EdgeHealth = S['Edge']
 

@@ -7,6 +7,7 @@ import type { Session } from '../api/types'
 import { Logo } from '../components/icons'
 import { Button } from '../components/ui'
 import { t } from '../i18n'
+import { OtherWays, OwnPasskeys } from './other-ways'
 
 function Card({ title, children }: { title: string; children: ReactNode }) {
   return (
@@ -37,18 +38,20 @@ export function LoginPage() {
   const navigate = useNavigate()
   const [problem, setProblem] = useState('')
   const [busy, setBusy] = useState(false)
+  // Only a page of this application, never another host.
+  const target = to?.startsWith('/') && !to.startsWith('//') ? to : '/overview'
+  const enter = async (session: Session): Promise<void> => {
+    client.clear()
+    client.setQueryData(['session'], session)
+    await navigate({ to: target as '/overview' })
+  }
   const submit = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
     event.preventDefault()
     const form = new FormData(event.currentTarget)
     setBusy(true)
     setProblem('')
     try {
-      const session = await post<Session>('session', { name: form.get('name'), password: form.get('password') })
-      client.clear()
-      client.setQueryData(['session'], session)
-      // Only a page of this application, never another host.
-      const target = to?.startsWith('/') && !to.startsWith('//') ? to : '/overview'
-      await navigate({ to: target as '/overview' })
+      await enter(await post<Session>('session', { name: form.get('name'), password: form.get('password') }))
     } catch (error) {
       setProblem(words(error))
       setBusy(false)
@@ -68,6 +71,7 @@ export function LoginPage() {
           {t('Sign in')}
         </Button>
       </form>
+      <OtherWays to={target} onSession={(session) => void enter(session)} />
       <p className="muted small">{t('First start? Open the one-time link that Isthmus printed in its terminal.')}</p>
     </Card>
   )
@@ -191,6 +195,7 @@ export function WelcomePage() {
           </Button>
         </div>
       </form>
+      {has ? <OwnPasskeys /> : null}
     </Card>
   )
 }

@@ -83,20 +83,6 @@ class StationAnswer(BaseModel):
     badge_only: bool
 
 
-class Methods(BaseModel):
-    """What signing in offers here, to this browser."""
-
-    password: bool = True
-    totp: bool = Field(description="second factors can be set up")
-    passkey: bool = False
-    oidc: list[dict[str, str]] = Field(default=[], description="name and label of each provider")
-    badge: str | None = Field(
-        None, description="the station this browser is enrolled as; null where badges are not taken"
-    )
-    badge_only: bool = Field(False, description="no PIN is asked for here")
-    break_glass: bool = Field(description="a sealed credential is ready")
-
-
 def _answer(services: Services, principal: Principal, emergency: State) -> Session:
     plant = services.namespace.current()
     user = User(name=principal.name, role=str(principal.role), has_password=principal.has_password)
@@ -155,21 +141,6 @@ async def enter(services: Services, request: Request, response: Response, signed
     """Set the session cookie, and tell who signed in."""
     set_cookie(request, response, COOKIE, signed_in.secret, signed_in.lifetime_s)
     return await session_answer(services, signed_in.principal)
-
-
-@router.get("/session/methods")
-async def get_methods(services: Room, browser: From) -> Methods:
-    """What signing in offers, for the page that asks."""
-    security = services.security
-    station = await asyncio.to_thread(security.stations.whose, browser.station)
-    state = await asyncio.to_thread(security.emergency.state)
-    return Methods(
-        totp=security.second.offered,
-        badge=station.name if station else None,
-        badge_only=station is not None and station.badge_only,
-        break_glass=state is State.READY,
-        **services.sign_in_methods(),
-    )
 
 
 @router.post("/session/link")
