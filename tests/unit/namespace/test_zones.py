@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from isthmus.namespace.compiled import Compiled
@@ -143,3 +146,10 @@ def test_without_zones_a_zone_of_a_connection_is_a_word_and_nothing_is_refused(n
 def test_an_edge_nobody_uses_is_a_warning(namespace):
     (warning,) = namespace.plan(changed("edges: [edge-1]", "edges: [edge-1, edge-7]")).warnings
     assert "edge-7" in str(warning)
+
+
+def test_the_example_of_the_page_applies(namespace):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    namespace.apply("plant: {enterprise: acme, site: lyon}\n" + example, 0, "ann", "as in the book")
+    assert {zone.name for zone in namespace.current().zones} == {"line1", "office"}

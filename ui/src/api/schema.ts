@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List Assets
-         * @description The equipment tree, in the order of the plant file.
+         * @description The equipment tree, in the order of the plant file; the levels above what may be seen are there by their names.
          */
         get: operations["list_assets"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * List Connections
-         * @description Every connection and how it is.
+         * @description Every connection that may be seen, and how it is.
          */
         get: operations["list_connections"];
         put?: never;
@@ -431,6 +431,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Policy
+         * @description Who may do what, and what may pass between zones.
+         */
+        get: operations["get_policy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain Policy
+         * @description Whether somebody may do something somewhere, and why: the decision itself, asked without doing anything.
+         */
+        get: operations["explain_policy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/replay": {
         parameters: {
             query?: never;
@@ -771,6 +811,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Action
+         * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
+         * @enum {string}
+         */
+        Action: "read" | "control.write" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** Applied */
         Applied: {
             /** Version */
@@ -1018,6 +1064,19 @@ export interface components {
             state: "ok" | "unsynchronised" | "jumped" | "unknown";
             /** Synchronised */
             synchronised: boolean | null;
+        };
+        /** ConduitAnswer */
+        ConduitAnswer: {
+            /** Allow */
+            allow: string[];
+            /** Description */
+            description: string;
+            /** From */
+            from: string;
+            /** Name */
+            name: string;
+            /** To */
+            to: string;
         };
         /** ConnectionAnswer */
         ConnectionAnswer: {
@@ -1283,6 +1342,60 @@ export interface components {
             /** Events */
             events: components["schemas"]["EventAnswer"][];
         };
+        /** Explanation */
+        Explanation: {
+            /** Action */
+            action: string;
+            /** Allowed */
+            allowed: boolean;
+            /**
+             * Code
+             * @description empty when allowed
+             */
+            code: string;
+            /** From Zone */
+            from_zone: string;
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /** Role */
+            role: string;
+            /**
+             * Rule
+             * @description what decided
+             */
+            rule: string;
+            /** To Zone */
+            to_zone: string;
+            /** Who */
+            who: string;
+        };
+        /** FlowAnswer */
+        FlowAnswer: {
+            /**
+             * From
+             * @description zone
+             */
+            from: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Rule
+             * @description what allows it: same zone, or a conduit
+             */
+            rule: string;
+            /**
+             * To
+             * @description zone
+             */
+            to: string;
+            /**
+             * What
+             * @description the two parties, where it is machines
+             */
+            what: string;
+        };
         /** GapAnswer */
         GapAnswer: {
             /** Edge */
@@ -1427,6 +1540,17 @@ export interface components {
              * @description for /welcome?link=…; works once
              */
             link: string;
+        };
+        /** LockoutAnswer */
+        LockoutAnswer: {
+            /** Path */
+            path: string;
+            /** Since */
+            since: string;
+            /** Who */
+            who: string;
+            /** Why */
+            why: string;
         };
         /** NewConnection */
         NewConnection: {
@@ -1593,6 +1717,31 @@ export interface components {
             /** Warnings */
             warnings: components["schemas"]["Place"][];
         };
+        /** PolicyAnswer */
+        PolicyAnswer: {
+            /** Actions */
+            actions: string[];
+            /** Conduits */
+            conduits: components["schemas"]["ConduitAnswer"][];
+            /** Flows */
+            flows: components["schemas"]["FlowAnswer"][];
+            /** Lockouts */
+            lockouts: components["schemas"]["LockoutAnswer"][];
+            /** Roles */
+            roles: components["schemas"]["RoleAnswer"][];
+            /**
+             * Version
+             * @description of the plant it is compiled from
+             */
+            version: number;
+            /**
+             * Zoned
+             * @description false: no zone is declared, and everything is one
+             */
+            zoned: boolean;
+            /** Zones */
+            zones: components["schemas"]["ZoneAnswer"][];
+        };
         /**
          * Problem
          * @description Problem details (RFC 9457).
@@ -1727,6 +1876,37 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "supervisor" | "engineer" | "maintainer" | "security" | "admin";
+        /** RoleAnswer */
+        RoleAnswer: {
+            /** Actions */
+            actions: string[];
+            /** Description */
+            description: string;
+            /** Extends */
+            extends: string[];
+            /** Name */
+            name: string;
+            /**
+             * Own
+             * @description declared in the plant file
+             */
+            own: boolean;
+            /**
+             * Under
+             * @description paths it is narrowed to; empty: the whole plant
+             */
+            under: string[];
+            /**
+             * When
+             * @description states in which it may change anything; empty: any
+             */
+            when: string[];
+            /**
+             * Zones
+             * @description zones it is narrowed to; empty: all
+             */
+            zones: string[];
+        };
         /** RuleAnswer */
         RuleAnswer: {
             /** Assets */
@@ -2070,6 +2250,26 @@ export interface components {
         Versions: {
             /** Versions */
             versions: components["schemas"]["VersionAnswer"][];
+        };
+        /** ZoneAnswer */
+        ZoneAnswer: {
+            /** Connections */
+            connections: string[];
+            /** Description */
+            description: string;
+            /** Edges */
+            edges: string[];
+            /** Name */
+            name: string;
+            /** Networks */
+            networks: string[];
+            /** Programs */
+            programs: string[];
+            /**
+             * Security Level
+             * @description target SL-T of IEC 62443-3-3; null if not told
+             */
+            security_level: number | null;
         };
     };
     responses: never;
@@ -3227,6 +3427,121 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlantAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explain_policy: {
+        parameters: {
+            query: {
+                action: components["schemas"]["Action"];
+                /** @description of message; that of the action unless told */
+                kind?: ("read" | "live" | "history" | "write" | "change" | "test" | "sign-in" | "administer" | "audit" | "field" | "edge" | "deliver") | null;
+                /** @description of the plant; empty: the whole site */
+                path?: string;
+                /** @description the address it comes from */
+                source?: string;
+                /** @description what the target is doing */
+                state?: string;
+                /** @description a user, a token, or role:NAME */
+                who: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
                 };
             };
             /** @description Problem */
