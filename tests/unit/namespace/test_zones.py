@@ -72,12 +72,19 @@ def test_a_plan_shows_what_changes_of_them(namespace):
     assert changes == [
         "+ zone lab",
         "~ zone line1  security_level: 2 → 3",
-        "~ conduit view  allow: ['read', 'live', 'history'] → ['read']",
-        "~ role crew  when: ['stopped'] → ['stopped', 'held']",
+        "~ conduit view  allow: [read, live, history] → [read]",
+        "~ role crew  when: [stopped] → [stopped, held]",
         "~ connection plc1  owner: automation → electrics",
         "~ asset hall/line1  owner: team filling → team two",
         "~ asset hall/line1/filler  lockout: {who: bo, why: inside} → none",
     ]
+
+
+def test_a_plan_tells_of_a_new_conduit_and_role_what_they_allow(namespace):
+    changes = [str(c) for c in namespace.plan(PLANT).changes]
+    assert "+ conduit view  from office, to line1, allow [read, live, history]" in changes
+    assert "+ role crew  extends [operator], under [hall/line1], zones [line1], when [stopped]" in changes
+    assert "+ zone line1  networks [10.1.0.0/16], edges [edge-1]" in changes
 
 
 def changed(old: str, new: str) -> str:
