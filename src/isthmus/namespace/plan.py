@@ -113,6 +113,11 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
     return (*_facts(old, new), *_tags(old, new))
 
 
+_TOLD = frozenset(
+    {"driver", "connector", "type", "days", "networks", "programs", "edges", "from", "to", "extends", "under", "zones"}
+    | {"allow", "deny", "when"}
+)
+"""What is told of something new."""
 _ORDER = ("plant", "zone", "conduit", "role", "history", "script", "connection", "connector", "type", "rule", "asset")
 
 
@@ -137,9 +142,7 @@ def _facts(old: Compiled, new: Compiled) -> list[Change]:
             detail = _tag_count(counts_old[path]) if what == "asset" else ""
             found.append(Change("remove", what, path, detail))
         elif before is None:
-            detail = ", ".join(
-                f"{k} {_shown(v)}" for k, v in after.items() if k in {"driver", "connector", "type", "days"}
-            )
+            detail = ", ".join(f"{k} {_shown(v)}" for k, v in after.items() if k in _TOLD)
             if what == "asset":
                 detail = ", ".join(filter(None, [detail, _tag_count(counts_new[path])]))
             found.append(Change("add", what, path or str(after.get("site", "")), detail))
@@ -247,6 +250,8 @@ def _shown(value: Any) -> str:
         return "none"
     if isinstance(value, float) and value == int(value):
         value = int(value)
+    if isinstance(value, list):
+        value = f"[{', '.join(map(str, value))}]"
     text = (
         "{" + ", ".join(f"{k}: {_shown(v)}" for k, v in value.items()) + "}" if isinstance(value, dict) else str(value)
     )

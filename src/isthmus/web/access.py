@@ -113,9 +113,15 @@ def check_policy_change(services: Services, principal: Principal, changes: Seque
         services.policies.current().decide(principal, Action.SECURITY).check()
 
 
+def asked_of(route: APIRoute) -> Allow | None:
+    """How a route asks for permission."""
+    return next((d.dependency for d in route.dependencies if isinstance(d.dependency, Allow)), None)
+
+
 def action_of(route: APIRoute) -> Action | None:
     """What a route asks for."""
-    return next((d.dependency.action for d in route.dependencies if isinstance(d.dependency, Allow)), None)
+    asked = asked_of(route)
+    return None if asked is None else asked.action
 
 
 def check_closed(routers: Sequence[APIRouter]) -> None:
