@@ -97,7 +97,11 @@ async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
 @pytest.mark.mission("M36")
 async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     reading = {("POST", f"{API}/control/writes")} | PUBLIC
-    changing = [(m, p) for m, p in operations() if m != "GET" and (m, p) not in reading and "session" not in p and "passkeys" not in p]
+    changing = [
+        (m, p)
+        for m, p in operations()
+        if m != "GET" and (m, p) not in reading and "session" not in p and "passkeys" not in p
+    ]
     accounts = [(m, p) for m, p in changing if "/tokens" in p or "/users" in p]
     for method, path in accounts:
         for client in (as_.viewer, as_.engineer):
