@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlencode
 
 import orjson
@@ -85,13 +85,16 @@ class Seal:
             return None
 
 
+State = Literal["unknown", "ready", "unreachable", "unfit"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """How a provider is, as far as it is known: ``unknown``, ``ready``, ``unreachable`` or ``unfit``."""
+    """How a provider is, as far as it is known."""
 
     name: str
     label: str
-    state: str
+    state: State
     reason: str
 
 
@@ -123,7 +126,7 @@ class Provider:
         """From memory."""
         trouble = self._trouble
         if trouble is not None:
-            state = "unreachable" if isinstance(trouble, NotConnected) else "unfit"
+            state: State = "unreachable" if isinstance(trouble, NotConnected) else "unfit"
             return ProviderState(self.settings.name, self.label, state, str(trouble))
         return ProviderState(self.settings.name, self.label, "ready" if self._metadata else "unknown", "")
 

@@ -7,7 +7,6 @@ import pytest
 from isthmus.app.settings import Settings, load_settings
 from isthmus.values.errors import ConfigError
 
-
 OIDC = """
 [oidc.company]
 issuer = 'https://login.company.example'
