@@ -74,6 +74,8 @@ class Gate:
 @pytest.fixture(scope="module")
 def company() -> Iterator[tuple[int, str]]:
     """A provider that knows us at a port; the port, and its own address."""
+    if not (MODULES / "oidc-provider").is_dir():
+        pytest.fail("the provider is not installed: run `make setup`")
     ours = free_port()
     with subprocess.Popen(
         [NODE, HERE / "oidc_provider.mjs", MODULES, f"http://localhost:{ours}"],
