@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlencode
 
 import orjson
@@ -57,6 +57,8 @@ ALGORITHMS: Final = {
 PENDING_S: Final = 600
 KEPT_S: Final = 3600
 """Documents of a provider are read again after this long."""
+FRESH_S: Final = 60
+"""Before a browser is sent to a provider it must have answered within this time."""
 RETRY_S: Final = 10
 """Nor is one that does not answer asked more often, nor keys looked for that were not there."""
 _AT_ONCE: Final = 2
@@ -85,13 +87,16 @@ class Seal:
             return None
 
 
+State = Literal["unknown", "ready", "unreachable", "unfit"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """How a provider is, as far as it is known: ``unknown``, ``ready``, ``unreachable`` or ``unfit``."""
+    """How a provider is, as far as it is known."""
 
     name: str
     label: str
-    state: str
+    state: State
     reason: str
 
 
@@ -123,7 +128,7 @@ class Provider:
         """From memory."""
         trouble = self._trouble
         if trouble is not None:
-            state = "unreachable" if isinstance(trouble, NotConnected) else "unfit"
+            state: State = "unreachable" if isinstance(trouble, NotConnected) else "unfit"
             return ProviderState(self.settings.name, self.label, state, str(trouble))
         return ProviderState(self.settings.name, self.label, "ready" if self._metadata else "unknown", "")
 
@@ -131,23 +136,23 @@ class Provider:
         """Whether its answers name their issuer, as far as it was asked."""
         return self._metadata is not None and self._metadata.says_issuer
 
-    def due(self) -> bool:
-        """Whether asking it again would tell something new."""
+    def due(self, kept_s: float = FRESH_S) -> bool:
+        """Whether it is time to ask it again."""
         age_s = self._age_s(self._tried_ns)
-        return age_s is None or age_s >= (KEPT_S if self._trouble is None else RETRY_S)
+        return age_s is None or age_s >= (kept_s if self._trouble is None else RETRY_S)
 
     def _age_s(self, since_ns: int | None) -> float | None:
         return None if since_ns is None else (self._clock.monotonic_ns() - since_ns) / NS_PER_S
 
-    def metadata(self) -> Metadata:
-        """What it says of itself.
+    def metadata(self, *, answers: bool = False) -> Metadata:
+        """What it says of itself; ``answers``: and it must be there now, as somebody is about to be sent to it.
 
-        Raises: NotConnected; Rejected; ConfigError
+        Raises: NotConnected; Rejected
         """
         with self._lock:  # who comes while it is asked waits for the same answer
-            if self.due():
+            if self.due(FRESH_S if answers else KEPT_S):
                 self._read()
-            if self._metadata is not None:
+            if self._metadata is not None and not (answers and self._trouble):
                 return self._metadata
             if isinstance(self._trouble, NotConnected):
                 raise NotConnected(str(self._trouble))
@@ -198,7 +203,7 @@ class Provider:
 
     def address(self, pending: Pending, redirect: str) -> str:
         """Where the browser is sent to."""
-        metadata = self.metadata()
+        metadata = self.metadata(answers=True)
         digest = hashlib.sha256(pending.verifier.encode()).digest()
         query = {
             "response_type": "code",
@@ -324,7 +329,7 @@ class SignOn:
             if provider.due():
                 try:
                     async with self._slot():
-                        await asyncio.to_thread(provider.metadata)
+                        await asyncio.to_thread(provider.metadata, answers=True)
                 except IsthmusError:
                     continue  # `states` tells
 

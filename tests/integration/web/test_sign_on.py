@@ -22,6 +22,7 @@ from isthmus.security.oidc import SignOn
 from isthmus.security.oidc_model import ProviderSettings
 from isthmus.security.oidc_store import subjects
 from isthmus.security.origins import Origins
+from isthmus.security.passkeys import Passkeys
 from isthmus.security.service import Security
 from isthmus.web.api import create_app
 from isthmus.web.server import running
@@ -73,6 +74,8 @@ class Gate:
 @pytest.fixture(scope="module")
 def company() -> Iterator[tuple[int, str]]:
     """A provider that knows us at a port; the port, and its own address."""
+    if not (MODULES / "oidc-provider").is_dir():
+        pytest.fail("the provider is not installed: run `make setup`")
     ours = free_port()
     with subprocess.Popen(
         [NODE, HERE / "oidc_provider.mjs", MODULES, f"http://localhost:{ours}"],
@@ -289,3 +292,27 @@ async def test_sign_in_says_how_each_provider_is_without_waiting_for_it(gate: Ga
         await sign_on(gate, browser, "ana")
         with gate.security._store._engine.begin() as connection:
             assert [(r.issuer, r.subject) for r in connection.execute(subjects.select())] == [(gate.issuer, "ana")]
+
+
+async def test_behind_a_proxy_that_speaks_tls_the_page_is_what_the_settings_say(gate: Gate) -> None:
+    named = "https://isthmus.plant.example"
+    services = gate.works.services
+    services.sign_on.origins = Origins((named, gate.origin))
+    services.passkeys = Passkeys(
+        services.security._store._engine, gate.works.clock, gate.security, services.sign_on.origins
+    )
+    services.hosts = ("isthmus.plant.example",)
+    async with (
+        running(create_app(services), port=0) as port,
+        httpx.AsyncClient(trust_env=False, verify=False) as browser,
+    ):
+        here = f"http://127.0.0.1:{port}/api/v1/session"
+        asked = {"host": "isthmus.plant.example"}
+        assert (await browser.get(f"{here}/methods", headers=asked)).json()["passkey"] is True
+        begun = await browser.get(f"{here}/oidc/basic", headers=asked)
+        assert parse_qs(urlsplit(begun.headers["location"]).query)["redirect_uri"] == [
+            f"{named}/api/v1/session/oidc/basic/callback"
+        ]
+        assert "secure" in begun.headers["set-cookie"].lower()
+        led = await browser.get(f"{here}/oidc/basic?to=//evil.example")
+        assert led.headers["location"] == f"{named}/api/v1/session/oidc/basic?to=%2Foverview&home=1"

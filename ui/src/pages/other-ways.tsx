@@ -98,7 +98,7 @@ export function OwnPasskeys(): ReactNode {
       <p className="muted small">{t('Sign in by finger, face or PIN of this device instead of a password.')}</p>
       {list.data.map((passkey) => (
         <div key={passkey.id} className="form-row">
-          <span className="grow">
+          <span>
             {passkey.name}
             {passkey.suspect ? <strong> {t('refused: there may be a copy of it')}</strong> : null}
           </span>

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from isthmus.security.model import Action
@@ -65,7 +65,7 @@ async def passkey_options(services: Room, principal: Who, request: Request) -> O
     """Begin to add a passkey to one's account."""
     await asyncio.to_thread(services.security.require_fresh, principal)
     found = await asyncio.to_thread(
-        services.passkeys.registration_options, principal, page_origin(request), source_of(request)
+        services.passkeys.registration_options, principal, page_origin(services, request), source_of(request)
     )
     return Options(**found)
 
@@ -74,7 +74,7 @@ async def passkey_options(services: Room, principal: Who, request: Request) -> O
 async def add_passkey(new: NewPasskey, services: Room, principal: Who, request: Request) -> Passkey:
     """Keep the passkey that the browser made."""
     kept = await asyncio.to_thread(
-        services.passkeys.register, principal, page_origin(request), new.id, new.credential, new.name
+        services.passkeys.register, principal, page_origin(services, request), new.id, new.credential, new.name
     )
     return _shown(kept)
 
@@ -87,7 +87,7 @@ async def list_passkeys(services: Room, principal: Who) -> Passkeys:
 
 
 @router.delete("/passkeys/{ident}", status_code=204, dependencies=allow(Action.ACCOUNT_OWN))
-async def remove_passkey(ident: int, services: Room, principal: Who) -> None:
+async def remove_passkey(ident: Annotated[int, Path(ge=1, lt=2**63)], services: Room, principal: Who) -> None:
     """Take a passkey no more."""
     await asyncio.to_thread(services.security.require_fresh, principal)
     if not await asyncio.to_thread(services.passkeys.remove, principal, ident):
@@ -97,7 +97,9 @@ async def remove_passkey(ident: int, services: Room, principal: Who) -> None:
 @router.post("/session/passkey/options")
 async def sign_in_options(services: Room, request: Request) -> Options:
     """Begin to sign in by passkey."""
-    found = await asyncio.to_thread(services.passkeys.sign_in_options, page_origin(request), source_of(request))
+    found = await asyncio.to_thread(
+        services.passkeys.sign_in_options, page_origin(services, request), source_of(request)
+    )
     return Options(**found)
 
 
@@ -107,6 +109,11 @@ async def sign_in_by_passkey(
 ) -> Session:
     """Sign in by passkey; the answer sets the session cookie."""
     signed_in = await asyncio.to_thread(
-        services.passkeys.sign_in, page_origin(request), answer.id, answer.credential, browser.source, **browser.more
+        services.passkeys.sign_in,
+        page_origin(services, request),
+        answer.id,
+        answer.credential,
+        browser.source,
+        **browser.more,
     )
     return await enter(services, request, response, signed_in)

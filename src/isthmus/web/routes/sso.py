@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Literal
+from typing import Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse
 
-from isthmus.security.emergency import State
+from isthmus.security.emergency import State as Sealed
+from isthmus.security.oidc import State
 from isthmus.values.errors import Denied, IsthmusError, NotConnected, TryLater
 from isthmus.web.access import Room
 from isthmus.web.doors import API
@@ -31,7 +33,7 @@ _START: Final = "/overview"
 class ProviderOffer(BaseModel):
     name: str
     label: str
-    state: Literal["unknown", "ready", "unreachable", "unfit"]
+    state: State
     reason: str = Field(description="why it cannot be used now, empty where it can")
 
 
@@ -54,9 +56,11 @@ class Methods(BaseModel):
     break_glass: bool = Field(description="a sealed credential is ready")
 
 
-def page_origin(request: Request) -> str:
-    """The origin of the page that asks; browsers leave it out of reads, then it is our own address."""
-    return request.headers.get("origin") or f"{request.url.scheme}://{request.headers.get('host', '')}"
+def page_origin(services: Services, request: Request) -> str:
+    """The origin of the page that asks. Browsers leave it out of reads; then it is ours under the name they asked for."""
+    host = request.headers.get("host", "").casefold()
+    named = (one for one in services.sign_on.origins.allowed if one.partition("://")[2] == host)
+    return request.headers.get("origin") or next(named, f"{request.url.scheme}://{host}")
 
 
 @router.get("/session/methods")
@@ -64,15 +68,14 @@ async def methods(
     services: Room, request: Request, response: Response, later: BackgroundTasks, browser: From
 ) -> Methods:
     """What signing in offers here. Providers are told of from memory, and asked after the answer has left."""
-    reason = services.passkeys.fits(page_origin(request))
+    reason = services.passkeys.fits(page_origin(services, request))
     told = services.sign_on.seal.open(request.cookies.get(TROUBLE, ""), "trouble")
     if TROUBLE in request.cookies:
         response.delete_cookie(TROUBLE, path=_METHODS, httponly=True, samesite="lax")
     if services.sign_on.due():
         later.add_task(services.sign_on.refresh)
     offers = [
-        ProviderOffer(name=s.name, label=s.label, state=_state(s.state), reason=s.reason)
-        for s in services.sign_on.states()
+        ProviderOffer(name=s.name, label=s.label, state=s.state, reason=s.reason) for s in services.sign_on.states()
     ]
     security = services.security
     station = await asyncio.to_thread(security.stations.whose, browser.station)
@@ -85,12 +88,8 @@ async def methods(
         problem=Trouble(code=told[0], detail=told[1]) if isinstance(told, list) else None,
         badge=station.name if station else None,
         badge_only=station is not None and station.badge_only,
-        break_glass=sealed is State.READY,
+        break_glass=sealed is Sealed.READY,
     )
-
-
-def _state(state: str) -> Any:
-    return state
 
 
 @router.get("/session/oidc/{provider}", status_code=302, response_class=RedirectResponse)
@@ -99,10 +98,9 @@ async def begin_sign_on(provider: str, services: Room, request: Request, to: str
     if not services.sign_on.has(provider):
         raise NotFound("there is no such provider", "unknown_provider")
     home = services.sign_on.origins.primary
-    query = request.query_params
-    if request.headers.get("host", "").casefold() != home.partition("://")[2] and "home" not in query:
+    if request.headers.get("host", "").casefold() != home.partition("://")[2] and "home" not in request.query_params:
         # The provider sends back to one address only, and cookies stay where they were set: begin there.
-        return RedirectResponse(f"{home}{_PATH}/{provider}?{_with(query, home='1')}", 302)
+        return RedirectResponse(f"{home}{_PATH}/{provider}?{urlencode({'to': _local(to), 'home': '1'})}", 302)
     try:
         address, kept = await services.sign_on.begin(provider, _local(to))
     except IsthmusError as error:
@@ -110,12 +108,6 @@ async def begin_sign_on(provider: str, services: Room, request: Request, to: str
     response = RedirectResponse(address, 302)
     _keep(services, response, KEPT, kept, _PATH, 600)
     return response
-
-
-def _with(query: Any, **more: str) -> str:
-    from urllib.parse import urlencode
-
-    return urlencode({**{key: query[key] for key in ("to",) if key in query}, **more})
 
 
 @router.get("/session/oidc/{provider}/callback", status_code=303, response_class=RedirectResponse)
