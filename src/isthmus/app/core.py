@@ -41,6 +41,9 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.security.audit.log import LogConfig
+from isthmus.security.audit.service import Trail
+from isthmus.security.privacy import Privacy, TeamFigures
 from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
@@ -80,6 +83,16 @@ class Core:
         self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
         self._secrets = Secrets(data.secrets)
+        self._trail = Trail(
+            data.audit,
+            self._engine,
+            self._clock,
+            LogConfig(segment_bytes=settings.audit.segment_mb * 2**20, keep_s=settings.audit.keep_days * 86_400.0),
+            settings.audit.targets(self._secrets.reveal),
+            log,
+        )
+        figures = TeamFigures(settings.privacy.smallest_group)
+        self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
             self._bus, DeliveryStore(self._engine), self._clock, connector_spec, self._connector_context, log
         )
@@ -113,6 +126,14 @@ class Core:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
+        self._trail.open()
+        try:
+            await self._run(stop)
+        finally:
+            await asyncio.to_thread(self._trail.close)
+            self._engine.dispose()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         self._restore_live()
         await asyncio.to_thread(self._snapshots.clear)
         await self._historian.open()
@@ -134,6 +155,7 @@ class Core:
             ("models", self._resend_models),
             ("disk", self._watch_disk),
             ("operations", self._operations.run),
+            ("privacy", self._tidy_names),
         ]
         tasks = [asyncio.ensure_future(self._serve(stop))]
         tasks += [asyncio.create_task(self._keep(name, work), name=name) for name, work in works]
@@ -151,7 +173,6 @@ class Core:
                 await self._live_pump.save()
             await self._historian.close()
             await self._bus.close()
-            self._engine.dispose()
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """A part that fails is begun again; one line when it breaks, one when it lasts."""
@@ -219,6 +240,12 @@ class Core:
         self._live.describe(self._namespace.current())
         if self._live.load(self._data.live) is None:
             self._log.info("no snapshot of live values: they fill as samples arrive")
+
+    async def _tidy_names(self) -> None:
+        """Once a day: names are untied from pseudonyms that the audit log has nothing of any more."""
+        while True:
+            await asyncio.to_thread(self._trail.tidy)
+            await asyncio.sleep(86_400)
 
     # edges
 
@@ -354,6 +381,8 @@ class Core:
                 browse=self._browse,
                 on_applied=self._on_applied,
                 operations=self._operations,
+                audit=self._trail,
+                privacy=self._privacy,
                 replay=self._replay,
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,

@@ -11,6 +11,7 @@ import isthmus
 from isthmus.security.model import Action
 from isthmus.web import problems
 from isthmus.web.access import action_of, allow, check_closed
+from isthmus.web.audited import Audited, RefusalNotes, Refusals
 from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
 from isthmus.web.live import LiveHub, Streams
@@ -18,11 +19,13 @@ from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
 from isthmus.web.routes import (
     accounts,
     analytics,
+    audit,
     connections,
     connectors,
     control,
     history,
     plant,
+    privacy,
     replay,
     session,
     site,
@@ -62,6 +65,8 @@ ROUTERS = (
     plant.router,
     control.router,
     system.router,
+    audit.router,
+    privacy.router,
     own,
 )
 
@@ -71,10 +76,13 @@ def create_app(services: Services) -> FastAPI:
     app = _routes()
     hub = LiveHub(services.live, services.security, lambda: services.site_status()["edges"], services.clock)
     app.state.services, app.state.live = services, hub
+    refusals = RefusalNotes(services)
+    app.add_middleware(Audited, services=services, routers=ROUTERS, refusals=refusals)
     app.add_middleware(Screens, folder=services.static)
     app.add_middleware(Compress)
     app.add_middleware(Streams, hub=hub, path=f"{API}/live")
-    app.add_middleware(Doors, services=services)  # added last, so it stands outermost
+    app.add_middleware(Doors, services=services)
+    app.add_middleware(Refusals, notes=refusals)  # added last, so it stands outermost and sees whom the doors refuse
     return app
 
 

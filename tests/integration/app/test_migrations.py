@@ -14,6 +14,7 @@ import isthmus.acquisition.store
 import isthmus.analytics.store
 import isthmus.app.delivery_store
 import isthmus.namespace.store
+import isthmus.security.audit.store
 import isthmus.security.store
 from isthmus.app import migrate as module
 from isthmus.app.migrate import HEAD, KNOWN, migrate
@@ -30,6 +31,7 @@ def declared() -> MetaData:
         isthmus.analytics.store,
         isthmus.app.delivery_store,
         isthmus.namespace.store,
+        isthmus.security.audit.store,
         isthmus.security.store,
     ):
         for table in room.metadata.tables.values():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
 from isthmus.security.model import MAX_NAME_CHARS, Action, Role, name_key
 from isthmus.security.service import Security
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.audited import told
 from isthmus.web.problems import NotFound
 from isthmus.web.times import iso
 
@@ -64,11 +65,12 @@ class LinkAnswer(BaseModel):
 
 
 @router.post("/tokens", dependencies=allow(Action.ACCOUNTS), status_code=201)
-async def create_token(new: NewToken, services: Room, principal: Who) -> CreatedToken:
+async def create_token(new: NewToken, services: Room, principal: Who, request: Request) -> CreatedToken:
     """A new API token."""
     secret, token = await asyncio.to_thread(
         services.security.create_token, new.name, new.role, principal.name, new.lifetime_s
     )
+    told(request)["new"] = {"token": token.id, "role": str(new.role), "lifetime_s": new.lifetime_s}
     return CreatedToken(id=token.id, token=secret)
 
 
@@ -120,6 +122,7 @@ def _link(security: Security, new: NewLink) -> str:
 
 
 @router.post("/users/link", dependencies=allow(Action.ACCOUNTS), status_code=201)
-async def create_link(new: NewLink, services: Room) -> LinkAnswer:
+async def create_link(new: NewLink, services: Room, request: Request) -> LinkAnswer:
     """A one-time sign-in link for an account, made if it is new; an earlier link of the account is void."""
+    told(request).update(about=new.name, new={"role_if_new": str(new.role)})
     return LinkAnswer(link=await asyncio.to_thread(_link, services.security, new))

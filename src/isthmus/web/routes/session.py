@@ -12,6 +12,7 @@ from isthmus.security.model import MAX_NAME_CHARS, Action, Principal
 from isthmus.security.service import SignedIn
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.audited import told
 from isthmus.web.doors import COOKIE
 from isthmus.web.services import Services
 
@@ -60,6 +61,7 @@ def _source(request: Request) -> str:
 
 
 def _enter(services: Services, request: Request, response: Response, signed_in: SignedIn) -> Session:
+    told(request)["principal"] = signed_in.principal
     response.set_cookie(
         COOKIE,
         signed_in.secret,
@@ -82,6 +84,7 @@ async def sign_in_by_link(link: Link, services: Room, request: Request, response
 @router.post("/session")
 async def sign_in(credentials: Credentials, services: Room, request: Request, response: Response) -> Session:
     """Sign in by name and password; the answer sets the session cookie."""
+    told(request)["tried"] = credentials.name
     signed_in = await asyncio.to_thread(
         services.security.sign_in, credentials.name, credentials.password, _source(request)
     )
