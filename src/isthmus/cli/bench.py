@@ -27,6 +27,7 @@ NAMES = (
     "backup",
     "transfer",
     "drivers",
+    "audit",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 

@@ -1,8 +1,9 @@
 """The writer: one thread appends what everybody hands in, and many who wait share one flush to the disk.
 
-A batch is written to the segment and flushed; then the list of checkpoints, if there is one in the batch; then the head,
-signed, and flushed. Only then an intent counts as durable. So what was confirmed to anybody is always below the head, and
-a log that ends before its head says was cut.
+A batch is written to the segment and flushed; that is when an intent counts as durable. Then comes the list of checkpoints,
+if there is one in the batch, and the head, signed and flushed, before the next batch is begun. So a log that ends before
+its head says was cut; one that goes on behind it met a loss of power within that millisecond, or another hand, and the
+next start says so.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ MOST_WAITING: Final = 10_000
 RESERVE_BYTES: Final = 8 * 2**20
 """Free space below which intents are refused; outcomes of what was begun still find room."""
 _BATCH: Final = 2_000
-_RETRY_NS: Final = NS_PER_S
+_RETRY_S: Final = 1.0
+_LAZY_S: Final = 0.05
 _LOOK_NS: Final = 3600 * NS_PER_S
 _SYSTEM: Final = {"id": "system", "proof": "system", "role": "", "source": "", "station": ""}
 
@@ -103,7 +105,7 @@ class AuditLog:
         self._log, self._on_checkpoint, self._held = log or logging.getLogger("isthmus.audit"), on_checkpoint, held
         self._changed = threading.Condition()
         self._waiting: deque[_Item] = deque()
-        self._dropped = 0
+        self._dropped = self._awaited = 0  # of those that wait: how many have somebody waiting for them
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._key: Ed25519PrivateKey | None = None
@@ -111,9 +113,9 @@ class AuditLog:
         self._segment = self._head = -1
         self._turn = 0
         self._last_checkpoint = ("", 0)  # hash of its line, its seq
+        self._listed, self._unlisted = 0, b""  # bytes of the list of checkpoints, and what it still lacks
         self._checkpointed_ns = 0
         self._looked_ns = 0
-        self._retry_ns = 0
         self._failed = ""
         self.public = b""
         self.confirmed = 0
@@ -159,7 +161,8 @@ class AuditLog:
                 self._dropped += 1
             else:
                 self._waiting.append(_Item(record, waiter))
-                if len(self._waiting) == 1:
+                self._awaited += waiter is not None
+                if len(self._waiting) == 1 or self._awaited == 1:
                     self._changed.notify_all()
         if refused and waiter is not None:
             _tell([waiter], refused)
@@ -184,8 +187,11 @@ class AuditLog:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._due, self._pause_s())
+                self._changed.wait_for(lambda: bool(self._waiting) or self._stopping, self._pause_s())
+                # what nobody waits for shares the flush of what somebody does, if that comes soon
+                self._changed.wait_for(lambda: self._awaited or self._stopping, self._lazy_s())
                 items = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                self._awaited = sum(item.waiter is not None for item in self._waiting) if self._waiting else 0
                 stopping = self._stopping and not self._waiting
             try:
                 self._write(items, closing=stopping)
@@ -197,16 +203,14 @@ class AuditLog:
             if stopping:
                 return
 
-    def _due(self) -> bool:
-        if self._stopping:
-            return True
-        if self._failed and self._clock.monotonic_ns() < self._retry_ns:
-            return any(item.waiter is not None for item in self._waiting)  # the others have time
-        return bool(self._waiting)
+    def _lazy_s(self) -> float:
+        if not self._waiting:
+            return 0.0
+        return _RETRY_S if self._failed else _LAZY_S
 
     def _pause_s(self) -> float:
         if self._failed:
-            return _RETRY_NS / NS_PER_S
+            return _RETRY_S
         return self._config.checkpoint_s if self._end.seq > self._last_checkpoint[1] else _LOOK_NS / NS_PER_S
 
     def _refuse(self, items: Sequence[_Item], error: Exception) -> None:
@@ -214,7 +218,7 @@ class AuditLog:
         reason = f"the audit log cannot be written ({_words(error)}); nothing is changed until it can"
         if self._failed != reason:
             self._log.error("%s", reason)
-        self._failed, self._retry_ns = reason, self._clock.monotonic_ns() + _RETRY_NS
+        self._failed = reason
         self._shut()
         with self._changed:
             if not self._stopping:
@@ -233,14 +237,13 @@ class AuditLog:
         end, lines = self._chained(records)
         since = end.seq - self._last_checkpoint[1]
         late = now_ns - self._checkpointed_ns >= self._config.checkpoint_s * NS_PER_S
-        if since and (late or closing or since >= self._config.checkpoint_records):
-            self._commit(lines, end, self._checkpoint(end))
-        elif lines:
-            self._commit(lines, end, None)
+        due = since and (late or closing or since >= self._config.checkpoint_records)
+        if lines or due:
+            waiters = [item.waiter for item in items if item.waiter is not None]
+            self._commit(lines, end, self._checkpoint(end) if due else None, lambda: _tell(waiters, ""))
         if self._failed:
             self._log.info("the audit log is written again")
             self._failed = ""
-        _tell([item.waiter for item in items if item.waiter is not None], "")
         try:
             if self._end.offset >= self._config.segment_bytes and not closing:
                 self._new_segment()
@@ -285,32 +288,55 @@ class AuditLog:
         line = self.sign(record)
         return line, _End(end.seq + 1, digest(line), end.first, end.offset + len(line) + 1)
 
-    def _commit(self, lines: list[bytes], end: _End, checkpoint: tuple[bytes, _End] | None) -> None:
+    def _commit(
+        self,
+        lines: list[bytes],
+        end: _End,
+        checkpoint: tuple[bytes, _End] | None,
+        durable: Callable[[], None] = lambda: None,
+    ) -> None:
         """Segment, list of checkpoints, head; each is on the disk before the next is begun.
 
-        Raises: OSError; the end of the chain is where it was
+        Raises: OSError from the segment: the end of the chain is where it was. What fails after it is made good when
+                the files are opened again, which is said by closing them.
         """
         if checkpoint is not None:
             lines, end = [*lines, checkpoint[0]], checkpoint[1]
         data = b"".join(line + b"\n" for line in lines)
         _write_all(self._segment, data)
         os.fdatasync(self._segment)
-        if checkpoint is not None:
-            with os.fdopen(
-                os.open(self.files.checkpoints, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb"
-            ) as file:
-                file.write(checkpoint[0] + b"\n")
-                file.flush()
-                os.fdatasync(file.fileno())
-        self._put_head(end)
         self._end = end
-        if checkpoint is not None:
-            self._last_checkpoint = (end.prev, end.seq)
-            self._checkpointed_ns = self._clock.monotonic_ns()
-            self._on_checkpoint(Mark(end.seq, end.prev, time_text(self._clock.now_ns())))
         with self._changed:
             self.confirmed = end.seq
             self._changed.notify_all()
+        durable()
+        if checkpoint is not None:
+            self._last_checkpoint = (end.prev, end.seq)
+            self._checkpointed_ns = self._clock.monotonic_ns()
+            self._unlisted += checkpoint[0] + b"\n"
+            self._on_checkpoint(Mark(end.seq, end.prev, time_text(self._clock.now_ns())))
+        try:
+            self._vouch(end)
+        except OSError as error:
+            self._log.warning("the head of the audit log could not be written: %s", _words(error))
+            self._shut()
+
+    def _vouch(self, end: _End) -> None:
+        """The list of checkpoints and the head follow the segment.
+
+        Raises: OSError
+        """
+        if self._unlisted:
+            descriptor = os.open(self.files.checkpoints, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.ftruncate(descriptor, self._listed)  # what a failed write left behind
+                os.lseek(descriptor, self._listed, os.SEEK_SET)
+                _write_all(descriptor, self._unlisted)
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._listed, self._unlisted = self._listed + len(self._unlisted), b""
+        self._put_head(end)
 
     def _put_head(self, end: _End) -> None:
         line = self.sign({"seq": end.seq, "hash": end.prev, "time": time_text(self._clock.now_ns())})
@@ -347,10 +373,10 @@ class AuditLog:
         for first in old:
             self.files.segment(first).unlink()
         sync_folder(self.files.folder)
-        kept = [
-            line for line in _whole_lines(self.files.checkpoints) if (parse(line) or {"seq": 0})["seq"] >= last["seq"]
-        ]
-        write_whole(self.files.checkpoints, b"".join(line + b"\n" for line in kept))
+        lines = _whole_lines(self.files.checkpoints)
+        kept = b"".join(line + b"\n" for line in lines if (parse(line) or {"seq": 0})["seq"] >= last["seq"])
+        write_whole(self.files.checkpoints, kept)
+        self._listed = len(kept)
         self._log.info("audit records up to %d are older than they are kept and were removed", removed["last"])
 
     def _may_go(self, following: Mapping[str, Any], now_ns: int) -> bool:
@@ -386,6 +412,7 @@ class AuditLog:
             self.files.restored.unlink(missing_ok=True)
         else:
             self._open_files()
+            self._vouch(self._end)
 
     def _open_files(self) -> None:
         self._shut()
@@ -466,8 +493,9 @@ class AuditLog:
         missing = not self.files.checkpoints.exists()
         listed = [] if missing else _whole_lines(self.files.checkpoints)
         last = parse(listed[-1]) if listed else None
-        if listed and last is None:
-            return  # edited: a look at the whole log says where
+        if listed and last is None:  # edited: a look at the whole log says where
+            self._listed = self.files.checkpoints.stat().st_size
+            return
         after = last["seq"] if last else 0
         segments = self.files.segments()
         added = []
@@ -484,7 +512,9 @@ class AuditLog:
                         added.append(line)
         if missing and added:
             found["checkpoints"] = {"missing": True, "rebuilt": len(added)}
-        write_whole(self.files.checkpoints, b"".join(line + b"\n" for line in [*listed, *added]))
+        content = b"".join(line + b"\n" for line in [*listed, *added])
+        write_whole(self.files.checkpoints, content)
+        self._listed = len(content)
         if listed or added:
             line = [*listed, *added][-1]
             self._last_checkpoint = (digest(line), (parse(line) or {"seq": 0})["seq"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
+import itertools
 import logging
 import secrets
 import threading
@@ -53,6 +55,7 @@ class Trail:
         self._forwarders = [Forwarder(target, self.files, clock, self._log) for target in targets]
         self.log = AuditLog(self.files, clock, self._config, self._log, self._marks.offer, self._held)
         self._begun: dict[str, dict[str, Any]] = {}
+        self._start, self._numbers = secrets.token_hex(4), itertools.count(1)
 
     def _held(self) -> int | None:
         """The first record that a receiver still lacks, less one."""
@@ -98,7 +101,9 @@ class Trail:
         record = self._record(INTENT, about, action, target, old, new, reason)
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.log.submit(record, waiter)
-        refused = await waiter
+        return self._begin(record, await waiter)
+
+    def _begin(self, record: dict[str, Any], refused: str) -> str:
         if refused:
             raise NotDurable(refused)
         self._begun[record["id"]] = {k: record[k] for k in ("who", "action", "target")}
@@ -106,10 +111,26 @@ class Trail:
             del self._begun[next(iter(self._begun))]
         return str(record["id"])
 
+    def intent_now(self, who: Who, action: str, target: str, timeout_s: float) -> str:
+        """As `intent`, for a command without an event loop.
+
+        Raises: NotDurable
+        """
+        record = self._record(INTENT, self._about(who), action, target, None, None, "")
+        waiter: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self.log.submit(record, waiter)
+        return self._begin(record, waiter.result(timeout_s))
+
     async def outcome(
         self, ident: str, result: str, detail: str = "", *, old: object = None, new: object = None, target: str = ""
     ) -> None:
         """Record how it went, without waiting for the disk."""
+        self.outcome_now(ident, result, detail, old=old, new=new, target=target)
+
+    def outcome_now(
+        self, ident: str, result: str, detail: str = "", *, old: object = None, new: object = None, target: str = ""
+    ) -> None:
+        """As `outcome`, for whoever has no event loop."""
         begun = self._begun.pop(ident, None) or {"who": self._about({}), "action": "", "target": ""}
         record = {"kind": OUTCOME, "id": ident, **begun, "result": clean_text(result)}
         if target:
@@ -137,13 +158,12 @@ class Trail:
         more = {key: clean_text(who.get(key, ""), 64) for key in ("role", "source", "station")}
         return {"id": ident, "proof": proof, **more}
 
-    @staticmethod
     def _record(
-        kind: str, who: dict[str, str], action: str, target: str, old: object, new: object, reason: str
+        self, kind: str, who: dict[str, str], action: str, target: str, old: object, new: object, reason: str
     ) -> dict[str, Any]:
         record: dict[str, Any] = {
             "kind": kind,
-            "id": secrets.token_hex(8),
+            "id": f"{self._start}{next(self._numbers):08x}",
             "who": who,
             "action": clean_text(action, 100),
             "target": clean_text(target, 400),
