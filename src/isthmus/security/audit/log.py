@@ -240,10 +240,7 @@ class AuditLog:
         due = since and (late or closing or since >= self._config.checkpoint_records)
         if lines or due:
             waiters = [item.waiter for item in items if item.waiter is not None]
-            self._commit(lines, end, self._checkpoint(end) if due else None, lambda: _tell(waiters, ""))
-        if self._failed:
-            self._log.info("the audit log is written again")
-            self._failed = ""
+            self._commit(lines, end, self._checkpoint(end) if due else None, lambda: self._durable(waiters))
         try:
             if self._end.offset >= self._config.segment_bytes and not closing:
                 self._new_segment()
@@ -253,6 +250,12 @@ class AuditLog:
         except OSError as error:  # the batch is safe; the next one meets what is wrong, or it has passed
             self._log.warning("the audit log could not be tidied: %s", _words(error))
             self._shut()
+
+    def _durable(self, waiters: Sequence[Waiter]) -> None:
+        if self._failed:
+            self._log.info("the audit log is written again")
+            self._failed = ""
+        _tell(waiters, "")
 
     def _with_room(self, items: list[_Item]) -> list[_Item]:
         """Refuse intents when only the reserve is left."""
@@ -339,8 +342,9 @@ class AuditLog:
         self._put_head(end)
 
     def _put_head(self, end: _End) -> None:
-        line = self.sign({"seq": end.seq, "hash": end.prev, "time": time_text(self._clock.now_ns())})
         self._turn = 1 - self._turn
+        time = time_text(self._clock.now_ns())
+        line = self.sign({"seq": end.seq, "hash": end.prev, "time": time, "place": self._turn})
         os.pwrite(self._head, slot(line), self._turn * SLOT)
         os.fdatasync(self._head)
 

@@ -248,9 +248,9 @@ def _head(head: bytes | None, public: bytes, known: Known, late: list[Problem]) 
     highest = 0
     if len(head) != 2 * SLOT:
         late.append(Problem(0, "head", "is not whole", at_end=True))
-    for number, (_, record) in enumerate(head_slots(head), 1):
-        if record is None or not signed(record, public) or not isinstance(record.get("hash"), str):
-            late.append(Problem(0, "head", f"place {number} is not what was signed", at_end=True))
+    for number, (_, record) in enumerate(head_slots(head)):
+        if record is None or not signed(record, public) or record.get("place") != number:
+            late.append(Problem(0, "head", f"place {number + 1} is not what was signed", at_end=True))
             continue
         if record["seq"]:
             known.add(record["seq"], record["hash"], "the signed head")
