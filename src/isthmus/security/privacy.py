@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Engine, column, delete, func, inspect, select, table, update
+from sqlalchemy import Engine, column, delete, func, inspect, or_, select, table, update
 
 from isthmus.security.audit.search import Question
 from isthmus.security.audit.service import Trail
@@ -242,7 +242,7 @@ class Privacy:
             return None if user_id is None else named_by == user_id
         if named_by.name == "name_key":
             return named_by == name_key(name)
-        return func.lower(named_by) == name.lower()
+        return or_(named_by == name, func.lower(named_by) == name.lower())  # the database lowers ASCII alone
 
 
 _REASON = re.compile(r"\S")

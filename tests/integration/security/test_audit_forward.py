@@ -53,9 +53,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     pem, secret = folder / "c.pem", folder / "k.pem"
     pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return pem, secret
 
@@ -68,7 +66,13 @@ def receiver(certificate, tmp_path: Path):
     def start(kind: str) -> tuple[int, Path]:
         folder = tmp_path / f"{kind}-{len(running)}"
         folder.mkdir()
-        command = [sys.executable, str(Path(__file__).with_name("receiver.py")), kind, *map(str, certificate), str(folder)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("receiver.py")),
+            kind,
+            *map(str, certificate),
+            str(folder),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         running.append(process)
         return int(process.stdout.readline()), folder

@@ -18,6 +18,7 @@ from isthmus.acquisition.store import Outage
 from isthmus.app.records import open_records
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Connection, Plant, Tag
+from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
 from isthmus.security.audit.service import Trail
@@ -279,6 +280,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     engine = open_records(tmp_path / "records.db")
     metadata.create_all(engine)
     audit_metadata.create_all(engine)
+    namespace_metadata.create_all(engine)
     security = Security(engine, clock, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     live = LiveTable()
     namespace = FakeNamespace(make_plant())

@@ -349,7 +349,9 @@ def test_the_queue_is_bounded_and_what_was_dropped_is_told(files: AuditFiles, mo
     assert "too many records wait" in put(log)
     log.close()
     told = [orjson.loads(line) for line in lines(files)]
-    assert [r["new"]["records"] for r in told if r.get("action") == "audit.dropped"] == [5]  # 3 notes, the intent, the closing
+    assert [r["new"]["records"] for r in told if r.get("action") == "audit.dropped"] == [
+        5
+    ]  # 3 notes, the intent, the closing
     assert look(files).problem is None
 
 

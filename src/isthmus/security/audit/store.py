@@ -108,6 +108,19 @@ class Names:
         with self._lock:
             return {pseudonym: name for pseudonym, name, _ in self._all().values()}
 
+    def rename(self, kind: str, old: str, new: str) -> None:
+        """Somebody is called otherwise now and stays who they are; where the new name is known already, both stay."""
+        with self._lock:
+            known, before, after = self._all(), (kind, name_key(old)), (kind, name_key(new))
+            if before not in known or (after != before and after in known):
+                return
+            pseudonym, _, seen_ns = known[before]
+            with self._engine.begin() as connection:
+                values = {"name": new, "name_key": after[1]}
+                connection.execute(update(PEOPLE).where(PEOPLE.c.pseudonym == pseudonym).values(**values))
+            del known[before]
+            known[after] = (pseudonym, new, seen_ns)
+
     def forget(self, name: str) -> list[str]:
         """Untie a person's pseudonyms from the name, for good; which they were."""
         with self._lock:

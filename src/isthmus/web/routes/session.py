@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 import isthmus
+from isthmus.security.audit.store import PERSON
 from isthmus.security.model import MAX_NAME_CHARS, Action, Principal
 from isthmus.security.service import SignedIn
 from isthmus.values.errors import Denied
@@ -115,4 +116,6 @@ async def set_password(new: NewPassword, services: Room, principal: Who, request
         if denied.code == "wrong_password":  # not a 401: the session itself is still good
             raise Denied("the current password is wrong", "wrong_current_password") from None
         raise
+    if changed.name != principal.name:
+        await asyncio.to_thread(services.audit.names.rename, PERSON, principal.name, changed.name)
     return _session(services, changed)
