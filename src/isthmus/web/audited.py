@@ -99,8 +99,11 @@ class Audited:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in SAFE or not scope["path"].startswith(API):
+        if scope["type"] != "http" or not scope["path"].startswith(API):
             await self._app(scope, receive, send)
+            return
+        if scope["method"] in SAFE:
+            await self._read(scope, receive, send)
             return
         route, values = self._route(scope["method"], scope["path"].removeprefix(API))
         if route is None or (scope["method"], route.path) in OWN:
@@ -136,6 +139,19 @@ class Audited:
                 new=said.get("new"),
                 target=str(said.get("target") or ""),
             )
+
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A read leaves no trace, unless somebody signs in by it: coming back from another site is one."""
+        if scope.get(PRINCIPAL) is not None:
+            await self._app(scope, receive, send)
+            return
+        said: dict[str, Any] = {}
+        scope.setdefault("state", {})["audit"] = said
+        answered = _Answer(send)
+        await self._app(scope, receive, answered.send)
+        if "principal" in said or "tried" in said:
+            path = scope["path"].removeprefix(API).removeprefix("/")
+            await self._note(scope, f"{scope['method']} {path}"[:100], path, said, answered)
 
     def _route(self, method: str, path: str) -> tuple[APIRoute | None, dict[str, str]]:
         for route in self._routes:

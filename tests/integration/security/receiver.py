@@ -73,5 +73,5 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 with Server(("127.0.0.1", 0), Syslog if KIND == "syslog" else Hook) as server:
-    print(server.server_address[1], flush=True)
+    print(server.server_address[1], flush=True)  # noqa: T201  how the test learns the port
     server.serve_forever()

@@ -220,7 +220,7 @@ async def test_an_export_is_signed_and_every_change_of_it_is_found(works, as_) -
         edited = lines[at].replace(b'"', b'" ', 1) if at % 2 else lines[at][:-2] + b"0}"
         for changed in (
             lines[:at] + lines[at + 1 :],
-            lines[:at] + [edited] + lines[at + 1 :],
+            [*lines[:at], edited, *lines[at + 1 :]],
             lines[: at + 1] + lines[at:],
         ):
             assert verify_export(changed, public)[0].problem is not None, at

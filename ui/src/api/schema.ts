@@ -24,6 +24,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Audit
+         * @description What was done, newest first.
+         */
+        get: operations["search_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Audit
+         * @description A time of the log as signed JSON lines, for `isthmus audit verify FILE`. People are pseudonyms in it.
+         */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/intents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record Local Intent
+         * @description A command of this machine is about to change something beside core.
+         */
+        post: operations["record_local_intent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/intents/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Record Local Outcome
+         * @description How that went.
+         */
+        put: operations["record_local_outcome"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Verify Audit
+         * @description Read all of the log against its signatures.
+         */
+        get: operations["verify_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/connections": {
         parameters: {
             query?: never;
@@ -426,6 +526,50 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/privacy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Privacy
+         * @description What is recorded about people, why, and for how long.
+         */
+        get: operations["get_privacy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/privacy/people/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Person
+         * @description Everything that is kept about a person.
+         */
+        get: operations["export_person"];
+        put?: never;
+        post?: never;
+        /**
+         * Erase Person
+         * @description Erase a person: their account, and what ties their pseudonym to their name.
+         */
+        delete: operations["erase_person"];
         options?: never;
         head?: never;
         patch?: never;
@@ -851,6 +995,134 @@ export interface components {
             /** What */
             what: string;
         };
+        /** AuditAnswer */
+        AuditAnswer: {
+            /**
+             * Before
+             * @description asks for the next page; 0 when there is none
+             */
+            before: number;
+            /**
+             * People
+             * @description names of the pseudonyms in these records
+             */
+            people: {
+                [key: string]: string;
+            };
+            /**
+             * Records
+             * @description newest first
+             */
+            records: components["schemas"]["AuditRecord"][];
+        };
+        /** AuditProblem */
+        AuditProblem: {
+            /**
+             * Seq
+             * @description 0 where no record can be named
+             */
+            seq: number;
+            /** What */
+            what: string;
+            /** Where */
+            where: string;
+        };
+        /** AuditRecord */
+        AuditRecord: {
+            /** Action */
+            action: string;
+            /**
+             * Id
+             * @description an intent and its outcome have the same
+             * @default
+             */
+            id: string;
+            /**
+             * Kind
+             * @description intent, outcome or note
+             */
+            kind: string;
+            /** New */
+            new?: unknown;
+            /** Old */
+            old?: unknown;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Result
+             * @default
+             */
+            result: string;
+            /** Seq */
+            seq: number;
+            /** Target */
+            target: string;
+            /** Time */
+            time: string;
+            who: components["schemas"]["AuditWho"];
+        };
+        /** AuditVerdict */
+        AuditVerdict: {
+            /** Checkpoints */
+            checkpoints: number;
+            /** First */
+            first: number;
+            /** Forward */
+            forward: components["schemas"]["Receiver"][];
+            /** Keep Days */
+            keep_days: number;
+            /** Last */
+            last: number;
+            /** Last Signed */
+            last_signed: number;
+            problem: components["schemas"]["AuditProblem"] | null;
+            /** Records */
+            records: number;
+            /**
+             * State
+             * @description why nothing can be written now; empty while all is well
+             */
+            state: string;
+            /** Whole */
+            whole: boolean;
+        };
+        /** AuditWho */
+        AuditWho: {
+            /**
+             * Id
+             * @description pseudonym, or system, or unknown
+             */
+            id: string;
+            /**
+             * Name
+             * @description empty for somebody unknown or erased
+             * @default
+             */
+            name: string;
+            /**
+             * Proof
+             * @default
+             */
+            proof: string;
+            /**
+             * Role
+             * @default
+             */
+            role: string;
+            /**
+             * Source
+             * @default
+             */
+            source: string;
+            /**
+             * Station
+             * @default
+             */
+            station: string;
+        };
         /** Backup */
         Backup: {
             /** Age S */
@@ -1243,6 +1515,18 @@ export interface components {
             /** State */
             state: string;
         };
+        /** Erased */
+        Erased: {
+            /**
+             * Pseudonyms
+             * @description what the person is called in the audit log; they lead to nobody now
+             */
+            pseudonyms: string[];
+            /** Rows */
+            rows: {
+                [key: string]: number;
+            };
+        };
         /** EventAnswer */
         EventAnswer: {
             /** Asset */
@@ -1370,6 +1654,24 @@ export interface components {
              */
             stored: boolean;
         };
+        /** IntentAnswer */
+        IntentAnswer: {
+            /** Id */
+            id: string;
+        };
+        /** KeptAnswer */
+        KeptAnswer: {
+            /** Erasing */
+            erasing: string;
+            /** Purpose */
+            purpose: string;
+            /** Retention */
+            retention: string;
+            /** What */
+            what: string;
+            /** Where */
+            where: string;
+        };
         /** Lags */
         Lags: {
             /** Edges */
@@ -1427,6 +1729,18 @@ export interface components {
              * @description for /welcome?link=…; works once
              */
             link: string;
+        };
+        /** LocalIntent */
+        LocalIntent: {
+            /** Action */
+            action: string;
+            /** Target */
+            target: string;
+        };
+        /** LocalOutcome */
+        LocalOutcome: {
+            /** Result */
+            result: string;
         };
         /** NewConnection */
         NewConnection: {
@@ -1487,6 +1801,24 @@ export interface components {
         Outages: {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
+        };
+        /** PersonAnswer */
+        PersonAnswer: {
+            /** Audit */
+            audit: {
+                [key: string]: unknown;
+            }[];
+            /** Audit Complete */
+            audit_complete: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Rows
+             * @description times are ns since 1970
+             */
+            rows: {
+                [key: string]: unknown;
+            }[];
         };
         /**
          * Place
@@ -1593,6 +1925,12 @@ export interface components {
             /** Warnings */
             warnings: components["schemas"]["Place"][];
         };
+        /** PrivacyAnswer */
+        PrivacyAnswer: {
+            /** Kept */
+            kept: components["schemas"]["KeptAnswer"][];
+            team_figures: components["schemas"]["TeamRule"];
+        };
         /**
          * Problem
          * @description Problem details (RFC 9457).
@@ -1675,6 +2013,19 @@ export interface components {
             unit: "samples" | "frames" | "bytes";
             /** Used */
             used: number;
+        };
+        /** Receiver */
+        Receiver: {
+            /** Delivered */
+            delivered: number;
+            /** Kind */
+            kind: string;
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
+            /** Waiting */
+            waiting: number;
         };
         /** Refused */
         Refused: {
@@ -1965,6 +2316,14 @@ export interface components {
             /** Values */
             values: components["schemas"]["TagValue"][];
         };
+        /** TeamRule */
+        TeamRule: {
+            /**
+             * Smallest Group
+             * @description people; figures of fewer are not shown
+             */
+            smallest_group: number;
+        };
         /** TestedValue */
         TestedValue: {
             /** Address */
@@ -2121,6 +2480,297 @@ export interface operations {
             };
             /** @description Problem */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_audit: {
+        parameters: {
+            query?: {
+                action?: string;
+                before?: number;
+                end?: string | null;
+                limit?: number;
+                start?: string | null;
+                target?: string;
+                text?: string;
+                who?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                end?: string | null;
+                start?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    record_local_intent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LocalIntent"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntentAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    record_local_outcome: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LocalOutcome"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerdict"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3227,6 +3877,171 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlantAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_privacy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrivacyAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    erase_person: {
+        parameters: {
+            query: {
+                reason: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erased"];
                 };
             };
             /** @description Problem */

@@ -503,7 +503,9 @@ class AuditLog:
         after = last["seq"] if last else 0
         segments = self.files.segments()
         added = []
-        for _, path in segments if missing else segments[-1:]:
+        for (_, path), following in itertools.zip_longest(segments, segments[1:]):
+            if following is not None and following[0] <= after:
+                continue
             for line in _whole_lines(path):
                 if b'"kind":"checkpoint"' in line:
                     record = parse(line)
