@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from isthmus.app.backup import make_backup
 from isthmus.app.datadir import DataDir
 from isthmus.app.restore import restore_backup
-from isthmus.bench.system import System, environment
+from isthmus.bench.system import System
+from isthmus.cli.main import app
+from isthmus.values.errors import IsthmusError
 
 pytestmark = [pytest.mark.mission("M78"), pytest.mark.mission("M4"), pytest.mark.real("nats-server", "chdb", "sqlite")]
 PLANT = "plant: {enterprise: acme, site: lyon, timezone: Europe/Paris}\n"
@@ -21,11 +22,11 @@ PLANT = "plant: {enterprise: acme, site: lyon, timezone: Europe/Paris}\n"
 
 def command(data: Path, *words: str, given: str = "") -> tuple[int, str]:
     """`isthmus WORDS --data DATA`: exit code and what was printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "isthmus", *words, "--data", str(data)],
-        input=given, capture_output=True, text=True, env=environment(), timeout=60, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
+    done = CliRunner().invoke(app, [*words, "--data", str(data)], input=given)
+    if isinstance(done.exception, IsthmusError):
+        return 2, str(done.exception)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
 
 
 async def do(data: Path, *words: str, given: str = "") -> tuple[int, str]:

@@ -266,6 +266,7 @@ async def test_a_person_is_exported_and_erased_and_the_chain_stays_whole(works, 
         given = {"name": "ana", "password": "correct horse 9 battery"}
         assert (await client.post("/session", json=given)).status_code == 200
         await client.post("/plant/plan", json={"text": PLANT})
+        await written(works)
         exported = (await as_.security.get("/privacy/people/ana")).json()
         kinds = {row["what"].split(":")[0] for row in exported["rows"]}
         assert {"Account", "Sessions"} <= kinds
