@@ -42,10 +42,13 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.security.audit.log import LogConfig
+from isthmus.security.audit.service import Trail
 from isthmus.security.oidc import SignOn
 from isthmus.security.origins import Origins
 from isthmus.security.passkeys import Passkeys
 from isthmus.security.policy import Lockouts
+from isthmus.security.privacy import Privacy, TeamFigures
 from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLater
@@ -96,6 +99,16 @@ class Core:
         self._sign_on = SignOn(
             self._engine, self._clock, self._security, settings.oidc, self._secrets.reveal, self._origins, log
         )
+        self._trail = Trail(
+            data.audit,
+            self._engine,
+            self._clock,
+            LogConfig(segment_bytes=settings.audit.segment_mb * 2**20, keep_s=settings.audit.keep_days * 86_400.0),
+            settings.audit.targets(self._secrets.reveal),
+            log,
+        )
+        figures = TeamFigures(settings.privacy.smallest_group)
+        self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
             self._bus, DeliveryStore(self._engine), self._clock, connector_spec, self._connector_context, log
         )
@@ -129,6 +142,14 @@ class Core:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stopped."""
+        self._trail.open()
+        try:
+            await self._run(stop)
+        finally:
+            await asyncio.to_thread(self._trail.close)
+            self._engine.dispose()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         self._restore_live()
         await asyncio.to_thread(self._snapshots.clear)
         await self._historian.open()
@@ -150,6 +171,7 @@ class Core:
             ("models", self._resend_models),
             ("disk", self._watch_disk),
             ("operations", self._operations.run),
+            ("privacy", self._tidy_names),
         ]
         tasks = [asyncio.ensure_future(self._serve(stop))]
         tasks += [asyncio.create_task(self._keep(name, work), name=name) for name, work in works]
@@ -167,7 +189,6 @@ class Core:
                 await self._live_pump.save()
             await self._historian.close()
             await self._bus.close()
-            self._engine.dispose()
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """A part that fails is begun again; one line when it breaks, one when it lasts."""
@@ -235,6 +256,12 @@ class Core:
         self._live.describe(self._namespace.current())
         if self._live.load(self._data.live) is None:
             self._log.info("no snapshot of live values: they fill as samples arrive")
+
+    async def _tidy_names(self) -> None:
+        """Once a day: names are untied from pseudonyms that the audit log has nothing of any more."""
+        while True:
+            await asyncio.to_thread(self._trail.tidy)
+            await asyncio.sleep(86_400)
 
     # edges
 
@@ -373,6 +400,8 @@ class Core:
                 browse=self._browse,
                 on_applied=self._on_applied,
                 operations=self._operations,
+                audit=self._trail,
+                privacy=self._privacy,
                 replay=self._replay,
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,

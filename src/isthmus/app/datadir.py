@@ -75,6 +75,11 @@ class DataDir:
         return self.root / "backups.json"
 
     @property
+    def audit(self) -> Path:
+        """The audit log and its key."""
+        return self.root / "audit"
+
+    @property
     def imports(self) -> Path:
         """How far unfinished imports have come."""
         return self.root / "imports"

@@ -58,6 +58,8 @@ def restore_backup(
         staging.mkdir(mode=0o700)
         manifest = _extract(file, secret, staging, progress)
         _check_records(staging / "records.db")
+        if (staging / "audit").is_dir():
+            write_private(staging / "audit" / "restored", f"from the backup made at {manifest['made']}")
         rows = _attach(staging, manifest, progress)
         frames = asyncio.run(_refill(staging))
         shutil.rmtree(staging / "in-frames", ignore_errors=True)

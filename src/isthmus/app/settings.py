@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from isthmus.security.audit.forward import Target, parse_target
 from isthmus.security.model import Policy
 from isthmus.security.oidc_model import ProviderSettings, check_provider
 from isthmus.security.origins import check_origin
@@ -115,6 +117,33 @@ class SignInSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """The audit log (docs/audit.md)."""
+
+    segment_mb: int = 16
+    """Size of one of its files; then the next begins."""
+    keep_days: int = 1095
+    """Whole files whose newest record is older are removed, and a signed record says so."""
+    forward: dict[str, Any] = field(default_factory=dict)
+    """Receivers off this machine, each a section `[audit.forward.NAME]`."""
+
+    def targets(self, reveal: Callable[[str], str] = str) -> list[Target]:
+        """The receivers; ``reveal`` gives what a reference to a secret stands for.
+
+        Raises: ConfigError naming the key
+        """
+        return [dataclasses.replace(parse_target(name, given), reveal=reveal) for name, given in self.forward.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """What is shown about people (docs/privacy.md)."""
+
+    smallest_group: int = 5
+    """Figures of a team are shown for so many people or more; 1 lets the plant look at single persons."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -127,6 +156,8 @@ class Settings:
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     oidc: tuple[ProviderSettings, ...] = ()
     """Providers of single sign-on, one section [oidc.NAME] each (docs/sign-on.md)."""
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -178,6 +209,17 @@ def load_settings(path: Path) -> Settings:
         value = getattr(settings.sign_in, name)
         if not 0 < value <= most:
             raise ConfigError(f"{path}: sign_in.{name}: must be 1 to {most}, was {value}")
+    for name, number, most in (
+        ("audit.segment_mb", settings.audit.segment_mb, 1000),
+        ("audit.keep_days", settings.audit.keep_days, 36_500),
+        ("privacy.smallest_group", settings.privacy.smallest_group, 1000),
+    ):
+        if not 0 < number <= most:
+            raise ConfigError(f"{path}: {name}: must be 1 to {most}, was {number}")
+    try:
+        settings.audit.targets()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     for edge in settings.node.edges:
         check_name(edge, f"{path}: node.edges")
     try:

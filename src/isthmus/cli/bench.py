@@ -28,6 +28,7 @@ NAMES = (
     "transfer",
     "drivers",
     "policy",
+    "audit",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 

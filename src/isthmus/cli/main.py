@@ -8,6 +8,7 @@ import typer
 
 from isthmus.cli import (
     access,
+    audit,
     backup,
     bench,
     browse,
@@ -30,7 +31,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The land bridge between operational technology and information technology.",
 )
-for room in (processes, plant, browse, record, access, policy, secret, device, demo, bench, backup, service, transfer):
+for room in (
+    processes,
+    plant,
+    browse,
+    record,
+    access,
+    policy,
+    audit,
+    secret,
+    device,
+    demo,
+    bench,
+    backup,
+    service,
+    transfer,
+):
     room.register(app)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import typer
 
+from isthmus.app.audited import audited
 from isthmus.app.datadir import DataDir
 from isthmus.app.secrets import MAX_BYTES, Secrets
 from isthmus.cli.options import DEFAULT_DATA, Data
+from isthmus.values.secrets import check_reference
 
 secret = typer.Typer(no_args_is_help=True, help="Passwords and keys that the plant file refers to, as secret:NAME.")
 
@@ -25,6 +27,15 @@ def _secrets(data: Path) -> Secrets:
     return Secrets(place.secrets)
 
 
+def check_name(name: str) -> str:
+    """The name, if it is fit to be one; what is not may be the secret itself, in the wrong place.
+
+    Raises: ConfigError
+    """
+    check_reference(f"secret:{name}", "name")
+    return name
+
+
 @secret.command("set")
 def set_secret(name: str, data: Data = DEFAULT_DATA) -> None:
     """Keep a secret under a name, or replace it; it is used from the next connecting on."""
@@ -32,7 +43,9 @@ def set_secret(name: str, data: Data = DEFAULT_DATA) -> None:
         value = typer.prompt(f"Secret {name}", hide_input=True, confirmation_prompt=True)
     else:
         value = sys.stdin.read(MAX_BYTES + 2).removesuffix("\n").removesuffix("\r")
-    _secrets(data).set(name, value)
+    secrets = _secrets(data)
+    with audited(DataDir(data), "secret set", check_name(name)):
+        secrets.set(name, value)
 
 
 @secret.command("list")
@@ -45,4 +58,6 @@ def list_secrets(data: Data = DEFAULT_DATA) -> None:
 @secret.command("remove")
 def remove_secret(name: str, data: Data = DEFAULT_DATA) -> None:
     """Forget a secret."""
-    _secrets(data).remove(name)
+    secrets = _secrets(data)
+    with audited(DataDir(data), "secret remove", check_name(name)):
+        secrets.remove(name)

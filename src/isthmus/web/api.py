@@ -11,6 +11,7 @@ import isthmus
 from isthmus.security.model import Action
 from isthmus.web import problems
 from isthmus.web.access import action_of, allow, check_closed
+from isthmus.web.audited import Audited, RefusalNotes, Refusals
 from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
 from isthmus.web.live import LiveHub, Streams
@@ -19,6 +20,7 @@ from isthmus.web.routes import (
     account,
     accounts,
     analytics,
+    audit,
     connections,
     connectors,
     control,
@@ -26,6 +28,7 @@ from isthmus.web.routes import (
     passkeys,
     plant,
     policy,
+    privacy,
     replay,
     session,
     site,
@@ -74,6 +77,8 @@ ROUTERS = (
     policy.router,
     control.router,
     system.router,
+    audit.router,
+    privacy.router,
     own,
 )
 
@@ -89,10 +94,13 @@ def create_app(services: Services) -> FastAPI:
         policies=services.policies,
     )
     app.state.services, app.state.live = services, hub
+    refusals = RefusalNotes(services)
+    app.add_middleware(Audited, services=services, routers=ROUTERS, refusals=refusals)
     app.add_middleware(Screens, folder=services.static)
     app.add_middleware(Compress)
     app.add_middleware(Streams, hub=hub, path=f"{API}/live")
-    app.add_middleware(Doors, services=services)  # added last, so it stands outermost
+    app.add_middleware(Doors, services=services)
+    app.add_middleware(Refusals, notes=refusals)  # added last, so it stands outermost and sees whom the doors refuse
     return app
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from isthmus.ports.audit import NotDurable
 from isthmus.security.attempts import TooManyFailures
 from isthmus.values.errors import (
     ConfigError,
@@ -148,6 +149,8 @@ def answer(error: IsthmusError) -> Response:
             return problem(404, error.code, text)
         case Refused():
             return problem(error.status, error.code, text)
+        case NotDurable():
+            return problem(503, "audit_unavailable", text, headers=_retry(5.0))
         case NotConnected():
             return problem(503, "not_connected", text, headers=_retry(5.0))
         case Rejected():

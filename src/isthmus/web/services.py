@@ -16,9 +16,11 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.security.audit.service import Trail
 from isthmus.security.oidc import SignOn
 from isthmus.security.passkeys import Passkeys
 from isthmus.security.policy import Lockouts, Policies
+from isthmus.security.privacy import Privacy
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Finding
@@ -205,6 +207,8 @@ class Services:
     browse: Browse
     on_applied: Callable[[int], Awaitable[None]]
     operations: Operations
+    audit: Trail
+    privacy: Privacy
     imports: HistoryImports | None = None
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict

@@ -19,12 +19,16 @@ from isthmus.app.records import open_records
 from isthmus.app.sealing import FileSealer
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Connection, Plant, Tag
+from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.security.audit.service import Trail
+from isthmus.security.audit.store import metadata as audit_metadata
 from isthmus.security.model import Role
 from isthmus.security.oidc import SignOn
 from isthmus.security.origins import Origins
 from isthmus.security.passkeys import Passkeys
+from isthmus.security.privacy import Privacy
 from isthmus.security.service import Security
 from isthmus.security.store import metadata
 from isthmus.values.clock import NS_PER_S, ManualClock
@@ -280,6 +284,8 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     clock = ManualClock(NOW)
     engine = open_records(tmp_path / "records.db")
     metadata.create_all(engine)
+    audit_metadata.create_all(engine)
+    namespace_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -323,6 +329,8 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         made.applied.append(version)
         live.describe(namespace.plant)
 
+    trail = Trail(tmp_path / "audit", engine, clock)
+    trail.open()
     spec = DriverSpec("sine", SineConfig, lambda *_: None, lambda _: Address(ValueType.FLOAT), "A sine")  # type: ignore[arg-type]  # never built here
     services = Services(
         namespace=namespace,
@@ -338,6 +346,8 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         browse=browse,
         on_applied=on_applied,
         operations=FakeOperations(),
+        audit=trail,
+        privacy=Privacy(engine, security, trail),
         clock=clock,
         drivers=lambda: {"sine": spec},
         hosts=("plant.example",),
@@ -346,6 +356,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     made = Plantworks(clock, security, live, namespace, history, services)
     made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
     yield made
+    trail.close()
     engine.dispose()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
 from isthmus.security.model import WHOLE, Action, Principal, Role, Scope, TokenKind
@@ -15,6 +15,7 @@ from isthmus.security.scopes import make_scope, to_dict
 from isthmus.security.service import Security
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.audited import told
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.account import SessionId, SessionList, listed
 from isthmus.web.services import Services
@@ -160,7 +161,7 @@ def _role_of(security: Security, name: str) -> str:
 
 
 @router.post("/tokens", dependencies=allow(Action.ACCOUNTS), status_code=201)
-async def create_token(new: NewToken, services: Room, principal: Who) -> CreatedToken:
+async def create_token(new: NewToken, services: Room, principal: Who, request: Request) -> CreatedToken:
     """A new API token, perhaps narrowed to actions, paths, zones and addresses."""
     await _fresh(services, principal, new.role)
 
@@ -170,7 +171,14 @@ async def create_token(new: NewToken, services: Room, principal: Who) -> Created
         )
         return CreatedToken(id=token.id, token=secret)
 
-    return await asyncio.to_thread(make)
+    made = await asyncio.to_thread(make)
+    told(request)["new"] = {
+        "token": made.id,
+        "role": new.role,
+        "lifetime_s": new.lifetime_s,
+        "scope": new.scope.model_dump(),
+    }
+    return made
 
 
 @router.get("/tokens", dependencies=allow(Action.ACCOUNTS))
@@ -281,8 +289,9 @@ def _link(security: Security, new: NewLink) -> str:
 
 
 @router.post("/users/link", dependencies=allow(Action.ACCOUNTS), status_code=201)
-async def create_link(new: NewLink, services: Room, principal: Who) -> LinkAnswer:
+async def create_link(new: NewLink, services: Room, principal: Who, request: Request) -> LinkAnswer:
     """A one-time sign-in link for an account, made if it is new; an earlier link of the account is void."""
+    told(request).update(about=new.name, new={"role_if_new": new.role})
     known = await asyncio.to_thread(_role_of, services.security, new.name)
     await _fresh(services, principal, known or new.role)
     return LinkAnswer(link=await asyncio.to_thread(_link, services.security, new))

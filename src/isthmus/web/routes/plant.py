@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import hashlib
 import logging
+from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
+from isthmus.namespace.model import Plant
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.web.access import Room, Who, allow, check_policy_change
+from isthmus.web.audited import told
 from isthmus.web.problems import NotFound, Place, place
 from isthmus.web.services import PlanResult, PlantVersion, Services
 from isthmus.web.times import iso
@@ -114,6 +119,23 @@ def _applied(services: Services, request: ApplyRequest, by: str) -> int:
     return services.namespace.apply(request.text, request.base, by, request.reason, _files(request))
 
 
+def _difference(services: Services, before: Plant, version: int, text: str) -> dict[str, Any]:
+    """What the audit trail says of a change; the texts themselves are kept with the versions."""
+    after = services.namespace.current()
+    new = Counter(text.splitlines())
+    old: Counter[str] = Counter()
+    if before.version:
+        with contextlib.suppress(ConfigError, LookupError):
+            old = Counter(services.namespace.version(before.version).text.splitlines())
+    return {
+        "version": version,
+        "lines": {"added": (new - old).total(), "removed": (old - new).total()},
+        "tags": [len(before.tags), len(after.tags)],
+        "connections": [len(before.connections), len(after.connections)],
+        "sha256": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+    }
+
+
 def _plan(result: PlanResult) -> dict[str, Any]:
     return {
         "base": result.base,
@@ -182,11 +204,14 @@ async def plan_plant(request: PlanRequest, services: Room) -> Plan:
 
 
 @router.post("/plant/apply", dependencies=allow(Action.PLANT_CHANGE))
-async def apply_plant(request: ApplyRequest, services: Room, principal: Who) -> Applied:
+async def apply_plant(request: ApplyRequest, services: Room, principal: Who, http: Request) -> Applied:
     """Make this text the plant, in one transaction, if `base` is still the current version."""
     planned = await asyncio.to_thread(_planned, services, request)
     check_policy_change(services, principal, planned.changes)
+    before = services.namespace.current()
+    told(http).update(reason=request.reason, old={"version": before.version})
     version = await asyncio.to_thread(_applied, services, request, principal.name)
+    told(http)["new"] = await asyncio.to_thread(_difference, services, before, version, request.text)
     try:
         await asyncio.to_thread(services.policies.current)  # compiled off the loop: it is large
         await services.on_applied(version)

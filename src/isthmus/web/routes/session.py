@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 
 import isthmus
+from isthmus.security.audit.store import PERSON
 from isthmus.security.codes import key_of
 from isthmus.security.emergency import State
 from isthmus.security.model import Action, Principal
@@ -18,6 +19,7 @@ from isthmus.security.second import MOST_CODE_CHARS
 from isthmus.security.sessions import SignedIn
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.audited import told
 from isthmus.web.doors import COOKIE, STATION_COOKIE, cookie, cookie_name
 from isthmus.web.services import Services
 
@@ -139,6 +141,7 @@ def set_cookie(request: Request, response: Response, name: str, secret: str, lif
 
 async def enter(services: Services, request: Request, response: Response, signed_in: SignedIn) -> Session:
     """Set the session cookie, and tell who signed in."""
+    told(request)["principal"] = signed_in.principal
     set_cookie(request, response, COOKIE, signed_in.secret, signed_in.lifetime_s)
     return await session_answer(services, signed_in.principal)
 
@@ -157,6 +160,7 @@ async def sign_in(
     credentials: Credentials, services: Room, request: Request, response: Response, browser: From
 ) -> Session:
     """Sign in by name and password, and a code where a second factor is set; the answer sets the session cookie."""
+    told(request)["tried"] = credentials.name
     signed_in = await asyncio.to_thread(
         services.security.sign_in,
         credentials.name,
@@ -248,6 +252,8 @@ async def set_password(
         )
     except Denied as denied:
         raise _still_in(denied) from None
+    if changed.name != principal.name:
+        await asyncio.to_thread(services.audit.names.rename, PERSON, principal.name, changed.name)
     rotated = await asyncio.to_thread(security.rotate, changed, proved=True)
     return await enter(services, request, response, rotated)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.audited import told
 from isthmus.web.metrics import Families, render
 from isthmus.web.routes.connections import connections_answer
 from isthmus.web.system import BackupOutcome, System
@@ -37,9 +38,10 @@ async def hold_snapshot(wish: Snapshot, services: Room, who: Who) -> dict[str, A
 
 
 @router.put("/system/backups/{ident}", dependencies=allow(Action.BACKUP), status_code=204)
-async def conclude_backup(ident: str, outcome: BackupOutcome, services: Room, who: Who) -> None:
+async def conclude_backup(ident: str, outcome: BackupOutcome, services: Room, who: Who, request: Request) -> None:
     """The backup is complete: keep what is said about it, let the snapshot go."""
     _local(who)
+    told(request)["new"] = outcome.model_dump()
     await services.operations.release_snapshot(ident, outcome)
 
 

@@ -1,0 +1,258 @@
+"""What is kept about people: declared here, once; shown, exported and erased by what is declared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine, column, delete, func, inspect, or_, select, table, update
+
+from isthmus.security.audit.search import Question
+from isthmus.security.audit.service import Trail
+from isthmus.security.names import name_key
+from isthmus.security.service import Security
+from isthmus.values.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One kind of record about people.
+
+    Of a table: ``by`` is the column that names the person (a name, a ``name_key`` or a ``user_id``), ``shown`` the columns
+    a person is told, ``erase`` what happens to the rows: ``delete``, or ``pseudonym`` in place of the name.
+    """
+
+    what: str
+    where: str
+    purpose: str
+    retention: str
+    erasing: str
+    table: str = ""
+    by: str = ""
+    shown: tuple[str, ...] = ()
+    erase: str = ""
+
+
+SESSIONS: Final = "12 hours without use, 7 days in any case; swept at the next sign-in"
+KEPT: Final = (
+    Kept(
+        "Sessions: address, begin, last use",
+        "records",
+        "to stay signed in, and to be signed out by others",
+        SESSIONS,
+        "deleted",
+        "security_sessions",
+        "user_id",
+        ("source", "created_ns", "seen_ns", "expires_ns"),
+        "delete",
+    ),
+    Kept(
+        "One-time links (hashed)",
+        "records",
+        "to sign in without a password",
+        "24 hours, or until it is used",
+        "deleted",
+        "security_links",
+        "user_id",
+        ("created_ns", "expires_ns"),
+        "delete",
+    ),
+    Kept(
+        "Account: name, role, password (argon2id hash)",
+        "records",
+        "to know who may do what",
+        "until the account is erased",
+        "deleted",
+        "security_users",
+        "name_key",
+        ("name", "role", "disabled", "created_ns"),
+        "delete",
+    ),
+    Kept(
+        "Who made an API token",
+        "records",
+        "to answer for programs that act",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "security_tokens",
+        "created_by",
+        ("name", "role", "created_ns", "expires_ns", "revoked_ns"),
+        "pseudonym",
+    ),
+    Kept(
+        "Who applied a version of the plant file, and why",
+        "records",
+        "to know who changed what the machines are read and guarded by",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "namespace_version",
+        "by",
+        ("version", "applied_ns", "reason"),
+        "pseudonym",
+    ),
+    Kept(
+        "The name behind a pseudonym of the audit log",
+        "records",
+        "to read the audit log",
+        "twice as long as the log keeps what the person did last",
+        "deleted: the log's records stay and lead to nobody",
+        "audit_people",
+        "name_key",
+        ("pseudonym", "kind", "seen_ns"),
+        "delete",
+    ),
+    Kept(
+        "Actions and sign-ins under a pseudonym: time, role, address, what was changed, and why",
+        "audit log",
+        "to show who did what, also to a court",
+        "audit.keep_days, then whole files go",
+        "stays in the chain under its pseudonym; addresses and reasons that somebody wrote stay as they are",
+    ),
+    Kept(
+        "Sign-ins in the logs of the processes: name, address",
+        "log files",
+        "to find what is wrong",
+        "log.file_mb × log.files of each process, the oldest goes",
+        "not erased by name: goes with the file",
+    ),
+    Kept(
+        "All of the above at the time of a backup",
+        "backups",
+        "to come back after a loss",
+        "as long as the backups are kept (`isthmus backup --keep`)",
+        "not erased: erase again after a restore",
+    ),
+)
+"""Where rows refer to other rows, those that refer come first."""
+
+NO_PEOPLE: Final = frozenset(
+    {
+        "acquisition_cursor",
+        "acquisition_outage",
+        "alembic_version",
+        "analytics_cursor",
+        "analytics_event",
+        "analytics_mark",
+        "audit_mark",
+        "delivery_cursor",
+        "delivery_letter",
+        "delivery_state",
+        "namespace_compiled",
+        "namespace_content",
+        "namespace_file",
+        "namespace_tag",
+    }
+)
+"""Tables that hold nothing about a person; a test holds both lists against the tables there are."""
+
+_MOST: Final = 10_000
+
+
+def undeclared(engine: Engine) -> set[str]:
+    """Tables of which nobody has said whether they hold something about people."""
+    return set(inspect(engine).get_table_names()) - NO_PEOPLE - {kept.table for kept in KEPT}
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFigures:
+    """The rule for figures about teams, which whoever computes some must ask."""
+
+    smallest_group: int = 5
+
+    def may_show(self, people: int) -> bool:
+        """Whether a figure over so many people singles out nobody, as the plant sees it."""
+        return people >= self.smallest_group
+
+
+class Privacy:
+    """Questions about what is kept. Synchronous."""
+
+    def __init__(
+        self, engine: Engine, security: Security, trail: Trail, team_figures: TeamFigures | None = None
+    ) -> None:
+        self._engine, self._security, self._trail = engine, security, trail
+        self.team_figures = team_figures or TeamFigures()
+
+    def export(self, name: str) -> dict[str, Any]:
+        """Everything that is kept about a person, but for hashes of secrets; audit records newest first.
+
+        Raises: LookupError if nothing is
+        """
+        found: list[dict[str, Any]] = []
+        user_id = self._user_id(name)
+        with self._engine.begin() as connection:
+            for kept in KEPT:
+                if not kept.table:
+                    continue
+                rows = table(kept.table, *(column(c) for c in {*kept.shown, kept.by}))
+                where = self._where(rows.c[kept.by], name, user_id)
+                if where is not None:
+                    query = select(*(rows.c[c] for c in kept.shown)).where(where).limit(_MOST)
+                    found += [{"what": kept.what, **row} for row in connection.execute(query).mappings()]
+        ours = self._trail.names.find(name, "person")
+        records = self._trail.search(Question(limit=1000), who=ours[0])[0] if ours else None
+        if not found and not ours:
+            raise LookupError(name)
+        return {
+            "rows": found,
+            "audit": records.records if records else [],
+            "audit_complete": records is None or not records.before,
+        }
+
+    def erase(self, name: str) -> dict[str, Any]:
+        """Take a person out of everything but the chain, the logs and the backups; how many rows, by kind.
+
+        Raises: LookupError if nothing is kept
+        """
+        user_id = self._user_id(name)
+        known = self._trail.names.find(name, "person")
+        if user_id is not None:
+            self._security.change_user(name, disabled=True)  # ends sessions at once, in memory, too
+        pseudonym = self._trail.person(name)
+        counts: dict[str, int] = {}
+        with self._engine.begin() as connection:
+            for kept in KEPT:
+                if not kept.table or kept.table == "audit_people":
+                    continue
+                rows = table(kept.table, column(kept.by))
+                where = self._where(rows.c[kept.by], name, user_id)
+                if where is None:
+                    continue
+                change = (
+                    delete(rows).where(where)
+                    if kept.erase == "delete"
+                    else update(rows).where(where).values({kept.by: pseudonym})
+                )
+                count = connection.execute(change).rowcount
+                if count:
+                    counts[kept.table] = count
+        gone = self._trail.names.forget(name)
+        if not counts and not known:
+            raise LookupError(name)
+        return {"pseudonyms": gone, "rows": counts}
+
+    def _user_id(self, name: str) -> int | None:
+        return next((u.id for u in self._security.users() if name_key(u.name) == name_key(name)), None)
+
+    @staticmethod
+    def _where(named_by: Any, name: str, user_id: int | None) -> Any:
+        """The condition for a person's rows; None when there can be none."""
+        if named_by.name == "user_id":
+            return None if user_id is None else named_by == user_id
+        if named_by.name == "name_key":
+            return named_by == name_key(name)
+        return or_(named_by == name, func.lower(named_by) == name.lower())  # the database lowers ASCII alone
+
+
+_REASON = re.compile(r"\S")
+
+
+def check_reason(reason: str) -> str:
+    """A reason that says something.
+
+    Raises: ConfigError
+    """
+    if not _REASON.search(reason):
+        raise ConfigError("reason: must say why")
+    return reason
