@@ -26,7 +26,7 @@ PATHS = (
     "hall",
 )
 TAGS = (*PATHS[:2], *PATHS[3:5], "a", "connections/plc1/state")
-ROOTS = (*PATHS, "connections/plc1")
+ROOTS = (*PATHS, "connections/plc1", "")
 ZONES = ("site", "line1", "line2", "office")
 NETWORKS = {"line1": "10.1.0.0/16", "line2": "10.2.0.0/16", "office": "10.9.0.0/16"}
 SOURCES = ("127.0.0.1", "10.1.0.1", "10.2.0.1", "10.9.0.1", "192.0.2.1", "")

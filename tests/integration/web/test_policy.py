@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from typer.testing import CliRunner
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from isthmus.app.datadir import DataDir
+from isthmus.cli.main import app as command
 from isthmus.namespace.model import Asset, Conduit, Lockout, OwnRole, Plant, Rule, RuleInstance, Zone
 from isthmus.security.model import Action, Principal, Proof, Role, Scope
 from isthmus.security.service import key_of
 from isthmus.web.access import Allow, asked_of
 from isthmus.web.api import ROUTERS, create_app
-from isthmus.web.doors import API, PUBLIC
+from isthmus.web.doors import API, PUBLIC, LocalDoor
 from isthmus.web.routes.system import scraped
 from isthmus.web.server import running
 
@@ -387,3 +393,59 @@ async def test_who_may_do_what_is_not_changed_by_who_may_only_change_the_plant(
     assert answers["engineer"].json()["code"] == "role_missing"
     assert "security.change" in answers["engineer"].json()["detail"]
     assert answers["admin"].status_code == 200
+
+
+async def until_closed(socket: Any) -> None:
+    while True:
+        await socket.recv()
+
+
+async def test_who_may_not_watch_any_more_is_cut_off(
+    side: Plantside, works: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.web.live.BEAT_TICKS", 1)
+    headers, source = NARROWED["by conduit"](side.known)
+    url = f"ws://127.0.0.1:{side.port}/api/v1/live"
+    async with connect(url, additional_headers=headers, proxy=None, local_addr=(source, 0)) as socket:
+        await socket.recv()
+        works.namespace.plant = replace(works.namespace.plant, conduits=())
+        with pytest.raises(ConnectionClosed) as closed:
+            await until_closed(socket)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
+        4403,
+        "no conduit from zone office to zone site allows live",
+    )
+
+
+@pytest.mark.mission("M5", "M76")
+async def test_the_command_shows_the_policy_and_explains_it(works: Any, known: Any, tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "d")
+    data.run.mkdir(parents=True)
+    works.services.lockouts.lock("hall/line1", Lockout("ana", "inside", "2026-03-01"))
+
+    def run(*words: str) -> tuple[int, str]:
+        answer = CliRunner().invoke(command, ["policy", *words, "--data", str(data.root)])
+        return answer.exit_code, answer.output
+
+    async with running(LocalDoor(create_app(works.services)), local=data.socket):
+        code, shown = await asyncio.to_thread(run, "show")
+        assert code == 0
+        for line in (
+            "under hall/line1",
+            "office → line1 live conduit office1",
+            "ana: inside since 2026-03-01",
+        ):
+            assert line in " ".join(shown.split()), shown
+        code, whole = await asyncio.to_thread(run, "show", "--json")
+        assert json.loads(whole)["zoned"]
+        code, yes = await asyncio.to_thread(run, "explain", "role:viewer", "read", SHOWN, "--from", "127.9.0.1")
+        assert (code, yes.splitlines()[0]) == (0, "allowed")
+        assert "rule: role viewer; conduit office1" in yes
+        code, no = await asyncio.to_thread(run, "explain", "role:operator", "control.write", SHOWN)
+        assert (code, no.splitlines()[0]) == (1, "denied (locked_out)")
+        assert "hall/line1 is locked out by ana since 2026-03-01: inside" in no
+        code, answer = await asyncio.to_thread(run, "explain", "role:operator", "control.write", HIDDEN, "--json")
+        assert (code, json.loads(answer)["allowed"]) == (0, True)
+        code, _ = await asyncio.to_thread(run, "explain", "nobody", "read")
+        assert code == 1  # the command's own entry makes 2 of what is declared wrong

@@ -53,6 +53,7 @@ def test_a_secret_in_the_settings_is_not_repeated(tmp_path: Path) -> None:
         ("[web]\nport = '8420'\n", "web.port: must be int, was '8420'"),
         ("[web]\nport = 70000\n", "web.port: must be 1 to 65535, was 70000"),
         ("[web]\nport = true\n", "web.port: must be int, was True"),
+        ("[web]\ntrusted_proxy = 'proxy.example'\n", "web.trusted_proxy: must be an address such as 10.0.0.5"),
         ("[node]\nbuffer_rows = 10\n", "node.buffer_rows: must be 10000 or more, was 10"),
         ("[log]\nfiles = 0\n", "log.files: must be 1 to 100, was 0"),
         ("[log]\nfile_mb = 5000\n", "log.file_mb: must be 1 to 1000, was 5000"),

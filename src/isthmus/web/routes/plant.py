@@ -213,7 +213,7 @@ async def apply_plant(request: ApplyRequest, services: Room, principal: Who, htt
     version = await asyncio.to_thread(_applied, services, request, principal.name)
     told(http)["new"] = await asyncio.to_thread(_difference, services, before, version, request.text)
     try:
-        await asyncio.to_thread(services.policies.current)  # compiled off the loop: it is large
+        await asyncio.to_thread(lambda: services.policies.current().prepare())  # off the loop: it is large
         await services.on_applied(version)
     except Exception:
         # the version is applied whatever the rooms make of it, and they take it up at their next start
