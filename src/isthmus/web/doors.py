@@ -265,8 +265,11 @@ def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
     return counted
 
 
-class Cut(IsthmusError):
-    """Who asked is nobody any more: the answer stops in its middle, so that nobody takes it for a whole one."""
+class Cut(Exception):
+    """Who asked is nobody any more: the answer stops in its middle, so that nobody takes it for a whole one.
+
+    No IsthmusError, for those are made answers, and this one has begun.
+    """
 
 
 class _Out:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Send
 
 from isthmus.namespace.model import Tag
 from isthmus.ports.history import Format, Function, HistoryAnswer, HistoryQuery, Shape
@@ -133,11 +134,29 @@ async def _opened(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     first = await anext(blocks, b"")
 
     async def rest() -> AsyncIterator[bytes]:
-        yield first
-        async for block in blocks:
-            yield block
+        try:
+            yield first
+            async for block in blocks:
+                yield block
+        finally:
+            await _close(blocks)
 
     return rest()
+
+
+async def _close(blocks: object) -> None:
+    if isinstance(blocks, AsyncGenerator):
+        await blocks.aclose()
+
+
+class _Blocks(StreamingResponse):
+    """Lets the question go when the answer ends, however it ends: the engine has few places for questions."""
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        finally:
+            await _close(self.body_iterator)
 
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -180,7 +199,7 @@ async def get_history(
     headers = _file_headers(query, tags)
     if shape is Shape.RAW:
         blocks = await _opened(services.history.stream(query))
-        return StreamingResponse(blocks, media_type=MEDIA_TYPES[form], headers=headers)
+        return _Blocks(blocks, media_type=MEDIA_TYPES[form], headers=headers)
     answer = await services.history.query(query)
     return Response(answer.body, media_type=MEDIA_TYPES[form], headers=headers)
 
