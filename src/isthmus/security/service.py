@@ -378,7 +378,10 @@ class Security:
             return None
         if offered and self._store.link_holds(key_of(offered), self._clock.now_ns()):
             return offered
-        first = next((u for u in self._store.users() if u.role == Role.ADMIN and not u.disabled), None)
+        ours = (
+            u for u in self._store.users() if u.role == Role.ADMIN and not u.disabled and not self.kept_outside(u.id)
+        )
+        first = next(ours, None)
         return self.create_link((first or self.create_user(FIRST_USER, Role.ADMIN)).name)
 
     def create_token(self, name: str, role: str, by: str, lifetime_s: float | None = None) -> tuple[str, Token]:
