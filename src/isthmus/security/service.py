@@ -426,7 +426,7 @@ class Security(Sessions):
             return None
         if offered and self._store.link_holds(key_of(offered), self._clock.now_ns()):
             return offered
-        people = [u for u in self._store.users() if u.name != ACCOUNT]
+        people = [u for u in self._store.users() if u.name != ACCOUNT and not self.kept_outside(u.id)]
         first = next((u for u in people if u.role == Role.ADMIN and not u.disabled), None)
         return self.create_link((first or self.create_user(FIRST_USER, Role.ADMIN)).name)
 

@@ -487,6 +487,16 @@ async def test_an_account_is_the_subject_s_whatever_it_is_called_today(site: Sit
     assert second.principal.name == "ana (liar)"
 
 
+async def test_the_link_of_the_first_administrator_never_enters_an_account_kept_outside(site: Site) -> None:
+    site.liar.claims = {"preferred_username": "Admin"}
+    sign_on = site.trust(roles={"engineers": "admin"})
+    outside = await site.enter(sign_on)
+    assert (outside.principal.name, outside.principal.role) == ("Admin (liar)", "admin")
+    link = site.security.first_link()
+    assert link is not None
+    assert site.security.sign_in_by_link(link, "here").principal.name == "admin"
+
+
 async def test_first_sign_ins_of_one_person_at_the_same_time_make_one_account(site: Site) -> None:
     sign_on = site.trust()
     entered = await asyncio.gather(*(site.enter(sign_on) for _ in range(8)))
