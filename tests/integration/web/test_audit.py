@@ -366,7 +366,7 @@ async def test_many_changes_at_once_share_flushes(works) -> None:
     commits = []
     log = works.services.audit.log
     put_head = log._put_head
-    log._put_head = lambda end: (commits.append(end.seq), put_head(end))
+    log._put_head = lambda end, **more: (commits.append(end.seq), put_head(end, **more))
     who = {"name": "ana", "proof": "session"}
     await asyncio.gather(*(works.services.audit.intent(who, "x", str(n)) for n in range(200)))
     assert len(commits) < 60
