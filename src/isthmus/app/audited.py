@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import logging
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.local import call
 from isthmus.app.migrate import migrate
 from isthmus.app.records import open_records
-from isthmus.security.audit.service import Trail
+from isthmus.security.audit.service import Trail, account
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import NotConnected
 
@@ -50,7 +49,7 @@ def _beside(data: DataDir, action: str, target: str) -> Iterator[None]:
         trail = Trail(data.audit, engine, SystemClock(), log=log)
         trail.open()
         try:
-            who = {"name": getpass.getuser(), "proof": "socket", "role": "admin", "source": "command line"}
+            who = {"name": account(), "proof": "socket", "role": "admin", "source": "command line"}
             ident = trail.intent_now(who, action, target, _WAIT_S)
             result = "failed"
             try:

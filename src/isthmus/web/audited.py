@@ -7,7 +7,6 @@ person it is about, kept as a pseudonym); on the routes open to all ``principal`
 from __future__ import annotations
 
 import asyncio
-import getpass
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
@@ -17,6 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from isthmus.security.audit.service import account
 from isthmus.security.audit.store import PERSON
 from isthmus.security.model import Principal, Proof
 from isthmus.security.names import name_key
@@ -51,7 +51,7 @@ def who_asks(principal: Principal | None, scope: Scope) -> dict[str, str]:
         return {"proof": "", "source": source}
     local = principal.proof is Proof.SOCKET
     return {
-        "name": getpass.getuser() if local else principal.name,
+        "name": account() if local else principal.name,
         "role": str(principal.role),
         "proof": str(principal.proof),
         "source": "local socket" if local else principal.source or source,

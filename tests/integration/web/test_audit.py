@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from isthmus.app.migrate import migrate
 from isthmus.app.records import open_records
+from isthmus.ports.audit import NotDurable
 from isthmus.security.audit.verify import verify_export
 from isthmus.security.model import Role
 from isthmus.security.privacy import KEPT, NO_PEOPLE, TeamFigures, undeclared
@@ -348,11 +350,23 @@ def test_every_table_says_whether_it_holds_something_about_people(tmp_path) -> N
     engine.dispose()
 
 
+async def test_a_disk_that_hangs_refuses_after_a_while(works, monkeypatch) -> None:
+    from isthmus.security.audit import service
+
+    monkeypatch.setattr(service, "_LONGEST_S", 0.05)
+    log, going = works.services.audit.log, threading.Event()
+    write = log._write
+    log._write = lambda items, *, closing: (going.wait(10), write(items, closing=closing))
+    with pytest.raises(NotDurable, match="slow or stuck"):
+        await works.services.audit.intent({"proof": "system"}, "x", "y")
+    going.set()
+
+
 async def test_many_changes_at_once_share_flushes(works) -> None:
     commits = []
     log = works.services.audit.log
     put_head = log._put_head
-    log._put_head = lambda end: (commits.append(end.seq), put_head(end))
+    log._put_head = lambda end, **more: (commits.append(end.seq), put_head(end, **more))
     who = {"name": "ana", "proof": "session"}
     await asyncio.gather(*(works.services.audit.intent(who, "x", str(n)) for n in range(200)))
     assert len(commits) < 60

@@ -39,6 +39,7 @@ from isthmus.values.errors import ConfigError
 KINDS: Final = ("syslog", "file", "webhook")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT_S: Final = 10.0
+_FAREWELL_S: Final = 3.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _LASTED_S: Final = 2.0
@@ -168,7 +169,7 @@ class Forwarder:
     def start(self, source: Beyond) -> None:
         """Begin in a thread."""
         self._source = source
-        self._thread = threading.Thread(target=self._run, name=f"audit to {self.target.name}")
+        self._thread = threading.Thread(target=self._run, name=f"audit to {self.target.name}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -176,9 +177,9 @@ class Forwarder:
         self._stopping.set()
 
     def join(self) -> None:
-        """Wait until it has."""
+        """Wait until it has; one that hangs in a receiver which does not answer is left: what is in doubt is sent again."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_FAREWELL_S)
             self._thread = None
 
     def _load(self) -> int:

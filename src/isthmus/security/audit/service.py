@@ -7,6 +7,8 @@ import concurrent.futures
 import contextlib
 import itertools
 import logging
+import os
+import pwd
 import secrets
 import threading
 import time
@@ -31,6 +33,7 @@ from isthmus.values.errors import ConfigError
 
 _LOOKS: Final = 10
 _LOOK_S: Final = 0.05
+_LONGEST_S: Final = 15.0
 _OPEN_INTENTS: Final = 10_000
 """Intents whose outcome is awaited; of an older one the outcome is recorded without who and what."""
 
@@ -101,7 +104,11 @@ class Trail:
         record = self._record(INTENT, about, action, target, old, new, reason)
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.log.submit(record, waiter)
-        return self._begin(record, await waiter)
+        try:
+            refused = await asyncio.wait_for(waiter, _LONGEST_S)
+        except TimeoutError:
+            refused = f"the audit log did not confirm within {_LONGEST_S:g} s; the disk under it is slow or stuck"
+        return self._begin(record, refused)
 
     def _begin(self, record: dict[str, Any], refused: str) -> str:
         if refused:
@@ -225,6 +232,14 @@ class Trail:
         """Untie pseudonyms of which the log has nothing left; how many."""
         keep_ns = round(self._config.keep_s * NS_PER_S)
         return self.names.forget_unseen(max(0, self._clock.now_ns() - 2 * keep_ns))
+
+
+def account() -> str:
+    """The account of this machine that runs us; what the environment says of it counts nothing."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def verify_folder(files: AuditFiles, anchors: Callable[[], Known] = Known, public: bytes | None = None) -> Report:
