@@ -12,7 +12,7 @@ import orjson
 
 from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
-from isthmus.namespace.model import EMPTY, Asset, Connection, Connector, Plant, Rule, RuleInstance, Tag
+from isthmus.namespace.model import EMPTY, Asset, ChangeRule, Connection, Connector, Plant, Rule, RuleInstance, Tag
 from isthmus.values.errors import Malformed
 from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
 from isthmus.values.sample import ValueType
@@ -47,6 +47,7 @@ class Compiled:
                 "assets": [_row(a) for a in plant.assets],
                 "connections": [_row(c) for c in plant.connections],
                 "connectors": [_row(c) for c in plant.connectors],
+                "change_control": [_row(rule) for rule in plant.change_control],
                 "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
                 "tags": {name: [getattr(t, name) for t in plant.tags] for name in _TAG_FIELDS},
             },
@@ -72,19 +73,23 @@ class Compiled:
                 (Rule(**rule), tuple(RuleInstance(**i) for i in instances))
                 for rule, instances in plant.pop("rules", ())
             )
+            control = tuple(ChangeRule(**rule) for rule in plant.pop("change_control", ()))
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
-            outward = [{**c, "tags": tuple(c["tags"]), "types": tuple(c["types"])} for c in plant.pop("connectors", ())]
+            outward = [
+                {**_owned(c), "tags": tuple(c["tags"]), "types": tuple(c["types"])} for c in plant.pop("connectors", ())
+            ]
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
             tags = tuple(map(Tag, *(columns[name] for name in _TAG_FIELDS))) if columns["id"] else ()
             return cls(
                 plant=make_plant(
                     **{**plant, "edges": tuple(plant["edges"])},
-                    assets=tuple(Asset(**a) for a in assets),
-                    connections=tuple(Connection(**c) for c in connections),
+                    assets=tuple(Asset(**_owned(a)) for a in assets),
+                    connections=tuple(Connection(**_owned(c)) for c in connections),
                     connectors=tuple(Connector(**c) for c in outward),
                     tags=tags,
                     rules=rules,
+                    change_control=control,
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -100,6 +105,11 @@ class Compiled:
     def said_by_id(self) -> dict[int, dict[str, Any]]:
         """What was declared of each tag."""
         return {t.id: self.said[i] for t, i in zip(self.plant.tags, self.said_of, strict=True)}
+
+
+def _owned(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its owners as the model has them; a build before them wrote none."""
+    return {**row, "owner": tuple(row.get("owner", ()))}
 
 
 NOTHING = Compiled(EMPTY, {}, [], [], {})
@@ -136,7 +146,9 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
             tags.append(_tag(draft_tag, ids[path], order[path]))
             said_of.append(index[id(draft_tag.common)])
     connections = tuple(
-        Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description)
+        Connection(
+            c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description, c.owner, c.unpatchable
+        )
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))
@@ -152,6 +164,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         edges=edges,
         retention=dict(draft.retention),
         rules=_rules(draft, ids),
+        change_control=draft.change_control,
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset, Connector, Rule, RuleInstance
+from isthmus.namespace.model import Asset, ChangeRule, Connector, Rule, RuleInstance
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
@@ -157,6 +157,8 @@ class DraftConnection:
     poll_s: float
     declared: dict[str, Any]
     tags: int = 0
+    owner: tuple[str, ...] = ()
+    unpatchable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -177,6 +179,7 @@ class Draft:
     retention: dict[str, int] = field(default_factory=dict)
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
     rename_places: dict[str, Place] = field(default_factory=dict)
+    change_control: tuple[ChangeRule, ...] = ()
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # "type filler" etc. -> what was declared
 
 

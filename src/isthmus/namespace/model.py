@@ -50,6 +50,7 @@ class Asset:
     order: int  # place in the plant file
     production: dict[str, Any] = field(default_factory=dict)  # the type's section, with tag paths resolved
     description: str = ""
+    owner: tuple[str, ...] = ()  # as it or its type says; what is above is not looked at here
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Connection:
     endpoint: str  # "127.0.0.1:5020", for people
     tags: int
     description: str = ""
+    owner: tuple[str, ...] = ()
+    unpatchable: dict[str, str] = field(default_factory=dict)  # reason, control, review; empty where it can be patched
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Connector:
     start: str  # now or all
     endpoint: str  # for people
     description: str = ""
+    owner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,16 @@ class RuleInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """What changing a zone needs; zone "*" stands for all that have no rule of their own."""
+
+    zone: str
+    reason: bool = False
+    approvals: int = 0
+    window: str = ""  # as `values.windows` reads it; empty: at any time
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """One version of the whole plant, compiled. ``tags`` are ordered by path, ``assets`` as in the file."""
 
@@ -123,6 +137,7 @@ class Plant:
     retention: dict[str, int] = field(default_factory=dict)  # class -> days, 0 for ever
     connectors: tuple[Connector, ...] = ()
     rules: tuple[tuple[Rule, tuple[RuleInstance, ...]], ...] = ()  # instances share their rule
+    change_control: tuple[ChangeRule, ...] = ()
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

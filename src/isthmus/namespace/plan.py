@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.namespace.compiled import Compiled
+from isthmus.namespace.control import NO_DEMANDS, Demands
 from isthmus.namespace.draft import Draft
 from isthmus.namespace.model import Tag
 from isthmus.values.errors import ConfigError, Finding
@@ -21,7 +22,7 @@ class Change:
     """One thing that would change. ``path`` is the new one; a rename tells the old one in ``detail``."""
 
     action: str  # add, change, remove or rename
-    what: str  # plant, history, script, connection, connector, type, rule, asset, tag or text
+    what: str  # plant, change_control, history, script, connection, connector, type, rule, asset, tag or text
     path: str
     detail: str = ""
 
@@ -42,6 +43,7 @@ class PlanResult:
     changes: tuple[Change, ...]
     warnings: tuple[Finding, ...]
     text: str
+    demands: Demands = NO_DEMANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
     return (*_facts(old, new), *_tags(old, new))
 
 
-_ORDER = ("plant", "history", "script", "connection", "connector", "type", "rule", "asset")
+_ORDER = ("plant", "change_control", "history", "script", "connection", "connector", "type", "rule", "asset")
 
 
 def _facts(old: Compiled, new: Compiled) -> list[Change]:
@@ -138,7 +140,9 @@ def _facts(old: Compiled, new: Compiled) -> list[Change]:
             found.append(Change("remove", what, path, detail))
         elif before is None:
             detail = ", ".join(
-                f"{k} {_shown(v)}" for k, v in after.items() if k in {"driver", "connector", "type", "days"}
+                f"{k} {_shown(v)}"
+                for k, v in after.items()
+                if k in {"driver", "connector", "type", "days", "reason", "approvals", "window"}
             )
             if what == "asset":
                 detail = ", ".join(filter(None, [detail, _tag_count(counts_new[path])]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
+from isthmus.values.plant.changes import Owners, Unpatchable
 from isthmus.values.plant.scalars import FileName, Name, Period, Seconds, UnitText
 from isthmus.values.schema import Scalar
 from isthmus.values.units import parse_duration_s
@@ -50,6 +51,10 @@ class ConnectionSection:
     """How often its tags are read, unless a tag says `every`."""
     budget: BudgetSection = BudgetSection()
     """What reading may cost the device."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them."""
+    unpatchable: Unpatchable | None = None
+    """Says that the device cannot be mended any more, and what is done instead."""
     description: str = ""
     """For people."""
     was: Name = ""

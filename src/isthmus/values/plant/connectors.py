@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
+from isthmus.values.plant.changes import Owners
 from isthmus.values.plant.scalars import Name, PathText, Seconds
 
 MAX_ROWS = 100_000
@@ -30,6 +31,8 @@ class ConnectorSection:
     """How long a batch that is not full waits for more."""
     start: Literal["now", "all"] = "now"
     """Where a new connector begins: with what comes from now on, or with all that the bus still has."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them."""
     description: str = ""
     """For people."""
     settings: dict[str, Any] = field(default_factory=dict)

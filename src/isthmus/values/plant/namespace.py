@@ -9,6 +9,7 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, PythonSection, ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection
 from isthmus.values.plant.analytics import RuleSection
+from isthmus.values.plant.changes import ChangeSection, Owners, ZoneKey
 from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.control import WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
@@ -192,6 +193,8 @@ class TypeSection:
     """Its maintenance plan."""
     rules: dict[Name, RuleSection] = field(default_factory=dict)
     """Conditions on live data; each asset of the type is judged by itself."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them, of each asset that does not say it itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +217,8 @@ class AssetSection:
     """For people."""
     was: PathText = ""
     """The path it had before; its tags keep their history."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them; holds for what is below it too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,3 +257,5 @@ class PlantFile:
     """Old path to new path of tags, assets or connections/<name>; they keep their history."""
     rules: dict[Name, RuleSection] = field(default_factory=dict)
     """Conditions on live data; they name tags by their paths."""
+    change_control: dict[ZoneKey, ChangeSection] = field(default_factory=dict)
+    """What a change needs, by the zone it touches: a reason, a second person, a maintenance window."""
