@@ -16,8 +16,12 @@ from argon2 import PasswordHasher
 
 from isthmus.acquisition.store import Outage
 from isthmus.app.records import open_records
+from isthmus.namespace.changes import ChangeRequests
+from isthmus.namespace.control import NO_DEMANDS, Consent, Demands
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Connection, Plant, Tag
+from isthmus.namespace.service import Namespace
+from isthmus.namespace.store import metadata as plant_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
 from isthmus.security.model import Role
@@ -112,6 +116,7 @@ class FakePlan:
     token: str
     changes: tuple[FakeChange, ...]
     warnings: tuple[Finding, ...]
+    demands: Demands = NO_DEMANDS
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class FakeNamespace:
         change = FakeChange("add", "tag", "hall/x", f"float, {len(files)} files")
         return FakePlan(base, "t1", (change,), (Finding("warning", "plant.yaml", 1, 1, "plant", "no timezone"),))
 
-    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes]) -> int:
+    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes], *, consent: Consent) -> int:
         self.plan(text, base, files)
         self.kept.insert(0, FakeVersion(base + 1, text, NOW, by, reason))
         self.plant = make_plant(base + 1)
@@ -336,6 +341,40 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     engine.dispose()
 
 
+CONTROLLED = """\
+plant: {enterprise: acme, site: lyon, timezone: Europe/Paris}
+connections:
+  plc1: {driver: modbus-tcp, host: 10.0.0.1, zone: line1, owner: Automation, unpatchable: {reason: no maker, control: own switch, review: 2023-11-14}}
+  plc2: {driver: modbus-tcp, host: 10.0.0.2, zone: line2, unpatchable: {reason: no maker, control: own switch, review: 2023-11-15}}
+assets:
+  hall: {owner: [Ana, Shift A]}
+  hall/p1: {source: plc1, tags: {speed: {at: hr 0 float32}}}
+  yard/p2: {source: plc2, tags: {speed: {at: hr 0 float32}}}
+change_control:
+  line1: {reason: required, approvals: 1}
+  line2: {window: "Wed 01:00-Wed 06:00"}
+"""
+
+
+@pytest.fixture
+def controlled(works: Plantworks, tmp_path: Path) -> Iterator[Plantworks]:
+    """The same with a real plant under change control, at version 1."""
+    engine = open_records(tmp_path / "plant.db")
+    plant_metadata.create_all(engine)
+    namespace = Namespace(engine, works.clock)
+    namespace.apply(CONTROLLED, 0, "ana", "first")
+
+    async def on_applied(version: int) -> None:
+        works.applied.append(version)
+        works.live.describe(namespace.current())
+
+    works.live.describe(namespace.current())
+    works.services.namespace, works.services.on_applied = namespace, on_applied
+    works.services.changes = ChangeRequests(engine, namespace, works.clock)
+    yield works
+    engine.dispose()
+
+
 @pytest.fixture
 async def port(works: Plantworks) -> AsyncIterator[int]:
     async with running(create_app(works.services), port=0) as bound:
@@ -347,7 +386,11 @@ class Clients:
     """HTTP clients by role; ``nobody`` has no credentials."""
 
     viewer: httpx.AsyncClient
+    operator: httpx.AsyncClient
+    supervisor: httpx.AsyncClient
     engineer: httpx.AsyncClient
+    maintainer: httpx.AsyncClient
+    security: httpx.AsyncClient
     admin: httpx.AsyncClient
     nobody: httpx.AsyncClient
 
