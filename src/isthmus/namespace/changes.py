@@ -154,7 +154,7 @@ class ChangeRequests:
             raise Denied(
                 "only a person who signed in can approve a change; a token cannot do it for one", "needs_session"
             )
-        if _same(change, by):
+        if is_author(change, by):
             raise Denied(f"change {number} is {change.author}'s own; another person must approve it", "same_person")
         self._move(change, Trigger.APPROVE, decided_by=by.name, decided_ns=self._clock.now_ns(), decision=reason)
         return self.get(number)
@@ -179,7 +179,7 @@ class ChangeRequests:
         Raises: LookupError; Denied (not_author, wrong_state)
         """
         change = self.get(number)
-        if not _same(change, by):
+        if not is_author(change, by):
             raise Denied(f"change {number} is {change.author}'s; only its author can withdraw it", "not_author")
         self._move(change, Trigger.WITHDRAW, closed_by=by.name, closed_ns=self._clock.now_ns())
         return self.get(number)
@@ -213,7 +213,7 @@ def _consent(change: ChangeRequest) -> Consent:
     return Consent(change.decided_by if change.state == State.APPROVED else "")
 
 
-def _same(change: ChangeRequest, by: Hand) -> bool:
+def is_author(change: ChangeRequest, by: Hand) -> bool:
     """Whether somebody is the author, or answers for the program that is."""
     if change.author_id is not None and by.user_id is not None:
         return change.author_id == by.user_id

@@ -65,6 +65,9 @@ async def test_from_plan_to_applied_by_two_people(controlled: Any, people: Any, 
         False,
     )
     assert approved.json()["obstacles"] == []
+    assert approved.json()["may"] == ["reject"]
+    seen = {name: (await people[name].get(f"/plant/changes/{number}")).json()["may"] for name in people}
+    assert seen == {"Eva": ["withdraw", "apply"], "Sam": ["reject"], "Root": ["reject", "apply"]}
     assert (await eva.post(f"/plant/changes/{number}/apply", json={})).json() == {"version": 2}
     assert controlled.applied == [2]
     found = (await as_.viewer.get("/plant/changes", params={"state": "applied"})).json()["changes"]

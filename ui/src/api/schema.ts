@@ -291,6 +291,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/owners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Owners
+         * @description Owner of every asset, connection and connector, the gaps, and compensating controls with their reviews.
+         */
+        get: operations["get_owners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plant": {
         parameters: {
             query?: never;
@@ -325,6 +345,130 @@ export interface paths {
          * @description Make this text the plant, in one transaction, if `base` is still the current version.
          */
         post: operations["apply_plant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Changes
+         * @description Changes that were put forward, newest first.
+         */
+        get: operations["list_changes"];
+        put?: never;
+        /**
+         * Propose Change
+         * @description Put a plan forward, for another person to look at or for a window to come.
+         */
+        post: operations["propose_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Change
+         * @description One change with its diff, its text and what stands against applying it now.
+         */
+        get: operations["get_change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Apply Change
+         * @description Make it the plant; rules, window and base are looked at again at this moment.
+         */
+        post: operations["apply_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Change
+         * @description Agree as a second person; the author cannot, nor can a token for a person.
+         */
+        post: operations["approve_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject Change
+         * @description Say no, and why.
+         */
+        post: operations["reject_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw Change
+         * @description Take one's own change back.
+         */
+        post: operations["withdraw_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -776,6 +920,15 @@ export interface components {
             /** Version */
             version: number;
         };
+        /** ApplyChange */
+        ApplyChange: {
+            /**
+             * Emergency
+             * @description why the rules are passed over; on the local socket only
+             * @default
+             */
+            emergency: string;
+        };
         /** ApplyRequest */
         ApplyRequest: {
             /**
@@ -783,6 +936,12 @@ export interface components {
              * @description the version the plan was made on; refused when another one is current
              */
             base: number;
+            /**
+             * Emergency
+             * @description why the rules of change control are passed over; on the local socket only
+             * @default
+             */
+            emergency: string;
             /**
              * Files
              * @description tag lists beside the plant file, base64, by name; those of the base are kept
@@ -990,6 +1149,123 @@ export interface components {
             /** What */
             what: string;
         };
+        /** ChangeDetail */
+        ChangeDetail: {
+            /** Author */
+            author: string;
+            /**
+             * Base
+             * @description the version it was planned on
+             */
+            base: number;
+            /** Changes */
+            changes: components["schemas"]["ChangeAnswer"][];
+            /** Closed */
+            closed: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Created */
+            created: string;
+            /** Decided */
+            decided: string | null;
+            /** Decided By */
+            decided_by: string;
+            /**
+             * Decision
+             * @description why it was approved or rejected
+             */
+            decision: string;
+            /** Id */
+            id: number;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("approve" | "reject" | "withdraw" | "apply")[];
+            /**
+             * Obstacles
+             * @description what stands against applying it now
+             */
+            obstacles: components["schemas"]["ObstacleAnswer"][];
+            /**
+             * Own
+             * @description whether whoever asks is its author
+             */
+            own: boolean;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "proposed" | "approved" | "rejected" | "withdrawn" | "applied" | "stale";
+            /** Text */
+            text: string;
+            /**
+             * Version
+             * @description the version it became
+             */
+            version: number | null;
+            /**
+             * Zones
+             * @description what it touches; an empty text stands for what belongs to no zone
+             */
+            zones: string[];
+        };
+        /** Changes */
+        Changes: {
+            /** Changes */
+            changes: components["schemas"]["ChangeSummary"][];
+        };
+        /** ChangeSummary */
+        ChangeSummary: {
+            /** Author */
+            author: string;
+            /**
+             * Base
+             * @description the version it was planned on
+             */
+            base: number;
+            /** Closed */
+            closed: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Created */
+            created: string;
+            /** Decided */
+            decided: string | null;
+            /** Decided By */
+            decided_by: string;
+            /**
+             * Decision
+             * @description why it was approved or rejected
+             */
+            decision: string;
+            /** Id */
+            id: number;
+            /**
+             * Own
+             * @description whether whoever asks is its author
+             */
+            own: boolean;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "proposed" | "approved" | "rejected" | "withdrawn" | "applied" | "stale";
+            /**
+             * Version
+             * @description the version it became
+             */
+            version: number | null;
+            /**
+             * Zones
+             * @description what it touches; an empty text stands for what belongs to no zone
+             */
+            zones: string[];
+        };
         /** ClockState */
         ClockState: {
             /**
@@ -1018,6 +1294,19 @@ export interface components {
             state: "ok" | "unsynchronised" | "jumped" | "unknown";
             /** Synchronised */
             synchronised: boolean | null;
+        };
+        /** CompensationAnswer */
+        CompensationAnswer: {
+            /** Connection */
+            connection: string;
+            /** Control */
+            control: string;
+            /** Due */
+            due: boolean;
+            /** Reason */
+            reason: string;
+            /** Review */
+            review: string;
         };
         /** ConnectionAnswer */
         ConnectionAnswer: {
@@ -1137,6 +1426,29 @@ export interface components {
             /** Connectors */
             connectors: components["schemas"]["ConnectorAnswer"][];
         };
+        /**
+         * Control
+         * @description What change control asks for.
+         */
+        Control: {
+            /**
+             * Approvals
+             * @description how many other persons must agree
+             */
+            approvals: number;
+            /**
+             * Obstacles
+             * @description what stands against applying it now, given a reason
+             */
+            obstacles: components["schemas"]["ObstacleAnswer"][];
+            /** Reason Required */
+            reason_required: boolean;
+            /**
+             * Zones
+             * @description the zones the plan touches
+             */
+            zones: string[];
+        };
         /** CreatedToken */
         CreatedToken: {
             /** Id */
@@ -1153,6 +1465,14 @@ export interface components {
             name: string;
             /** Password */
             password: string;
+        };
+        /** Decision */
+        Decision: {
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /** DifferenceAnswer */
         DifferenceAnswer: {
@@ -1469,6 +1789,28 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
+        /** ObstacleAnswer */
+        ObstacleAnswer: {
+            /** Code */
+            code: string;
+            /**
+             * Opens
+             * @description when a closed window opens next
+             */
+            opens: string | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Rule
+             * @description the key of change_control that asks for it
+             */
+            rule: string;
+            /**
+             * Zone
+             * @description empty for what belongs to no zone
+             */
+            zone: string;
+        };
         /** OutageAnswer */
         OutageAnswer: {
             /** Connection */
@@ -1487,6 +1829,38 @@ export interface components {
         Outages: {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
+        };
+        /** OwnedAnswer */
+        OwnedAnswer: {
+            /**
+             * Kind
+             * @description asset, connection or connector
+             */
+            kind: string;
+            /** Owner */
+            owner: string[];
+            /** Path */
+            path: string;
+            /**
+             * Source
+             * @description where it was declared: itself, or what is above it; empty where nobody answers for it
+             */
+            source: string;
+        };
+        /** Owners */
+        Owners: {
+            /**
+             * Compensations
+             * @description devices that cannot be patched, oldest review first
+             */
+            compensations: components["schemas"]["CompensationAnswer"][];
+            /**
+             * Gaps
+             * @description what has no owner
+             */
+            gaps: components["schemas"]["OwnedAnswer"][];
+            /** Owners */
+            owners: components["schemas"]["OwnedAnswer"][];
         };
         /**
          * Place
@@ -1533,6 +1907,7 @@ export interface components {
             base: number;
             /** Changes */
             changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
             /** Token */
             token: string;
             /** Warnings */
@@ -1586,6 +1961,7 @@ export interface components {
             base: number;
             /** Changes */
             changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
             /** Text */
             text: string;
             /** Token */
@@ -1686,6 +2062,11 @@ export interface components {
             time: string;
             /** Value */
             value: number | string | null;
+        };
+        /** Rejection */
+        Rejection: {
+            /** Reason */
+            reason: string;
         };
         /** ReplayAnswer */
         ReplayAnswer: {
@@ -2888,6 +3269,53 @@ export interface operations {
             };
         };
     };
+    get_owners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Owners"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_plant: {
         parameters: {
             query?: never;
@@ -2955,6 +3383,429 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Applied"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_changes: {
+        parameters: {
+            query?: {
+                /** @description only changes with a smaller number */
+                before?: number | null;
+                limit?: number;
+                state?: "" | "proposed" | "approved" | "rejected" | "withdrawn" | "applied" | "stale";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    propose_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    apply_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Applied"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Decision"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
                 };
             };
             /** @description Problem */

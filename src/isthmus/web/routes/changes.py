@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from isthmus.namespace.change_store import ChangeRequest
-from isthmus.namespace.changes import MOST_LISTED, ChangeRequests, Hand
+from isthmus.namespace.changes import MOST_LISTED, NEXT, ChangeRequests, Hand, State, Trigger, is_author
 from isthmus.namespace.control import Obstacle
-from isthmus.security.model import Action, Principal, Proof
+from isthmus.security.model import Action, Principal, Proof, authorise
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.problems import NotFound
@@ -54,6 +54,7 @@ class ChangeSummary(BaseModel):
 class ChangeDetail(ChangeSummary):
     changes: list[ChangeAnswer]
     obstacles: list[ObstacleAnswer] = Field(description="what stands against applying it now")
+    may: list[Literal["approve", "reject", "withdraw", "apply"]] = Field(description="what whoever asks may do to it now")
     text: str
 
 
@@ -110,15 +111,36 @@ def _summary(change: ChangeRequest, principal: Principal) -> dict[str, Any]:
     }
 
 
+def _may(change: ChangeRequest, hand: Hand, principal: Principal, *, blocked: bool) -> list[Trigger]:
+    """What somebody may do to a change now; doing it asks again."""
+    own = is_author(change, hand)
+    fit = {
+        Trigger.APPROVE: hand.person and not own and _allowed(principal, Action.PLANT_APPROVE),
+        Trigger.REJECT: _allowed(principal, Action.PLANT_APPROVE),
+        Trigger.WITHDRAW: own and _allowed(principal, Action.PLANT_CHANGE),
+        Trigger.APPLY: not blocked and _allowed(principal, Action.PLANT_CHANGE),
+    }
+    return [trigger for trigger, good in fit.items() if good and (State(change.state), trigger) in NEXT]
+
+
+def _allowed(principal: Principal, action: Action) -> bool:
+    try:
+        authorise(principal, action)
+    except Denied:
+        return False
+    return True
+
+
 async def _detail(services: Services, principal: Principal, do: Callable[[], ChangeRequest]) -> ChangeDetail:
     """The change after something was done, with what stands against applying it now."""
 
-    def work() -> tuple[ChangeRequest, tuple[Obstacle, ...]]:
+    def work() -> tuple[ChangeRequest, tuple[Obstacle, ...], list[Trigger]]:
         change = do()
-        return change, _room(services).obstacles(change)
+        obstacles = _room(services).obstacles(change)
+        return change, obstacles, _may(change, _hand(services, principal), principal, blocked=bool(obstacles))
 
     try:
-        change, obstacles = await asyncio.to_thread(work)
+        change, obstacles, may = await asyncio.to_thread(work)
     except LookupError as error:
         raise NotFound(f"there is no change {error}", "unknown_change") from None
     return ChangeDetail.model_validate(
@@ -126,6 +148,7 @@ async def _detail(services: Services, principal: Principal, do: Callable[[], Cha
             **_summary(change, principal),
             "changes": list(change.diff),
             "obstacles": obstacles_of(obstacles),
+            "may": may,
             "text": change.text,
         }
     )
