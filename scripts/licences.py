@@ -20,8 +20,26 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 
 PERMISSIVE = frozenset(
-    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSD BlueOak-1.0.0 CC0-1.0 HPND ISC MIT MIT-0 MIT-CMU MPL-2.0 OFL-1.1 PSF-2.0 "
-    "Python-2.0 Unlicense Zlib".split()
+    [
+        "0BSD",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSD",
+        "BlueOak-1.0.0",
+        "CC0-1.0",
+        "HPND",
+        "ISC",
+        "MIT",
+        "MIT-0",
+        "MIT-CMU",
+        "MPL-2.0",
+        "OFL-1.1",
+        "PSF-2.0",
+        "Python-2.0",
+        "Unlicense",
+        "Zlib",
+    ]
 )
 UNMODIFIED = re.compile(r"LGPL-(2\.1|3\.0)(-only|-or-later|\+)?\Z")
 FORBIDDEN = re.compile(r"\b(A?GPL|SSPL|BUSL|CC-BY-NC)", re.IGNORECASE)
@@ -115,7 +133,9 @@ def npm() -> Iterator[Package]:
     for path, package in sorted(packages.items()):
         if path and not package.get("dev") and not package.get("devOptional"):
             name = path.rpartition("node_modules/")[2]
-            yield Package("npm", name, package["version"], package.get("license", ""), tuple(package.get("dependencies", ())))
+            yield Package(
+                "npm", name, package["version"], package.get("license", ""), tuple(package.get("dependencies", ()))
+            )
 
 
 def verdict(licence: str) -> str:
@@ -130,7 +150,7 @@ def verdict(licence: str) -> str:
 
 
 def _welcome(part: str) -> bool:
-    identifier = part.split(" WITH ")[0].strip()
+    identifier = part.split(" WITH ", maxsplit=1)[0].strip()
     return identifier in PERMISSIVE or bool(UNMODIFIED.match(identifier))
 
 
@@ -144,7 +164,9 @@ def main() -> int:
     for package, why in wrong:
         print(f"licences: {package.kind} {package.name} {package.version}: {package.licence or 'nothing'!r} {why}")
     lesser = sorted(package.name for package in found if "LGPL" in package.licence)
-    print(f"licences: {len(found)} packages at run time, {len(wrong)} refused; unmodified under LGPL: {', '.join(lesser) or 'none'}")
+    print(
+        f"licences: {len(found)} packages at run time, {len(wrong)} refused; unmodified under LGPL: {', '.join(lesser) or 'none'}"
+    )
     return 1 if wrong else 0
 
 

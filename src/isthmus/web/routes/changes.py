@@ -54,7 +54,9 @@ class ChangeSummary(BaseModel):
 class ChangeDetail(ChangeSummary):
     changes: list[ChangeAnswer]
     obstacles: list[ObstacleAnswer] = Field(description="what stands against applying it now")
-    may: list[Literal["approve", "reject", "withdraw", "apply"]] = Field(description="what whoever asks may do to it now")
+    may: list[Literal["approve", "reject", "withdraw", "apply"]] = Field(
+        description="what whoever asks may do to it now"
+    )
     text: str
 
 
