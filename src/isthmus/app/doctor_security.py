@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,8 +231,10 @@ def _takes_old(listener: Listener) -> bool:
         contextlib.suppress(OSError, ValueError),
         socket.create_connection((_reach(listener.address), listener.port), _WAIT_S) as link,
     ):
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings():  # that it is deprecated is why we try it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
         with context.wrap_socket(link, server_hostname="localhost"):
             return True

@@ -33,8 +33,8 @@ def owners(plant: Plant) -> tuple[Owned, ...]:
     said = {asset.path: asset.owner for asset in plant.assets if asset.level != "connection"}
     found = []
     for asset in plant.assets:
-        if asset.level in ("connection", "site"):
-            continue
+        if asset.level in ("connection", "site") or (asset.level != "asset" and not asset.owner):
+            continue  # a mere level is what its assets are; it may be where their owner is said
         path = asset.path
         while path and not said.get(path):
             path = path.rpartition("/")[0]

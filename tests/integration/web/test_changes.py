@@ -142,11 +142,10 @@ async def test_owners_gaps_and_reviews_that_are_due(controlled: Any, as_: Any) -
     assert {(o["kind"], o["path"]): (o["owner"], o["source"]) for o in found["owners"]} == {
         ("asset", "hall"): (["Ana", "Shift A"], "hall"),
         ("asset", "hall/p1"): (["Ana", "Shift A"], "hall"),
-        ("asset", "yard"): ([], ""),
         ("asset", "yard/p2"): ([], ""),
         ("connection", "plc1"): (["Automation"], "plc1"),
         ("connection", "plc2"): ([], ""),
     }
-    assert [o["path"] for o in found["gaps"]] == ["yard", "yard/p2", "plc2"]
+    assert [o["path"] for o in found["gaps"]] == ["yard/p2", "plc2"]
     # it is 14 November, 23:13 in Paris
     assert [(c["connection"], c["due"]) for c in found["compensations"]] == [("plc1", True), ("plc2", False)]
