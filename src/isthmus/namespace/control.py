@@ -54,7 +54,7 @@ class Demands:
             if rule.reason and not reason.strip():
                 found.append(Obstacle(zone, rule.zone, "reason_needed", f"{said} needs a reason"))
             if rule.approvals and not consent.approved_by:
-                text = f"{said} needs the approval of another person; put it forward as a change"
+                text = f"{said} needs the approval of another person"
                 found.append(Obstacle(zone, rule.zone, "approval_needed", text))
             if rule.window:
                 window = parse_window(rule.window)
@@ -73,7 +73,8 @@ class Demands:
             return
         found = self.obstacles(now_ns, reason, consent)
         if found:
-            raise Denied("; ".join(dict.fromkeys(o.reason for o in found)), found[0].code)
+            hint = "; put it forward as a change" if any(o.code == "approval_needed" for o in found) else ""
+            raise Denied("; ".join(dict.fromkeys(o.reason for o in found)) + hint, found[0].code)
 
     @property
     def approvals(self) -> int:

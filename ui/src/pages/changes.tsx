@@ -98,7 +98,7 @@ function OneChange({ n }: { n: string }) {
   const may = (verb: Verb): boolean => one.may.includes(verb)
   return (
     <Panel title={t('Change {{n}}: {{state}}', { n: one.id, state: stateWord(one.state) })}>
-      <div className="pad">
+      <div className="pad change-card">
         <dl className="facts">
           <Fact name={t('By')}>{one.author}</Fact>
           <Fact name={t('Put forward')}>{when(one.created)}</Fact>
@@ -113,7 +113,7 @@ function OneChange({ n }: { n: string }) {
         {one.obstacles.map((obstacle, i) => (
           <p key={i} className="plan-warning">
             {obstacle.reason}
-            {obstacle.opens ? <> {t('Opens')} {when(obstacle.opens)}</> : null}
+            {obstacle.opens ? <> · {t('Opens')} {when(obstacle.opens)}</> : null}
           </p>
         ))}
         {problem ? (
