@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from isthmus.namespace.compiled import Compiled
@@ -88,7 +89,7 @@ NO_DEMANDS = Demands((), ())
 def demands(old: Compiled, new: Compiled, *, changed: bool) -> Demands:
     """What going from one version to another has to fulfil. The rules are those in force, not those of the new version.
 
-    Cost: about 5 µs a tag that is not the same object
+    Cost: about 10 µs a tag where there are rules, nothing to speak of where there are none
     """
     if not changed:
         return NO_DEMANDS
@@ -127,9 +128,12 @@ def _pairs(old: Compiled, new: Compiled, before: _Zones, after: _Zones) -> Itera
 
 def _differs(old: Compiled, new: Compiled, tag: Tag, other: Tag) -> bool:
     """Whether a tag is another one; its place in the file does not matter."""
-    if tag != other and replace(tag, order=0) != replace(other, order=0):
+    if tag != other and _said(tag) != _said(other):
         return True
     return old.said_by_id.get(tag.id) != new.said_by_id.get(other.id)
+
+
+_said = attrgetter(*(f.name for f in fields(Tag) if f.name != "order"))
 
 
 class _Zones:
@@ -138,6 +142,7 @@ class _Zones:
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
         self._connection = {c.name: c.zone for c in plant.connections}
+        self._assets = {asset.path for asset in plant.assets}
         self._below: dict[str, set[str]] = defaultdict(
             set
         )  # by path of an asset: zones of connected tags at or below it
@@ -167,7 +172,7 @@ class _Zones:
             case "connection":
                 return {self._connection[name]} if name in self._connection else set()
             case "asset":
-                return self.of_asset(name) if any(a.path == name for a in plant.assets) else set()
+                return self.of_asset(name) if name in self._assets else set()
             case "type":
                 return self._join(self.of_asset(a.path) for a in plant.assets if a.type == name)
             case "script":
