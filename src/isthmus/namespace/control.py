@@ -194,9 +194,10 @@ class _Zones:
         if one is None:
             return
         for asset in self._plant.assets:
-            below = not one.tags or any(is_under(asset.path, root) or is_under(root, asset.path) for root in one.tags)
-            if below and (not one.types or asset.type in one.types):
+            if (not one.types or asset.type in one.types) and any(is_under(asset.path, r) for r in one.tags or ("",)):
                 yield self.of_asset(asset.path)
+        for root in one.tags:
+            yield self.of_asset(root)  # it may be a tag, which is in the asset above it
 
     @staticmethod
     def _join(some: Iterable[set[str]]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -286,3 +287,77 @@ def test_mistakes_in_the_section_are_told_with_their_place(namespace, section, p
     with pytest.raises(Findings, match=problem) as found:
         namespace.plan(BASE.partition("change_control")[0] + f"change_control: {section}\n")
     assert all(f.line for f in found.value.findings)
+
+
+@pytest.mark.parametrize(
+    ("more", "zones"),
+    [
+        ("connectors: {cloud: {connector: http-push, url: 'https://example.org/in', tags: [a]}}\n", {"line1"}),
+        ("connectors: {cloud: {connector: http-push, url: 'https://example.org/in', types: [pump]}}\n", {"line1", "line2"}),
+        ("connectors: {cloud: {connector: http-push, url: 'https://example.org/in'}}\n", {"", "line1", "line2"}),
+        ("history: {long: 10 y}\n", {""}),
+    ],
+)  # fmt: skip
+def test_what_stands_beside_the_assets_touches_the_zones_it_reaches(plant, more, zones):
+    assert set(plant.plan(BASE + more).demands.zones) == zones
+
+
+def test_a_script_touches_the_zones_of_the_tags_it_makes(plant):
+    python = "{python: {file: s.py, function: f, inputs: {speed: speed}}}"
+    text = BASE.replace("b/p2: {type: pump,", f"b/p2: {{type: pump, tags: {{made: {python}}},")
+    assert set(plant.plan(text, files={"s.py": b"def f(inputs, time_ns):\n    return 1\n"}).demands.zones) == {"line2"}
+    clock_time = Consent(emergency="test")
+    plant.apply(text, 1, "Ana", "x", {"s.py": b"def f(inputs, time_ns):\n    return 1\n"}, consent=clock_time)
+    assert set(plant.plan(text, files={"s.py": b"def f(inputs, time_ns):\n    return 2\n"}).demands.zones) == {"line2"}
+
+
+def test_how_long_history_is_kept_touches_the_tags_that_are_kept_so(plant):
+    text = BASE.replace("hr 5", "hr 5, retention: long") + "history: {long: 10 y}\n"
+    plant.apply(text, 1, "Ana", "x")
+    assert set(plant.plan(text.replace("10 y", "9 y")).demands.zones) == {""}
+
+
+def test_an_open_change_tells_when_its_base_or_its_build_has_moved_on(changes, plant, engine, clock):
+    made = changes.propose(LINE1, 1, ANA, "x", {})
+    seen = changes.get(made.id)
+    plant.apply(HALL, 1, "Cy", "")
+    assert [o.code for o in changes.obstacles(seen)] == ["stale_base"], "seen just before it was made stale"
+    broken = ChangeRequests(engine, plant, clock)
+    unfit = replace(seen, base=2, text="plant: 3")
+    assert [o.code for o in broken.obstacles(unfit)] == ["invalid"]
+    assert changes.obstacles(changes.get(made.id)) == (), "a closed one is told by its state"
+
+
+def test_two_who_decide_at_once_are_not_both_right(changes, monkeypatch):
+    made = changes.propose(LINE1, 1, ANA, "x", {})
+    before = changes.get(made.id)
+    changes.reject(made.id, BEN, "no")
+    monkeypatch.setattr(changes, "get", lambda _: before)
+    with pytest.raises(Denied, match="somebody else") as refused:
+        changes.approve(made.id, BEN)
+    assert refused.value.code == "wrong_state"
+
+
+def test_a_change_rejected_while_it_is_applied_makes_no_version(changes, plant, monkeypatch):
+    made = changes.propose(LINE1, 1, ANA, "x", {})
+    changes.approve(made.id, BEN)
+    approved = changes.get(made.id)
+    changes.reject(made.id, BEN, "wait")
+    monkeypatch.setattr(changes, "get", lambda _: approved)
+    with pytest.raises(Denied, match="somebody else"):
+        changes.apply(made.id, ANA)
+    assert plant.current().version == 1
+    assert [v.version for v in plant.versions()] == [1]
+
+
+def test_two_changes_with_one_file_keep_it_once(changes):
+    files = {"more.csv": b"path,connection,address\nd/x,hall,hr 7\n"}
+    for reason in ("one", "two"):
+        made = changes.propose(HALL + "tag_files: [more.csv]\n", 1, ANA, reason, files)
+        assert changes.files(made.id) == files
+
+
+def test_a_review_without_a_date_is_refused(namespace):
+    text = BASE.replace("host: 10.0.0.2,", "host: 10.0.0.2, unpatchable: {reason: a, control: b, review: soon},")
+    with pytest.raises(Findings, match="must be a date"):
+        namespace.plan(text)

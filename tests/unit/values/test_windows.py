@@ -127,3 +127,13 @@ def test_the_next_opening_of_several():
     now = at("2026-06-18T10:00")
     assert window.opens_ns(now, PARIS) == at("2026-06-20T22:00")
     assert window.opens_ns(now + round(timedelta(days=4).total_seconds()) * NS_PER_S, PARIS) == at("2026-06-24T12:00")
+
+
+def test_bounds():
+    with pytest.raises(ConfigError, match="at most 50"):
+        parse_window(", ".join(["01:00-02:00"] * 8))
+
+
+def test_a_window_that_the_clock_always_skips_has_no_next_opening(monkeypatch):
+    monkeypatch.setattr("isthmus.values.windows._opening", lambda *_: None)
+    assert parse_window("Sun 02:10-Sun 02:50").opens_ns(at("2026-06-18T10:00"), PARIS) is None
