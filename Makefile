@@ -18,6 +18,7 @@ checks: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/licences.py
 	$(BIN)/python scripts/screens.py check
 
 broker:

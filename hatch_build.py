@@ -1,4 +1,4 @@
-"""Builds the screens into the wheel; an editable install leaves that to `make setup`."""
+"""Builds the screens and the bill of materials into the wheel; an editable install leaves that to `make setup`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class Screens(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's base
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the screens unless this is an editable install or they came ready-made in a source archive."""
+        """Build both unless this is an editable install or they came ready-made in a source archive."""
         root = Path(self.root)
         if version == "editable" or not (root / "ui" / "package.json").exists():
             return
+        subprocess.run([sys.executable, str(root / "scripts" / "sbom.py")], check=True)
         subprocess.run([sys.executable, str(root / "scripts" / "screens.py"), "build"], check=True)

@@ -77,9 +77,22 @@ def build_screens() -> None:
     run(PYTHON, "scripts/screens.py", "build")
 
 
+def write_materials() -> None:
+    """The bill of materials, for who runs from this tree; a wheel brings its own."""
+    made = ROOT / "src" / "isthmus" / "sbom.cdx.json"
+    wanted = digest(
+        *(ROOT / name for name in ("requirements.lock", "pyproject.toml", "ui/package-lock.json", "scripts/sbom.py"))
+    )
+    if made.exists() and stamped("materials", wanted):
+        return
+    run(PYTHON, "scripts/sbom.py")
+    stamp("materials", wanted)
+
+
 if __name__ == "__main__":
     if sys.version_info < (3, 11):
         sys.exit(f"setup: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     make_venv()
     install()
+    write_materials()
     build_screens()

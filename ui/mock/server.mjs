@@ -114,6 +114,7 @@ const routes = {
   },
   'GET drivers': () => ({ drivers: DRIVERS }),
   'GET plant': () => ({ version: plantVersion, text: plantText, applied: iso(now() - 3600e3), by: 'L. Garnier', reason: 'line 3 added' }),
+  'GET plant/changes': () => ({ changes: [] }),
   'GET plant/versions': () => ({ versions: [3, 2, 1].map((v) => ({ version: v, applied: iso(now() - v * 3600e3), by: 'L. Garnier', reason: 'change' })) }),
   'POST plant/connections': (q, body) => {
     if (body.base !== plantVersion) fail(409, 'The plant was changed meanwhile', 'stale_base')

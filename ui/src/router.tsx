@@ -80,6 +80,14 @@ const connectionsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/connections'), 'ConnectionsPage'),
 })
 
+const CHANGE_KEYS = ['n'] as const
+const changesRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/changes',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'n', string>> => only(search, CHANGE_KEYS),
+  component: lazyRouteComponent(() => import('./pages/changes'), 'ChangesPage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -114,6 +122,7 @@ export const router = createRouter({
     assetRootRoute,
     assetRoute,
     connectionsRoute,
+    changesRoute,
     systemRoute,
     moreRoute,
     loginRoute,

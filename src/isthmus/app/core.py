@@ -37,6 +37,7 @@ from isthmus.bus.client import Bus
 from isthmus.bus.tasks import end
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
+from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
@@ -76,6 +77,7 @@ class Core:
         self._engine = open_records(data.records)
         migrate(self._engine, data.records, log)
         self._namespace = Namespace(self._engine, self._clock, driver_spec)
+        self._changes = ChangeRequests(self._engine, self._namespace, self._clock, log)
         self._security = Security(
             self._engine,
             self._clock,
@@ -388,6 +390,7 @@ class Core:
                 live=self._live,
                 history=self._historian,
                 imports=self._historian,
+                changes=self._changes,
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),

@@ -18,6 +18,9 @@ from isthmus.values.errors import ConfigError
 _SCRIPT = re.compile(r"\w[\w./-]*\.py\b")
 """What may be the name of a script; whether the plant means it, core decides."""
 
+Emergency = Annotated[
+    str, typer.Option(metavar="REASON", help="Pass over all rules of change control, for this reason.")
+]
 PlantFile = Annotated[Path, typer.Argument(help="The plant file.", metavar="PLANT.YAML")]
 
 
@@ -93,16 +96,18 @@ def apply(
     base: Annotated[
         int | None, typer.Option(help="Version it was planned on; refused if another one is current.")
     ] = None,
+    emergency: Emergency = "",
 ) -> None:
-    """Apply a plant file in one transaction."""
+    """Apply a plant file in one transaction, if the rules of change control let it."""
     content = read(file)
     planned = call(data, "POST", "plant/plan", content)
     show(planned["changes"], planned["warnings"])
     on = planned["base"] if base is None else base
     if not planned["changes"] and on == planned["base"] and on > 0:
         return
-    by = {"reason": reason or f"applied by {getpass.getuser()} from {file.name}"}
-    answer = call(data, "POST", "plant/apply", {**content, "base": on, **by})
+    if not reason and not planned["control"]["reason_required"]:  # a rule that asks for a reason means a person's
+        reason = f"applied by {getpass.getuser()} from {file.name}"
+    answer = call(data, "POST", "plant/apply", {**content, "base": on, "reason": reason, "emergency": emergency})
     print(f"version {answer['version']} is current")
 
 
@@ -174,16 +179,26 @@ def versions(data: Data = DEFAULT_DATA, as_json: Json = False) -> None:
         print(f"{v['version']:>5}  {v['applied']}  {v['by']:<12}  {v['reason']}")
 
 
-def revert(version: int, data: Data = DEFAULT_DATA, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
-    """Make an older version of the plant the current one again (as a new version)."""
+def revert(
+    version: int,
+    data: Data = DEFAULT_DATA,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    propose: Annotated[bool, typer.Option("--propose", help="Put it forward as a change instead.")] = False,
+    emergency: Emergency = "",
+) -> None:
+    """Make an older version of the plant the current one again (as a new version), under the same rules as `apply`."""
     old = call(data, "GET", f"plant/versions/{version}")
     current = call(data, "GET", "plant")["version"]
     body = {
         "text": old["text"],
         "files": old["files"],
         "base": current,
-        "reason": reason or f"back to version {version}",
+        "reason": f"back to version {version}" + (f": {reason}" if reason else ""),
     }
+    if propose:
+        print(f"change {call(data, 'POST', 'plant/changes', body)['id']} is put forward")
+        return
+    body["emergency"] = emergency
     print(f"version {call(data, 'POST', 'plant/apply', body)['version']} is current")
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -145,10 +145,19 @@ def edge(
     sys.exit(run(name, main, supervised=supervised, structured=settings.log.json))
 
 
-def doctor(data: Data = DEFAULT_DATA, port: Port = None, as_json: Json = False) -> None:
+def doctor(
+    data: Data = DEFAULT_DATA,
+    port: Port = None,
+    as_json: Json = False,
+    security: Annotated[
+        bool, typer.Option("--security", help="Prove the secure defaults on the running system.")
+    ] = False,
+) -> None:
     """Look at what the installation stands on; exit code 1 when something is wrong. Changes nothing."""
     from isthmus.app.doctor import examine
 
+    if security:
+        _doctor_security(data, as_json)
     found = examine(DataDir(data.resolve()), port)
     if as_json:
         print(json.dumps([dataclasses.asdict(one) for one in found]))
@@ -156,6 +165,19 @@ def doctor(data: Data = DEFAULT_DATA, port: Port = None, as_json: Json = False) 
         for one in found:
             print(f"{one.state:<5} {one.what:<15} {one.detail}" + (f"\n{'':<22}{one.advice}" if one.advice else ""))
     sys.exit(any(one.state == "fail" for one in found))
+
+
+def _doctor_security(data: Path, as_json: bool) -> NoReturn:
+    from isthmus.app.doctor_security import prove
+
+    proofs = prove(DataDir(data.resolve()))
+    if as_json:
+        print(json.dumps({"checks": [dataclasses.asdict(one) for one in proofs]}))
+    else:
+        for one in proofs:
+            mend = f"\n{'':<19}{one.mend}" if one.mend else ""
+            print(f"{'pass' if one.passed else 'FAIL'}  {one.id:<12} {one.title}\n{'':<19}{one.evidence}{mend}")
+    sys.exit(not all(one.passed for one in proofs))
 
 
 def rollback(

@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.namespace import formulas, rules, scripts, zones
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
-from isthmus.namespace.model import Asset, Connector
+from isthmus.namespace.model import Asset, ChangeRule, Connector
 from isthmus.namespace.overlap import find_overlaps
 from isthmus.namespace.plantfile import (
     Document,
@@ -29,6 +29,7 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS, check_path, is_under
 from isthmus.values.model import SYSTEM_TAGS, Budget
 from isthmus.values.plant.acquisition import ConnectionSection
+from isthmus.values.plant.changes import owners
 from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.historian import DEFAULT_RETENTION_DAYS
 from isthmus.values.plant.namespace import (
@@ -130,6 +131,7 @@ class _Compiler:
         zones.link(self._document, self._file, self._draft)
         find_overlaps(self._document, self._draft)
         self._renames()
+        self._change_control()
         self._facts()
         self._warn_mute()
         self._warn_later()
@@ -171,8 +173,9 @@ class _Compiler:
                 budget=Budget(budget.outstanding, budget.requests_per_s, budget.pause),
                 poll_s=section.poll,
                 declared=declared(section),
-                owner=section.owner,
+                owner=owners(section.owner),
                 lockout=zones.lockout(section.lockout),
+                unpatchable=declared(section.unpatchable) if section.unpatchable else {},
             )
 
     def _connectors(self) -> None:
@@ -200,7 +203,7 @@ class _Compiler:
                     endpoint=endpoint(config),
                     description=section.description,
                     zone=section.zone,
-                    owner=section.owner,
+                    owner=owners(section.owner),
                 )
             )
             self._draft.facts[f"connector {name}"] = declared(section)
@@ -291,6 +294,7 @@ class _Compiler:
             production=section.production or base.production,
             maintenance=section.maintenance or base.maintenance,
             rules={**base.rules, **section.rules},
+            owner=section.owner or base.owner,
         )
         self._types[name] = whole
         self._check_type(name, whole)
@@ -612,7 +616,7 @@ class _Compiler:
                     production=self._production(path, section),
                     description=section.description if section else "",
                     zone=self._zone(path, section),
-                    owner=section.owner if section else "",
+                    owner=self._owner(section),
                     lockout=zones.lockout(section.lockout) if section else None,
                 )
             )
@@ -643,6 +647,18 @@ class _Compiler:
             found["ideal_rate"] = kind.production.ideal_rate
             found["ideal_rate_per_s"] = rate_per_s(kind.production.ideal_rate)
         return found
+
+    def _owner(self, section: AssetSection | None) -> tuple[str, ...]:
+        if section is None:
+            return ()
+        kind = self._types.get(section.type)
+        return owners(section.owner) or owners(kind.owner if kind else "")
+
+    def _change_control(self) -> None:
+        self._draft.change_control = tuple(
+            ChangeRule(zone, rule.reason == "required", rule.approvals, rule.window)
+            for zone, rule in self._file.change_control.items()
+        )
 
     def _setpoints(self) -> None:
         for tag in self._draft.tags.values():
@@ -737,10 +753,12 @@ class _Compiler:
         for name, section in self._types.items():
             said = declared(section)
             facts[f"type {name}"] = {
-                k: said[k] for k in ("description", "production", "maintenance", "rules") if k in said
+                k: said[k] for k in ("description", "production", "maintenance", "rules", "owner") if k in said
             }
         for name, rule in self._file.rules.items():
             facts[f"rule {name}"] = declared(rule)
+        for zone, control in self._file.change_control.items():
+            facts[f"change_control {zone}"] = declared(control)
         for path, asset in self._nodes.items():
             if asset is not None:
                 said = declared(asset)

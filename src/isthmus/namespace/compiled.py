@@ -15,6 +15,7 @@ from isthmus.namespace.draft import Draft, DraftTag
 from isthmus.namespace.model import (
     EMPTY,
     Asset,
+    ChangeRule,
     Conduit,
     Connection,
     Connector,
@@ -60,6 +61,7 @@ class Compiled:
                 "assets": [_row(a) for a in plant.assets],
                 "connections": [_row(c) for c in plant.connections],
                 "connectors": [_row(c) for c in plant.connectors],
+                "change_control": [_row(rule) for rule in plant.change_control],
                 "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
                 "zones": [_row(z) for z in plant.zones],
                 "conduits": [_row(c) for c in plant.conduits],
@@ -89,7 +91,7 @@ class Compiled:
                 for rule, instances in plant.pop("rules", ())
             )
             zones, conduits, roles = (plant.pop(name) for name in ("zones", "conduits", "roles"))
-            outward = plant.pop("connectors")
+            outward, control = plant.pop("connectors"), plant.pop("change_control")
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
@@ -97,14 +99,15 @@ class Compiled:
             return cls(
                 plant=make_plant(
                     **{**plant, "edges": tuple(plant["edges"])},
-                    assets=tuple(Asset(**_locked(a)) for a in assets),
-                    connections=tuple(Connection(**_locked(c)) for c in connections),
+                    assets=tuple(Asset(**_locked(_tuples(a))) for a in assets),
+                    connections=tuple(Connection(**_locked(_tuples(c))) for c in connections),
                     connectors=tuple(Connector(**_tuples(c)) for c in outward),
                     tags=tags,
                     rules=rules,
                     zones=tuple(Zone(**_tuples(z)) for z in zones),
                     conduits=tuple(Conduit(**_tuples(c)) for c in conduits),
                     roles=tuple(OwnRole(**_tuples(r)) for r in roles),
+                    change_control=tuple(ChangeRule(**rule) for rule in control),
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -166,7 +169,19 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
             tags.append(_tag(draft_tag, ids[path], order[path]))
             said_of.append(index[id(draft_tag.common)])
     connections = tuple(
-        Connection(c.name, c.driver, c.edge, c.zone, c.access, c.endpoint, c.tags, c.description, c.owner, c.lockout)
+        Connection(
+            c.name,
+            c.driver,
+            c.edge,
+            c.zone,
+            c.access,
+            c.endpoint,
+            c.tags,
+            c.description,
+            c.owner,
+            c.lockout,
+            c.unpatchable,
+        )  # fmt: skip
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))
@@ -185,6 +200,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         zones=tuple(draft.zones),
         conduits=tuple(draft.conduits),
         roles=tuple(draft.roles),
+        change_control=draft.change_control,
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
 

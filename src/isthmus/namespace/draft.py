@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset, Conduit, Connector, Lockout, OwnRole, Rule, RuleInstance, Zone
+from isthmus.namespace.model import Asset, ChangeRule, Conduit, Connector, Lockout, OwnRole, Rule, RuleInstance, Zone
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
@@ -156,9 +156,10 @@ class DraftConnection:
     budget: Budget
     poll_s: float
     declared: dict[str, Any]
-    owner: str = ""
+    owner: tuple[str, ...] = ()
     lockout: Lockout | None = None
     tags: int = 0
+    unpatchable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -182,6 +183,7 @@ class Draft:
     retention: dict[str, int] = field(default_factory=dict)
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
     rename_places: dict[str, Place] = field(default_factory=dict)
+    change_control: tuple[ChangeRule, ...] = ()
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # "type filler" etc. -> what was declared
 
 

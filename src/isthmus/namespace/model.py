@@ -97,7 +97,7 @@ class Asset:
     production: dict[str, Any] = field(default_factory=dict)  # the type's section, with tag paths resolved
     description: str = ""
     zone: str = ""  # security zone of what is calculated here; "" is the site
-    owner: str = ""
+    owner: tuple[str, ...] = ()  # as it or its type says; what is above is not looked at here
     lockout: Lockout | None = None
 
 
@@ -113,8 +113,9 @@ class Connection:
     endpoint: str  # "127.0.0.1:5020", for people
     tags: int
     description: str = ""
-    owner: str = ""
+    owner: tuple[str, ...] = ()
     lockout: Lockout | None = None
+    unpatchable: dict[str, str] = field(default_factory=dict)  # reason, control, review; empty where it can be patched
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Connector:
     endpoint: str  # for people
     description: str = ""
     zone: str = ""  # of the other side; "" is outside
-    owner: str = ""
+    owner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,16 @@ class RuleInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """What changing a zone needs; zone "*" stands for all that have no rule of their own."""
+
+    zone: str
+    reason: bool = False
+    approvals: int = 0
+    window: str = ""  # as `values.windows` reads it; empty: at any time
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """One version of the whole plant, compiled. ``tags`` are ordered by path, ``assets`` as in the file."""
 
@@ -179,6 +190,7 @@ class Plant:
     zones: tuple[Zone, ...] = ()
     conduits: tuple[Conduit, ...] = ()
     roles: tuple[OwnRole, ...] = ()
+    change_control: tuple[ChangeRule, ...] = ()
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.namespace.compiled import Compiled
+from isthmus.namespace.control import NO_DEMANDS, Demands
 from isthmus.namespace.draft import Draft
 from isthmus.namespace.model import Tag
 from isthmus.values.errors import ConfigError, Finding
@@ -21,7 +22,7 @@ class Change:
     """One thing that would change. ``path`` is the new one; a rename tells the old one in ``detail``."""
 
     action: str  # add, change, remove or rename
-    what: str  # plant, zone, conduit, role, history, script, connection, connector, type, rule, asset, tag or text
+    what: str  # plant, zone, conduit, role, change_control, history, script, connection, connector, type, rule, asset, tag or text
     path: str
     detail: str = ""
 
@@ -42,6 +43,7 @@ class PlanResult:
     changes: tuple[Change, ...]
     warnings: tuple[Finding, ...]
     text: str
+    demands: Demands = NO_DEMANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,13 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
 
 _TOLD = frozenset(
     {"driver", "connector", "type", "days", "networks", "programs", "edges", "from", "to", "extends", "under", "zones"}
-    | {"allow", "deny", "when"}
+    | {"allow", "deny", "when", "reason", "approvals", "window"}
 )
 """What is told of something new."""
-_ORDER = ("plant", "zone", "conduit", "role", "history", "script", "connection", "connector", "type", "rule", "asset")
+_ORDER = (
+    *("plant", "zone", "conduit", "role", "change_control", "history", "script", "connection", "connector"),
+    *("type", "rule", "asset"),
+)
 
 
 def _facts(old: Compiled, new: Compiled) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,9 +11,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from isthmus.namespace import edit, store
+from isthmus.namespace import change_store, edit, store
+from isthmus.namespace.change_store import ChangeRequest
 from isthmus.namespace.compile import ConnectorOf, DriverOf, compile_plant
 from isthmus.namespace.compiled import NOTHING, Compiled, finish, tag_paths
+from isthmus.namespace.control import NO_CONSENT, Consent, Demands, demands
 from isthmus.namespace.draft import Draft, note
 from isthmus.namespace.jsonschema import plant_schema
 from isthmus.namespace.listing import TagList, list_tags
@@ -25,6 +28,8 @@ from isthmus.ports.drivers import DriverSpec, driver_spec, drivers
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError, Denied, Finding, Malformed
 from isthmus.values.model import EdgeModel
+
+_log = logging.getLogger("isthmus.namespace")
 
 PLANT_FILE = "plant.yaml"
 """What the file is called in findings unless the caller knows better."""
@@ -52,6 +57,7 @@ class _Prepared:
     files: dict[str, bytes]
     changes: tuple[Change, ...]
     warnings: tuple[Finding, ...]
+    demands: Demands
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,7 @@ class Namespace:
             raise StaleBase(base, version)
         written = text if isinstance(text, str) else decode(text, where)
         ready = self._prepare(written, now, files or {}, where)
-        return PlanResult(version, ready.token, ready.changes, ready.warnings, written)
+        return PlanResult(version, ready.token, ready.changes, ready.warnings, written, ready.demands)
 
     def apply(
         self,
@@ -177,11 +183,14 @@ class Namespace:
         reason: str,
         files: Mapping[str, bytes] | None = None,
         where: str = PLANT_FILE,
+        consent: Consent = NO_CONSENT,
+        change: ChangeRequest | None = None,
     ) -> int:
         """Makes the text the current version, in one transaction, and gives its number. A text that is current
-        already makes no new version.
+        already makes no new version. ``change`` is the request it comes from, which is applied by it.
 
-        Raises: Findings with every mistake; StaleBase if another version was applied after ``base``
+        Raises: Findings with every mistake; StaleBase if another version was applied after ``base``; Denied if a rule
+                of a zone it touches stands against it now
         """
         with self._applying:
             now = self._fresh()
@@ -189,12 +198,13 @@ class Namespace:
                 raise StaleBase(base, now.compiled.plant.version)
             written = text if isinstance(text, str) else decode(text, where)
             ready = self._prepare(written, now, files or {}, where)
-            return self._commit(written, now, ready, by, reason)
+            self._check(ready, by, reason, consent)
+            return self._commit(written, now, ready, by, _reason(reason, consent), change)
 
-    def restore(self, number: int, by: str, reason: str) -> int:
+    def restore(self, number: int, by: str, reason: str, consent: Consent = NO_CONSENT) -> int:
         """Applies an old version again, as a new one; its tags get back the ids they had then.
 
-        Raises: ConfigError if there is no such version; Findings if this build refuses it
+        Raises: ConfigError if there is no such version; Findings if this build refuses it; Denied as ``apply``
         """
         with self._applying:
             now = self._fresh()
@@ -205,7 +215,18 @@ class Namespace:
             if old is None:
                 raise ConfigError(f"version: the plant has no such version, was {number}")
             ready = self._prepare(old.text, now, files, f"version {number}", prefer=ids)
-            return self._commit(old.text, now, ready, by, reason)
+            self._check(ready, by, reason, consent)
+            return self._commit(old.text, now, ready, by, _reason(reason, consent))
+
+    def _check(self, ready: _Prepared, by: str, reason: str, consent: Consent) -> None:
+        """Change control, at the moment of applying.
+
+        Raises: Denied
+        """
+        now_ns = self._clock.now_ns()
+        if consent.emergency.strip() and ready.demands.obstacles(now_ns, reason, consent):
+            _log.warning("EMERGENCY: %s passes over the change control of the plant: %s", by, consent.emergency)
+        ready.demands.check(now_ns, reason, consent)
 
     def add_connection(self, text: str, name: str, settings: Mapping[str, Any]) -> str:
         """The text with one more connection; everything else, comments too, stays as it is.
@@ -307,7 +328,8 @@ class Namespace:
         changes = compare(now.compiled, compiled)
         if not changes and (text != now.text or used != dict(now.files)):
             changes = (Change("change", "text", "", "comments, order or layout only"),)
-        ready = _Prepared(token, compiled, numbers, ids.live, used, changes, document.report.ordered("warning"))
+        asked = demands(now.compiled, compiled, changed=bool(changes))
+        ready = _Prepared(token, compiled, numbers, ids.live, used, changes, document.report.ordered("warning"), asked)
         self._prepared = ready
         return ready
 
@@ -315,7 +337,9 @@ class Namespace:
         with self._engine.begin() as connection:
             return store.load_ids(connection)
 
-    def _commit(self, text: str, now: _Now, ready: _Prepared, by: str, reason: str) -> int:
+    def _commit(
+        self, text: str, now: _Now, ready: _Prepared, by: str, reason: str, change: ChangeRequest | None = None
+    ) -> int:
         if text == now.text and ready.files == dict(now.files) and not ready.changes:
             return now.compiled.plant.version
         base, number = now.compiled.plant.version, ready.compiled.plant.version
@@ -327,9 +351,27 @@ class Namespace:
             store.save_version(connection, Version(number, self._clock.now_ns(), by, reason, text), ready.files)
             store.save_ids(connection, number, ready.before, ready.ids)
             store.save_compiled(connection, number, packed)
+            if change is not None and not change_store.move(
+                connection,
+                change.id,
+                change.state,
+                "applied",
+                closed_by=by,
+                closed_ns=self._clock.now_ns(),
+                version=number,
+            ):
+                raise Denied(f"change {change.id} was moved by somebody else meanwhile; look again", "wrong_state")
+            change_store.make_stale(connection, number, self._clock.now_ns())
         self._now = _Now(ready.compiled, text, ready.files)
         self._prepared = None
         return number
+
+
+def _reason(reason: str, consent: Consent) -> str:
+    """What is kept with the version: an emergency stays visible for ever."""
+    if not consent.emergency.strip():
+        return reason
+    return f"EMERGENCY, change control passed over: {consent.emergency}" + (f"; {reason}" if reason else "")
 
 
 def _check_renames(document: Document, draft: Draft, ids: Ids) -> None:

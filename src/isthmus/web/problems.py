@@ -50,6 +50,11 @@ _DENIED_STATUS = {
     "name_taken": 409,
     "conflict": 409,
     "backup_running": 409,
+    "approval_needed": 409,
+    "window_closed": 409,
+    "wrong_state": 409,
+    "too_many_changes": 409,
+    "reason_needed": 422,
     "unknown_host": 421,
 }
 """Refusals that are not plainly 'you may not' (403)."""

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypedDict
 from isthmus.acquisition.replay import ReplayReport
 from isthmus.analytics.model import Counts
 from isthmus.analytics.store import Event
+from isthmus.namespace.changes import ChangeRequests
+from isthmus.namespace.control import NO_CONSENT, Consent, Demands
 from isthmus.namespace.listing import TagList
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant, Tag
@@ -51,6 +53,8 @@ class PlanResult(Protocol):
     def changes(self) -> Sequence[Change]: ...
     @property
     def warnings(self) -> Sequence[Finding]: ...
+    @property
+    def demands(self) -> Demands: ...
 
 
 class PlantVersion(Protocol):
@@ -73,7 +77,17 @@ class NamespaceService(Protocol):
 
     def current(self) -> Plant: ...
     def plan(self, text: str, base: int, files: Mapping[str, bytes], /) -> PlanResult: ...
-    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes], /) -> int: ...
+    def apply(
+        self,
+        text: str,
+        base: int,
+        by: str,
+        reason: str,
+        files: Mapping[str, bytes],
+        /,
+        *,
+        consent: Consent = NO_CONSENT,
+    ) -> int: ...
     def versions(self) -> Sequence[PlantVersion]: ...
     def version(self, number: int, /) -> PlantVersion: ...
     def files(self, number: int, /) -> Mapping[str, bytes]: ...
@@ -210,6 +224,7 @@ class Services:
     audit: Trail
     privacy: Privacy
     imports: HistoryImports | None = None
+    changes: ChangeRequests | None = None
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay

@@ -23,6 +23,7 @@ def test_the_built_wheel_holds_everything_and_runs(tmp_path: Path) -> None:
         "isthmus/web/static/index.html",
         "isthmus/app/migrations/versions/0001_spine.py",
         "isthmus/py.typed",
+        "isthmus/sbom.cdx.json",
         "isthmus/simulators/bottling/maps.py",
     ):
         assert wanted in names

@@ -17,8 +17,11 @@ from argon2 import PasswordHasher
 from isthmus.acquisition.store import Outage
 from isthmus.app.records import open_records
 from isthmus.app.sealing import FileSealer
+from isthmus.namespace.changes import ChangeRequests
+from isthmus.namespace.control import NO_DEMANDS, Consent, Demands
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Connection, Plant, Tag
+from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
@@ -121,6 +124,7 @@ class FakePlan:
     token: str
     changes: tuple[FakeChange, ...]
     warnings: tuple[Finding, ...]
+    demands: Demands = NO_DEMANDS
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class FakeNamespace:
         change = FakeChange("add", "tag", "hall/x", f"float, {len(files)} files")
         return FakePlan(base, "t1", (change,), (Finding("warning", "plant.yaml", 1, 1, "plant", "no timezone"),))
 
-    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes]) -> int:
+    def apply(self, text: str, base: int, by: str, reason: str, files: Mapping[str, bytes], *, consent: Consent) -> int:
         self.plan(text, base, files)
         self.kept.insert(0, FakeVersion(base + 1, text, NOW, by, reason))
         self.plant = make_plant(base + 1)
@@ -357,6 +361,40 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
     yield made
     trail.close()
+    engine.dispose()
+
+
+CONTROLLED = """\
+plant: {enterprise: acme, site: lyon, timezone: Europe/Paris}
+connections:
+  plc1: {driver: modbus-tcp, host: 10.0.0.1, zone: line1, owner: Automation, unpatchable: {reason: no maker, control: own switch, review: 2023-11-14}}
+  plc2: {driver: modbus-tcp, host: 10.0.0.2, zone: line2, unpatchable: {reason: no maker, control: own switch, review: 2023-11-15}}
+assets:
+  hall: {owner: [Ana, Shift A]}
+  hall/p1: {source: plc1, tags: {speed: {at: hr 0 float32}}}
+  yard/p2: {source: plc2, tags: {speed: {at: hr 0 float32}}}
+change_control:
+  line1: {reason: required, approvals: 1}
+  line2: {window: "Wed 01:00-Wed 06:00"}
+"""
+
+
+@pytest.fixture
+def controlled(works: Plantworks, tmp_path: Path) -> Iterator[Plantworks]:
+    """The same with a real plant under change control, at version 1."""
+    engine = open_records(tmp_path / "plant.db")
+    namespace_metadata.create_all(engine)
+    namespace = Namespace(engine, works.clock)
+    namespace.apply(CONTROLLED, 0, "ana", "first")
+
+    async def on_applied(version: int) -> None:
+        works.applied.append(version)
+        works.live.describe(namespace.current())
+
+    works.live.describe(namespace.current())
+    works.services.namespace, works.services.on_applied = namespace, on_applied
+    works.services.changes = ChangeRequests(engine, namespace, works.clock)
+    yield works
     engine.dispose()
 
 

@@ -45,6 +45,8 @@ export type DriverSetting = S['Setting']
 export type PlantText = S['PlantAnswer']
 export type PlanChange = S['ChangeAnswer']
 export type Plan = S['Plan'] & { text?: string }
+export type ChangeSummary = S['ChangeSummary']
+export type ChangeDetail = S['ChangeDetail']
 
 export type ProblemItem = Partial<S['Place']>
 /** Partly known: a proxy in between may answer in its own words. */

@@ -1,16 +1,18 @@
 import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
 import { useState, type FormEvent } from 'react'
 import { Dialog } from 'react-aria-components/Dialog'
 import { Modal, ModalOverlay } from 'react-aria-components/Modal'
 import { ApiError, get, post } from '../api/client'
 import { modelChanged, useConnections, useSite } from '../api/queries'
-import type { Driver, DriverSetting, Plan, PlantText, TestResult } from '../api/types'
+import type { ChangeDetail, Driver, DriverSetting, Plan, PlantText, TestResult } from '../api/types'
 import { Icon } from '../components/icons'
 import { StepList } from '../components/test-steps'
 import { Button, Loading, ProblemList, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { human } from '../model/tree'
 import { configFrom, type Draft } from '../model/connection'
+import { ChangeLines } from '../components/change-lines'
 import '../styles/connections.css'
 
 const STEPS = [m('Device'), m('Settings'), m('Test read'), m('Review')] as const
@@ -21,6 +23,7 @@ export function Wizard({ onClose, onDone }: { onClose: () => void; onDone: (name
   const drivers = useQuery({ queryKey: ['drivers'], queryFn: async ({ signal }) => (await get<{ drivers: Driver[] }>('drivers', {}, signal)).drivers, staleTime: Infinity })
   const site = useSite()
   const existing = useConnections()
+  const navigate = useNavigate()
   const [step, setStep] = useState(0)
   const [driverName, setDriver] = useState('')
   const [name, setName] = useState('')
@@ -62,7 +65,13 @@ export function Wizard({ onClose, onDone }: { onClose: () => void; onDone: (name
     if (!plan.plan?.text) return
     setApplying(true)
     try {
-      await post('plant/apply', { text: plan.plan.text, base: plan.plan.base, reason })
+      const body = { text: plan.plan.text, base: plan.plan.base, reason }
+      if (plan.plan.control?.obstacles.length) {
+        const change = await post<ChangeDetail>('plant/changes', body)
+        void navigate({ to: '/changes', search: { n: String(change.id) } })
+        return
+      }
+      await post('plant/apply', body)
       modelChanged()
       onDone(name)
     } catch (problem) {
@@ -261,27 +270,19 @@ function SettingField({ setting, value, problem, onChange }: { setting: DriverSe
   )
 }
 
-const SIGNS: Record<string, string> = { add: '+', added: '+', create: '+', remove: '−', removed: '−', delete: '−' }
-
 function PlanView({ plan }: { plan: Plan }) {
   return (
     <section aria-label={t('What will change')}>
       <h3>{t('What will change in the plant, version {{version}}', { version: plan.base })}</h3>
-      <ul className="plan">
-        {plan.changes.map((change) => (
-          <li key={`${change.action}${change.what}${change.path}`}>
-            <b className="plan-sign">{SIGNS[change.action] ?? '~'}</b>
-            <span>
-              {change.action} {change.what} <b>{change.path}</b>
-              {change.detail ? <small className="muted"> {change.detail}</small> : null}
-            </span>
-          </li>
-        ))}
-        {plan.changes.length === 0 ? <li className="muted">{t('Nothing.')}</li> : null}
-      </ul>
+      <ChangeLines changes={plan.changes} />
       {plan.warnings.map((warning, i) => (
         <p key={i} className="plan-warning">
           {typeof warning === 'string' ? warning : [warning.path, warning.problem].filter(Boolean).join(': ')}
+        </p>
+      ))}
+      {plan.control?.obstacles.map((one, i) => (
+        <p key={i} className="plan-warning">
+          {one.reason}
         </p>
       ))}
     </section>

@@ -21,6 +21,9 @@ export function MorePage() {
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/changes" className="more-row">
+          <Icon name="check" /> {t('Changes')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/system" className="more-row">
           <Icon name="system" /> {t('System')} <Icon name="right" size={16} />
         </Link>

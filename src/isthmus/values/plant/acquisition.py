@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
+from isthmus.values.plant.changes import Owners, Unpatchable
 from isthmus.values.plant.policy import LockoutSection
 from isthmus.values.plant.scalars import FileName, Name, Period, Seconds, UnitText
 from isthmus.values.schema import Scalar
@@ -47,14 +48,16 @@ class ConnectionSection:
     """The security zone (IEC 62443) the device belongs to."""
     access: Literal["read-only", "read-write"] = "read-only"
     """Whether set-points may ever be written to it. Read-only until you say otherwise."""
-    owner: str = ""
-    """The person or team that answers for it."""
     lockout: LockoutSection | None = None
     """Nothing behind this connection is written to while this stands."""
     poll: Period = 1.0
     """How often its tags are read, unless a tag says `every`."""
     budget: BudgetSection = BudgetSection()
     """What reading may cost the device."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them."""
+    unpatchable: Unpatchable | None = None
+    """Says that the device cannot be mended any more, and what is done instead."""
     description: str = ""
     """For people."""
     was: Name = ""

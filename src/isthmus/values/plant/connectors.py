@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
+from isthmus.values.plant.changes import Owners
 from isthmus.values.plant.scalars import Name, PathText, Seconds
 
 MAX_ROWS = 100_000
@@ -32,8 +33,8 @@ class ConnectorSection:
     """Where a new connector begins: with what comes from now on, or with all that the bus still has."""
     zone: Name = ""
     """The security zone of the other side; `outside` unless told. It matters once the plant has zones."""
-    owner: str = ""
-    """The person or team that answers for it."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them."""
     description: str = ""
     """For people."""
     settings: dict[str, Any] = field(default_factory=dict)

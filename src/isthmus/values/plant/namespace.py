@@ -9,6 +9,7 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, PythonSection, ScaleSection
 from isthmus.values.plant.alarms import AlarmsSection
 from isthmus.values.plant.analytics import RuleSection
+from isthmus.values.plant.changes import ChangeSection, Owners, ZoneKey
 from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.control import WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
@@ -193,6 +194,8 @@ class TypeSection:
     """Its maintenance plan."""
     rules: dict[Name, RuleSection] = field(default_factory=dict)
     """Conditions on live data; each asset of the type is judged by itself."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them, of each asset that does not say it itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,14 +217,14 @@ class AssetSection:
     zone: Name = ""
     """The security zone of what is calculated or kept here, and below; that of its `source` unless told. A tag that is
     read belongs to the zone of its connection."""
-    owner: str = ""
-    """The person or team that answers for it, and for what is below."""
     lockout: LockoutSection | None = None
     """Nothing here or below is written to while this stands."""
     description: str = ""
     """For people."""
     was: PathText = ""
     """The path it had before; its tags keep their history."""
+    owner: Owners = ""
+    """Who answers for it: a person or team, or a list of them; holds for what is below it too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,3 +269,5 @@ class PlantFile:
     """What may pass from one zone to another."""
     roles: dict[Name, RoleSection] = field(default_factory=dict)
     """Roles of the plant's own."""
+    change_control: dict[ZoneKey, ChangeSection] = field(default_factory=dict)
+    """What a change needs, by the zone it touches: a reason, a second person, a maintenance window."""

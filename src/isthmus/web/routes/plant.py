@@ -8,14 +8,16 @@ import contextlib
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
+from isthmus.namespace.control import NO_CONSENT, Consent, Demands, Obstacle
 from isthmus.namespace.model import Plant
-from isthmus.security.model import Action
-from isthmus.values.errors import ConfigError
+from isthmus.security.model import Action, Principal, Proof
+from isthmus.values.errors import ConfigError, Denied
 from isthmus.web.access import Room, Who, allow, check_policy_change
 from isthmus.web.audited import told
 from isthmus.web.problems import NotFound, Place, place
@@ -66,6 +68,9 @@ class PlanRequest(BaseModel):
 class ApplyRequest(PlanRequest):
     base: int = Field(ge=0, description="the version the plan was made on; refused when another one is current")
     reason: str = Field(max_length=1000)
+    emergency: str = Field(
+        "", max_length=1000, description="why the rules of change control are passed over; on the local socket only"
+    )
 
 
 class ChangeAnswer(BaseModel):
@@ -75,11 +80,29 @@ class ChangeAnswer(BaseModel):
     detail: str
 
 
+class ObstacleAnswer(BaseModel):
+    zone: str = Field(description="empty for what belongs to no zone")
+    rule: str = Field(description="the key of change_control that asks for it")
+    code: str
+    reason: str
+    opens: str | None = Field(description="when a closed window opens next")
+
+
+class Control(BaseModel):
+    """What change control asks for."""
+
+    zones: list[str] = Field(description="the zones the plan touches")
+    reason_required: bool
+    approvals: int = Field(description="how many other persons must agree")
+    obstacles: list[ObstacleAnswer] = Field(description="what stands against applying it now, given a reason")
+
+
 class Plan(BaseModel):
     base: int
     token: str
     changes: list[ChangeAnswer]
     warnings: list[Place]
+    control: Control
 
 
 class Applied(BaseModel):
@@ -96,7 +119,7 @@ class PlanWithText(Plan):
     text: str
 
 
-def _files(request: PlanRequest) -> dict[str, bytes]:
+def files_of(request: PlanRequest) -> dict[str, bytes]:
     """The tag lists that were sent along; those of the current version stand for the others.
 
     Raises: ConfigError naming the list that is not base64
@@ -112,14 +135,16 @@ def _files(request: PlanRequest) -> dict[str, bytes]:
 
 def _planned(services: Services, request: PlanRequest) -> PlanResult:
     base = services.namespace.current().version if request.base is None else request.base
-    return services.namespace.plan(request.text, base, _files(request))
+    return services.namespace.plan(request.text, base, files_of(request))
 
 
-def _applied(services: Services, request: ApplyRequest, by: str) -> int:
-    return services.namespace.apply(request.text, request.base, by, request.reason, _files(request))
+def _applied(services: Services, request: ApplyRequest, principal: Principal) -> int:
+    emergency = emergency_of(request.emergency, principal)
+    files, consent = files_of(request), Consent(emergency=emergency) if emergency else NO_CONSENT
+    return services.namespace.apply(request.text, request.base, principal.name, request.reason, files, consent=consent)
 
 
-def _difference(services: Services, before: Plant, version: int, text: str) -> dict[str, Any]:
+def difference(services: Services, before: Plant, version: int, text: str) -> dict[str, Any]:
     """What the audit trail says of a change; the texts themselves are kept with the versions."""
     after = services.namespace.current()
     new = Counter(text.splitlines())
@@ -136,12 +161,47 @@ def _difference(services: Services, before: Plant, version: int, text: str) -> d
     }
 
 
-def _plan(result: PlanResult) -> dict[str, Any]:
+def emergency_of(reason: str, principal: Principal) -> str:
+    """The reason for passing over the rules, from whom it may come.
+
+    Raises: Denied (local_only)
+    """
+    if reason.strip() and principal.proof is not Proof.SOCKET:
+        raise Denied("an emergency is declared on the machine itself: isthmus apply --emergency REASON", "local_only")
+    return reason.strip()
+
+
+def obstacles_of(found: Iterable[Obstacle]) -> list[dict[str, Any]]:
+    """What stands against a plan, as it is sent."""
+    return [
+        {
+            "zone": one.zone,
+            "rule": one.rule,
+            "code": one.code,
+            "reason": one.reason,
+            "opens": None if one.opens_ns is None else iso(one.opens_ns),
+        }
+        for one in found
+    ]
+
+
+def _control(services: Services, demands: Demands) -> dict[str, Any]:
+    """What a plan has to fulfil, with a reason taken as given."""
+    return {
+        "zones": list(demands.zones),
+        "reason_required": any(rule.reason for _, rule in demands.rules),
+        "approvals": demands.approvals,
+        "obstacles": obstacles_of(demands.obstacles(services.clock.now_ns(), "given")),
+    }
+
+
+def _plan(services: Services, result: PlanResult) -> dict[str, Any]:
     return {
         "base": result.base,
         "token": result.token,
         "changes": [{"action": c.action, "what": c.what, "path": c.path, "detail": c.detail} for c in result.changes],
         "warnings": [place(warning) for warning in result.warnings],
+        "control": _control(services, result.demands),
     }
 
 
@@ -200,25 +260,30 @@ async def get_version(services: Room, n: Annotated[int, Path(ge=1, le=2**31 - 1)
 async def plan_plant(request: PlanRequest, services: Room) -> Plan:
     """What applying this text would change; changes nothing."""
     result = await asyncio.to_thread(_planned, services, request)
-    return Plan.model_validate(_plan(result))
+    return Plan.model_validate(_plan(services, result))
 
 
 @router.post("/plant/apply", dependencies=allow(Action.PLANT_CHANGE))
 async def apply_plant(request: ApplyRequest, services: Room, principal: Who, http: Request) -> Applied:
     """Make this text the plant, in one transaction, if `base` is still the current version."""
     planned = await asyncio.to_thread(_planned, services, request)
-    check_policy_change(services, principal, planned.changes)
+    check_policy_change(services, principal, (change.what for change in planned.changes))
     before = services.namespace.current()
     told(http).update(reason=request.reason, old={"version": before.version})
-    version = await asyncio.to_thread(_applied, services, request, principal.name)
-    told(http)["new"] = await asyncio.to_thread(_difference, services, before, version, request.text)
+    version = await asyncio.to_thread(_applied, services, request, principal)
+    told(http)["new"] = await asyncio.to_thread(difference, services, before, version, request.text)
+    await tell_rooms(services, version)
+    return Applied(version=version)
+
+
+async def tell_rooms(services: Services, version: int) -> None:
+    """Let the rooms take up a version that was applied."""
     try:
         await asyncio.to_thread(lambda: services.policies.current().prepare())  # off the loop: it is large
         await services.on_applied(version)
     except Exception:
         # the version is applied whatever the rooms make of it, and they take it up at their next start
         _log.exception("plant version %d is applied, but telling the rooms failed", version)
-    return Applied(version=version)
 
 
 @router.post("/plant/connections", dependencies=allow(Action.PLANT_CHANGE))
@@ -226,7 +291,7 @@ async def add_connection(new: NewConnection, services: Room) -> PlanWithText:
     """The plant text with one more connection, comments kept, and what applying it would change; changes nothing."""
     text = await asyncio.to_thread(_with_connection, services, new)
     result = await asyncio.to_thread(_planned, services, PlanRequest(text=text, base=new.base, files={}))
-    return PlanWithText.model_validate({**_plan(result), "text": text})
+    return PlanWithText.model_validate({**_plan(services, result), "text": text})
 
 
 def _with_connection(services: Services, new: NewConnection) -> str:
