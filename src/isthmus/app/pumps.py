@@ -87,6 +87,7 @@ class HistorianPump:
         frames: list[Arrived] = []
         rows = 0
         opened = 0.0
+        first = True  # what waited for us needs no gathering: the record goes on at once
         loop = asyncio.get_running_loop()
         incoming = self.reader.frames()
         next_group: asyncio.Task[list[Arrived]] | None = None
@@ -105,9 +106,9 @@ class HistorianPump:
                     fresh = sum(a.frame.rows for a in arrived)
                     rows += fresh
                     self.taken_rows += fresh
-                if frames and (rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
+                if frames and (first or rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
                     await self._groups.put(frames)
-                    frames, rows = [], 0
+                    frames, rows, first = [], 0, False
         finally:
             if next_group is not None:
                 next_group.cancel()
