@@ -16,7 +16,7 @@ from pathlib import Path
 from isthmus.app.datadir import DataDir
 from isthmus.app.process import SUPERVISED, run
 from isthmus.app.settings import Settings, load_settings
-from isthmus.app.spare import AT_ONCE, IN_THE_BACKGROUND, OPTION, stand_by
+from isthmus.app.spare import OPTION, stand_by
 
 DEFAULT_DATA = Path("data")
 _DATA, _PORT, _JSON = "--data", "--port", "--json"
@@ -26,7 +26,7 @@ _OPTIONS = {
     "edge": {_DATA, "--name", "--bus", _JSON, SUPERVISED, OPTION},
     "listener": {_DATA, _JSON, SUPERVISED},
 }
-_FLAGS = {_JSON, SUPERVISED}
+_FLAGS = {_JSON, SUPERVISED, OPTION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Wish:
     bus: Path | None = None
     json: bool = False
     supervised: bool = False
-    spare: str = ""
+    spare: bool = False
 
 
 def read(words: Sequence[str]) -> Wish | None:
@@ -58,8 +58,6 @@ def read(words: Sequence[str]) -> Wish | None:
     port = values.get(_PORT, "1")
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
         return None
-    if values.get(OPTION, AT_ONCE) not in (AT_ONCE, IN_THE_BACKGROUND):
-        return None
     return Wish(
         words[0],
         Path(values.get(_DATA, DEFAULT_DATA)),
@@ -68,7 +66,7 @@ def read(words: Sequence[str]) -> Wish | None:
         Path(values["--bus"]) if "--bus" in values else None,
         json=_JSON in values,
         supervised=SUPERVISED in values,
-        spare=values.get(OPTION, ""),
+        spare=OPTION in values,
     )
 
 
@@ -78,7 +76,7 @@ def start(wish: Wish) -> int:
     Raises: ConfigError if its settings are wrong
     """
     load, work = _PARTS[wish.part]
-    stand_by(wish.spare, load)
+    stand_by(load, waits=wish.spare)
     place = DataDir(wish.data.resolve())
     settings = load_settings(place.settings)
     settings = dataclasses.replace(settings, log=dataclasses.replace(settings.log, json=settings.log.json or wish.json))

@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 import sysconfig
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,31 +20,19 @@ import isthmus
 from isthmus.app.process import die_with_parent
 
 OPTION = "--spare"
-AT_ONCE = "at-once"
-"""Import as fast as it goes: something waits for it."""
-IN_THE_BACKGROUND = "in-the-background"
-"""Leave the processor to whoever wants it."""
-
-_READY, _GO = b"ready\n", b"go\n"
-_NICE = 15
+_GO = b"go"
 _LOOK_S = 30.0
 
 
 # In the spare.
 
 
-def stand_by(how: str, load: Callable[[], None]) -> None:
-    """Load the modules; return at the word, end the process when it cannot come any more. An empty ``how`` waits for nobody."""
-    if not how:
-        _load(load)
+def stand_by(load: Callable[[], None], *, waits: bool) -> None:
+    """Load the modules; if it waits, return at the word, or end the process when that cannot come any more."""
+    _load(load)
+    if not waits:
         return
-    if how == IN_THE_BACKGROUND:
-        _load_nicely(load)
-    else:
-        _load(load)
     with socket.socket(fileno=os.dup(0)) as supervisor:
-        with contextlib.suppress(OSError):  # gone: seen at once below
-            supervisor.sendall(_READY)
         try:
             word = supervisor.recv(len(_GO))
         except OSError:
@@ -64,25 +51,6 @@ def _load(load: Callable[[], None]) -> None:
         load()
     finally:
         gc.enable()
-
-
-def _load_nicely(load: Callable[[], None]) -> None:
-    """In a thread, as the system knows a priority for each and lets nobody take his own back."""
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        try:
-            _load(load)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="load")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
 
 
 # In the supervisor.
@@ -104,18 +72,18 @@ def code_state() -> tuple[int, ...]:
 class Spare:
     """One process that stands by, as the supervisor sees it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket, how: str) -> None:
-        self._process, self._line, self._how = process, line, how
+    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+        self._process, self._line = process, line
         self._code = code_state()
         self._done = asyncio.Event()
 
     @classmethod
-    async def start(cls, argv: list[str], how: str) -> Spare:
+    async def start(cls, argv: list[str]) -> Spare:
         """Start one; ``argv`` is the command line of the part."""
         line, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv, OPTION, how, stdin=theirs.fileno(), start_new_session=True, preexec_fn=die_with_parent
+                *argv, OPTION, stdin=theirs.fileno(), start_new_session=True, preexec_fn=die_with_parent
             )
         except BaseException:
             line.close()
@@ -123,7 +91,7 @@ class Spare:
         finally:
             theirs.close()
         line.setblocking(False)
-        return cls(process, line, how)
+        return cls(process, line)
 
     @property
     def pid(self) -> int:
@@ -131,10 +99,8 @@ class Spare:
         return self._process.pid
 
     async def take(self) -> asyncio.subprocess.Process | None:
-        """Let it begin; None if it is of no use, and then it is ended. One that is still loading in the background is slower than a new one."""
+        """Let it begin, at once or when it has loaded; None if it is dead or of older code, and then it is ended."""
         useful = self._process.returncode is None and self._code == code_state()
-        if useful and self._how == IN_THE_BACKGROUND:
-            useful = self._said_ready()
         if useful:
             try:
                 self._line.send(_GO)
@@ -146,12 +112,6 @@ class Spare:
         self._done.set()
         self._line.close()
         return self._process
-
-    def _said_ready(self) -> bool:
-        try:
-            return self._line.recv(len(_READY)) == _READY
-        except OSError:
-            return False
 
     async def end(self) -> None:
         """Kill it if it was not taken; it has nothing to lose."""

@@ -25,7 +25,7 @@ from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
 from isthmus.app.process import SUPERVISED, die_with_parent
 from isthmus.app.settings import Settings
-from isthmus.app.spare import AT_ONCE, IN_THE_BACKGROUND, Spare
+from isthmus.app.spare import Spare
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
 from isthmus.bus.field import Devices, ListenerAddress, device_entry
 from isthmus.values.errors import ConfigError, NotConnected
@@ -35,7 +35,7 @@ STEADY_S = 10.0
 """A child that ran this long begins again with the shortest wait."""
 STOP_S = 4.5
 """Everything together stops within this; what is left is killed."""
-SPARE_AFTER_S = 3.0
+SPARE_AFTER_S = 1.0
 """A part that starts comes first; its spare is made after this."""
 SPARE_AFTER_MAX_S = 300.0
 
@@ -70,7 +70,7 @@ class Supervisor:
     async def prepare(self, child: Child) -> None:
         """Let a child load its modules already, while what it needs is not there yet; `add` then lets it begin."""
         self._prepared.append(child)
-        child.spare = await Spare.start(child.argv, AT_ONCE)
+        child.spare = await Spare.start(child.argv)
 
     async def add(self, child: Child) -> None:
         """Start a child, which is stopped before those that were added earlier."""
@@ -116,7 +116,7 @@ class Supervisor:
             await asyncio.sleep(wait_s)
             await works()
             try:
-                spare = child.spare = await Spare.start(child.argv, IN_THE_BACKGROUND)
+                spare = child.spare = await Spare.start(child.argv)
                 self._tell()
                 try:
                     died = await spare.until_over()
@@ -217,11 +217,13 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
         known = json.loads((data.run / "pids.json").read_text())
     except (FileNotFoundError, ValueError):
         return
-    left = []
+    left, going = [], []
     for name, pid in known.items():
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(int(pid))
-            if str(data.root) in " ".join(process.cmdline()):
+            if not process.cmdline():
+                going.append(process)  # killed a moment ago: its memory is gone already, its ports and locks may not be
+            elif str(data.root) in " ".join(process.cmdline()):
                 log.warning("ending %s (process %d), left over from before", name, pid)
                 process.terminate()
                 left.append(process)
@@ -229,6 +231,17 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
             process.wait(5)
+    deadline = time.monotonic() + STOP_S
+    while any(map(_holds, going)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _holds(process: psutil.Process) -> bool:
+    """Whether a process that is going may still hold what it had open; a zombie without threads does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.Error:
+        return False
 
 
 def check_port(host: str, port: int, what: str = "port") -> None:
