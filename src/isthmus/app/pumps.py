@@ -21,6 +21,8 @@ from isthmus.values.frame import Lane
 
 GROUP_S = 0.5
 GROUP_ROWS = 100_000
+EAGER_S = 3.0
+"""So long after a start whatever came is committed as soon as the commit before is done: the record is to go on at once."""
 MAX_IN_HAND_ROWS = 300_000
 SNAPSHOT_S = 5.0
 RETRY_S = 1.0
@@ -87,8 +89,8 @@ class HistorianPump:
         frames: list[Arrived] = []
         rows = 0
         opened = 0.0
-        first = True  # what waited for us needs no gathering: the record goes on at once
         loop = asyncio.get_running_loop()
+        eager_until = loop.time() + EAGER_S
         incoming = self.reader.frames()
         next_group: asyncio.Task[list[Arrived]] | None = None
         try:
@@ -106,9 +108,10 @@ class HistorianPump:
                     fresh = sum(a.frame.rows for a in arrived)
                     rows += fresh
                     self.taken_rows += fresh
-                if frames and (first or rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
+                eager = loop.time() < eager_until and self._groups.empty()
+                if frames and (eager or rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
                     await self._groups.put(frames)
-                    frames, rows, first = [], 0, False
+                    frames, rows = [], 0
         finally:
             if next_group is not None:
                 next_group.cancel()
