@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-import typer
-
-from isthmus.cli import access, backup, bench, browse, demo, device, plant, processes, record, secret, service, transfer
+from isthmus.app.part import read, start
 from isthmus.values.errors import IsthmusError
 
-app = typer.Typer(
-    name="isthmus",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="The land bridge between operational technology and information technology.",
-)
-for room in (processes, plant, browse, record, access, secret, device, demo, bench, backup, service, transfer):
-    room.register(app)
+if TYPE_CHECKING:
+    import typer
+
+
+def command_line() -> typer.Typer:
+    """All commands."""
+    import typer
+
+    from isthmus.cli import (
+        access,
+        backup,
+        bench,
+        browse,
+        demo,
+        device,
+        plant,
+        processes,
+        record,
+        secret,
+        service,
+        transfer,
+    )
+
+    app = typer.Typer(
+        name="isthmus",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="The land bridge between operational technology and information technology.",
+    )
+    for room in (processes, plant, browse, record, access, secret, device, demo, bench, backup, service, transfer):
+        room.register(app)
+    return app
 
 
 def run() -> None:
     """The command's entry: a declared error is one clear message and exit code 2, never a traceback."""
     try:
-        app()
+        wish = read(sys.argv[1:])
+        if wish is not None:
+            sys.exit(start(wish))
+        command_line()()
     except IsthmusError as error:
         print(f"isthmus: {error}", file=sys.stderr)
         sys.exit(2)

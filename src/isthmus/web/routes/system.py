@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
-from isthmus.web.metrics import Families, render
 from isthmus.web.routes.connections import list_connections
 from isthmus.web.system import BackupOutcome, System
 
@@ -62,6 +61,8 @@ def _local(who: Principal) -> None:
 @scraped.get("/metrics", dependencies=allow(Action.READ), include_in_schema=False)
 async def get_metrics(request: Request, services: Room) -> Response:
     """The same for a scraper, as OpenMetrics or Prometheus text."""
+    from isthmus.web.metrics import Families, render
+
     system = await services.operations.system()
     connections = (await list_connections(services)).connections
     families = Families(system, connections, services.site_status()["historian"]["rows"])
