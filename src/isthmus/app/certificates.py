@@ -6,8 +6,6 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from isthmus.web.system import Certificate
 from isthmus.web.times import iso
 
@@ -46,6 +44,8 @@ def _files(root: Path) -> list[Path]:
 
 
 def _describe(name: str, data: bytes, now_ns: int) -> Certificate:
+    from cryptography import x509
+
     try:
         read = x509.load_pem_x509_certificate if data.startswith(b"-----BEGIN") else x509.load_der_x509_certificate
         one = read(data)

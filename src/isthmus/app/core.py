@@ -152,15 +152,11 @@ class Core:
             self._engine.dispose()
 
     async def _run(self, stop: asyncio.Event) -> None:
-        self._restore_live()
-        await asyncio.to_thread(self._snapshots.clear)
-        await self._historian.open()
+        await self._open()
         plant = self._namespace.current()
         await self._describe(plant)
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
-        await self._bus.connect()
-        self._stream_limit = await self._bus.ensure_stream(self._data.root)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._send_models(plant)
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -191,6 +187,22 @@ class Core:
                 await self._live_pump.save()
             await self._historian.close()
             await self._bus.close()
+
+    async def _open(self) -> None:
+        """Record, live values and bus at the same time: opening the record is work outside of Python for the most part."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._open_history(), name="open")
+                await asyncio.to_thread(self._restore_live)
+                await self._bus.connect()
+                self._stream_limit = await self._bus.ensure_stream(self._data.root)
+        except BaseException:
+            await self._historian.close()
+            raise
+
+    async def _open_history(self) -> None:
+        await asyncio.to_thread(self._snapshots.clear)
+        await self._historian.open()
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """A part that fails is begun again; one line when it breaks, one when it lasts."""

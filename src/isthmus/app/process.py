@@ -20,6 +20,8 @@ from isthmus.values.errors import IsthmusError, NotConnected, TryLater
 
 _PR_SET_PDEATHSIG = 1
 MAX_FILES = 65_536
+SUPERVISED = "--supervised"
+"""The option of a process that shall end when its parent is gone."""
 
 
 def set_up_logging(part: str, level: int = logging.INFO, *, structured: bool = False) -> logging.Logger:

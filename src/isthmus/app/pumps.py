@@ -21,6 +21,8 @@ from isthmus.values.frame import Lane
 
 GROUP_S = 0.5
 GROUP_ROWS = 100_000
+EAGER_S = 3.0
+"""So long after a start whatever came is committed as soon as the commit before is done: the record is to go on at once."""
 MAX_IN_HAND_ROWS = 300_000
 SNAPSHOT_S = 5.0
 RETRY_S = 1.0
@@ -88,6 +90,7 @@ class HistorianPump:
         rows = 0
         opened = 0.0
         loop = asyncio.get_running_loop()
+        eager_until = loop.time() + EAGER_S
         incoming = self.reader.frames()
         next_group: asyncio.Task[list[Arrived]] | None = None
         try:
@@ -105,7 +108,8 @@ class HistorianPump:
                     fresh = sum(a.frame.rows for a in arrived)
                     rows += fresh
                     self.taken_rows += fresh
-                if frames and (rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
+                eager = loop.time() < eager_until and self._groups.empty()
+                if frames and (eager or rows >= GROUP_ROWS or loop.time() >= opened + GROUP_S):
                     await self._groups.put(frames)
                     frames, rows = [], 0
         finally:

@@ -40,6 +40,8 @@ class NodeSettings:
     """Edges that `isthmus up` starts here."""
     buffer_rows: int = 2_000_000
     """Samples an edge keeps in memory while the bus is away, at about 24 bytes each; then the oldest go, and leave a gap."""
+    spare: bool = True
+    """Keep a loaded process beside core and each edge, which takes the place of one that dies at once (decision 0008)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
 from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
-from isthmus.app.process import die_with_parent
+from isthmus.app.process import SUPERVISED, die_with_parent
 from isthmus.app.settings import Settings
+from isthmus.app.spare import Spare
 from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
 from isthmus.bus.field import Devices, ListenerAddress, device_entry
 from isthmus.values.errors import ConfigError, NotConnected
@@ -34,6 +35,9 @@ STEADY_S = 10.0
 """A child that ran this long begins again with the shortest wait."""
 STOP_S = 4.5
 """Everything together stops within this; what is left is killed."""
+SPARE_AFTER_S = 1.0
+"""A part that starts comes first; its spare is made after this."""
+SPARE_AFTER_MAX_S = 300.0
 
 
 @dataclass(slots=True)
@@ -42,24 +46,43 @@ class Child:
 
     name: str
     argv: list[str]
+    works: Callable[[], Awaitable[None]] | None = None
+    """Waits until it is at work. A child that has this understands the option of `spare.py` and can have one."""
+    spare: Spare | None = None
+    providing: asyncio.Task[None] | None = None
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
     restarts: int = 0
 
 
 class Supervisor:
-    """Starts children, restarts those that die with a growing wait, says each death once."""
+    """Starts children, restarts those that die with a growing wait, says each death once.
 
-    def __init__(self, log: logging.Logger, pids: Path) -> None:
-        self._log, self._pids = log, pids
+    With ``spares`` each child that can have one has a spare, which takes its place at once (decision 0008).
+    """
+
+    def __init__(self, log: logging.Logger, pids: Path, *, spares: bool = False) -> None:
+        self._log, self._pids, self._spares = log, pids, spares
+        self._prepared: list[Child] = []
         self._children: list[Child] = []
         self._stopping = False
+
+    async def prepare(self, child: Child) -> None:
+        """Let a child load its modules already, while what it needs is not there yet; `add` then lets it begin."""
+        self._prepared.append(child)
+        child.spare = await Spare.start(child.argv)
 
     async def add(self, child: Child) -> None:
         """Start a child, which is stopped before those that were added earlier."""
         self._children.append(child)
         await self._spawn(child)
         child.task = asyncio.create_task(self._keep(child), name=f"keep-{child.name}")
+
+    def provide(self) -> None:
+        """Make spares, and keep them ready from now on: a part that starts needs the processor more than its spare does."""
+        for child in self._children if self._spares else ():
+            if child.works is not None:
+                child.providing = asyncio.create_task(self._provide(child, child.works), name=f"spare-{child.name}")
 
     async def until(self, ready: Awaitable[None]) -> None:
         """Wait for something, or for a child that is gone for a reason that starting again cannot mend."""
@@ -74,21 +97,46 @@ class Supervisor:
             waiting.cancel()
 
     async def _spawn(self, child: Child) -> None:
-        child.process = await asyncio.create_subprocess_exec(
-            *child.argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the rest in order
-            preexec_fn=die_with_parent,
-        )
+        spare, child.spare = child.spare, None
+        child.process = await spare.take() if spare is not None else None
+        if child.process is None:
+            child.process = await asyncio.create_subprocess_exec(
+                *child.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the rest in order
+                preexec_fn=die_with_parent,
+            )
         write_private(self._pids, json.dumps({c.name: c.process.pid for c in self._children if c.process is not None}))
         self._tell()
+
+    async def _provide(self, child: Child, works: Callable[[], Awaitable[None]]) -> None:
+        """Keep one spare of a child ready, made once the child is at work; one that dies by itself is made again, later each time."""
+        wait_s = SPARE_AFTER_S
+        while True:
+            await asyncio.sleep(wait_s)
+            await works()
+            try:
+                spare = child.spare = await Spare.start(child.argv)
+                self._tell()
+                try:
+                    died = await spare.until_over()
+                finally:
+                    await spare.end()
+            except OSError:  # no memory for another process, say
+                died = True
+            child.spare = None
+            self._tell()
+            wait_s = min(2 * wait_s, SPARE_AFTER_MAX_S) if died else SPARE_AFTER_S
+            if died:
+                self._log.warning("there is no spare of %s any more, the next is tried in %g s", child.name, wait_s)
 
     def _tell(self) -> None:
         """Who runs and how often each was started again, for the page /system."""
         children = {
             c.name: {"pid": c.process.pid, "restarts": c.restarts} for c in self._children if c.process is not None
         }
-        known = {"up": {"pid": os.getpid(), "restarts": 0}, **children}
+        spares = {f"{c.name}-spare": {"pid": c.spare.pid, "restarts": 0} for c in self._children if c.spare is not None}
+        known = {"up": {"pid": os.getpid(), "restarts": 0}, **children, **spares}
         write_private(self._pids.with_name("processes.json"), json.dumps(known))
 
     async def _keep(self, child: Child) -> None:
@@ -133,6 +181,13 @@ class Supervisor:
         """Stop in reverse order; what does not go by itself in time is killed."""
         self._stopping = True
         deadline = time.monotonic() + STOP_S
+        providing = [c.providing for c in self._children if c.providing is not None]
+        for task in providing:
+            task.cancel()
+        await asyncio.gather(*providing, return_exceptions=True)
+        for child in self._prepared:
+            if child.spare is not None:
+                await child.spare.end()
         for child in reversed(self._children):
             if child.task is not None:
                 child.task.cancel()
@@ -162,11 +217,13 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
         known = json.loads((data.run / "pids.json").read_text())
     except (FileNotFoundError, ValueError):
         return
-    left = []
+    left, going = [], []
     for name, pid in known.items():
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(int(pid))
-            if str(data.root) in " ".join(process.cmdline()):
+            if not process.cmdline():
+                going.append(process)  # killed a moment ago: its memory is gone already, its ports and locks may not be
+            elif str(data.root) in " ".join(process.cmdline()):
                 log.warning("ending %s (process %d), left over from before", name, pid)
                 process.terminate()
                 left.append(process)
@@ -174,6 +231,17 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
             process.wait(5)
+    deadline = time.monotonic() + STOP_S
+    while any(map(_holds, going)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _holds(process: psutil.Process) -> bool:
+    """Whether a process that is going may still hold what it had open; a zombie without threads does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.Error:
+        return False
 
 
 def check_port(host: str, port: int, what: str = "port") -> None:
@@ -208,8 +276,14 @@ async def run_up(
     log_to_files(data.logs, "up", settings.log)
     lock = data.lock("isthmus up")
     notifier = Notifier()
-    supervisor = Supervisor(log, data.run / "pids.json")
+    supervisor = Supervisor(log, data.run / "pids.json", spares=settings.node.spare)
+    me = [sys.executable, "-m", "isthmus"]
+    common = ["--data", str(data.root), SUPERVISED, *(["--json"] if settings.log.json else [])]
+    core = Child("core", [*me, "core", *common, "--port", str(port)], works=lambda: core_answers(data.socket, math.inf))
+    edges = [Child(e, [*me, "edge", *common, "--name", e], works=_at_once) for e in settings.node.edges]
     try:
+        for child in (core, *edges):
+            await supervisor.prepare(child)  # a second of imports each, while we look and clear up
         end_orphans(data, log)
         check_port(settings.web.host, port)
         binary = find_binary()
@@ -224,11 +298,8 @@ async def run_up(
             mqtt_port=mqtt_port,
             devices=[device_entry(d) for d in Devices(data.bus).all()],
         )
-        me = [sys.executable, "-m", "isthmus"]
-        common = ["--data", str(data.root), "--supervised", *(["--json"] if settings.log.json else [])]
-        starting = asyncio.create_task(
-            _start(supervisor, data, settings, port, bus_port, binary, me, common), name="start"
-        )
+        listener = Child("mqtt", [*me, "listener", *common]) if settings.mqtt.listen else None
+        starting = asyncio.create_task(_start(supervisor, data, bus_port, binary, core, edges, listener), name="start")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
@@ -237,6 +308,7 @@ async def run_up(
             notifier.say("READY=1", f"STATUS=serves port {port}")
             if on_ready is not None:
                 await on_ready()
+            supervisor.provide()
             keeping = asyncio.create_task(supervisor.wait(), name="keep")
             watching = asyncio.create_task(_watch_disk(supervisor, data, settings), name="disk")
             alive = asyncio.create_task(notifier.keep_alive(), name="watchdog")
@@ -257,21 +329,20 @@ async def run_up(
 async def _start(
     supervisor: Supervisor,
     data: DataDir,
-    settings: Settings,
-    port: int,
     bus_port: int,
     binary: Path,
-    me: list[str],
-    common: list[str],
+    core: Child,
+    edges: list[Child],
+    listener: Child | None,
 ) -> None:
     """All at once, as each waits for those it needs: the imports of one overlap with those of the others."""
     await supervisor.add(Child("nats-server", command(binary, data.bus)))
-    await supervisor.add(Child("core", [*me, "core", *common, "--port", str(port)]))
-    if settings.mqtt.listen:
+    await supervisor.add(core)
+    if listener is not None:
         await supervisor.add(Child("mqtt-server", command(binary, data.bus.field)))
-        await supervisor.add(Child("mqtt", [*me, "listener", *common]))
-    for edge in settings.node.edges:
-        await supervisor.add(Child(edge, [*me, "edge", *common, "--name", edge]))
+        await supervisor.add(listener)
+    for edge in edges:
+        await supervisor.add(edge)
     await supervisor.until(wait_ready(bus_port, math.inf))  # after a crash it may read gigabytes first
     await supervisor.until(core_answers(data.socket, math.inf))
 
@@ -307,6 +378,10 @@ def _server_name(data: DataDir) -> str:
     if not file.exists():
         write_private(file, f"isthmus-{os.urandom(6).hex()}")
     return file.read_text().strip()
+
+
+async def _at_once() -> None:
+    """An edge begins within a moment, and nobody can ask it."""
 
 
 async def core_answers(socket: Path, timeout_s: float = 60.0) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,17 @@ async def fill(folder: Path, size: int) -> None:
         slots = asyncio.Semaphore(IN_FLIGHT)
 
         async def put() -> None:
-            async with slots:
+            try:
                 await bus.js.publish(subject, os.urandom(MESSAGE_BYTES), timeout=60)
+            finally:
+                slots.release()
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(size // MESSAGE_BYTES):
-                async with slots:
-                    pass  # make no more tasks than fit
+            for number in range(size // MESSAGE_BYTES):
+                await slots.acquire()  # no more tasks than may be on their way
                 group.create_task(put())
+                if not number % 500 and sys.stderr.isatty():
+                    sys.stderr.write(f"\rfilling the bus: {number * MESSAGE_BYTES / 1e9:.1f} of {size / 1e9:.1f} GB")
     finally:
         await bus.close()
 

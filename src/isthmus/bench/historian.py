@@ -26,6 +26,9 @@ from isthmus.values.sample import SampleBatch
 
 DAY_S = 86_400
 GROUP_ROWS = 100_000
+FILL_ROWS = 1_000_000
+"""Rows of one insert where only what is stored matters."""
+MERGES_S = 600
 YEAR_TAG = 1_000_001
 HOUR_TAGS = 2_000_000
 HOUR_COPIES = 10
@@ -71,17 +74,21 @@ async def _run(folder: Path, form: _Form) -> dict[str, Any]:
     try:
         figures: dict[str, float] = {}
         feed = _Feed(historian)
-        await feed.take(_fast(YEAR_TAG, 1, form.days * DAY_S, END_NS - form.days * DAY_S * NS_PER_S))
+        year = _fast(YEAR_TAG, 1, form.days * DAY_S, END_NS - form.days * DAY_S * NS_PER_S)
+        await feed.take(year, FILL_ROWS, f"{form.days} days of a tag at 1 Hz")
+        _say("rollup")
         await historian.roll()
         before = await _size(historian)
+        _say("questions to a small record")
         small = await _questions(historian, feed, form)
         started, taking = feed.rows, feed.seconds
-        await feed.take(w for w in reference.windows(form.scale))
+        await feed.take(reference.windows(form.scale), what="reference day")
         figures["insert_rows_per_s"] = (feed.rows - started) / (feed.seconds - taking)
         await historian.roll()
         figures["size_B_per_sample"] = (await _size(historian) - before) / (feed.rows - started)
         figures |= await _ten_tags(historian, form)
         rows = await _grow(historian, 10 * started)
+        _say("questions to a large record")
         large = await _questions(historian, feed, form)
         for name in ("year", "month", "day"):
             figures |= {f"{name}_p50_ms": large[name][0], f"{name}_p95_ms": large[name][1]}
@@ -101,6 +108,13 @@ async def _run(folder: Path, form: _Form) -> dict[str, Any]:
         await historian.close()
 
 
+def _say(what: str) -> None:
+    """Progress, for who looks on."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{what}")
+        sys.stderr.flush()
+
+
 class _Feed:
     """Sends batches as frames of one edge, in groups as the bus reader makes them."""
 
@@ -109,9 +123,13 @@ class _Feed:
         self.rows, self.seconds = 0, 0.0
         self.written = 0  # turns of the writer beside the questions
 
-    async def take(self, windows: Iterable[tuple[SampleBatch, ...]]) -> None:
+    async def take(
+        self, windows: Iterable[tuple[SampleBatch, ...]], group_rows: int = GROUP_ROWS, what: str = ""
+    ) -> None:
         for window in windows:
-            groups = max(1, -(-sum(map(len, window)) // GROUP_ROWS))
+            if what:
+                _say(f"{what}: {self.rows / 1e6:.1f} M rows")
+            groups = max(1, -(-sum(map(len, window)) // group_rows))
             for k in range(groups):
                 parts = tuple(b.rows(slice(len(b) * k // groups, len(b) * (k + 1) // groups)) for b in window)
                 self._seq += 1
@@ -194,6 +212,7 @@ async def _grow(historian: Historian, rows: int) -> int:
         count = f"SELECT sum(rows) FROM {_PARTS} AND table = 'sample'"  # noqa: S608  our own constants
         while (total := int(store.rows(count)[0][0])) < rows:
             copies += 1
+            _say(f"growing: {total / 1e6:.0f} of {rows / 1e6:.0f} M rows")
             weeks = copies % 4  # into weeks the questions read too
             for table in ("sample", "rollup"):
                 _copy(
@@ -206,7 +225,8 @@ async def _grow(historian: Historian, rows: int) -> int:
         return total
 
     total = await historian._store.write(copy)  # noqa: SLF001  the bench fills the engine's own tables
-    deadline = time.monotonic() + 120
+    _say("growing: waiting for merges")
+    deadline = time.monotonic() + MERGES_S
     while time.monotonic() < deadline and await historian._store.read(_merging):  # noqa: SLF001  as above
         await asyncio.sleep(0.5)
     return total
@@ -234,7 +254,8 @@ def _copy(store: Store, table: str, tag: str, weeks: int, condition: str) -> Non
     changed = {"tag": tag, "ts": f"ts - toIntervalWeek({weeks})"}
     chosen = ", ".join(f"{changed[c]} AS {c}2" if c in changed else c for c in columns)
     source = f"SELECT {chosen} FROM {DATABASE}.{table} WHERE {condition}"  # noqa: S608  our own names and numbers
-    store.command(f"INSERT INTO {DATABASE}.{table} ({', '.join(columns)}) {source}")
+    # The rows are in order and each there once: nothing is gained by merging a block with itself.
+    store.command(f"INSERT INTO {DATABASE}.{table} ({', '.join(columns)}) {source} SETTINGS optimize_on_insert = 0")
 
 
 def _time(time_ns: int) -> str:

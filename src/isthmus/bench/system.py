@@ -93,19 +93,29 @@ class System:
                         found[name] = process
         return found
 
+    def spares(self) -> dict[str, psutil.Process]:
+        """Processes that stand by, by name."""
+        found: dict[str, psutil.Process] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            for name, known in json.loads((self.folder / "run" / "processes.json").read_text()).items():
+                with contextlib.suppress(psutil.Error):
+                    if name.endswith("-spare"):
+                        found[name] = psutil.Process(known["pid"])
+        return found
+
     def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far, by process."""
+        """CPU seconds so far, by process, those that stand by too."""
         found = {}
-        for name, process in self.processes().items():
+        for name, process in (self.processes() | self.spares()).items():
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
                 found[name] = times.user + times.system
         return found
 
     def rss_bytes(self) -> dict[str, int]:
-        """Resident memory, by process."""
+        """Resident memory, by process, those that stand by too."""
         found = {}
-        for name, process in self.processes().items():
+        for name, process in (self.processes() | self.spares()).items():
             with contextlib.suppress(psutil.Error):
                 found[name] = int(process.memory_info().rss)
         return found

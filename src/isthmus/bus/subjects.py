@@ -10,8 +10,8 @@ cmd.v1.<site>.<edge>.<what>                commands; only core may publish them
 from __future__ import annotations
 
 from isthmus.values.errors import Malformed
-from isthmus.values.frame import Lane
 from isthmus.values.ids import decode_segment, encode_segment
+from isthmus.values.lane import Lane
 
 FRAME_STREAM = "F"
 FRAME_FILTER = "f.v1.>"

@@ -2,84 +2,56 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from isthmus import MATERIALS, __version__
-from isthmus.cli import (
-    access,
-    audit,
-    backup,
-    bench,
-    browse,
-    change,
-    demo,
-    device,
-    plant,
-    policy,
-    processes,
-    record,
-    secret,
-    service,
-    transfer,
-)
+from isthmus.app.part import read, start
 from isthmus.values.errors import IsthmusError
 
-app = typer.Typer(
-    name="isthmus",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for room in (
-    processes,
-    plant,
-    change,
-    browse,
-    record,
-    access,
-    policy,
-    audit,
-    secret,
-    device,
-    demo,
-    bench,
-    backup,
-    service,
-    transfer,
-):
-    room.register(app)
+if TYPE_CHECKING:
+    import typer
 
 
-@app.callback(invoke_without_command=True)
-def main(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="With --version: for a program, with where the SBOM is.")
-    ] = False,
-) -> None:
-    """The land bridge between operational technology and information technology."""
-    if version and as_json:
-        found = str(MATERIALS) if MATERIALS.exists() else None
-        print(json.dumps({"version": __version__, "python": platform.python_version(), "sbom": found}))
-    elif version:
-        print(f"isthmus {__version__}")
-    elif context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit(2)
-    else:
-        return
-    raise typer.Exit
+def command_line() -> typer.Typer:
+    """All commands."""
+    import typer
+
+    from isthmus.cli import (
+        access,
+        audit,
+        backup,
+        bench,
+        browse,
+        change,
+        demo,
+        device,
+        plant,
+        policy,
+        processes,
+        record,
+        secret,
+        service,
+        transfer,
+        version,
+    )
+
+    app = typer.Typer(name="isthmus", add_completion=False, pretty_exceptions_enable=False)
+    rooms = (
+        *(version, processes, plant, change, browse, record, access, policy, audit),
+        *(secret, device, demo, bench, backup, service, transfer),
+    )
+    for room in rooms:
+        room.register(app)
+    return app
 
 
 def run() -> None:
     """The command's entry: a declared error is one clear message and exit code 2, never a traceback."""
     try:
-        app()
+        wish = read(sys.argv[1:])
+        if wish is not None:
+            sys.exit(start(wish))
+        command_line()()
     except IsthmusError as error:
         print(f"isthmus: {error}", file=sys.stderr)
         sys.exit(2)

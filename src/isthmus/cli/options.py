@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_DATA = Path("data")
+from isthmus.app.part import DEFAULT_DATA as DEFAULT_DATA  # noqa: PLC0414  the commands find it among the options
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Data directory of the installation.")]
 Port = Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of screens and API (8420).")]

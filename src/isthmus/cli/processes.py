@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -14,11 +12,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from isthmus.app.datadir import DataDir
-from isthmus.app.settings import Settings, load_settings
+from isthmus.app.part import Wish, start
 from isthmus.cli.options import DEFAULT_DATA, Data, Json, Port
 from isthmus.values.errors import ConfigError
-
-Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
 JsonLog = Annotated[bool, typer.Option("--json", help="Say each event as a line of JSON.")]
 
@@ -31,6 +27,7 @@ _SETTINGS = """\
 
 # [node]
 # edges = ["edge-1"]     # edges that `isthmus up` starts on this machine
+# spare = true           # keep loaded processes that take the place of a core or an edge that dies
 
 # [disk]
 # reserve_mb = 512       # below this much free space nothing more is recorded; reading goes on
@@ -77,11 +74,6 @@ def register(app: typer.Typer) -> None:
     app.command()(listener)
 
 
-def _settings(place: DataDir, as_json: bool) -> Settings:
-    settings = load_settings(place.settings)
-    return dataclasses.replace(settings, log=dataclasses.replace(settings.log, json=settings.log.json or as_json))
-
-
 def init(data: Data = DEFAULT_DATA) -> None:
     """Make a data directory with commented settings and an empty plant file."""
     place = DataDir(data)
@@ -97,32 +89,12 @@ def init(data: Data = DEFAULT_DATA) -> None:
 
 def up(data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False) -> None:
     """Run everything of this machine: bus, core and edges. Ctrl-C stops it cleanly."""
-    from isthmus.app.process import run
-    from isthmus.app.up import run_up
-
-    place = DataDir(data.resolve())
-    settings = _settings(place, as_json)
-
-    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
-        await run_up(place, settings, port or settings.web.port, stop, log)
-
-    sys.exit(run("up", main, structured=settings.log.json))
+    sys.exit(start(Wish("up", data, port, json=as_json)))
 
 
-def core(
-    data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False, supervised: Supervised = False
-) -> None:
+def core(data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False) -> None:
     """Run core alone: model, live values, historian, API and screens."""
-    from isthmus.app.core import run_core
-    from isthmus.app.process import run
-
-    place = DataDir(data.resolve())
-    settings = _settings(place, as_json)
-
-    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
-        await run_core(place, settings, port or settings.web.port, stop, log)
-
-    sys.exit(run("core", main, supervised=supervised, structured=settings.log.json))
+    sys.exit(start(Wish("core", data, port, json=as_json)))
 
 
 def edge(
@@ -130,19 +102,9 @@ def edge(
     data: Data = DEFAULT_DATA,
     bus: Annotated[Path | None, typer.Option(help="Bus address file, when core is on another host.")] = None,
     as_json: JsonLog = False,
-    supervised: Supervised = False,
 ) -> None:
     """Run one edge alone: polls its devices and publishes to the bus, with or without core."""
-    from isthmus.app.edge import run_edge
-    from isthmus.app.process import run
-
-    place = DataDir(data.resolve())
-    settings = _settings(place, as_json)
-
-    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
-        await run_edge(place, settings, name, bus, stop, log)
-
-    sys.exit(run(name, main, supervised=supervised, structured=settings.log.json))
+    sys.exit(start(Wish("edge", data, name=name, bus=bus, json=as_json)))
 
 
 def doctor(
@@ -203,15 +165,6 @@ def rollback(
         roll_back(engine, place.records, wanted, set_up_logging("rollback"))
 
 
-def listener(data: Data = DEFAULT_DATA, supervised: Supervised = False) -> None:
+def listener(data: Data = DEFAULT_DATA) -> None:
     """Run the front of the MQTT listener alone; `isthmus up` does it where isthmus.toml says so."""
-    from isthmus.app.listener import run_listener
-    from isthmus.app.process import run
-
-    place = DataDir(data.resolve())
-    settings = load_settings(place.settings)
-
-    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
-        await run_listener(place, settings, stop, log)
-
-    sys.exit(run("mqtt", main, supervised=supervised, structured=settings.log.json))
+    sys.exit(start(Wish("listener", data)))

@@ -294,7 +294,7 @@ class _Groups:
     """Runs of equal, ascending keys, and the way back into one slot a key."""
 
     def __init__(self, key: Ints, slots: int) -> None:
-        changes = np.flatnonzero(np.diff(key)) + 1
+        changes = np.flatnonzero(key[1:] != key[:-1]) + 1
         self._starts = np.concatenate((np.zeros(min(len(key), 1), np.intp), changes))
         self._ends = np.concatenate((changes - 1, np.full(min(len(key), 1), len(key) - 1, np.intp)))
         self._at, self._slots = key[self._starts], slots
@@ -328,7 +328,6 @@ def buckets(cells: Cells, scope: Scope, width_ns: int) -> Answer:
     count = -(-(scope.end_ns - origin) // width_ns)
     tags, row = tags_of(cells.g)
     slots, base = len(tags) * count, row * count
-    own = base + np.maximum((cells.tf - origin) // width_ns, 0)  # what was before has no content: any bucket will do
     begin, following = np.maximum(cells.tl, origin), _next(cells, scope.hold_ns)
     until = np.where(cells.lo, np.minimum(following, _known_until(cells, scope)), begin)
     held = following > begin
@@ -340,13 +339,18 @@ def buckets(cells: Cells, scope: Scope, width_ns: int) -> Answer:
     over = np.flatnonzero(held & (high > low))
     edge = origin + high[over] * width_ns
     there, hold_over = _Groups((base + high)[over], slots), np.maximum(until[over] - edge, 0)
-    mine = _Groups(own, slots)
+    # What was before has no content: any bucket will do. Samples begin where they end.
+    alike = cells.tf is cells.tl
+    own = base + (low if alike else np.maximum((cells.tf - origin) // width_ns, 0))
+    mine = here if alike else _Groups(own, slots)
     known = mine.total(cells.tl - cells.tf) + here.total(span) + there.total(following[over] - edge)
     good_ns = mine.total(cells.gd) + here.total(hold) + there.total(hold_over)
     area = mine.total(cells.ig) + here.total(cells.lv * hold) + there.total(cells.lv[over] * hold_over)
     n_good, n_other = mine.total(cells.no), mine.total(cells.nb)
-    good = np.flatnonzero(cells.no > 0)
-    best = _Groups(own[good], slots)
+    content = cells.no > 0
+    every = bool(content.all())
+    good = slice(None) if every else np.flatnonzero(content)
+    best = mine if every else _Groups(own[good], slots)
     lead = np.flatnonzero((low == 0) & (hold > 0))
     led_value = _Groups(base[lead], slots).first(cells.lv[lead])
     has, at_start = n_good > 0, np.arange(slots) % count == 0

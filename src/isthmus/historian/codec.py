@@ -31,17 +31,23 @@ _SEARCH_DECIMALS = 9  # finer decimals than these are found only by the hint of 
 _EXACT = float(1 << 53)  # above it neighbouring int64 share one float64
 _POW = np.array([float(10**k) for k in range(MAX_DECIMALS + 1)])
 _INVERSE = 1.0 / _POW
+_CODES = np.arange(-128, 128)
+_SCALES = np.roll(
+    _POW[np.where((_CODES < 0) | (_CODES >= SINGLE_BITS) | (_CODES & 31 > MAX_DECIMALS), 0, _CODES & 31)], 128
+)
+"""10^k of each code as an unsigned byte, whichever family it belongs to; codes without decimals give 1."""
 
 
 def _scale(code: Codes) -> Floats:
-    """10^k of each code, whichever family it belongs to; codes without decimals give 1. Shapes: (n,) -> (n,)"""
-    k = code.astype(np.intp) & 31
-    return _POW[np.where((code < 0) | (code >= SINGLE_BITS) | (k > MAX_DECIMALS), 0, k)]
+    """10^k of each code. Shapes: (n,) -> (n,)"""
+    return _SCALES[code.view(np.uint8)]
 
 
 def _restore(mantissa: Floats, code: Codes, scale: Floats) -> Floats:
     """What the decimal families give back; other codes come out as nonsense. Shapes: (n,) x 3 -> (n,)"""
     value: Floats = mantissa / scale
+    if not len(code) or int(code.max()) < PRODUCT:
+        return value
     product = (code >= PRODUCT) & (code < SINGLE)
     if product.any():
         value[product] = mantissa[product] * (1.0 / scale[product])

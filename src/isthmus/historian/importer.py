@@ -49,9 +49,12 @@ class Facts:
             return at[ids]
         return np.searchsorted(self.id, ids)
 
-    def classes(self, rows: NDArray[np.intp], time_ns: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Retention class of samples, as ``TagTable.classes``. Shapes: (n,) x 2 -> (n,)"""
-        return np.where(time_ns >= self.since_ns[rows], self.retention[rows], self.before[rows])
+    def classes(self, rows: NDArray[np.intp], many: NDArray[np.intp], time_ns: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Retention class of samples ordered by tag, as ``TagTable.classes``. Shapes: (k,), (k,), (n,) -> (n,)"""
+        now = np.repeat(self.retention[rows], many)
+        if (self.before[rows] == self.retention[rows]).all():
+            return now
+        return np.where(time_ns >= np.repeat(self.since_ns[rows], many), now, np.repeat(self.before[rows], many))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,47 +121,80 @@ def _order(row: NDArray[np.intp], tags: int) -> NDArray[np.intp]:
     return np.argsort(row.astype(np.uint16) if tags <= 1 << 16 else row, kind="stable")
 
 
+def _runs(row: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each tag begins in rows ordered by tag, and how many it has. Shapes: (n,) -> (k,), (k,)"""
+    starts = np.concatenate((np.zeros(1, np.intp), np.flatnonzero(row[1:] != row[:-1]) + 1))
+    return starts, np.diff(np.append(starts, len(row)))
+
+
 def _spans(
-    row: NDArray[np.intp], time_ns: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+    tag: NDArray[np.intp],
+    time_ns: NDArray[np.int64],
+    starts: NDArray[np.intp],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
 ) -> None:
-    """Earliest and latest time of each tag, from rows ordered by tag."""
-    starts = np.concatenate((np.zeros(1, np.intp), np.flatnonzero(np.diff(row)) + 1))
-    at = row[starts]
-    first[at] = np.minimum(first[at], np.minimum.reduceat(time_ns, starts))
-    last[at] = np.maximum(last[at], np.maximum.reduceat(time_ns, starts))
+    """Earliest and latest time of each tag, from rows ordered by tag. Shapes: (k,), (n,), (k,), all tags twice"""
+    first[tag] = np.minimum(first[tag], np.minimum.reduceat(time_ns, starts))
+    last[tag] = np.maximum(last[tag], np.maximum.reduceat(time_ns, starts))
 
 
 def _insert_numbers(
     store: Store, batches: Sequence[SampleBatch], facts: Facts, first: NDArray[np.int64], last: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], Stretch | None]:
-    rows = [facts.rows(b.id) for b in batches]
-    pairs = [_encode(b, r, facts) for b, r in zip(batches, rows, strict=True)]
-    row = np.concatenate(rows)
+    row = np.concatenate([facts.rows(b.id) for b in batches])
     order = _order(row, len(facts.id))
     row = row[order]
+    starts, many = _runs(row)
     time_ns = np.concatenate([b.time_ns for b in batches])[order]
+    _spans(row[starts], time_ns, starts, first, last)
+    mantissa, exponent = _encode(batches, order, row, starts, many, facts)
     store.insert(
         "sample",
         [
-            ("class", "UInt8", facts.classes(row, time_ns)),
-            ("tag", "Int32", facts.id[row]),
+            ("class", "UInt8", facts.classes(row[starts], many, time_ns)),
+            ("tag", "Int32", np.repeat(facts.id[row[starts]], many)),
             ("ts", "DateTime64(9, 'UTC')", time_ns),
-            ("mantissa", "Int64", np.concatenate([m for m, _ in pairs])[order]),
-            ("exponent", "Int8", np.concatenate([e for _, e in pairs])[order]),
-            ("status", "UInt32", np.concatenate([b.status for b in batches])[order]),
+            ("mantissa", "Int64", mantissa),
+            ("exponent", "Int8", exponent),
+            ("status", "UInt32", _status(batches, order)),
         ],
+        bulk=True,
     )
-    _spans(row, time_ns, first, last)
     return _marks(row, time_ns, facts)
 
 
-def _encode(batch: SampleBatch, row: NDArray[np.intp], facts: Facts) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-    if batch.type is ValueType.INT:
-        return batch.value.astype(np.int64, copy=False), np.full(len(batch), codec.INT, np.int8)
-    mantissa, code = codec.encode(np.ascontiguousarray(batch.value, np.float64), facts.code[row])
-    held = code < codec.SINGLE_BITS
-    facts.code[row[held]] = code[held]
-    return mantissa, code
+def _status(batches: Sequence[SampleBatch], order: NDArray[np.intp]) -> NDArray[np.uint32]:
+    if not any(b.status.any() for b in batches):
+        return np.zeros(len(order), np.uint32)
+    return np.concatenate([b.status for b in batches])[order]
+
+
+def _encode(
+    batches: Sequence[SampleBatch],
+    order: NDArray[np.intp],
+    row: NDArray[np.intp],
+    starts: NDArray[np.intp],
+    many: NDArray[np.intp],
+    facts: Facts,
+) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Mantissas and exponents in order; whole numbers stay what they are. The facts learn which exponents held."""
+    raw = np.empty(len(order), np.int64)  # whole numbers, and the bits of floats
+    real = np.empty(len(order), np.bool_)
+    at = 0
+    for batch in batches:
+        value = batch.value if batch.type is ValueType.INT else batch.value.view(np.int64)
+        raw[at : at + len(batch)], real[at : at + len(batch)] = value, batch.type is ValueType.FLOAT
+        at += len(batch)
+    raw, real = raw[order], real[order]
+    exponent = np.full(len(order), codec.INT, np.int8)
+    if real.any():
+        chosen: slice | NDArray[np.intp] = slice(None) if real.all() else np.flatnonzero(real)
+        value = raw[chosen].view(np.float64)
+        raw[chosen], exponent[chosen] = codec.encode(value, np.repeat(facts.code[row[starts]], many)[chosen])
+        held = np.flatnonzero((exponent >= 0) & (exponent < codec.SINGLE_BITS))
+        facts.code[row[held]] = exponent[held]
+    return raw, exponent
 
 
 def _insert_texts(
@@ -167,17 +203,18 @@ def _insert_texts(
     row = facts.rows(batch.id)
     order = _order(row, len(facts.id))
     row, time_ns = row[order], batch.time_ns[order]
+    starts, many = _runs(row)
     store.insert(
         "text",
         [
-            ("class", "UInt8", facts.classes(row, time_ns)),
+            ("class", "UInt8", facts.classes(row[starts], many, time_ns)),
             ("tag", "Int32", facts.id[row]),
             ("ts", "DateTime64(9, 'UTC')", time_ns),
             ("text", "String", [batch.text[code] for code in batch.value[order].tolist()]),
             ("status", "UInt32", batch.status[order]),
         ],
     )
-    _spans(row, time_ns, first, last)
+    _spans(row[starts], time_ns, starts, first, last)
 
 
 def _marks(

@@ -165,9 +165,11 @@ class Store:
         """Run a statement that answers nothing."""
         self._engine(lambda client: client.command(sql))
 
-    def insert(self, table: str, columns: Sequence[Column]) -> None:
+    def insert(self, table: str, columns: Sequence[Column], *, bulk: bool = False) -> None:
         """Insert one block; durable when this returns.
 
+        In ``bulk`` a block is sorted, but not merged with itself, which takes longer than all the rest: of equal keys the
+        last one stays when it is read, as it does of several blocks.
         Raises: TryLater if the engine refuses it, NotConnected if it cannot be reached
         """
         if not len(columns[0][2]):
@@ -178,6 +180,8 @@ class Store:
             "input_format_native_allow_types_conversion": "1",
             "deduplicate_insert": "disable",  # a row sent again must land: rows are told apart by their key alone
         }
+        if bulk:
+            settings["optimize_on_insert"] = "0"
         if self._config.cluster:
             settings["insert_distributed_sync"] = "1"
         names = [name for name, _, _ in columns]

@@ -181,7 +181,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
             c.owner,
             c.lockout,
             c.unpatchable,
-        )  # fmt: skip
+        )
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))

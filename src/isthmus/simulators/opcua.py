@@ -46,6 +46,15 @@ class Variable:
     writable: bool = False
 
 
+class _Kept(ua.DataValue):  # type: ignore[misc]  # asyncua ships no usable types
+    """A value that is replaced and never changed: asyncua need not copy it for each client that monitors it."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, _: dict[int, Any]) -> _Kept:
+        return self
+
+
 class _Users(UserManager):  # type: ignore[misc]  # asyncua ships no usable types
     def __init__(self, users: Mapping[str, str]) -> None:
         self._users = users
@@ -54,6 +63,10 @@ class _Users(UserManager):  # type: ignore[misc]  # asyncua ships no usable type
         if not self._users or (username is not None and self._users.get(username) == password):
             return User(role=UserRole.Admin, name=username)
         return None
+
+
+def _kept(value: Any, status: int, time: dt.datetime | None) -> _Kept:
+    return _Kept(Value=value, StatusCode=ua.StatusCode(status), SourceTimestamp=time, ServerTimestamp=time)
 
 
 class OpcUaServer:
@@ -118,6 +131,8 @@ class OpcUaServer:
             node = await parent.add_variable(
                 ua.NodeId(variable.name, self._index), ua.QualifiedName(name, self._index), value
             )
+            held = self._server.iserver.aspace[node.nodeid].attributes[ua.AttributeIds.Value]
+            held.value = _kept(value, 0, held.value.SourceTimestamp)
             if variable.writable:
                 await node.set_writable()
             if variable.unit:
@@ -153,12 +168,7 @@ class OpcUaServer:
     ) -> None:
         """A node's new value, whatever type it had before."""
         stamp = time or dt.datetime.now(dt.UTC)
-        data = ua.DataValue(
-            Value=ua.Variant(value, kind),
-            StatusCode=ua.StatusCode(status),
-            SourceTimestamp=stamp,
-            ServerTimestamp=stamp,
-        )
+        data = _kept(ua.Variant(value, kind), status, stamp)
         node = self.nodes[name].nodeid
         attributes = self._server.iserver.aspace[node].attributes
         before = attributes[ua.AttributeIds.Value].value

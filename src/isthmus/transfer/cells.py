@@ -47,6 +47,11 @@ def texts(column: Any) -> Any:
     return column
 
 
+def zoned(text: str) -> bool:
+    """Whether a time says its zone."""
+    return _ZONE.search(text.strip()) is not None and ":" in text
+
+
 def is_text(column: Any) -> bool:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
@@ -268,15 +273,15 @@ class Times:
 
     def _written(self, column: Any, name: str) -> tuple[Ints, list[Refusal]]:
         first = column[0].as_py().strip() if len(column) else ""
-        zoned = _ZONE.search(first) is not None and ":" in first
-        if not zoned and self._zone is None and _ISO.fullmatch(first):
+        utc = zoned(first)
+        if not utc and self._zone is None and _ISO.fullmatch(first):
             raise ConfigError(f"{name}: times have no zone; declare it with --timezone, was {first!r}")
         try:
-            found = column.cast(pa.timestamp("ns", "UTC" if zoned else None)).cast(pa.int64())
+            found = column.cast(pa.timestamp("ns", "UTC" if utc else None)).cast(pa.int64())
         except pa.ArrowInvalid:
             return _each(pc.utf8_trim_whitespace(column), self._one_written, name, np.int64)
         ns = np.array(found.to_numpy(zero_copy_only=False), np.int64)
-        return (ns, []) if zoned else self._local(ns, name, [])
+        return (ns, []) if utc else self._local(ns, name, [])
 
     def _one_written(self, text: str) -> int:
         parts = _ISO.fullmatch(text)

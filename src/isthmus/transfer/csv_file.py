@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
+from isthmus.transfer.cells import zoned
 from isthmus.transfer.model import Columns, Layout, Piece
 from isthmus.values.errors import ConfigError
 
 PIECE_BYTES = 24_000_000
 _LONGEST_LINE = 4_000_000
+_BLOCK_BYTES = 4 << 20
 _PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"\x28\xb5": "zstandard"}
 
 
@@ -88,27 +90,42 @@ class CsvFile:
                 yield Piece(at, at + len(rest), line, 1, rest)
 
     def columns(self, piece: Piece) -> Columns:
-        """The cells of a piece."""
+        """The cells of a piece, as texts."""
+        return self._columns(piece, {}) or self._sifted(piece)
+
+    def quick(self, piece: Piece, time: str, value: str) -> Columns | None:
+        """The same with times and numbers as such, for half of the work; None where a cell is anything else."""
+        line = piece.data[: piece.data.find(b"\n")].decode(self._encoding, "replace")
+        first = next(csv.reader([line.rstrip("\r")], delimiter=self.delimiter), [])
+        types = {value: pa.float64()}
+        if len(first) == len(self.names) and zoned(first[self.names.index(time)]):
+            types[time] = pa.timestamp("ns", "UTC")
+        return self._columns(piece, types)
+
+    def _columns(self, piece: Piece, types: Mapping[str, Any]) -> Columns | None:
         data = piece.data
         if self._encoding != "utf-8":
             data = data.decode(self._encoding).encode()
         try:
-            table = self._table(data)
+            table = self._table(data, types)
         except pa.ArrowInvalid:
-            return self._sifted(piece)
+            return None
         if table.num_rows != piece.rows:
-            return self._sifted(piece)
+            return None
         line = np.arange(piece.line, piece.line + piece.rows, dtype=np.int64)
         cells = {name: table.column(name).combine_chunks() for name in self.wanted}
         return Columns(cells, line, self._text(piece, line))
 
-    def _table(self, data: bytes) -> Any:
+    def _table(self, data: bytes, types: Mapping[str, Any]) -> Any:
+        block = (
+            _BLOCK_BYTES if types else len(data) + 1
+        )  # with its columns in the processor's cache it takes 2/3 of the time
         return pcsv.read_csv(
             pa.BufferReader(data),
-            read_options=pcsv.ReadOptions(column_names=self.names, use_threads=False, block_size=len(data) + 1),
+            read_options=pcsv.ReadOptions(column_names=self.names, use_threads=False, block_size=block),
             parse_options=pcsv.ParseOptions(delimiter=self.delimiter),
             convert_options=pcsv.ConvertOptions(
-                column_types=dict.fromkeys(self.names, pa.string()),
+                column_types={**dict.fromkeys(self.names, pa.string()), **types},
                 include_columns=list(self.wanted),
                 strings_can_be_null=False,
                 null_values=[],

@@ -174,6 +174,16 @@ class Tally:
             self.last_ns = high if self.last_ns is None else max(self.last_ns, high)
             self.tags.update(np.flatnonzero(np.bincount(batch.id)).tolist())
 
+    def join(self, later: Tally) -> None:
+        """Count what was counted elsewhere."""
+        for name in ("rows", "samples", "refused", "empty"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self.first_ns = min((t for t in (self.first_ns, later.first_ns) if t is not None), default=None)
+        self.last_ns = max((t for t in (self.last_ns, later.last_ns) if t is not None), default=None)
+        self.tags |= later.tags
+        self.unknown += later.unknown
+        self.examples += later.examples[: EXAMPLES - len(self.examples)]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "rows": self.rows,

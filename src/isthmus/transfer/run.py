@@ -1,4 +1,7 @@
-"""One file into the record: checked whole first, or with its refused rows set aside; resumable at any moment."""
+"""One file into the record: checked whole first, or with its refused rows set aside; resumable at any moment.
+
+What was checked is kept aside as the blocks to be sent, so that the file is read once.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import contextlib
 import csv
 import json
 import os
+import shutil
+import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -132,6 +137,64 @@ def blocks(batches: list[SampleBatch]) -> Iterator[bytes]:
             yield encode([batch.rows(slice(start, start + BLOCK_ROWS))])
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What a piece of the file sends, and where the file goes on behind it."""
+
+    end: int
+    line: int
+    told: Tally
+    refused: list[Refused]
+    bodies: Sequence[bytes]
+
+
+class Shelf:
+    """Parcels of a file that is still being checked, so that it is read once. They vanish with this process.
+
+    It takes no more than a quarter of the room there is; what does not fit is read a second time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  it is closed by ``close``
+        self._left = shutil.disk_usage(folder).free // 4
+        self._parcels: list[tuple[Parcel, list[int]]] = []
+        self._tags: set[int] = set()
+        self.whole = True
+
+    def put(self, parcel: Parcel) -> None:
+        """Keep a parcel, where there is room."""
+        sizes = [len(body) for body in parcel.bodies]
+        self._left -= sum(sizes)
+        if not self.whole or self._left < 0:
+            self._give_up()
+            return
+        try:
+            for body in parcel.bodies:
+                self._file.write(body)
+        except OSError:  # the disk is fuller than it said
+            self._give_up()
+            return
+        parcel.told.tags -= self._tags
+        self._tags |= parcel.told.tags
+        self._parcels.append((replace(parcel, bodies=()), sizes))
+
+    def parcels(self) -> Iterator[Parcel]:
+        """All of them, as they came."""
+        self._file.seek(0)
+        for parcel, sizes in self._parcels:
+            yield replace(parcel, bodies=[self._file.read(size) for size in sizes])
+
+    def close(self) -> None:
+        """Give the room back."""
+        with contextlib.suppress(OSError):  # what was not written yet need not be
+            self._file.close()
+
+    def _give_up(self) -> None:
+        self.whole, self._parcels = False, []
+        self.close()
+
+
 class Import:
     """One file, on its way into the record."""
 
@@ -154,6 +217,7 @@ class Import:
         self._converter.most = None if rejects else EXAMPLES
         with _Rejects(rejects, self.file, 0) as out:
             for made in self._made("checking", 0, 0, tally):
+                tally.add(made)
                 out.write(made.refused)
         return tally
 
@@ -164,13 +228,19 @@ class Import:
         """
         file = folder / f"{self.key}.json"
         state = self._resumed(door, file)
-        if state is None:
-            if rejects is None:
-                checked = self.check()
-                if checked.refused:
-                    raise refusal(self.file, checked)
-            state = State(self._epoch(door), 0, 0, 0, 0, Tally())
-        tally = self._send(door, file, state, rejects)
+        with contextlib.ExitStack() as last:
+            shelf: Shelf | None = None
+            if state is None and rejects is None:
+                shelf = Shelf(folder)
+                last.callback(shelf.close)
+                self._shelve(shelf)
+            state = state or State(self._epoch(door), 0, 0, 0, 0, Tally())
+            if shelf is not None and shelf.whole:
+                parcels = shelf.parcels()
+            else:
+                self._converter.most = None if rejects else EXAMPLES
+                parcels = self._parcels("importing", state.position, state.line, state.tally)
+            tally = self._send(door, file, state, parcels, rejects)
         file.unlink(missing_ok=True)
         return tally
 
@@ -193,25 +263,42 @@ class Import:
         # A new run numbers its blocks anew: what it sends a second time has the same keys, and no second effect.
         return State(self._epoch(door), 0, state.position, state.line, state.rejects_bytes, state.tally)
 
-    def _send(self, door: Door, file: Path, state: State, rejects: Path | None) -> Tally:
+    def _shelve(self, shelf: Shelf) -> None:
+        """Check the whole file, and keep what is to be sent.
+
+        Raises: Findings if rows would be refused
+        """
+        checked = Tally()
+        self._converter.most = EXAMPLES
+        for made in self._made("checking", 0, 0, checked):
+            checked.add(made)
+            if not checked.refused and shelf.whole:
+                shelf.put(_parcel(made))
+        if checked.refused:
+            raise refusal(self.file, checked)
+
+    def _parcels(self, what: str, position: int, line: int, tally: Tally) -> Iterator[Parcel]:
+        return map(_parcel, self._made(what, position, line, tally))
+
+    def _send(self, door: Door, file: Path, state: State, parcels: Iterator[Parcel], rejects: Path | None) -> Tally:
         tally, block = state.tally, 0
-        self._converter.most = None if rejects else EXAMPLES
         with _Rejects(rejects, self.file, state.rejects_bytes) as out:
-            for made in self._made("importing", state.position, state.line, tally):
-                if made.refusals and rejects is None:
+            for parcel in parcels:
+                tally.join(parcel.told)
+                if parcel.told.refused and rejects is None:
                     raise refusal(self.file, tally)
-                out.write(made.refused)
-                for body in blocks(made.batches):
+                out.write(parcel.refused)
+                for body in parcel.bodies:
                     block += 1
                     door.send(self.key, state.epoch, block, body)
+                self._progress("importing", parcel.end, self.source.size, tally.rows)
                 if block == 0:  # nothing of the file was good so far: there is no position to come back to
                     continue
-                line = made.piece.line + made.piece.rows
-                State(state.epoch, block, made.piece.end, line, out.bytes, tally).write(file)
+                State(state.epoch, block, parcel.end, parcel.line, out.bytes, tally).write(file)
         return tally
 
     def _made(self, what: str, position: int, line: int, tally: Tally) -> Iterator[Made]:
-        """Pieces as samples, in order, a few of them made ahead in threads."""
+        """Pieces as samples, in order, a few of them made ahead in threads. Who takes them counts them in the tally."""
         pieces = self.source.pieces(position, line)
         self._progress(what, position, self.source.size, tally.rows)
         waiting: deque[Future[Made]] = deque()
@@ -223,12 +310,17 @@ class Import:
                 if not waiting:
                     return
                 made = waiting.popleft().result()
-                tally.add(made)
                 yield made
                 self._progress(what, made.piece.end, self.source.size, tally.rows)
 
     def _make(self, piece: Piece) -> Made:
         return self._converter.make(piece)
+
+
+def _parcel(made: Made) -> Parcel:
+    told = Tally()
+    told.add(made)
+    return Parcel(made.piece.end, made.piece.line + made.piece.rows, told, made.refused, list(blocks(made.batches)))
 
 
 class _Rejects:

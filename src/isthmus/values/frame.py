@@ -34,12 +34,12 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.values.errors import Malformed
+from isthmus.values.lane import Lane as Lane  # noqa: PLC0414  a frame's lane is found beside the frame
 from isthmus.values.sample import DTYPES, SampleBatch, ValueType
 
 MAGIC = b"ISTF"
@@ -53,14 +53,6 @@ _CRC = struct.Struct("<I")
 _KINDS = {1: ValueType.FLOAT, 2: ValueType.INT, 3: ValueType.TEXT}
 _KIND_OF = {value_type: kind for kind, value_type in _KINDS.items()}
 _MAX_DECODED_ROWS = 1 << 20  # a frame from outside may be larger than ours, never absurd
-
-
-class Lane(IntEnum):
-    """Lanes of an edge: each has its own sequence, so that backfill never holds up live values."""
-
-    LIVE = 0
-    BACKFILL = 1
-    EVENT = 2
 
 
 @dataclass(frozen=True, slots=True)

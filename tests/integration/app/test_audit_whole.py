@@ -13,7 +13,7 @@ from isthmus.app.backup import make_backup
 from isthmus.app.datadir import DataDir
 from isthmus.app.restore import restore_backup
 from isthmus.bench.system import System
-from isthmus.cli.main import app
+from isthmus.cli.main import command_line
 from isthmus.values.errors import IsthmusError
 
 pytestmark = [pytest.mark.mission("M78"), pytest.mark.mission("M4"), pytest.mark.real("nats-server", "chdb", "sqlite")]
@@ -22,7 +22,7 @@ PLANT = "plant: {enterprise: acme, site: lyon, timezone: Europe/Paris}\n"
 
 def command(data: Path, *words: str, given: str = "") -> tuple[int, str]:
     """`isthmus WORDS --data DATA`: exit code and what was printed."""
-    done = CliRunner().invoke(app, [*words, "--data", str(data)], input=given)
+    done = CliRunner().invoke(command_line(), [*words, "--data", str(data)], input=given)
     if isinstance(done.exception, IsthmusError):
         return 2, str(done.exception)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception

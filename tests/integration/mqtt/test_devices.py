@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from isthmus.app.listener import _tls
 from isthmus.app.settings import MqttSettings
 from isthmus.bus.shim import Front
-from isthmus.cli.main import app
+from isthmus.cli.main import command_line
 from isthmus.values import mqtt
 from isthmus.values.errors import ConfigError
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.mission("M38"), pytest.mark.real("nats-server", "paho-
 
 
 def device(folder: Path, *words: str) -> str:
-    answer = CliRunner().invoke(app, ["device", *words, "--data", str(folder)])
+    answer = CliRunner().invoke(command_line(), ["device", *words, "--data", str(folder)])
     if answer.exception is not None and not isinstance(answer.exception, SystemExit):
         raise answer.exception
     assert answer.exit_code == 0, answer.output

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from isthmus.app.datadir import DataDir
-from isthmus.cli.main import app as command
+from isthmus.cli.main import command_line
 from isthmus.namespace.model import Asset, Conduit, Lockout, OwnRole, Plant, Rule, RuleInstance, Zone
 from isthmus.security.model import Action, Principal, Proof, Role, Scope
 from isthmus.security.service import key_of
@@ -425,7 +425,7 @@ async def test_the_command_shows_the_policy_and_explains_it(works: Any, known: A
     works.services.lockouts.lock("hall/line1", Lockout("ana", "inside", "2026-03-01"))
 
     def run(*words: str) -> tuple[int, str]:
-        answer = CliRunner().invoke(command, ["policy", *words, "--data", str(data.root)])
+        answer = CliRunner().invoke(command_line(), ["policy", *words, "--data", str(data.root)])
         return answer.exit_code, answer.output
 
     async with running(LocalDoor(create_app(works.services)), local=data.socket):

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from isthmus import __version__
 from isthmus.cli import change, plant
-from isthmus.cli.main import app
+from isthmus.cli.main import command_line
 
 LINE = {"action": "change", "what": "tag", "path": "a/x", "detail": "address: hr 0 → hr 1"}
 OBSTACLE = {
@@ -65,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
 
 
 def said(*words: str) -> str:
-    result = CliRunner().invoke(app, list(words))
+    result = CliRunner().invoke(command_line(), list(words))
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -127,4 +127,4 @@ def test_the_version_and_where_the_bill_of_materials_is() -> None:
     found = json.loads(said("--version", "--json"))
     assert found["version"] == __version__
     assert found["sbom"] is None or Path(found["sbom"]).exists()
-    assert CliRunner().invoke(app, []).exit_code == 2
+    assert CliRunner().invoke(command_line(), []).exit_code == 2

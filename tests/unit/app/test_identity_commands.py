@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from isthmus.app.settings import load_settings
 from isthmus.cli import access
-from isthmus.cli.main import app
+from isthmus.cli.main import command_line
 from isthmus.values.errors import ConfigError
 
 Calls = list[tuple[str, str, Any]]
@@ -31,7 +31,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 def run(*arguments: str, stdin: str = "") -> str:
-    result = CliRunner().invoke(app, [*arguments, "--data", "x"], input=stdin)
+    result = CliRunner().invoke(command_line(), [*arguments, "--data", "x"], input=stdin)
     assert result.exit_code == 0, result.output
     return result.output.strip()
 
@@ -42,7 +42,7 @@ def test_a_token_is_narrowed_as_typed(calls: Calls) -> None:
     scope = {"actions": ["read"], "under": ["hall/line1", "hall/line2"], "zones": ["z1"], "sources": ["10.0.0.0/8"]}
     body = {"name": "command line", "role": "engineer", "scope": scope, "kind": "service", "lifetime_s": 90 * 86_400.0}
     assert calls == [("POST", "tokens", body)]
-    assert CliRunner().invoke(app, ["token", "create", "--expires", "soon", "--data", "x"]).exit_code != 0
+    assert CliRunner().invoke(command_line(), ["token", "create", "--expires", "soon", "--data", "x"]).exit_code != 0
 
 
 @pytest.mark.mission("M33")

@@ -1,8 +1,9 @@
-"""OPC UA: asyncua for session, security and browsing, with a decoder of our own for what arrives a thousand times a second.
+"""OPC UA: asyncua for session and security, with bytes of our own for what names thousands of nodes or comes a thousand times a second.
 
 `address` and `config` say what may be asked for; `session` is the one place that holds asyncua, `trust` its certificates;
-`decode` turns responses into columns and `rows` columns into batches for `subscribe` and `read`; `browse`, `write` and
-`probe` are the other things one can want; `driver` joins them. Nothing here imports asyncua before a connection opens.
+`encode` writes requests about many nodes and `references` reads what browsing and monitoring answer; `decode` turns values into
+columns and `rows` columns into batches for `subscribe` and `read`; `browse`, `write` and `probe` are the other things one
+can want; `driver` joins them. Nothing here imports asyncua before a connection opens.
 """
 
 from isthmus.drivers.opcua.address import parse_address

@@ -55,7 +55,7 @@ _I32 = struct.Struct("<i")
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _RESPONSE = struct.Struct("<qIIBiBBB")  # ResponseHeader with nothing unusual in it
-_READING = (struct.error, IndexError, NotEnoughData)
+READING = (struct.error, IndexError, NotEnoughData)
 
 Ints = NDArray[np.int64]
 
@@ -206,7 +206,7 @@ class Decoder:
             if at > end:
                 raise Surprise("items reach beyond their message")
             return self._columns(body, used.values(), ints, texts, others, start), at
-        except (*_READING, ValueError, TypeError, OverflowError, ua.UaError) as error:
+        except (*READING, ValueError, TypeError, OverflowError, ua.UaError) as error:
             raise Surprise(str(error)) from None
         finally:
             for layout in used.values():
@@ -433,7 +433,7 @@ def decode_read(decoder: Decoder, body: bytes) -> Items:
     except struct.error as error:
         raise Surprise(str(error)) from None
     items, at = decoder.items(body, at + 4, max(count, 0), len(body))
-    _no_diagnostics(body, at)
+    no_diagnostics(body, at)
     return items
 
 
@@ -457,7 +457,7 @@ def decode_node_ids(body: bytes, count: int, known: dict[bytes, ua.NodeId]) -> l
             if mask & _VALUE and not body[at]:
                 at += 1
             elif mask & _VALUE:
-                began, at = at + 1, _node_end(body, at + 1)
+                began, at = at + 1, node_end(body, at + 1)
                 if at > len(body):
                     raise Surprise("a node id reaches beyond its message")
                 node = known.get(body[began:at])
@@ -467,14 +467,17 @@ def decode_node_ids(body: bytes, count: int, known: dict[bytes, ua.NodeId]) -> l
                 node = None
             found.append(node)
             at += _TAIL_SIZES[mask & 0x3F]
-        _no_diagnostics(body, at)
-    except (*_READING, ValueError, ua.UaError) as error:
+        no_diagnostics(body, at)
+    except (*READING, ValueError, ua.UaError) as error:
         raise Surprise(str(error)) from None
     return found
 
 
-def _node_end(body: bytes, at: int) -> int:
-    """Where a node id ends."""
+def node_end(body: bytes, at: int) -> int:
+    """Where a node id ends; that may be behind the end of the message.
+
+    Raises: Surprise
+    """
     size = _NODE_SIZES.get(body[at])
     if size is not None:
         return at + size
@@ -520,7 +523,7 @@ def decode_publish(decoder: Decoder, body: bytes) -> Published:
         if _I32.unpack_from(body, at)[0] > 0 or at + 4 != end:
             raise Surprise("diagnostics behind the changes")
         _results(body, end)
-    except _READING as error:
+    except READING as error:
         raise Surprise(str(error)) from None
     return Published(subscription, sequence, items, keep_alive=False)
 
@@ -534,10 +537,14 @@ def _results(body: bytes, at: int) -> None:
     results = _I32.unpack_from(body, at)[0]
     if results < -1:
         raise Surprise("a negative count")
-    _no_diagnostics(body, at + 4 + 4 * max(results, 0))
+    no_diagnostics(body, at + 4 + 4 * max(results, 0))
 
 
-def _no_diagnostics(body: bytes, at: int) -> None:
+def no_diagnostics(body: bytes, at: int) -> None:
+    """A message ends here, but for diagnostics, of which there are none.
+
+    Raises: Surprise
+    """
     if at + 4 != len(body) or _I32.unpack_from(body, at)[0] > 0:
         raise Surprise("diagnostics at the end")
 

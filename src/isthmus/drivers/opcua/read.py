@@ -11,6 +11,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
+from isthmus.drivers.opcua import encode
 from isthmus.drivers.opcua.decode import Column, Decoder, Items, Surprise, decode_read, plain_items
 from isthmus.drivers.opcua.rows import Rows
 from isthmus.drivers.opcua.session import Link, code_in_words
@@ -24,7 +25,7 @@ from isthmus.values.status import BAD_NO_DATA, BAD_NODE_ID_UNKNOWN
 class _Request:
     """Nodes of one read request, and which handles they stand for."""
 
-    nodes: list[ua.ReadValueId]
+    written: encode.Ready
     handles: list[int]
 
 
@@ -63,35 +64,34 @@ class ReadPlan:
 
     def _resolve(self, link: Link) -> None:
         self._requests, self._unknown, self._refused = [], [], set()
-        nodes: list[tuple[int, ua.ReadValueId]] = []
+        nodes: list[tuple[int, bytes]] = []
         for handle, address in enumerate(self._rows.nodes):
-            node = link.node_id(address)
+            node = link.node(address)
             if node is None:
                 self._unknown.append(handle)
                 link.traffic.errors += 1
                 link.traffic.last_error = f"{address.text}: the server has no namespace {address.namespace}"
                 continue
-            value = ua.ReadValueId()
-            value.NodeId, value.AttributeId = node, ua.AttributeIds.Value
-            nodes.append((handle, value))
+            nodes.append((handle, node))
         step = link.limits.read
         for i in range(0, len(nodes), step):
             part = nodes[i : i + step]
-            self._requests.append(_Request([value for _, value in part], [handle for handle, _ in part]))
+            written = encode.read([node for _, node in part], ua.AttributeIds.Value)
+            self._requests.append(_Request(written, [handle for handle, _ in part]))
         self.resolved = True
 
     async def _ask(self, link: Link, request: _Request) -> Items:
         decoder = Decoder(handles=False)
         try:
-            body = await link.read_body(request.nodes)
+            body = await link.body(request.written, "reading")
         except ua.UaStatusCodeError as error:  # the whole request was refused: each of its nodes is
             return plain_items((h, ua.DataValue(StatusCode=ua.StatusCode(error.code))) for h in request.handles)
         try:
             items = decode_read(decoder, body)
         except Surprise:
             items = _plainly(link, body)
-        if len(items) != len(request.nodes):
-            link.give_up(f"{link.peer} answered for {len(items)} of {len(request.nodes)} nodes")
+        if len(items) != len(request.handles):
+            link.give_up(f"{link.peer} answered for {len(items)} of {len(request.handles)} nodes")
             raise NotConnected(link.lost)
         handles = np.array(request.handles, np.int64)
         for column in (items.floats, items.ints, items.texts):

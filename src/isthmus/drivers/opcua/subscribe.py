@@ -11,6 +11,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,10 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
+from isthmus.drivers.opcua import encode
 from isthmus.drivers.opcua.config import OpcUaConfig
 from isthmus.drivers.opcua.decode import Decoder, Published, Surprise, decode_publish, plain_items
+from isthmus.drivers.opcua.references import decode_monitored, monitored_plainly
 from isthmus.drivers.opcua.rows import LAST, Rows, Told, in_order
 from isthmus.drivers.opcua.session import Link, body_of, code_in_words, fault
 from isthmus.ports.drivers import Point
@@ -51,6 +54,10 @@ RETRY_LONGEST_S: Final = 300.0
 _GONE: Final = frozenset((BAD_NODE_ID_UNKNOWN, int(ua.StatusCodes.BadNodeIdInvalid)))
 _ENDS: Final = frozenset((int(ua.StatusCodes.BadTimeout), int(ua.StatusCodes.GoodSubscriptionTransferred)))
 _FULL: Final = frozenset((int(ua.StatusCodes.BadTooManyMonitoredItems), int(ua.StatusCodes.BadTooManySubscriptions)))
+
+
+_Made = tuple[int, int]
+"""Status and number of a monitored item."""
 
 
 @dataclass(slots=True)
@@ -138,7 +145,7 @@ class Subscriptions:
         groups: dict[float, list[int]] = {}
         refused: list[tuple[int, int]] = []
         for handle in handles:
-            if self._link.node_id(self.rows.nodes[handle]) is None:
+            if not self._link.knows(self.rows.nodes[handle]):
                 uri = self.rows.nodes[handle].namespace
                 refused += self._refuse(handle, BAD_NODE_ID_UNKNOWN, f"the server has no namespace {uri}")
             else:
@@ -161,15 +168,14 @@ class Subscriptions:
             room = limits.items - subscription.items if limits.items else len(todo)
             part = [todo.popleft() for _ in range(min(room, len(todo)))]
             results = await self._create(subscription, part)
-            full = [h for h, result in zip(part, results, strict=True) if result.StatusCode.value in _FULL]
+            full = [h for h, (code, _) in zip(part, results, strict=True) if code in _FULL]
             if full and subscription.items:  # what does not fit goes into another one
                 subscription.items = limits.items or max(subscription.items, 1)
                 self._close_for_more(subscription)
                 todo.extendleft(reversed(full))
-            for handle, result in zip(part, results, strict=True):
-                code = int(result.StatusCode.value)
+            for handle, (code, item) in zip(part, results, strict=True):
                 if not code >> 31:
-                    subscription.monitored[handle] = result.MonitoredItemId
+                    subscription.monitored[handle] = item
                 elif not (code in _FULL and subscription.items):
                     refused += self._refuse(handle, code, code_in_words(code))
         return refused
@@ -214,50 +220,35 @@ class Subscriptions:
         self._fill()
         return found
 
-    async def _create(self, subscription: _Subscription, handles: list[int]) -> list[ua.MonitoredItemCreateResult]:
+    async def _create(self, subscription: _Subscription, handles: list[int]) -> list[_Made]:
         """Ask for these: while the server works at one request, the next is written."""
         step, turn = self._link.limits.monitor, asyncio.Semaphore(AT_ONCE)
 
-        async def ask(part: list[int]) -> list[ua.MonitoredItemCreateResult]:
+        async def ask(part: list[int]) -> list[_Made]:
             async with turn:
                 return await self._create_some(subscription, part)
 
         parts = [handles[i : i + step] for i in range(0, len(handles), step)]
         return [result for results in await asyncio.gather(*map(ask, parts)) for result in results]
 
-    async def _create_some(self, subscription: _Subscription, handles: list[int]) -> list[ua.MonitoredItemCreateResult]:
-        link = self._link
-
-        async def work() -> list[ua.MonitoredItemCreateResult]:
-            request = ua.CreateMonitoredItemsParameters()
-            request.SubscriptionId = subscription.id
-            request.TimestampsToReturn = ua.TimestampsToReturn.Both
-            request.ItemsToCreate = [self._item(handle) for handle in handles]
-            answer: list[ua.MonitoredItemCreateResult] = await link.session.create_monitored_items(request)
-            return answer
-
+    async def _create_some(self, subscription: _Subscription, handles: list[int]) -> list[_Made]:
+        link, nodes, periods = self._link, self.rows.nodes, self._period_s
+        items = [(link.node(nodes[handle]) or encode.NOBODY, handle, periods[handle] * 1000) for handle in handles]
         try:
-            results = await link.ask(work, "subscribing", AT_ONCE * self._config.connect_timeout_s)
+            codes, ids = await link.answer(
+                encode.monitor(subscription.id, items, self._config.queue),
+                "subscribing",
+                partial(decode_monitored, count=len(handles)),
+                monitored_plainly,
+                AT_ONCE * self._config.connect_timeout_s,
+            )
         except ua.UaStatusCodeError as error:
-            result = ua.MonitoredItemCreateResult()
-            result.StatusCode = ua.StatusCode(error.code)
-            results = [result] * len(handles)
-        if len(results) != len(handles):
-            link.give_up(f"{link.peer} answered for {len(results)} of {len(handles)} items")
+            codes, ids = [int(error.code)] * len(handles), [0] * len(handles)
+        if len(codes) != len(handles):
+            link.give_up(f"{link.peer} answered for {len(codes)} of {len(handles)} items")
             raise NotConnected(link.lost)
-        subscription.items += sum(not result.StatusCode.value >> 31 for result in results)
-        return results
-
-    def _item(self, handle: int) -> ua.MonitoredItemCreateRequest:
-        item = ua.MonitoredItemCreateRequest()
-        item.ItemToMonitor.NodeId = self._link.node_id(self.rows.nodes[handle])
-        item.ItemToMonitor.AttributeId = ua.AttributeIds.Value
-        item.MonitoringMode = ua.MonitoringMode.Reporting
-        item.RequestedParameters.ClientHandle = handle
-        item.RequestedParameters.SamplingInterval = self._period_s[handle] * 1000
-        item.RequestedParameters.QueueSize = self._config.queue
-        item.RequestedParameters.DiscardOldest = True
-        return item
+        subscription.items += sum(not code >> 31 for code in codes)
+        return list(zip(codes, ids, strict=True))
 
     def _refuse(self, handle: int, status: int, reason: str) -> list[tuple[int, int]]:
         """The handle is asked again later, ever more rarely; its rows are bad until then."""

@@ -11,7 +11,6 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
-from isthmus.web.metrics import Families, render
 from isthmus.web.routes.connections import connections_answer
 from isthmus.web.system import BackupOutcome, System
 
@@ -64,6 +63,8 @@ def _local(who: Principal) -> None:
 @scraped.get("/metrics", dependencies=allow(Action.READ), include_in_schema=False)
 async def get_metrics(request: Request, services: Room) -> Response:
     """The same for a scraper, as OpenMetrics or Prometheus text."""
+    from isthmus.web.metrics import Families, render
+
     system = await services.operations.system()
     connections = connections_answer(services).connections
     families = Families(system, connections, services.site_status()["historian"]["rows"])

@@ -6,7 +6,6 @@ import asyncio
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
@@ -16,7 +15,7 @@ from isthmus.ports.frames import Position
 from isthmus.ports.imports import HistoryImports
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError, Malformed
-from isthmus.values.sample import SampleBatch, ValueType
+from isthmus.values.sample import SampleBatch
 from isthmus.web.access import Room, allow
 from isthmus.web.problems import Refused
 from isthmus.web.services import Services
@@ -27,7 +26,6 @@ MOST_ROWS = 4_000_000
 """Rows of one block."""
 
 Key = Annotated[str, Query(alias="import", pattern=r"^[0-9a-f]{8,64}$", description="names the import; any hex digits")]
-_VALUES = {pa.float64(): ValueType.FLOAT, pa.int64(): ValueType.INT}
 
 
 class ImportPosition(BaseModel):
@@ -85,6 +83,8 @@ def read_block(body: bytes, plant: Plant) -> list[SampleBatch]:
 
     Raises: Malformed or ConfigError; then nothing of it is taken
     """
+    import pyarrow as pa
+
     batches: list[SampleBatch] = []
     source = pa.BufferReader(body)
     try:
@@ -106,6 +106,8 @@ def read_block(body: bytes, plant: Plant) -> list[SampleBatch]:
 
 
 def _batch(part: Any) -> SampleBatch:
+    import pyarrow as pa
+
     part.validate(full=True)  # offsets that point outside would be read
     columns = {name: part.column(name) for name in ("tag", "time", "value", "status")}
     if any(c.null_count for c in columns.values()):
@@ -117,7 +119,7 @@ def _batch(part: Any) -> SampleBatch:
         if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(text):
             raise ValueError("a text code points nowhere")
         values: Any = codes
-    elif value.type in _VALUES:
+    elif value.type in (pa.float64(), pa.int64()):
         values = value.to_numpy(zero_copy_only=False)
     else:
         raise TypeError(f"value is {value.type}")
