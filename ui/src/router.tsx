@@ -86,6 +86,29 @@ const systemRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/system'), 'SystemPage'),
 })
 
+const accountRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/account',
+  component: lazyRouteComponent(() => import('./pages/account'), 'AccountPage'),
+})
+
+export type AdminSearch = { tab?: string }
+const adminRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/admin',
+  validateSearch: (search: Record<string, unknown>): AdminSearch => only(search, ['tab'] as const),
+  component: lazyRouteComponent(() => import('./pages/admin'), 'AdminPage'),
+})
+
+const AUDIT_KEYS = ['who', 'action', 'target', 'start', 'end'] as const
+export type AuditSearch = Partial<Record<(typeof AUDIT_KEYS)[number], string>>
+const auditRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/audit',
+  validateSearch: (search: Record<string, unknown>): AuditSearch => only(search, AUDIT_KEYS),
+  component: lazyRouteComponent(() => import('./pages/audit'), 'AuditPage'),
+})
+
 const moreRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/more',
@@ -95,7 +118,7 @@ const moreRoute = createRoute({
 export const loginRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/login',
-  validateSearch: (search: Record<string, unknown>): { to?: string } => only(search, ['to'] as const),
+  validateSearch: (search: Record<string, unknown>): { to?: string; problem?: string } => only(search, ['to', 'problem'] as const),
   component: lazyRouteComponent(() => import('./pages/signin'), 'LoginPage'),
 })
 export const welcomeRoute = createRoute({
@@ -115,6 +138,9 @@ export const router = createRouter({
     assetRoute,
     connectionsRoute,
     systemRoute,
+    accountRoute,
+    adminRoute,
+    auditRoute,
     moreRoute,
     loginRoute,
     welcomeRoute,

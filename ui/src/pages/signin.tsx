@@ -1,12 +1,15 @@
-import { useQueryClient } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useEffect, useRef, useState, type FormEvent, type ReactNode } from 'react'
-import { ApiError, post, put } from '../api/client'
+import { ApiError, get, post, put, url } from '../api/client'
+import type { Methods } from '../api/people'
 import { useSession } from '../api/queries'
 import type { Session } from '../api/types'
 import { Logo } from '../components/icons'
 import { Button } from '../components/ui'
 import { t } from '../i18n'
+import { canUsePasskeys, usePasskeyAt, wasCancelled } from '../passkeys'
+import '../styles/records.css'
 
 function Card({ title, children }: { title: string; children: ReactNode }) {
   return (
@@ -27,44 +30,134 @@ function words(error: unknown): string {
   if (!(error instanceof ApiError)) return t('Something went wrong')
   if (error.status === 0) return t('Isthmus does not answer. Check that the server runs and that the network reaches it.')
   if (error.status === 429) return t('Too many attempts. Wait a minute, then try again.')
+  if (error.code === 'wrong_code') return t('This code is wrong, or was used before. Wait for the next one.')
   if (error.code === 'wrong_password') return t('Name or password is wrong.')
   return error.message
 }
 
+interface Step {
+  name: string
+  password: string
+}
+
+/** A passkey first, then the plant's own sign-on, then name and password; on a shared tablet the badge. */
 export function LoginPage() {
-  const { to } = useSearch({ from: '/login' })
+  const { to, problem: said } = useSearch({ from: '/login' })
   const client = useQueryClient()
   const navigate = useNavigate()
-  const [problem, setProblem] = useState('')
+  const methods = useQuery({ queryKey: ['methods'], queryFn: ({ signal }) => get<Methods>('session/methods', {}, signal), staleTime: 30_000 })
+  const [problem, setProblem] = useState(said ?? '')
   const [busy, setBusy] = useState(false)
-  const submit = async (event: FormEvent<HTMLFormElement>): Promise<void> => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget)
+  const [step, setStep] = useState<Step>()
+  const [byName, setByName] = useState(false)
+  // Only a page of this application, never another host.
+  const target = to?.startsWith('/') && !to.startsWith('//') ? to : '/overview'
+
+  const enter = async (asks: () => Promise<Session>): Promise<void> => {
     setBusy(true)
     setProblem('')
     try {
-      const session = await post<Session>('session', { name: form.get('name'), password: form.get('password') })
+      const session = await asks()
       client.clear()
       client.setQueryData(['session'], session)
-      // Only a page of this application, never another host.
-      const target = to?.startsWith('/') && !to.startsWith('//') ? to : '/overview'
       await navigate({ to: target as '/overview' })
     } catch (error) {
-      setProblem(words(error))
+      if (!wasCancelled(error)) setProblem(words(error))
       setBusy(false)
+      throw error
     }
   }
+  const submit = (event: FormEvent<HTMLFormElement>): void => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    const given = step ?? { name: String(form.get('name')), password: String(form.get('password')) }
+    const code = form.get('code')
+    enter(() => post<Session>('session', { ...given, ...(code ? { code } : {}) })).catch((error: unknown) => {
+      if (error instanceof ApiError && error.code === 'totp_needed') {
+        setProblem('')
+        setStep(given)
+      }
+    })
+  }
+  const byBadge = (event: FormEvent<HTMLFormElement>): void => {
+    event.preventDefault()
+    const form = new FormData(event.currentTarget)
+    enter(() => post<Session>('session/badge', { badge: form.get('badge'), pin: form.get('pin') ?? '' })).catch(() => undefined)
+  }
+  const byPasskey = (): void => {
+    enter(async () => {
+      const asked = await post<{ ceremony: string; options: Record<string, unknown> }>('session/passkey/options')
+      const credential = await usePasskeyAt(asked.options)
+      return post<Session>('session/passkey', { ceremony: asked.ceremony, credential })
+    }).catch(() => undefined)
+  }
+
+  const alert = problem ? (
+    <p className="form-problem" role="alert">
+      {problem}
+    </p>
+  ) : null
+  if (step)
+    return (
+      <Card title={t('Second factor')}>
+        <form onSubmit={submit} className="form">
+          <Field name="code" label={t('Code from your app, or a recovery code')} autoComplete="one-time-code" autoFocus />
+          {alert}
+          <div className="form-row">
+            <Button
+              onPress={() => {
+                setStep(undefined)
+                setProblem('')
+              }}
+            >
+              {t('Back')}
+            </Button>
+            <Button kind="primary" type="submit" isPending={busy}>
+              {t('Sign in')}
+            </Button>
+          </div>
+        </form>
+      </Card>
+    )
+  const offered = methods.data
+  if (offered?.station && !byName)
+    return (
+      <Card title={offered.station}>
+        <form onSubmit={byBadge} className="form">
+          <Field name="badge" label={t('Badge')} autoComplete="off" autoFocus />
+          <Field name="pin" label={t('PIN')} type="password" inputMode="numeric" autoComplete="off" />
+          {alert}
+          <Button kind="primary" type="submit" isPending={busy} className="wide">
+            {t('Sign in')}
+          </Button>
+        </form>
+        <Button kind="link" onPress={() => setByName(true)}>
+          {t('Sign in by name')}
+        </Button>
+      </Card>
+    )
+  const others = (offered?.passkey && canUsePasskeys()) || offered?.oidc.length
   return (
     <Card title={t('Sign in')}>
-      <form onSubmit={(event) => void submit(event)} className="form">
-        <Field name="name" label={t('Name')} autoComplete="username" autoFocus />
+      {offered?.passkey && canUsePasskeys() ? (
+        <Button kind="primary" className="wide" isPending={busy} onPress={byPasskey}>
+          {t('Use a passkey')}
+        </Button>
+      ) : null}
+      {offered?.oidc.map((one) => (
+        <div key={one.name} className="form">
+          <a className="button plain wide" href={url(`session/oidc/${one.name}`, { to: target })}>
+            {t('Sign in with {{name}}', { name: one.label })}
+          </a>
+          {one.state === 'unreachable' ? <p className="muted small">{t('{{name}} does not answer at the moment. Name and password still work.', { name: one.label })}</p> : null}
+        </div>
+      ))}
+      {others ? <p className="or-line">{t('or')}</p> : null}
+      <form onSubmit={submit} className="form">
+        <Field name="name" label={t('Name')} autoComplete="username webauthn" autoFocus />
         <Field name="password" label={t('Password')} type="password" autoComplete="current-password" />
-        {problem ? (
-          <p className="form-problem" role="alert">
-            {problem}
-          </p>
-        ) : null}
-        <Button kind="primary" type="submit" isPending={busy} className="wide">
+        {alert}
+        <Button kind={offered?.passkey && canUsePasskeys() ? 'plain' : 'primary'} type="submit" isPending={busy} className="wide">
           {t('Sign in')}
         </Button>
       </form>
@@ -73,7 +166,7 @@ export function LoginPage() {
   )
 }
 
-function Field(props: { name: string; label: string; hint?: string; type?: string; autoComplete: string; autoFocus?: boolean; minLength?: number; defaultValue?: string }) {
+function Field(props: { name: string; label: string; hint?: string; type?: string; autoComplete: string; inputMode?: 'numeric'; autoFocus?: boolean; minLength?: number; defaultValue?: string }) {
   const { label, hint, ...input } = props
   return (
     <label className="field">
