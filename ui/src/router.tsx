@@ -118,7 +118,7 @@ const moreRoute = createRoute({
 export const loginRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/login',
-  validateSearch: (search: Record<string, unknown>): { to?: string; problem?: string } => only(search, ['to', 'problem'] as const),
+  validateSearch: (search: Record<string, unknown>): { to?: string } => only(search, ['to'] as const),
   component: lazyRouteComponent(() => import('./pages/signin'), 'LoginPage'),
 })
 export const welcomeRoute = createRoute({
@@ -126,6 +126,13 @@ export const welcomeRoute = createRoute({
   path: '/welcome',
   validateSearch: (search: Record<string, unknown>): { link?: string } => only(search, ['link'] as const),
   component: lazyRouteComponent(() => import('./pages/signin'), 'WelcomePage'),
+})
+
+export const stationRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/station',
+  validateSearch: (search: Record<string, unknown>): { code?: string } => only(search, ['code'] as const),
+  component: lazyRouteComponent(() => import('./pages/signin'), 'StationPage'),
 })
 
 export const router = createRouter({
@@ -144,6 +151,7 @@ export const router = createRouter({
     moreRoute,
     loginRoute,
     welcomeRoute,
+    stationRoute,
   ]),
   parseSearch,
   stringifySearch,

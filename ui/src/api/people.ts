@@ -8,29 +8,37 @@ export interface Account {
   recovery_codes: number
 }
 
-export interface OwnSession {
+export interface OneSession {
   id: string
-  source: string
+  user: string
+  role: string
+  means: string
   station: string
-  method: string
+  source: string
+  program: string
   created: string
   seen: string
-  current: boolean
+  expires: string
+  this: boolean
 }
 
 export interface Passkey {
-  id: string
+  id: number
   name: string
   created: string
   used: string | null
+  suspect: string | null
 }
 
 /** What the sign-in page may offer. */
 export interface Methods {
   password: boolean
   passkey: boolean
-  station: string | null
-  oidc: { name: string; label: string; state: string; detail: string }[]
+  badge: string | null
+  badge_only: boolean
+  break_glass: boolean
+  oidc: { name: string; label: string; state: string; reason: string }[]
+  problem: { code: string; detail: string } | null
 }
 
 export interface Person {
@@ -39,13 +47,9 @@ export interface Person {
   has_password: boolean
   disabled: boolean
   totp: boolean
-  badge: boolean
-  break_glass: boolean
-}
-
-export interface AnySession extends Omit<OwnSession, 'current'> {
-  name: string
-  role: string
+  badge: string
+  has_pin: boolean
+  seen: string | null
 }
 
 export interface Scope {
@@ -64,7 +68,7 @@ export interface ApiToken {
   created_by: string
   expires: string | null
   revoked: string | null
-  used: string | null
+  seen: string | null
   scope: Scope
 }
 
@@ -72,16 +76,19 @@ export interface Station {
   name: string
   role: string
   under: string[]
+  badge_only: boolean
   enrolled: string | null
   seen: string | null
 }
 
 export interface PolicyAnswer {
   version: number
+  zoned: boolean
   roles: { name: string; extends: string[]; actions: string[]; under: string[]; zones: string[]; when: string[] }[]
   actions: string[]
   zones: { name: string; networks: string[]; security_level: number | null; description: string; connections: string[] }[]
   conduits: { name: string; from: string; to: string; allow: string[]; description: string }[]
+  flows: { from: string; to: string; kind: string; what: string; rule: string }[]
 }
 
 export interface AuditRecord {
@@ -89,15 +96,18 @@ export interface AuditRecord {
   id: string
   time: string
   kind: string
-  who: string
-  role: string
-  source: string
-  station: string
+  who: { id: string; name: string; role: string; proof: string; source: string; station: string }
   action: string
   target: string
   old: unknown
   new: unknown
   reason: string
   result: string
-  detail: string
+}
+
+export interface AuditVerdict {
+  whole: boolean
+  problem: { seq: number; where: string; what: string } | null
+  records: number
+  state: string
 }

@@ -2,6 +2,7 @@ import { useState, type FormEvent, type ReactNode } from 'react'
 import { Dialog } from 'react-aria-components/Dialog'
 import { Modal, ModalOverlay } from 'react-aria-components/Modal'
 import { ApiError } from '../api/client'
+import { freshly } from '../fresh'
 import { t } from '../i18n'
 import { timeOrDay, utcText } from '../model/time'
 import { Button, ProblemList } from './ui'
@@ -53,7 +54,7 @@ export function useAct(): Act {
     setBusy(true)
     setError(undefined)
     try {
-      await what()
+      await freshly(what)
       return true
     } catch (problem) {
       setError(problem)

@@ -1,13 +1,14 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { useState } from 'react'
+import { useRef, useState } from 'react'
 import { get, post, put, remove } from '../api/client'
 import { useSession } from '../api/queries'
-import type { Account, OwnSession, Passkey } from '../api/people'
+import type { Account, OneSession, Passkey } from '../api/people'
 import { Button, Empty, Fact, Loading, PageHead, Panel, Trouble } from '../components/ui'
 import { Confirm, Records, Secret, Sheet, SheetForm, TextField, useAct, Refusal, When, written } from '../components/records'
 import { t } from '../i18n'
 import { canUsePasskeys, createPasskey, wasCancelled } from '../passkeys'
+import { StepUp } from '../step-up'
 
 /** What one can do about one's own account: how one signs in, and where one is signed in. */
 export function AccountPage() {
@@ -36,13 +37,15 @@ export function AccountPage() {
         <Passkeys />
         <Sessions />
       </div>
+      <StepUp />
     </div>
   )
 }
 
 function SecondFactor({ account }: { account: Account }) {
   const client = useQueryClient()
-  const [sheet, setSheet] = useState<'add' | 'remove' | undefined>()
+  const [sheet, setSheet] = useState<'remove' | Begun | undefined>()
+  const act = useAct()
   const changed = (): Promise<void> => client.invalidateQueries({ queryKey: ['account'] })
   return (
     <Panel title={t('Second factor')}>
@@ -56,26 +59,26 @@ function SecondFactor({ account }: { account: Account }) {
           {account.totp ? (
             <Button onPress={() => setSheet('remove')}>{t('Remove')}</Button>
           ) : (
-            <Button icon="plus" onPress={() => setSheet('add')} isDisabled={!account.has_password}>
+            <Button icon="plus" isPending={act.busy} onPress={() => void act.run(async () => setSheet(await post<Begun>('account/totp')))} isDisabled={!account.has_password}>
               {t('Add a code app')}
             </Button>
           )}
         </div>
       </div>
-      {sheet === 'add' ? <AddCodes onClose={() => setSheet(undefined)} onDone={changed} /> : null}
+      <Refusal error={act.error} />
+      {sheet !== undefined && sheet !== 'remove' ? <AddCodes begun={sheet} onClose={() => setSheet(undefined)} onDone={changed} /> : null}
       {sheet === 'remove' ? (
-        <SheetForm
+        <Confirm
           title={t('Remove the second factor')}
           verb={t('Remove')}
           onClose={() => setSheet(undefined)}
-          send={async (form) => {
-            await post('account/totp/remove', { password: form.get('password') })
+          act={async () => {
+            await remove('account/totp')
             await changed()
           }}
         >
-          <p>{t('From then on the password alone signs you in.')}</p>
-          <TextField name="password" type="password" label={t('Password')} autoComplete="current-password" autoFocus />
-        </SheetForm>
+          {t('From then on the password alone signs you in.')}
+        </Confirm>
       ) : null}
     </Panel>
   )
@@ -86,9 +89,9 @@ interface Begun {
   uri: string
 }
 
-function AddCodes({ onClose, onDone }: { onClose: () => void; onDone: () => Promise<void> }) {
-  const [begun, setBegun] = useState<Begun>()
+function AddCodes({ begun, onClose, onDone }: { begun: Begun; onClose: () => void; onDone: () => Promise<void> }) {
   const [codes, setCodes] = useState<string[]>()
+  const done = useRef(false)
   if (codes)
     return (
       <Sheet title={t('Recovery codes')} onClose={onClose}>
@@ -99,24 +102,16 @@ function AddCodes({ onClose, onDone }: { onClose: () => void; onDone: () => Prom
         />
       </Sheet>
     )
-  if (!begun)
-    return (
-      <SheetForm
-        title={t('Add a code app')}
-        verb={t('Continue')}
-        onClose={() => undefined}
-        send={async (form) => setBegun(await post<Begun>('account/totp', { password: form.get('password') }))}
-      >
-        <TextField name="password" type="password" label={t('Password')} autoComplete="current-password" autoFocus />
-      </SheetForm>
-    )
   return (
     <SheetForm
       title={t('Add a code app')}
       verb={t('Switch on')}
-      onClose={() => undefined}
+      onClose={() => {
+        if (!done.current) onClose()
+      }}
       send={async (form) => {
         const answer = await put<{ recovery_codes: string[] }>('account/totp', { code: written(form, 'code') })
+        done.current = true // the sheet stays, to show the codes
         await onDone()
         setCodes(answer.recovery_codes)
       }}
@@ -144,9 +139,9 @@ function Passkeys() {
   const add = (name: string): Promise<unknown> =>
     act.run(async () => {
       try {
-        const options = await post<{ ceremony: string; options: Record<string, unknown> }>('passkeys/options')
-        const credential = await createPasskey(options.options)
-        await post('passkeys', { ceremony: options.ceremony, name, credential })
+        const options = await post<{ id: string; public_key: Record<string, unknown> }>('passkeys/options')
+        const credential = await createPasskey(options.public_key)
+        await post('passkeys', { id: options.id, name, credential })
         await changed()
       } catch (error) {
         if (!wasCancelled(error)) throw error
@@ -168,7 +163,9 @@ function Passkeys() {
         <Records label={t('Passkeys')} heads={[t('Name'), t('Added'), t('Last used'), '']}>
           {keys.data.map((key) => (
             <tr key={key.id}>
-              <th scope="row">{key.name}</th>
+              <th scope="row">
+                {key.name} {key.suspect ? <b>{t('refused: there may be a copy of it')}</b> : null}
+              </th>
               <td data-head={t('Added')}>
                 <When iso={key.created} />
               </td>
@@ -212,11 +209,11 @@ function Sessions() {
   const client = useQueryClient()
   const found = useQuery({
     queryKey: ['account', 'sessions'],
-    queryFn: async ({ signal }) => (await get<{ sessions: OwnSession[] }>('account/sessions', {}, signal)).sessions,
+    queryFn: async ({ signal }) => (await get<{ sessions: OneSession[] }>('account/sessions', {}, signal)).sessions,
   })
   const act = useAct()
   const changed = (): Promise<void> => client.invalidateQueries({ queryKey: ['account', 'sessions'] })
-  const others = (found.data ?? []).some((one) => !one.current)
+  const others = (found.data ?? []).some((one) => !one.this)
   return (
     <Panel
       title={t('Signed in at')}
@@ -248,9 +245,9 @@ function Sessions() {
           {found.data.map((one) => (
             <tr key={one.id}>
               <th scope="row">
-                {one.station || one.source} {one.current ? <span className="tag-word">{t('this one')}</span> : null}
+                {one.station || one.source} {one.this ? <span className="tag-word">{t('this one')}</span> : null}
               </th>
-              <td data-head={t('How')}>{t(one.method)}</td>
+              <td data-head={t('How')}>{t(one.means)}</td>
               <td data-head={t('Since')}>
                 <When iso={one.created} />
               </td>
@@ -258,7 +255,7 @@ function Sessions() {
                 <When iso={one.seen} />
               </td>
               <td className="acts">
-                {one.current ? null : (
+                {one.this ? null : (
                   <Button
                     kind="quiet"
                     isPending={act.busy}

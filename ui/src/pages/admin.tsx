@@ -2,10 +2,11 @@ import { useQuery, useQueryClient, type UseQueryResult } from '@tanstack/react-q
 import { Link, useSearch } from '@tanstack/react-router'
 import { lazy, Suspense, useState, type ReactNode } from 'react'
 import { get, patch, post, remove } from '../api/client'
-import type { AnySession, ApiToken, Person, PolicyAnswer, Station } from '../api/people'
+import type { ApiToken, OneSession, Person, PolicyAnswer, Station } from '../api/people'
 import { ChoiceField, Confirm, Records, Refusal, Secret, several, Sheet, SheetForm, TextField, useAct, When, written } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
+import { StepUp } from '../step-up'
 
 const Zones = lazy(() => import('./zones').then((page) => ({ default: page.Zones })))
 
@@ -46,6 +47,7 @@ export function AdminPage() {
       ) : (
         <People />
       )}
+      <StepUp />
     </div>
   )
 }
@@ -57,6 +59,9 @@ function Listed<T>({ query, what, empty, children }: { query: UseQueryResult<T[]
 }
 
 export const usePolicy = (): UseQueryResult<PolicyAnswer> => useQuery({ queryKey: ['policy'], queryFn: ({ signal }) => get<PolicyAnswer>('policy', {}, signal) })
+
+/** A station gives one of the roles that every plant has. */
+const BUILT_IN = new Set(['viewer', 'operator', 'supervisor', 'maintainer'])
 
 const useRoles = (): [string, string][] => (usePolicy().data?.roles ?? []).map(({ name }) => [name, t(name)])
 
@@ -70,7 +75,7 @@ function People() {
   const changed = (): Promise<void> => client.invalidateQueries({ queryKey: ['users'] })
   const shut = (): void => setSheet(undefined)
   const invite = async (name: string, role?: string): Promise<void> => {
-    const answer = await post<{ link: string }>('users/link', { name, ...(role ? { role } : {}) })
+    const answer = await post<{ link: string }>(role ? 'users' : 'users/link', { name, ...(role ? { role } : {}) })
     setLink({ name, link: `${window.location.origin}/welcome?link=${answer.link}` })
     await changed()
   }
@@ -87,13 +92,16 @@ function People() {
       <Refusal error={act.error} />
       <Listed query={people} what={t('People')} empty={<Empty title={t('Nobody yet')}>{t('Invite the first person.')}</Empty>}>
         {(all) => (
-          <Records label={t('People')} heads={[t('Name'), t('Role'), t('Signs in by'), t('State'), '']}>
+          <Records label={t('People')} heads={[t('Name'), t('Role'), t('Signs in by'), t('Last seen'), t('State'), '']}>
             {all.map((one) => (
               <tr key={one.name} className={one.disabled ? 'off' : ''}>
                 <th scope="row">{one.name}</th>
                 <td data-head={t('Role')}>{t(one.role)}</td>
                 <td data-head={t('Signs in by')}>
-                  {[one.has_password ? t('password') : '', one.totp ? t('code') : '', one.badge ? t('badge') : '', one.break_glass ? t('break-glass') : ''].filter(Boolean).join(', ') || t('link')}
+                  {[one.has_password ? t('password') : '', one.totp ? t('code') : '', one.badge ? t('badge') : ''].filter(Boolean).join(', ') || t('link')}
+                </td>
+                <td data-head={t('Last seen')}>
+                  <When iso={one.seen} none={t('never')} />
                 </td>
                 <td data-head={t('State')}>{one.disabled ? t('closed') : t('open')}</td>
                 <td className="acts">
@@ -132,8 +140,8 @@ function People() {
               role: written(form, 'role'),
               ...(badge ? { badge } : {}),
               ...(pin ? { pin } : {}),
-              ...(form.get('totp') ? { totp: false } : {}),
             })
+            if (form.get('totp')) await remove(`users/${encodeURIComponent(sheet.one.name)}/totp`)
             await changed()
           }}
         >
@@ -171,7 +179,7 @@ function People() {
 
 function Sessions() {
   const client = useQueryClient()
-  const found = useQuery({ queryKey: ['sessions'], queryFn: async ({ signal }) => (await get<{ sessions: AnySession[] }>('sessions', {}, signal)).sessions, refetchInterval: 10_000 })
+  const found = useQuery({ queryKey: ['sessions'], queryFn: async ({ signal }) => (await get<{ sessions: OneSession[] }>('sessions', {}, signal)).sessions, refetchInterval: 10_000 })
   const act = useAct()
   return (
     <Panel title={t('Sessions')} flush>
@@ -181,10 +189,12 @@ function Sessions() {
           <Records label={t('Sessions')} heads={[t('Name'), t('Role'), t('From'), t('How'), t('Since'), t('Last seen'), '']}>
             {all.map((one) => (
               <tr key={one.id}>
-                <th scope="row">{one.name}</th>
+                <th scope="row">
+                  {one.user} {one.this ? <span className="tag-word">{t('this one')}</span> : null}
+                </th>
                 <td data-head={t('Role')}>{t(one.role)}</td>
                 <td data-head={t('From')}>{one.station || one.source}</td>
-                <td data-head={t('How')}>{t(one.method)}</td>
+                <td data-head={t('How')}>{t(one.means)}</td>
                 <td data-head={t('Since')}>
                   <When iso={one.created} />
                 </td>
@@ -194,6 +204,7 @@ function Sessions() {
                 <td className="acts">
                   <Button
                     kind="quiet"
+                    isDisabled={one.this}
                     onPress={() =>
                       void act.run(async () => {
                         await remove(`sessions/${one.id}`)
@@ -252,7 +263,7 @@ function Tokens() {
                 </td>
                 <td data-head={t('Made by')}>{one.created_by}</td>
                 <td data-head={t('Last used')}>
-                  <When iso={one.used} none={t('never')} />
+                  <When iso={one.seen} none={t('never')} />
                 </td>
                 <td data-head={t('Ends')}>{one.revoked ? t('revoked') : <When iso={one.expires} none={t('no end')} />}</td>
                 <td className="acts">
@@ -320,6 +331,7 @@ const narrowed = ({ scope }: ApiToken): string => [...scope.under, ...scope.acti
 function Stations() {
   const client = useQueryClient()
   const found = useQuery({ queryKey: ['stations'], queryFn: async ({ signal }) => (await get<{ stations: Station[] }>('stations', {}, signal)).stations })
+  const roles = useRoles().filter(([key]) => BUILT_IN.has(key))
   const [adds, setAdds] = useState(false)
   const [code, setCode] = useState<string>()
   const [gone, setGone] = useState<Station>()
@@ -340,13 +352,14 @@ function Stations() {
         empty={<Empty title={t('No station yet')}>{t('A station is a tablet that several people share: they sign in by badge and PIN, and may do there what the station allows.')}</Empty>}
       >
         {(all) => (
-          <Records label={t('Stations')} heads={[t('Name'), t('Below'), t('Enrolled'), t('Last seen'), '']}>
+          <Records label={t('Stations')} heads={[t('Name'), t('Below'), t('At most'), t('Enrolled'), t('Last seen'), '']}>
             {all.map((one) => (
               <tr key={one.name}>
                 <th scope="row">{one.name}</th>
                 <td data-head={t('Below')} className="wrap">
                   {one.under.join(', ') || t('the whole plant')}
                 </td>
+                <td data-head={t('At most')}>{t(one.role)}</td>
                 <td data-head={t('Enrolled')}>
                   <When iso={one.enrolled} none={t('not yet')} />
                 </td>
@@ -369,13 +382,22 @@ function Stations() {
           verb={t('Add')}
           onClose={() => setAdds(false)}
           send={async (form) => {
-            const answer = await post<{ code: string }>('stations', { name: written(form, 'name'), under: several(form, 'under') })
+            const answer = await post<{ code: string }>('stations', {
+              name: written(form, 'name'),
+              under: several(form, 'under'),
+              role: written(form, 'role'),
+              badge_only: form.get('badge_only') !== null,
+            })
             setCode(`${window.location.origin}/station?code=${answer.code}`)
             await changed()
           }}
         >
           <TextField name="name" label={t('Name')} maxLength={64} autoFocus />
-          <TextField name="under" label={t('Only below these paths')} required={false} placeholder="packaging/line1" />
+          <TextField name="under" label={t('Belongs to these paths')} placeholder="packaging/line1" />
+          <ChoiceField name="role" label={t('At most')} options={roles} defaultValue="operator" />
+          <label className="check">
+            <input type="checkbox" name="badge_only" /> {t('The badge alone is enough, without a PIN')}
+          </label>
         </SheetForm>
       ) : null}
       {code ? (

@@ -2,7 +2,7 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { Fragment, useState, type FormEvent } from 'react'
 import { get, url } from '../api/client'
-import type { AuditRecord } from '../api/people'
+import type { AuditRecord, AuditVerdict } from '../api/people'
 import { Records, TextField, When } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Trouble } from '../components/ui'
 import { t } from '../i18n'
@@ -17,8 +17,8 @@ export function AuditPage() {
   const found = useInfiniteQuery({
     queryKey: ['audit', search],
     initialPageParam: undefined as number | undefined,
-    queryFn: ({ signal, pageParam }) => get<{ records: AuditRecord[]; before: number | null }>('audit', { ...search, limit: PAGE, before: pageParam }, signal),
-    getNextPageParam: (page) => page.before ?? undefined,
+    queryFn: ({ signal, pageParam }) => get<{ records: AuditRecord[]; before: number }>('audit', { ...search, limit: PAGE, before: pageParam }, signal),
+    getNextPageParam: (page) => page.before || undefined,
   })
   const records = found.data?.pages.flatMap((page) => page.records) ?? []
   const filter = (event: FormEvent<HTMLFormElement>): void => {
@@ -92,21 +92,24 @@ function local(iso: string | undefined): string {
 function Proof() {
   const proof = useQuery({
     queryKey: ['audit', 'verify'],
-    queryFn: ({ signal }) => get<{ ok: boolean; records: number; problems: { where: string; problem: string }[] }>('audit/verify', {}, signal),
+    queryFn: ({ signal }) => get<AuditVerdict>('audit/verify', {}, signal),
     staleTime: 60_000,
   })
   if (proof.error) return <span>{t('Not verified')}</span>
   if (proof.data === undefined) return <span>{t('Verifying …')}</span>
-  if (proof.data.ok) return <span>{t('Chain verified, {{count}} records', { count: proof.data.records })}</span>
-  const first = proof.data.problems[0]
+  const { whole, records, problem, state } = proof.data
+  if (whole && !state) return <span>{t('Chain verified, {{count}} records', { count: records })}</span>
   return (
     <b role="alert">
-      {t('The chain is broken')}: {first ? `${first.where}: ${first.problem}` : ''}
+      {problem ? `${t('The chain is broken')}: ${problem.where}: ${problem.what}` : `${t('Nothing can be recorded')}: ${state}`}
     </b>
   )
 }
 
 const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value, undefined, 1))
+
+/** A name; somebody who was erased is left as the pseudonym. */
+const nameOf = ({ who }: AuditRecord): string => who.name || t(who.id)
 
 function Row({ record }: { record: AuditRecord }) {
   const [open, setOpen] = useState(false)
@@ -114,9 +117,9 @@ function Row({ record }: { record: AuditRecord }) {
     [t('Before'), record.old],
     [t('After'), record.new],
     [t('Reason'), record.reason],
-    [t('Detail'), record.detail],
-    [t('Role'), record.role],
-    [t('Station'), record.station],
+    [t('Role'), record.who.role && t(record.who.role)],
+    [t('How'), record.who.proof],
+    [t('Station'), record.who.station],
     [t('Number'), record.seq],
     [t('Identifier'), record.id],
   ]
@@ -127,8 +130,8 @@ function Row({ record }: { record: AuditRecord }) {
         <th scope="row">
           <When iso={record.time} />
         </th>
-        <td data-head={t('Who')}>{record.who}</td>
-        <td data-head={t('From')}>{record.station || record.source}</td>
+        <td data-head={t('Who')}>{nameOf(record)}</td>
+        <td data-head={t('From')}>{record.who.station || record.who.source}</td>
         <td data-head={t('Action')}>{record.action}</td>
         <td data-head={t('What')} className="wrap">
           {record.target}

@@ -42,11 +42,11 @@ interface Step {
 
 /** A passkey first, then the plant's own sign-on, then name and password; on a shared tablet the badge. */
 export function LoginPage() {
-  const { to, problem: said } = useSearch({ from: '/login' })
+  const { to } = useSearch({ from: '/login' })
   const client = useQueryClient()
   const navigate = useNavigate()
   const methods = useQuery({ queryKey: ['methods'], queryFn: ({ signal }) => get<Methods>('session/methods', {}, signal), staleTime: 30_000 })
-  const [problem, setProblem] = useState(said ?? '')
+  const [problem, setProblem] = useState('')
   const [busy, setBusy] = useState(false)
   const [step, setStep] = useState<Step>()
   const [byName, setByName] = useState(false)
@@ -86,15 +86,16 @@ export function LoginPage() {
   }
   const byPasskey = (): void => {
     enter(async () => {
-      const asked = await post<{ ceremony: string; options: Record<string, unknown> }>('session/passkey/options')
-      const credential = await usePasskeyAt(asked.options)
-      return post<Session>('session/passkey', { ceremony: asked.ceremony, credential })
+      const asked = await post<{ id: string; public_key: Record<string, unknown> }>('session/passkey/options')
+      const credential = await usePasskeyAt(asked.public_key)
+      return post<Session>('session/passkey', { id: asked.id, credential })
     }).catch(() => undefined)
   }
 
-  const alert = problem ? (
+  const trouble = problem || methods.data?.problem?.detail
+  const alert = trouble ? (
     <p className="form-problem" role="alert">
-      {problem}
+      {trouble}
     </p>
   ) : null
   if (step)
@@ -120,12 +121,12 @@ export function LoginPage() {
       </Card>
     )
   const offered = methods.data
-  if (offered?.station && !byName)
+  if (offered?.badge && !byName)
     return (
-      <Card title={offered.station}>
+      <Card title={offered.badge}>
         <form onSubmit={byBadge} className="form">
           <Field name="badge" label={t('Badge')} autoComplete="off" autoFocus />
-          <Field name="pin" label={t('PIN')} type="password" inputMode="numeric" autoComplete="off" />
+          {offered.badge_only ? null : <Field name="pin" label={t('PIN')} type="password" inputMode="numeric" autoComplete="off" />}
           {alert}
           <Button kind="primary" type="submit" isPending={busy} className="wide">
             {t('Sign in')}
@@ -161,7 +162,71 @@ export function LoginPage() {
           {t('Sign in')}
         </Button>
       </form>
+      {offered?.break_glass ? <BreakGlass enter={enter} busy={busy} /> : null}
       <p className="muted small">{t('First start? Open the one-time link that Isthmus printed in its terminal.')}</p>
+    </Card>
+  )
+}
+
+/** The sealed credential of the safe: folded away, as it is hardly ever needed, and everybody is told when it is. */
+function BreakGlass({ enter, busy }: { enter: (asks: () => Promise<Session>) => Promise<void>; busy: boolean }) {
+  const submit = (event: FormEvent<HTMLFormElement>): void => {
+    event.preventDefault()
+    const credential = new FormData(event.currentTarget).get('credential')
+    enter(() => post<Session>('session/break-glass', { credential })).catch(() => undefined)
+  }
+  return (
+    <details>
+      <summary>{t('Emergency')}</summary>
+      <form onSubmit={submit} className="form">
+        <Field name="credential" label={t('Credential from the safe')} hint={t('It works once, and everybody is told.')} autoComplete="off" />
+        <Button type="submit" isPending={busy}>
+          {t('Break the glass')}
+        </Button>
+      </form>
+    </details>
+  )
+}
+
+/** A tablet becomes a station by the address that its administrator made. */
+export function StationPage() {
+  const { code } = useSearch({ from: '/station' })
+  const client = useQueryClient()
+  const navigate = useNavigate()
+  const [problem, setProblem] = useState('')
+  const [busy, setBusy] = useState(false)
+  const enrol = async (given: string): Promise<void> => {
+    setBusy(true)
+    setProblem('')
+    try {
+      await post('session/station', { code: given })
+      client.clear()
+      await navigate({ to: '/login', search: {}, replace: true })
+    } catch (error) {
+      setProblem(words(error))
+      setBusy(false)
+    }
+  }
+  return (
+    <Card title={t('This tablet becomes a station')}>
+      <form
+        className="form"
+        onSubmit={(event) => {
+          event.preventDefault()
+          void enrol(String(new FormData(event.currentTarget).get('code')))
+        }}
+      >
+        <Field name="code" label={t('One-time code')} autoComplete="off" defaultValue={code ?? ''} autoFocus={!code} />
+        {problem ? (
+          <p className="form-problem" role="alert">
+            {problem}
+          </p>
+        ) : null}
+        <Button kind="primary" type="submit" isPending={busy} className="wide">
+          {t('Enrol')}
+        </Button>
+      </form>
+      <p className="muted small">{t('From then on people sign in here by badge, and may do what the station allows.')}</p>
     </Card>
   )
 }

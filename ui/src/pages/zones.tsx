@@ -83,8 +83,8 @@ function ZoneMap({ policy }: { policy: PolicyAnswer }) {
 export function Zones() {
   const policy = usePolicy()
   if (policy.data === undefined) return policy.error ? <Trouble error={policy.error} retry={() => void policy.refetch()} /> : <Loading what={t('Zones and conduits')} />
-  const { zones, conduits } = policy.data
-  if (zones.length === 0) return <Empty title={t('One zone')}>{t('The plant file declares no zones, so everything belongs to one. Declare zones and conduits there to divide it.')}</Empty>
+  const { zones, conduits, zoned } = policy.data
+  if (!zoned) return <Empty title={t('One zone')}>{t('The plant file declares no zones, so everything belongs to one. Declare zones and conduits there to divide it.')}</Empty>
   return (
     <>
       <Panel title={t('Zones and conduits')}>
