@@ -94,12 +94,14 @@ async def test_every_way_in(company: tuple[System, Any], opens: Any) -> None:
     await page.get_by_role("button", name="Save").click()
     await expect(page).to_have_url(f"{origin}/overview")
 
-    await page.goto(f"{origin}/welcome")
+    await page.goto(f"{origin}/account")
     await page.get_by_role("button", name="Add a passkey").click()
-    await expect(page.get_by_role("button", name="Remove")).to_have_count(1)
+    await page.get_by_role("textbox", name="Name of this device").fill("tablet of line 1")
+    await page.get_by_role("button", name="Continue").click()
+    await expect(page.get_by_role("row", name="tablet of line 1")).to_be_visible()
     await page.goto(f"{origin}/overview")
     await sign_out(page)
-    await page.get_by_role("button", name="Sign in with a passkey").click()
+    await page.get_by_role("button", name="Use a passkey").click()
     await expect(page).to_have_url(f"{origin}/overview")
     await expect(page.locator("button.user")).to_contain_text("zoe")
 

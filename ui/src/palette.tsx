@@ -9,7 +9,7 @@ import type { TagPage } from './api/types'
 import { Icon, type IconName } from './components/icons'
 import { t } from './i18n'
 import { isConnection, parentOf } from './model/tree'
-import { PAGES } from './shell'
+import { OTHER, PAGES } from './shell'
 
 interface Hit {
   key: string
@@ -37,7 +37,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const words = asked.split(/[\s/]+/).filter(Boolean)
   const fits = (s: string): boolean => words.every((word) => s.toLowerCase().includes(word))
   const hits: Hit[] = []
-  for (const page of PAGES) {
+  for (const page of [...PAGES, ...OTHER]) {
     if (fits(t(page.name)))
       hits.push({ key: page.to, icon: page.icon, name: t(page.name), sub: page.to, kind: t('Page'), go: () => void navigate({ to: page.to }) })
   }

@@ -94,6 +94,29 @@ const systemRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/system'), 'SystemPage'),
 })
 
+const accountRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/account',
+  component: lazyRouteComponent(() => import('./pages/account'), 'AccountPage'),
+})
+
+export type AdminSearch = { tab?: string }
+const adminRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/admin',
+  validateSearch: (search: Record<string, unknown>): AdminSearch => only(search, ['tab'] as const),
+  component: lazyRouteComponent(() => import('./pages/admin'), 'AdminPage'),
+})
+
+const AUDIT_KEYS = ['who', 'action', 'target', 'start', 'end'] as const
+export type AuditSearch = Partial<Record<(typeof AUDIT_KEYS)[number], string>>
+const auditRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/audit',
+  validateSearch: (search: Record<string, unknown>): AuditSearch => only(search, AUDIT_KEYS),
+  component: lazyRouteComponent(() => import('./pages/audit'), 'AuditPage'),
+})
+
 const moreRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/more',
@@ -113,6 +136,13 @@ export const welcomeRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/signin'), 'WelcomePage'),
 })
 
+export const stationRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/station',
+  validateSearch: (search: Record<string, unknown>): { code?: string } => only(search, ['code'] as const),
+  component: lazyRouteComponent(() => import('./pages/signin'), 'StationPage'),
+})
+
 export const router = createRouter({
   routeTree: rootRoute.addChildren([
     indexRoute,
@@ -124,9 +154,13 @@ export const router = createRouter({
     connectionsRoute,
     changesRoute,
     systemRoute,
+    accountRoute,
+    adminRoute,
+    auditRoute,
     moreRoute,
     loginRoute,
     welcomeRoute,
+    stationRoute,
   ]),
   parseSearch,
   stringifySearch,

@@ -1,16 +1,17 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
-import { ApiError } from './api/client'
+import { ApiError, post } from './api/client'
 import { useConnections, useSession, useSite } from './api/queries'
 import type { Session } from './api/types'
 import { Icon, Logo, type IconName } from './components/icons'
-import { Boundary, Kbd, Loading, Trouble } from './components/ui'
+import { Boundary, Button, Kbd, Loading, Trouble } from './components/ui'
 import { m, t } from './i18n'
 import { live, store } from './live/client'
 import { useEverySecond, useLink } from './live/react'
 import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from './model/connection'
 import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
+import { useSignOut } from './sign-out'
 import { keysOn } from './theme'
 
 const loadPalette = () => import('./palette')
@@ -30,10 +31,17 @@ const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/con
 
 const MORE = { to: '/more' as const, icon: 'more' as const, name: m('More'), key: '' }
 
+/** Pages that the menu opens. */
+const OTHER = [
+  { to: '/account', icon: 'user', name: m('Account') },
+  { to: '/admin', icon: 'key', name: m('Administration') },
+  { to: '/audit', icon: 'table', name: m('Audit') },
+] as const
+
 /** The frame every page is in: sign-in pages without, all others with rail, path, health bar. */
 export function Frame() {
   const path = useRouterState({ select: (s) => s.location.pathname })
-  const open = path === '/login' || path === '/welcome'
+  const open = path === '/login' || path === '/welcome' || path === '/station'
   return open ? (
     <Boundary>
       <Outlet />
@@ -95,7 +103,10 @@ function Shell({ session }: { session: Session }) {
         <User session={session} onHelp={() => setHelp(true)} />
       </header>
       <HealthBar />
-      <LostBar />
+      <div className="bars">
+        <LostBar />
+        <Notice session={session} />
+      </div>
       <main id="main" tabIndex={-1}>
         <Boundary>
           <Suspense fallback={<Loading what={t('the page')} />}>
@@ -110,6 +121,50 @@ function Shell({ session }: { session: Session }) {
       </Suspense>
     </div>
   )
+}
+
+/** What everybody signed in must know: this is a shared station, or the glass was broken. */
+function Notice({ session }: { session: Session }) {
+  const { station, emergency } = session
+  useEffect(() => (station ? stayWhileUsed() : undefined), [station])
+  if (emergency !== 'in use' && emergency !== 'spent' && !station) return null
+  return (
+    <div className="notice" role="status">
+      {emergency === 'in use' || emergency === 'spent' ? (
+        <span>
+          <b>{t('The break-glass credential was used.')}</b> {t('Look at the audit, then make a new one.')}
+        </span>
+      ) : null}
+      {station ? <SignOutHere station={station} /> : null}
+    </div>
+  )
+}
+
+function SignOutHere({ station }: { station: string }) {
+  const signOut = useSignOut()
+  return (
+    <span className="notice-station">
+      {t('Station {{name}}', { name: station })}
+      <Button onPress={() => void signOut()}>{t('Sign out')}</Button>
+    </span>
+  )
+}
+
+const TOUCH_MS = 30_000
+
+/** At a station only somebody's hand keeps the session: a screen that is merely open signs out. */
+function stayWhileUsed(): () => void {
+  let last = 0
+  const touched = (): void => {
+    if (Date.now() - last < TOUCH_MS) return
+    last = Date.now()
+    void post('session/touch').catch(() => undefined)
+  }
+  const events = ['pointerdown', 'keydown'] as const
+  for (const name of events) window.addEventListener(name, touched, { passive: true })
+  return () => {
+    for (const name of events) window.removeEventListener(name, touched)
+  }
 }
 
 function Rail() {
@@ -160,7 +215,7 @@ function Crumbs({ session }: { session: Session }) {
       })
     })
   } else {
-    const page = [...PAGES, MORE].find((one) => one.to === path)
+    const page = [...PAGES, MORE, ...OTHER].find((one) => one.to === path)
     if (page && path !== '/overview') parts.push({ key: path, text: t(page.name), href: undefined })
   }
   const site = <Link to="/overview">{session.site || t('site')}</Link>
@@ -359,4 +414,4 @@ function useKeys(openPalette: () => void, openHelp: () => void): void {
   }, [navigate, openPalette, openHelp])
 }
 
-export { PAGES }
+export { OTHER, PAGES }

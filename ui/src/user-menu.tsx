@@ -16,7 +16,9 @@ export function UserMenu({ session, onHelp, children }: { session: Session; onHe
   const choose = (key: string): void => {
     if (key === 'help') onHelp()
     else if (key === 'out') void signOut()
-    else if (key === 'password') void navigate({ to: '/welcome', search: {} })
+    else if (key === 'account') void navigate({ to: '/account' })
+    else if (key === 'admin') void navigate({ to: '/admin', search: {} })
+    else if (key === 'audit') void navigate({ to: '/audit', search: {} })
     else if (key in LANGUAGES) void setLanguage(key as Language)
     else if (key === 'light' || key === 'dark' || key === 'system') {
       setTheme(key)
@@ -48,10 +50,22 @@ export function UserMenu({ session, onHelp, children }: { session: Session; onHe
             <Icon name="help" size={16} />
             {t('Keys and help')}
           </MenuItem>
-          <MenuItem id="password" className="menu-item" textValue="password">
+          <MenuItem id="account" className="menu-item" textValue="account">
             <Icon name="user" size={16} />
-            {session.user.has_password ? t('Change password') : t('Choose a name and password')}
+            {t('Account')}
           </MenuItem>
+          {['admin', 'security'].includes(session.user.role) ? (
+            <MenuItem id="admin" className="menu-item" textValue="administration">
+              <Icon name="key" size={16} />
+              {t('Administration')}
+            </MenuItem>
+          ) : null}
+          {['admin', 'security'].includes(session.user.role) ? (
+            <MenuItem id="audit" className="menu-item" textValue="audit">
+              <Icon name="table" size={16} />
+              {t('Audit')}
+            </MenuItem>
+          ) : null}
           <MenuItem id="out" className="menu-item" textValue="out">
             <Icon name="out" size={16} />
             {t('Sign out')}

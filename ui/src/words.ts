@@ -4,7 +4,9 @@ import { m } from './i18n'
 export const WORDS = [
   ...[m('value'), m('counter'), m('state'), m('switch'), m('text'), m('system')],
   ...[m('site'), m('area'), m('line'), m('cell'), m('asset'), m('connection')],
-  ...[m('viewer'), m('engineer'), m('admin')],
+  ...[m('viewer'), m('operator'), m('supervisor'), m('engineer'), m('maintainer'), m('security'), m('admin')],
+  ...[m('link'), m('password'), m('passkey'), m('oidc'), m('badge'), m('break-glass')],
+  ...[m('intent'), m('outcome'), m('note'), m('unknown')],
   ...[m('Good'), m('Slow'), m('Bad'), m('Connecting'), m('Stopped'), m('Stale'), m('Unknown')],
   ...[m('Connected'), m('Values read'), m('Answer in time')],
 ] as const

@@ -9,7 +9,7 @@ import { fr } from '../src/locales/fr'
 const SOURCE = fileURLToPath(new URL('../src/', import.meta.url))
 const SPOKEN = /\p{L}{2,}/u
 /** Names, units and keys that are the same everywhere. */
-const SAME = /^(Isthmus|Ctrl K|Space|ms|s|plc-line1|hr 0 .*)$/s
+const SAME = /^(Isthmus|Ctrl K|Space|ms|s|plc-line1|packaging\/line1|read|SL|hr 0 .*)$/s
 const ATTRIBUTES = new Set(['aria-label', 'title', 'placeholder', 'alt', 'label', 'name', 'sub', 'text'])
 
 interface Found {
@@ -41,7 +41,7 @@ function scan(): Found {
       if (ts.isJsxText(node)) bare(node, node.text)
       if (ts.isJsxExpression(node) && node.expression && (ts.isJsxElement(node.parent) || ts.isJsxFragment(node.parent))) shown(node.expression)
       if (ts.isJsxAttribute(node) && ATTRIBUTES.has(node.name.getText()) && node.initializer) {
-        const own = !/^(input|meta|Field|Icon|LiveState)$/.test(node.parent.parent.tagName.getText()) || node.name.getText() !== 'name'
+        const own = !/^(input|meta|Field|TextField|ChoiceField|Icon|LiveState)$/.test(node.parent.parent.tagName.getText()) || node.name.getText() !== 'name'
         if (own) shown(ts.isJsxExpression(node.initializer) ? (node.initializer.expression ?? node) : node.initializer)
       }
       ts.forEachChild(node, visit)

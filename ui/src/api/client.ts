@@ -75,4 +75,5 @@ export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promi
   send<T>('GET', url(path, query), undefined, signal)
 export const post = <T>(path: string, body?: unknown): Promise<T> => send<T>('POST', url(path), body ?? {})
 export const put = <T>(path: string, body: unknown): Promise<T> => send<T>('PUT', url(path), body)
+export const patch = <T>(path: string, body: unknown): Promise<T> => send<T>('PATCH', url(path), body)
 export const remove = <T>(path: string): Promise<T> => send<T>('DELETE', url(path))

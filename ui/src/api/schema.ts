@@ -4,6 +4,118 @@
  */
 
 export interface paths {
+    "/api/v1/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Account
+         * @description One's own account.
+         */
+        get: operations["get_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Pin
+         * @description Set the PIN that goes with one's badge.
+         */
+        put: operations["set_pin"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Own Sessions
+         * @description Where one is signed in.
+         */
+        get: operations["list_own_sessions"];
+        put?: never;
+        post?: never;
+        /**
+         * End Own Sessions
+         * @description Sign out everywhere but here.
+         */
+        delete: operations["end_own_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Own Session
+         * @description Sign out one of one's sessions.
+         */
+        delete: operations["end_own_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Confirm Totp
+         * @description Put it in force; from now on signing in asks for a code. One's other sessions end.
+         */
+        put: operations["confirm_totp"];
+        /**
+         * Begin Totp
+         * @description A new second factor, in force once it is confirmed by a code.
+         */
+        post: operations["begin_totp"];
+        /**
+         * Remove Totp
+         * @description Take one's second factor away.
+         */
+        delete: operations["remove_totp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assets": {
         parameters: {
             query?: never;
@@ -13,9 +125,109 @@ export interface paths {
         };
         /**
          * List Assets
-         * @description The equipment tree, in the order of the plant file.
+         * @description The equipment tree, in the order of the plant file; the levels above what may be seen are there by their names.
          */
         get: operations["list_assets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Audit
+         * @description What was done, newest first.
+         */
+        get: operations["search_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Audit
+         * @description A time of the log as signed JSON lines, for `isthmus audit verify FILE`. People are pseudonyms in it.
+         */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/intents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record Local Intent
+         * @description A command of this machine is about to change something beside core.
+         */
+        post: operations["record_local_intent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/intents/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Record Local Outcome
+         * @description How that went.
+         */
+        put: operations["record_local_outcome"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Verify Audit
+         * @description Read all of the log against its signatures.
+         */
+        get: operations["verify_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -33,7 +245,7 @@ export interface paths {
         };
         /**
          * List Connections
-         * @description Every connection and how it is.
+         * @description Every connection that may be seen, and how it is.
          */
         get: operations["list_connections"];
         put?: never;
@@ -291,6 +503,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/owners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Owners
+         * @description Owner of every asset, connection and connector, the gaps, and compensating controls with their reviews.
+         */
+        get: operations["get_owners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/passkeys": {
         parameters: {
             query?: never;
@@ -389,6 +621,130 @@ export interface paths {
          * @description Make this text the plant, in one transaction, if `base` is still the current version.
          */
         post: operations["apply_plant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Changes
+         * @description Changes that were put forward, newest first.
+         */
+        get: operations["list_changes"];
+        put?: never;
+        /**
+         * Propose Change
+         * @description Put a plan forward, for another person to look at or for a window to come.
+         */
+        post: operations["propose_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Change
+         * @description One change with its diff, its text and what stands against applying it now.
+         */
+        get: operations["get_change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Apply Change
+         * @description Make it the plant; rules, window and base are looked at again at this moment.
+         */
+        post: operations["apply_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Change
+         * @description Agree as a second person; the author cannot, nor can a token for a person.
+         */
+        post: operations["approve_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject Change
+         * @description Say no, and why.
+         */
+        post: operations["reject_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plant/changes/{n}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw Change
+         * @description Take one's own change back.
+         */
+        post: operations["withdraw_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -495,6 +851,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Policy
+         * @description Who may do what, and what may pass between zones.
+         */
+        get: operations["get_policy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain Policy
+         * @description Whether somebody may do something somewhere, and why: the decision itself, asked without doing anything.
+         */
+        get: operations["explain_policy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/privacy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Privacy
+         * @description What is recorded about people, why, and for how long.
+         */
+        get: operations["get_privacy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/privacy/people/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Person
+         * @description Everything that is kept about a person.
+         */
+        get: operations["export_person"];
+        put?: never;
+        post?: never;
+        /**
+         * Erase Person
+         * @description Erase a person: their account, and what ties their pseudonym to their name.
+         */
+        delete: operations["erase_person"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/replay": {
         parameters: {
             query?: never;
@@ -570,7 +1010,7 @@ export interface paths {
         put?: never;
         /**
          * Sign In
-         * @description Sign in by name and password; the answer sets the session cookie.
+         * @description Sign in by name and password, and a code where a second factor is set; the answer sets the session cookie.
          */
         post: operations["sign_in"];
         /**
@@ -578,6 +1018,46 @@ export interface paths {
          * @description Sign out; the session is void at once.
          */
         delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/badge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign In By Badge
+         * @description Sign in by badge and PIN, at an enrolled station; the session is narrowed to the station's place and role.
+         */
+        post: operations["sign_in_by_badge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/break-glass": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign In By Break Glass
+         * @description Sign in by the sealed credential of the safe. It works once, is short, and everybody is told.
+         */
+        post: operations["sign_in_by_break_glass"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -612,7 +1092,7 @@ export interface paths {
         };
         /**
          * Methods
-         * @description What sign-in offers here. Answers from memory; providers are asked after the answer has left.
+         * @description What signing in offers here. Providers are told of from memory, and asked after the answer has left.
          */
         get: operations["methods"];
         put?: never;
@@ -713,11 +1193,111 @@ export interface paths {
         get?: never;
         /**
          * Set Password
-         * @description Set one's name and password; one's other sessions end.
+         * @description Set one's name and password; one's other sessions end, and this one goes on under a new key.
          */
         put: operations["set_password"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/station": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enrol Station
+         * @description Make this browser a station, by a one-time code.
+         */
+        post: operations["enrol_station"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Step Up
+         * @description Say again who one is, which changes to accounts ask for; the session goes on under a new key.
+         */
+        post: operations["step_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/touch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Touch Session
+         * @description Somebody is still there: at a station only what changes something counts as use, and this.
+         */
+        post: operations["touch_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Sessions
+         * @description Who is signed in now, from where.
+         */
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Session
+         * @description End somebody's session; its live connections are cut.
+         */
+        delete: operations["end_session"];
         options?: never;
         head?: never;
         patch?: never;
@@ -738,6 +1318,50 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Stations
+         * @description Every station.
+         */
+        get: operations["list_stations"];
+        put?: never;
+        /**
+         * Create Station
+         * @description A new station; its browser becomes it by the code.
+         */
+        post: operations["create_station"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stations/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Station
+         * @description Forget a station; who is signed in there is signed out at once.
+         */
+        delete: operations["remove_station"];
         options?: never;
         head?: never;
         patch?: never;
@@ -862,7 +1486,7 @@ export interface paths {
         put?: never;
         /**
          * Create Token
-         * @description A new API token.
+         * @description A new API token, perhaps narrowed to actions, paths, zones and addresses.
          */
         post: operations["create_token"];
         delete?: never;
@@ -883,7 +1507,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke Token
-         * @description Refuse a token from now on.
+         * @description Refuse a token from now on; its live connections are cut.
          */
         delete: operations["revoke_token"];
         options?: never;
@@ -904,7 +1528,91 @@ export interface paths {
          */
         get: operations["list_users"];
         put?: never;
+        /**
+         * Create User
+         * @description A new account, with a one-time link by which its owner enters and sets a password.
+         */
+        post: operations["create_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change User
+         * @description Change an account, at once. With another role, or closed, all its sessions end.
+         */
+        patch: operations["change_user"];
+        trace?: never;
+    };
+    "/api/v1/users/{name}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End User Sessions
+         * @description Sign somebody out everywhere.
+         */
+        delete: operations["end_user_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{name}/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Reset User Totp
+         * @description Take somebody's second factor away, when the phone is gone.
+         */
+        delete: operations["reset_user_totp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/break-glass": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make Break Glass
+         * @description A new sealed credential for emergencies; the one before it is void, and its session ends.
+         */
+        post: operations["make_break_glass"];
         delete?: never;
         options?: never;
         head?: never;
@@ -935,6 +1643,37 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** AccountAnswer */
+        AccountAnswer: {
+            /** Badge */
+            badge: string;
+            /** Has Password */
+            has_password: boolean;
+            /** Has Pin */
+            has_pin: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Recovery Codes
+             * @description that are left
+             */
+            recovery_codes: number;
+            /** Role */
+            role: string;
+            /** Station */
+            station: string;
+            /**
+             * Totp
+             * @description a second factor is in force
+             */
+            totp: boolean;
+        };
+        /**
+         * Action
+         * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
+         * @enum {string}
+         */
+        Action: "read" | "control.write" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** Answer */
         Answer: {
             /**
@@ -952,6 +1691,15 @@ export interface components {
             /** Version */
             version: number;
         };
+        /** ApplyChange */
+        ApplyChange: {
+            /**
+             * Emergency
+             * @description why the rules are passed over; on the local socket only
+             * @default
+             */
+            emergency: string;
+        };
         /** ApplyRequest */
         ApplyRequest: {
             /**
@@ -959,6 +1707,12 @@ export interface components {
              * @description the version the plan was made on; refused when another one is current
              */
             base: number;
+            /**
+             * Emergency
+             * @description why the rules of change control are passed over; on the local socket only
+             * @default
+             */
+            emergency: string;
             /**
              * Files
              * @description tag lists beside the plant file, base64, by name; those of the base are kept
@@ -1027,6 +1781,134 @@ export interface components {
             /** What */
             what: string;
         };
+        /** AuditAnswer */
+        AuditAnswer: {
+            /**
+             * Before
+             * @description asks for the next page; 0 when there is none
+             */
+            before: number;
+            /**
+             * People
+             * @description names of the pseudonyms in these records
+             */
+            people: {
+                [key: string]: string;
+            };
+            /**
+             * Records
+             * @description newest first
+             */
+            records: components["schemas"]["AuditRecord"][];
+        };
+        /** AuditProblem */
+        AuditProblem: {
+            /**
+             * Seq
+             * @description 0 where no record can be named
+             */
+            seq: number;
+            /** What */
+            what: string;
+            /** Where */
+            where: string;
+        };
+        /** AuditRecord */
+        AuditRecord: {
+            /** Action */
+            action: string;
+            /**
+             * Id
+             * @description an intent and its outcome have the same
+             * @default
+             */
+            id: string;
+            /**
+             * Kind
+             * @description intent, outcome or note
+             */
+            kind: string;
+            /** New */
+            new?: unknown;
+            /** Old */
+            old?: unknown;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Result
+             * @default
+             */
+            result: string;
+            /** Seq */
+            seq: number;
+            /** Target */
+            target: string;
+            /** Time */
+            time: string;
+            who: components["schemas"]["AuditWho"];
+        };
+        /** AuditVerdict */
+        AuditVerdict: {
+            /** Checkpoints */
+            checkpoints: number;
+            /** First */
+            first: number;
+            /** Forward */
+            forward: components["schemas"]["Receiver"][];
+            /** Keep Days */
+            keep_days: number;
+            /** Last */
+            last: number;
+            /** Last Signed */
+            last_signed: number;
+            problem: components["schemas"]["AuditProblem"] | null;
+            /** Records */
+            records: number;
+            /**
+             * State
+             * @description why nothing can be written now; empty while all is well
+             */
+            state: string;
+            /** Whole */
+            whole: boolean;
+        };
+        /** AuditWho */
+        AuditWho: {
+            /**
+             * Id
+             * @description pseudonym, or system, or unknown
+             */
+            id: string;
+            /**
+             * Name
+             * @description empty for somebody unknown or erased
+             * @default
+             */
+            name: string;
+            /**
+             * Proof
+             * @default
+             */
+            proof: string;
+            /**
+             * Role
+             * @default
+             */
+            role: string;
+            /**
+             * Source
+             * @default
+             */
+            source: string;
+            /**
+             * Station
+             * @default
+             */
+            station: string;
+        };
         /** Backup */
         Backup: {
             /** Age S */
@@ -1072,6 +1954,29 @@ export interface components {
              * @enum {string}
              */
             state: "ok" | "old" | "none";
+        };
+        /** Badge */
+        Badge: {
+            /** Badge */
+            badge: string;
+            /**
+             * Pin
+             * @default
+             */
+            pin: string;
+        };
+        /** BreakGlass */
+        BreakGlass: {
+            /** Credential */
+            credential: string;
+        };
+        /** BreakGlassAnswer */
+        BreakGlassAnswer: {
+            /**
+             * Credential
+             * @description to be printed once and put into the safe; the one before it is void
+             */
+            credential: string;
         };
         /** Browsed */
         Browsed: {
@@ -1166,6 +2071,123 @@ export interface components {
             /** What */
             what: string;
         };
+        /** ChangeDetail */
+        ChangeDetail: {
+            /** Author */
+            author: string;
+            /**
+             * Base
+             * @description the version it was planned on
+             */
+            base: number;
+            /** Changes */
+            changes: components["schemas"]["ChangeAnswer"][];
+            /** Closed */
+            closed: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Created */
+            created: string;
+            /** Decided */
+            decided: string | null;
+            /** Decided By */
+            decided_by: string;
+            /**
+             * Decision
+             * @description why it was approved or rejected
+             */
+            decision: string;
+            /** Id */
+            id: number;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("approve" | "reject" | "withdraw" | "apply")[];
+            /**
+             * Obstacles
+             * @description what stands against applying it now
+             */
+            obstacles: components["schemas"]["ObstacleAnswer"][];
+            /**
+             * Own
+             * @description whether whoever asks is its author
+             */
+            own: boolean;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "proposed" | "approved" | "rejected" | "withdrawn" | "applied" | "stale";
+            /** Text */
+            text: string;
+            /**
+             * Version
+             * @description the version it became
+             */
+            version: number | null;
+            /**
+             * Zones
+             * @description what it touches; an empty text stands for what belongs to no zone
+             */
+            zones: string[];
+        };
+        /** Changes */
+        Changes: {
+            /** Changes */
+            changes: components["schemas"]["ChangeSummary"][];
+        };
+        /** ChangeSummary */
+        ChangeSummary: {
+            /** Author */
+            author: string;
+            /**
+             * Base
+             * @description the version it was planned on
+             */
+            base: number;
+            /** Closed */
+            closed: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Created */
+            created: string;
+            /** Decided */
+            decided: string | null;
+            /** Decided By */
+            decided_by: string;
+            /**
+             * Decision
+             * @description why it was approved or rejected
+             */
+            decision: string;
+            /** Id */
+            id: number;
+            /**
+             * Own
+             * @description whether whoever asks is its author
+             */
+            own: boolean;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "proposed" | "approved" | "rejected" | "withdrawn" | "applied" | "stale";
+            /**
+             * Version
+             * @description the version it became
+             */
+            version: number | null;
+            /**
+             * Zones
+             * @description what it touches; an empty text stands for what belongs to no zone
+             */
+            zones: string[];
+        };
         /** ClockState */
         ClockState: {
             /**
@@ -1194,6 +2216,37 @@ export interface components {
             state: "ok" | "unsynchronised" | "jumped" | "unknown";
             /** Synchronised */
             synchronised: boolean | null;
+        };
+        /** Code */
+        Code: {
+            /** Code */
+            code: string;
+        };
+        /** CompensationAnswer */
+        CompensationAnswer: {
+            /** Connection */
+            connection: string;
+            /** Control */
+            control: string;
+            /** Due */
+            due: boolean;
+            /** Reason */
+            reason: string;
+            /** Review */
+            review: string;
+        };
+        /** ConduitAnswer */
+        ConduitAnswer: {
+            /** Allow */
+            allow: string[];
+            /** Description */
+            description: string;
+            /** From */
+            from: string;
+            /** Name */
+            name: string;
+            /** To */
+            to: string;
         };
         /** ConnectionAnswer */
         ConnectionAnswer: {
@@ -1313,6 +2366,39 @@ export interface components {
             /** Connectors */
             connectors: components["schemas"]["ConnectorAnswer"][];
         };
+        /**
+         * Control
+         * @description What change control asks for.
+         */
+        Control: {
+            /**
+             * Approvals
+             * @description how many other persons must agree
+             */
+            approvals: number;
+            /**
+             * Obstacles
+             * @description what stands against applying it now, given a reason
+             */
+            obstacles: components["schemas"]["ObstacleAnswer"][];
+            /** Reason Required */
+            reason_required: boolean;
+            /**
+             * Zones
+             * @description the zones the plan touches
+             */
+            zones: string[];
+        };
+        /** CreatedStation */
+        CreatedStation: {
+            /**
+             * Code
+             * @description to be typed into the station's browser once, within the hour; shown this once
+             */
+            code: string;
+            /** Name */
+            name: string;
+        };
         /** CreatedToken */
         CreatedToken: {
             /** Id */
@@ -1323,12 +2409,35 @@ export interface components {
              */
             token: string;
         };
+        /** CreatedUser */
+        CreatedUser: {
+            /**
+             * Link
+             * @description for /welcome?link=…; works once
+             */
+            link: string;
+            user: components["schemas"]["UserAnswer"];
+        };
         /** Credentials */
         Credentials: {
+            /**
+             * Code
+             * @description of the second factor, or a recovery code
+             * @default
+             */
+            code: string;
             /** Name */
             name: string;
             /** Password */
             password: string;
+        };
+        /** Decision */
+        Decision: {
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /** DifferenceAnswer */
         DifferenceAnswer: {
@@ -1419,6 +2528,26 @@ export interface components {
             /** State */
             state: string;
         };
+        /** Enrolment */
+        Enrolment: {
+            /**
+             * Code
+             * @description from `isthmus station add`
+             */
+            code: string;
+        };
+        /** Erased */
+        Erased: {
+            /**
+             * Pseudonyms
+             * @description what the person is called in the audit log; they lead to nobody now
+             */
+            pseudonyms: string[];
+            /** Rows */
+            rows: {
+                [key: string]: number;
+            };
+        };
         /** EventAnswer */
         EventAnswer: {
             /** Asset */
@@ -1458,6 +2587,60 @@ export interface components {
         Events: {
             /** Events */
             events: components["schemas"]["EventAnswer"][];
+        };
+        /** Explanation */
+        Explanation: {
+            /** Action */
+            action: string;
+            /** Allowed */
+            allowed: boolean;
+            /**
+             * Code
+             * @description empty when allowed
+             */
+            code: string;
+            /** From Zone */
+            from_zone: string;
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /** Role */
+            role: string;
+            /**
+             * Rule
+             * @description what decided
+             */
+            rule: string;
+            /** To Zone */
+            to_zone: string;
+            /** Who */
+            who: string;
+        };
+        /** FlowAnswer */
+        FlowAnswer: {
+            /**
+             * From
+             * @description zone
+             */
+            from: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Rule
+             * @description what allows it: same zone, or a conduit
+             */
+            rule: string;
+            /**
+             * To
+             * @description zone
+             */
+            to: string;
+            /**
+             * What
+             * @description the two parties, where it is machines
+             */
+            what: string;
         };
         /** GapAnswer */
         GapAnswer: {
@@ -1546,6 +2729,24 @@ export interface components {
              */
             stored: boolean;
         };
+        /** IntentAnswer */
+        IntentAnswer: {
+            /** Id */
+            id: string;
+        };
+        /** KeptAnswer */
+        KeptAnswer: {
+            /** Erasing */
+            erasing: string;
+            /** Purpose */
+            purpose: string;
+            /** Retention */
+            retention: string;
+            /** What */
+            what: string;
+            /** Where */
+            where: string;
+        };
         /** Lags */
         Lags: {
             /** Edges */
@@ -1593,6 +2794,12 @@ export interface components {
         };
         /** Link */
         Link: {
+            /**
+             * Code
+             * @description of the second factor, where one is set
+             * @default
+             */
+            code: string;
             /** Link */
             link: string;
         };
@@ -1604,8 +2811,49 @@ export interface components {
              */
             link: string;
         };
-        /** Methods */
+        /** LocalIntent */
+        LocalIntent: {
+            /** Action */
+            action: string;
+            /** Target */
+            target: string;
+        };
+        /** LocalOutcome */
+        LocalOutcome: {
+            /** Result */
+            result: string;
+        };
+        /** LockoutAnswer */
+        LockoutAnswer: {
+            /** Path */
+            path: string;
+            /** Since */
+            since: string;
+            /** Who */
+            who: string;
+            /** Why */
+            why: string;
+        };
+        /**
+         * Methods
+         * @description What signing in offers here, to this browser.
+         */
         Methods: {
+            /**
+             * Badge
+             * @description the station this browser is enrolled as; null where badges are not taken
+             */
+            badge: string | null;
+            /**
+             * Badge Only
+             * @description no PIN is asked for here
+             */
+            badge_only: boolean;
+            /**
+             * Break Glass
+             * @description a sealed credential is ready
+             */
+            break_glass: boolean;
             /** Oidc */
             oidc: components["schemas"]["ProviderOffer"][];
             /** Passkey */
@@ -1615,10 +2863,18 @@ export interface components {
              * @description why passkeys do not work on this page, empty where they do
              */
             passkey_reason: string;
-            /** Password */
+            /**
+             * Password
+             * @default true
+             */
             password: boolean;
             /** @description why the sign-on of this browser failed; told once */
             problem: components["schemas"]["Trouble"] | null;
+            /**
+             * Totp
+             * @description second factors can be set up
+             */
+            totp: boolean;
         };
         /** NewConnection */
         NewConnection: {
@@ -1636,10 +2892,11 @@ export interface components {
             /** Name */
             name: string;
             /**
+             * Role
              * @description of a user who is made by this
              * @default viewer
              */
-            role: components["schemas"]["Role"];
+            role: string;
         };
         /** NewPasskey */
         NewPasskey: {
@@ -1664,8 +2921,36 @@ export interface components {
             /** Password */
             password: string;
         };
+        /** NewStation */
+        NewStation: {
+            /**
+             * Badge Only
+             * @description a badge alone is enough there, without a PIN
+             * @default false
+             */
+            badge_only: boolean;
+            /**
+             * Idle S
+             * @description seconds without anybody doing anything until they are signed out
+             */
+            idle_s?: number | null;
+            /** Name */
+            name: string;
+            /**
+             * @description what somebody may do there at most
+             * @default operator
+             */
+            role: components["schemas"]["Role"];
+            /**
+             * Under
+             * @description paths of the plant it belongs to, and all below them
+             */
+            under: string[];
+        };
         /** NewToken */
         NewToken: {
+            /** @default program */
+            kind: components["schemas"]["TokenKind"];
             /**
              * Lifetime S
              * @description seconds; null for no end
@@ -1673,7 +2958,130 @@ export interface components {
             lifetime_s?: number | null;
             /** Name */
             name: string;
-            role: components["schemas"]["Role"];
+            /**
+             * Role
+             * @description one of ours, or one of the plant's own
+             */
+            role: string;
+            /**
+             * @default {
+             *       "actions": [],
+             *       "sources": [],
+             *       "under": [],
+             *       "zones": []
+             *     }
+             */
+            scope: components["schemas"]["ScopeModel"];
+        };
+        /** NewTotp */
+        NewTotp: {
+            /**
+             * Secret
+             * @description to be typed into an authenticator app; shown this once
+             */
+            secret: string;
+            /**
+             * Uri
+             * @description the same as otpauth://…, for a QR code
+             */
+            uri: string;
+        };
+        /** NewUser */
+        NewUser: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @description one of ours, or one of the plant's own
+             * @default viewer
+             */
+            role: string;
+        };
+        /** ObstacleAnswer */
+        ObstacleAnswer: {
+            /** Code */
+            code: string;
+            /**
+             * Opens
+             * @description when a closed window opens next
+             */
+            opens: string | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Rule
+             * @description the key of change_control that asks for it
+             */
+            rule: string;
+            /**
+             * Zone
+             * @description empty for what belongs to no zone
+             */
+            zone: string;
+        };
+        /** OneSession */
+        OneSession: {
+            /** Created */
+            created: string;
+            /** Expires */
+            expires: string;
+            /** Id */
+            id: string;
+            /**
+             * Means
+             * @description password, link, badge, break-glass, passkey, oidc
+             */
+            means: string;
+            /**
+             * Program
+             * @description as the browser calls itself
+             */
+            program: string;
+            /** Role */
+            role: string;
+            /**
+             * Seen
+             * @description to the minute
+             */
+            seen: string;
+            /**
+             * Source
+             * @description the address it was opened from
+             */
+            source: string;
+            /** Station */
+            station: string;
+            /**
+             * This
+             * @description the one that asks
+             */
+            this: boolean;
+            /** User */
+            user: string;
+        };
+        /** OneStation */
+        OneStation: {
+            /** Badge Only */
+            badge_only: boolean;
+            /** Created */
+            created: string;
+            /** Created By */
+            created_by: string;
+            /** Enrolled */
+            enrolled: string | null;
+            /** Idle S */
+            idle_s: number;
+            /** Name */
+            name: string;
+            /** Role */
+            role: string;
+            /**
+             * Seen
+             * @description to the hour
+             */
+            seen: string | null;
+            /** Under */
+            under: string[];
         };
         /** Options */
         Options: {
@@ -1709,6 +3117,38 @@ export interface components {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
         };
+        /** OwnedAnswer */
+        OwnedAnswer: {
+            /**
+             * Kind
+             * @description asset, connection or connector
+             */
+            kind: string;
+            /** Owner */
+            owner: string[];
+            /** Path */
+            path: string;
+            /**
+             * Source
+             * @description where it was declared: itself, or what is above it; empty where nobody answers for it
+             */
+            source: string;
+        };
+        /** Owners */
+        Owners: {
+            /**
+             * Compensations
+             * @description devices that cannot be patched, oldest review first
+             */
+            compensations: components["schemas"]["CompensationAnswer"][];
+            /**
+             * Gaps
+             * @description what has no owner
+             */
+            gaps: components["schemas"]["OwnedAnswer"][];
+            /** Owners */
+            owners: components["schemas"]["OwnedAnswer"][];
+        };
         /** Passkey */
         Passkey: {
             /** Created */
@@ -1739,6 +3179,32 @@ export interface components {
         Passkeys: {
             /** Passkeys */
             passkeys: components["schemas"]["Passkey"][];
+        };
+        /** PersonAnswer */
+        PersonAnswer: {
+            /** Audit */
+            audit: {
+                [key: string]: unknown;
+            }[];
+            /** Audit Complete */
+            audit_complete: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Rows
+             * @description times are ns since 1970
+             */
+            rows: {
+                [key: string]: unknown;
+            }[];
+        };
+        /** Pin */
+        Pin: {
+            /**
+             * Pin
+             * @description 6 to 12 digits; empty takes it away
+             */
+            pin: string;
         };
         /**
          * Place
@@ -1785,6 +3251,7 @@ export interface components {
             base: number;
             /** Changes */
             changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
             /** Token */
             token: string;
             /** Warnings */
@@ -1838,12 +3305,44 @@ export interface components {
             base: number;
             /** Changes */
             changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
             /** Text */
             text: string;
             /** Token */
             token: string;
             /** Warnings */
             warnings: components["schemas"]["Place"][];
+        };
+        /** PolicyAnswer */
+        PolicyAnswer: {
+            /** Actions */
+            actions: string[];
+            /** Conduits */
+            conduits: components["schemas"]["ConduitAnswer"][];
+            /** Flows */
+            flows: components["schemas"]["FlowAnswer"][];
+            /** Lockouts */
+            lockouts: components["schemas"]["LockoutAnswer"][];
+            /** Roles */
+            roles: components["schemas"]["RoleAnswer"][];
+            /**
+             * Version
+             * @description of the plant it is compiled from
+             */
+            version: number;
+            /**
+             * Zoned
+             * @description false: no zone is declared, and everything is one
+             */
+            zoned: boolean;
+            /** Zones */
+            zones: components["schemas"]["ZoneAnswer"][];
+        };
+        /** PrivacyAnswer */
+        PrivacyAnswer: {
+            /** Kept */
+            kept: components["schemas"]["KeptAnswer"][];
+            team_figures: components["schemas"]["TeamRule"];
         };
         /**
          * Problem
@@ -1945,6 +3444,27 @@ export interface components {
             /** Used */
             used: number;
         };
+        /** Receiver */
+        Receiver: {
+            /** Delivered */
+            delivered: number;
+            /** Kind */
+            kind: string;
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
+            /** Waiting */
+            waiting: number;
+        };
+        /** RecoveryCodes */
+        RecoveryCodes: {
+            /**
+             * Recovery Codes
+             * @description each works once in place of a code; shown this once
+             */
+            recovery_codes: string[];
+        };
         /** Refused */
         Refused: {
             /** Status */
@@ -1955,6 +3475,11 @@ export interface components {
             time: string;
             /** Value */
             value: number | string | null;
+        };
+        /** Rejection */
+        Rejection: {
+            /** Reason */
+            reason: string;
         };
         /** ReplayAnswer */
         ReplayAnswer: {
@@ -1996,6 +3521,37 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "supervisor" | "engineer" | "maintainer" | "security" | "admin";
+        /** RoleAnswer */
+        RoleAnswer: {
+            /** Actions */
+            actions: string[];
+            /** Description */
+            description: string;
+            /** Extends */
+            extends: string[];
+            /** Name */
+            name: string;
+            /**
+             * Own
+             * @description declared in the plant file
+             */
+            own: boolean;
+            /**
+             * Under
+             * @description paths it is narrowed to; empty: the whole plant
+             */
+            under: string[];
+            /**
+             * When
+             * @description states in which it may change anything; empty: any
+             */
+            when: string[];
+            /**
+             * Zones
+             * @description zones it is narrowed to; empty: all
+             */
+            zones: string[];
+        };
         /** RuleAnswer */
         RuleAnswer: {
             /** Assets */
@@ -2041,17 +3597,63 @@ export interface components {
             /** Rules */
             rules: components["schemas"]["RuleAnswer"][];
         };
+        /**
+         * ScopeModel
+         * @description What narrows a token; an empty list narrows nothing.
+         */
+        ScopeModel: {
+            /**
+             * Actions
+             * @default []
+             */
+            actions: string[];
+            /**
+             * Sources
+             * @description addresses or networks it may be used from
+             * @default []
+             */
+            sources: string[];
+            /**
+             * Under
+             * @description paths of the plant, and all below them
+             * @default []
+             */
+            under: string[];
+            /**
+             * Zones
+             * @default []
+             */
+            zones: string[];
+        };
         /** Session */
         Session: {
+            /**
+             * Emergency
+             * @description how it is with the break-glass credential; shown as a banner from `in use` on
+             * @default none
+             * @enum {string}
+             */
+            emergency: "none" | "ready" | "in use" | "spent";
             /** Enterprise */
             enterprise: string;
             /** Site */
             site: string;
+            /**
+             * Station
+             * @description the station this session is bound to
+             * @default
+             */
+            station: string;
             /** Timezone */
             timezone: string;
             user: components["schemas"]["User"];
             /** Version */
             version: string;
+        };
+        /** SessionList */
+        SessionList: {
+            /** Sessions */
+            sessions: components["schemas"]["OneSession"][];
         };
         /** Setting */
         Setting: {
@@ -2108,6 +3710,30 @@ export interface components {
              * @description process id; when it is gone the snapshot is given up
              */
             owner: number;
+        };
+        /** StationAnswer */
+        StationAnswer: {
+            /** Badge Only */
+            badge_only: boolean;
+            /** Station */
+            station: string;
+            /** Under */
+            under: string[];
+        };
+        /** StationList */
+        StationList: {
+            /** Stations */
+            stations: components["schemas"]["OneStation"][];
+        };
+        /** StepUp */
+        StepUp: {
+            /**
+             * Code
+             * @default
+             */
+            code: string;
+            /** Password */
+            password: string;
         };
         /** System */
         System: {
@@ -2234,6 +3860,14 @@ export interface components {
             /** Values */
             values: components["schemas"]["TagValue"][];
         };
+        /** TeamRule */
+        TeamRule: {
+            /**
+             * Smallest Group
+             * @description people; figures of fewer are not shown
+             */
+            smallest_group: number;
+        };
         /** TestedValue */
         TestedValue: {
             /** Address */
@@ -2280,13 +3914,27 @@ export interface components {
             hint: string;
             /** Id */
             id: number;
+            /** Kind */
+            kind: string;
             /** Name */
             name: string;
             /** Revoked */
             revoked: string | null;
             /** Role */
             role: string;
+            scope: components["schemas"]["ScopeModel"];
+            /**
+             * Seen
+             * @description used last, to the minute
+             */
+            seen: string | null;
         };
+        /**
+         * TokenKind
+         * @description Whom a token stands for.
+         * @enum {string}
+         */
+        TokenKind: "program" | "service";
         /** Tokens */
         Tokens: {
             /** Tokens */
@@ -2310,14 +3958,43 @@ export interface components {
         };
         /** UserAnswer */
         UserAnswer: {
+            /** Badge */
+            badge: string;
+            /** Created */
+            created: string;
             /** Disabled */
             disabled: boolean;
             /** Has Password */
             has_password: boolean;
+            /** Has Pin */
+            has_pin: boolean;
             /** Name */
             name: string;
             /** Role */
             role: string;
+            /**
+             * Seen
+             * @description signed in last
+             */
+            seen: string | null;
+            /** Totp */
+            totp: boolean;
+        };
+        /**
+         * UserChange
+         * @description Null leaves a thing as it is; an empty badge or PIN takes it away.
+         */
+        UserChange: {
+            /** Badge */
+            badge?: string | null;
+            /** Disabled */
+            disabled?: boolean | null;
+            /** Name */
+            name?: string | null;
+            /** Pin */
+            pin?: string | null;
+            /** Role */
+            role?: string | null;
         };
         /** Users */
         Users: {
@@ -2347,6 +4024,26 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["VersionAnswer"][];
         };
+        /** ZoneAnswer */
+        ZoneAnswer: {
+            /** Connections */
+            connections: string[];
+            /** Description */
+            description: string;
+            /** Edges */
+            edges: string[];
+            /** Name */
+            name: string;
+            /** Networks */
+            networks: string[];
+            /** Programs */
+            programs: string[];
+            /**
+             * Security Level
+             * @description target SL-T of IEC 62443-3-3; null if not told
+             */
+            security_level: number | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -2356,6 +4053,411 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_pin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pin"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_own_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_own_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_own_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_totp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_totp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewTotp"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_totp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_assets: {
         parameters: {
             query?: {
@@ -2397,6 +4499,297 @@ export interface operations {
             };
             /** @description Problem */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_audit: {
+        parameters: {
+            query?: {
+                action?: string;
+                before?: number;
+                end?: string | null;
+                limit?: number;
+                start?: string | null;
+                target?: string;
+                text?: string;
+                who?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query?: {
+                end?: string | null;
+                start?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    record_local_intent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LocalIntent"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntentAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    record_local_outcome: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LocalOutcome"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerdict"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3164,6 +5557,53 @@ export interface operations {
             };
         };
     };
+    get_owners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Owners"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_passkeys: {
         parameters: {
             query?: never;
@@ -3481,6 +5921,429 @@ export interface operations {
             };
         };
     };
+    list_changes: {
+        parameters: {
+            query?: {
+                /** @description only changes with a smaller number */
+                before?: number | null;
+                limit?: number;
+                state?: "" | "proposed" | "approved" | "rejected" | "withdrawn" | "applied" | "stale";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    propose_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    apply_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Applied"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Decision"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     add_connection: {
         parameters: {
             query?: never;
@@ -3713,6 +6576,286 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlantAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explain_policy: {
+        parameters: {
+            query: {
+                action: components["schemas"]["Action"];
+                /** @description of message; that of the action unless told */
+                kind?: ("read" | "live" | "history" | "write" | "change" | "test" | "sign-in" | "administer" | "audit" | "field" | "edge" | "deliver") | null;
+                /** @description of the plant; empty: the whole site */
+                path?: string;
+                /** @description the address it comes from */
+                source?: string;
+                /** @description what the target is doing */
+                state?: string;
+                /** @description a user, a token, or role:NAME */
+                who: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_privacy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrivacyAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    erase_person: {
+        parameters: {
+            query: {
+                reason: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erased"];
                 };
             };
             /** @description Problem */
@@ -4070,6 +7213,90 @@ export interface operations {
             };
         };
     };
+    sign_in_by_badge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Badge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in_by_break_glass: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BreakGlass"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign_in_by_link: {
         parameters: {
             query?: never;
@@ -4350,6 +7577,256 @@ export interface operations {
             };
         };
     };
+    enrol_station: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Enrolment"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StationAnswer"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    step_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepUp"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    touch_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_site: {
         parameters: {
             query?: never;
@@ -4379,6 +7856,169 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_stations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StationList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_station: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewStation"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedStation"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_station: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4923,6 +8563,287 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Users"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUser"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedUser"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_user_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_user_totp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_break_glass: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakGlassAnswer"];
                 };
             };
             /** @description Problem */

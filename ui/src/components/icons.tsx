@@ -36,13 +36,14 @@ const shapes: Record<string, ReactNode> = {
   pause: <path d="M8 5v14M16 5v14" />,
   toStart: <path d="M6 5v14M19 5L9 12l10 7z" />,
   globe: <path d="M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18" />,
+  key: <path d="M8 16a4 4 0 1 1 3.5-6H21v4h-2v3h-4v-3h-3.5A4 4 0 0 1 8 16zM8 12h.5" />,
   folder: <path d="M3 6h7l2 2h9v11H3z" />,
 }
 
 export type IconName =
   | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
-  | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder'
+  | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder' | 'key'
 
 export function Icon({ name, size = 18, className = '' }: { name: IconName; size?: number; className?: string }) {
   return (

@@ -24,4 +24,10 @@ export const en: Record<string, string> = {
   '{{count}} tags are bad._other': '{{count}} tags are bad.',
   'Open the last {{count}} pens_one': 'Open the last pen',
   'Open the last {{count}} pens_other': 'Open the last {{count}} pens',
+  'A code from an app is asked for after the password. {{count}} recovery codes are left._one': 'A code from an app is asked for after the password. One recovery code is left.',
+  'A code from an app is asked for after the password. {{count}} recovery codes are left._other': 'A code from an app is asked for after the password. {{count}} recovery codes are left.',
+  'Chain verified, {{count}} records_one': 'Chain verified, one record',
+  'Chain verified, {{count}} records_other': 'Chain verified, {{count}} records',
+  '{{count}} connections_one': '{{count}} connection',
+  '{{count}} connections_other': '{{count}} connections',
 }

@@ -27,8 +27,14 @@ export function MorePage() {
         <Link to="/system" className="more-row">
           <Icon name="system" /> {t('System')} <Icon name="right" size={16} />
         </Link>
-        <Link to="/welcome" search={{}} className="more-row">
-          <Icon name="user" /> {session.data?.user.name} <span className="muted">{t('name and password')}</span>
+        <Link to="/account" className="more-row">
+          <Icon name="user" /> {session.data?.user.name} <span className="muted">{t('Account')}</span>
+        </Link>
+        <Link to="/admin" search={{}} className="more-row">
+          <Icon name="key" /> {t('Administration')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/audit" search={{}} className="more-row">
+          <Icon name="table" /> {t('Audit')} <Icon name="right" size={16} />
         </Link>
       </Panel>
       <Panel title={t('Theme')}>
