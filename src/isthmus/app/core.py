@@ -79,7 +79,7 @@ class Core:
         self._historian = Historian(store_config(data, settings), self._clock, self._on_found, log)
         self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
-        self._secrets = Secrets(data.secrets)
+        self._secrets = Secrets.of(data.root, settings.secrets.key_file)
         self._deliveries = Deliveries(
             self._bus, DeliveryStore(self._engine), self._clock, connector_spec, self._connector_context, log
         )

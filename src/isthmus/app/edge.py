@@ -57,7 +57,7 @@ class EdgeProcess:
     def __init__(self, data: DataDir, settings: Settings, name: str, address: BusAddress, log: logging.Logger) -> None:
         self._name, self._log = name, log
         self._folder = data.edge(name)
-        self._secrets = Secrets(data.secrets)
+        self._secrets = Secrets.of(data.root, settings.secrets.key_file)
         self._bus_files = data.bus
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock = SystemClock()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.secrets import MAX_BYTES, Secrets
+from isthmus.app.settings import load_settings
 from isthmus.cli.options import DEFAULT_DATA, Data
 
 secret = typer.Typer(no_args_is_help=True, help="Passwords and keys that the plant file refers to, as secret:NAME.")
@@ -22,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def _secrets(data: Path) -> Secrets:
     place = DataDir(data)
     place.prepare()
-    return Secrets(place.secrets)
+    return Secrets.of(place.root, load_settings(place.settings).secrets.key_file)
 
 
 @secret.command("set")
@@ -46,3 +48,18 @@ def list_secrets(data: Data = DEFAULT_DATA) -> None:
 def remove_secret(name: str, data: Data = DEFAULT_DATA) -> None:
     """Forget a secret."""
     _secrets(data).remove(name)
+
+
+@secret.command("rekey")
+def rekey_secrets(
+    data: Data = DEFAULT_DATA,
+    same_key: Annotated[
+        bool, typer.Option("--same-key", help="Make no key; the first of the key file is new.")
+    ] = False,
+) -> None:
+    """Seal all secrets by a new key. Older keys stay in the key file, for backups and what else is sealed by them."""
+    held = _secrets(data)
+    if not same_key:
+        held.sealer.renew()
+    count = held.reseal()
+    print(f"{count} secret{'s' if count != 1 else ''} sealed by the first key of {held.sealer.file}")
