@@ -18,15 +18,19 @@ from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
 from isthmus.analytics.service import Rules
+from isthmus.app.ca import Authority, wanted_names
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
 from isthmus.app.disk import DiskReserve
+from isthmus.app.enrolment import Enrolment
+from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
+from isthmus.app.renewal import Renewal, Shown
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.app.snapshot import Snapshots
@@ -94,6 +98,11 @@ class Core:
             data, self._bus, self._historian, self._reserve, embedded=not settings.historian.url, log=log
         )
         self._operations = Operations(self._parts(), self._snapshots, log)
+        self._authority = Authority(data.tls, self._clock)
+        self._enrolment = Enrolment(data, settings, port, self._clock)
+        self._authority.server(wanted_names(settings))
+        self._shown = Shown(self._authority.shown_file) if settings.web.tls else None
+        self._renewal = Renewal(self._authority, settings, data.bus, self._shown, log)
 
     def _parts(self) -> Parts:
         return Parts(
@@ -123,6 +132,7 @@ class Core:
         await self._bus.connect()
         self._stream_limit = await self._bus.ensure_stream(self._data.root)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
+        await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("historian", self._pump.run),
@@ -134,6 +144,7 @@ class Core:
             ("models", self._resend_models),
             ("disk", self._watch_disk),
             ("operations", self._operations.run),
+            ("certificates", self._renewal.run),
         ]
         tasks = [asyncio.ensure_future(self._serve(stop))]
         tasks += [asyncio.create_task(self._keep(name, work), name=name) for name, work in works]
@@ -226,6 +237,14 @@ class Core:
         beat = Heartbeat(**orjson.loads(data))
         self._heartbeats.heard(beat, self._clock.now_ns(), self._clock.monotonic_ns())
         self._edge_states[beat.edge] = beat.state
+
+    async def _on_enrol(self, subject: str, request: bytes) -> bytes:
+        """The next certificate of an edge on another machine; the broker lets each ask for itself only."""
+        edge = subjects.parse_enrol(subject)
+        try:
+            return await asyncio.to_thread(self._enrolment.renew, edge, request)
+        except IsthmusError as error:
+            return str(error).encode()
 
     async def _watch_edges(self) -> None:
         while True:
@@ -357,9 +376,16 @@ class Core:
                 replay=self._replay,
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,
+                enrolment=self._enrolment,
+                root=self._authority.root_file,
+                hosts=self._settings.web.hosts,
             )
         )
-        async with running(app, self._settings.web.host, self._port), running(LocalDoor(app), local=self._data.socket):
+        tls = self._shown.context if self._shown is not None else None
+        async with (
+            running(app, self._settings.web.host, self._port, tls=tls),
+            running(LocalDoor(app), local=self._data.socket),
+        ):
             await stop.wait()
 
 
@@ -384,6 +410,7 @@ def store_config(data: DataDir, settings: Settings) -> StoreConfig:
 
 async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.Event, log: logging.Logger) -> None:
     """The core process's main."""
+    refuse(settings)
     data.prepare()
     log_to_files(data.logs, "core", settings.log)
     lock = data.lock("core")

@@ -60,6 +60,11 @@ class DataDir:
         return self.root / "secrets"
 
     @property
+    def tls(self) -> Path:
+        """The authority of this installation and what it vouches for."""
+        return self.root / "tls"
+
+    @property
     def logs(self) -> Path:
         """What our processes said."""
         return self.root / "logs"

@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from isthmus.cli import access, backup, bench, browse, demo, device, plant, processes, record, secret, service, transfer
+from isthmus.cli import (
+    access,
+    backup,
+    bench,
+    browse,
+    demo,
+    device,
+    enrol,
+    plant,
+    processes,
+    record,
+    secret,
+    service,
+    transfer,
+)
 from isthmus.values.errors import IsthmusError
 
 app = typer.Typer(
@@ -16,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The land bridge between operational technology and information technology.",
 )
-for room in (processes, plant, browse, record, access, secret, device, demo, bench, backup, service, transfer):
+for room in (processes, enrol, plant, browse, record, access, secret, device, demo, bench, backup, service, transfer):
     room.register(app)
 
 

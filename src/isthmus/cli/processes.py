@@ -8,26 +8,23 @@ import dataclasses
 import json
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from isthmus.app.datadir import DataDir
-from isthmus.app.settings import Settings, load_settings
-from isthmus.cli.options import DEFAULT_DATA, Data, Json, Port
+from isthmus.app.settings import load_settings
+from isthmus.cli.options import DEFAULT_DATA, Data, Json, JsonLog, Port, Supervised, node_settings
 from isthmus.values.errors import ConfigError
-
-Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
-
-JsonLog = Annotated[bool, typer.Option("--json", help="Say each event as a line of JSON.")]
 
 _SETTINGS = """\
 # Settings of this node. Everything has a default; what stands here is checked, unknown keys are refused.
 
 # [web]
-# host = "127.0.0.1"     # loopback only
+# host = "127.0.0.1"     # this machine only; `isthmus expose` sets up more, by HTTPS
 # port = 8420
+# hosts = []             # names and addresses by which others reach us
+# https = false          # HTTPS on this machine too
 
 # [node]
 # edges = ["edge-1"]     # edges that `isthmus up` starts on this machine
@@ -41,12 +38,18 @@ _SETTINGS = """\
 # files = 5              # kept of each process
 
 # [historian]
-# url = ""               # empty: embedded; or a ClickHouse server, "http://user@host:8123/database"
+# url = ""               # empty: embedded; or a ClickHouse server, "https://user@host:8443/database"
 
 # [mqtt]
 # listen = ""            # "127.0.0.1:1883" switches the MQTT listener for devices on; admit them by `isthmus device add`
-# certificate = ""       # PEM files: with them devices speak TLS
+# certificate = ""       # PEM files, or "auto": devices speak TLS, as they must beyond this machine
 # key = ""
+
+# [bus]
+# listen = ""            # "0.0.0.0:4222" lets edges on other machines in, by TLS; `isthmus edge invite` each
+
+# [secrets]
+# key_file = ""          # empty: the systemd credential isthmus-key, else secrets.key in this folder
 """
 
 _PLANT = """\
@@ -71,15 +74,9 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(up)
     app.command()(core)
-    app.command()(edge)
     app.command()(rollback)
     app.command()(doctor)
     app.command()(listener)
-
-
-def _settings(place: DataDir, as_json: bool) -> Settings:
-    settings = load_settings(place.settings)
-    return dataclasses.replace(settings, log=dataclasses.replace(settings.log, json=settings.log.json or as_json))
 
 
 def init(data: Data = DEFAULT_DATA) -> None:
@@ -101,7 +98,7 @@ def up(data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False) -
     from isthmus.app.up import run_up
 
     place = DataDir(data.resolve())
-    settings = _settings(place, as_json)
+    settings = node_settings(place, as_json)
 
     async def main(stop: asyncio.Event, log: logging.Logger) -> None:
         await run_up(place, settings, port or settings.web.port, stop, log)
@@ -117,32 +114,12 @@ def core(
     from isthmus.app.process import run
 
     place = DataDir(data.resolve())
-    settings = _settings(place, as_json)
+    settings = node_settings(place, as_json)
 
     async def main(stop: asyncio.Event, log: logging.Logger) -> None:
         await run_core(place, settings, port or settings.web.port, stop, log)
 
     sys.exit(run("core", main, supervised=supervised, structured=settings.log.json))
-
-
-def edge(
-    name: Annotated[str, typer.Option(help="Which edge of the plant this is.")] = "edge-1",
-    data: Data = DEFAULT_DATA,
-    bus: Annotated[Path | None, typer.Option(help="Bus address file, when core is on another host.")] = None,
-    as_json: JsonLog = False,
-    supervised: Supervised = False,
-) -> None:
-    """Run one edge alone: polls its devices and publishes to the bus, with or without core."""
-    from isthmus.app.edge import run_edge
-    from isthmus.app.process import run
-
-    place = DataDir(data.resolve())
-    settings = _settings(place, as_json)
-
-    async def main(stop: asyncio.Event, log: logging.Logger) -> None:
-        await run_edge(place, settings, name, bus, stop, log)
-
-    sys.exit(run(name, main, supervised=supervised, structured=settings.log.json))
 
 
 def doctor(data: Data = DEFAULT_DATA, port: Port = None, as_json: Json = False) -> None:

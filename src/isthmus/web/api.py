@@ -21,6 +21,7 @@ from isthmus.web.routes import (
     connections,
     connectors,
     control,
+    edges,
     history,
     plant,
     replay,
@@ -32,6 +33,7 @@ from isthmus.web.routes import (
 )
 from isthmus.web.screens import Screens
 from isthmus.web.services import Services
+from isthmus.web.trust import Trust
 
 own = APIRouter(tags=["api"])
 
@@ -59,6 +61,7 @@ ROUTERS = (
     analytics.router,
     connections.router,
     connectors.router,
+    edges.router,
     plant.router,
     control.router,
     system.router,
@@ -72,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
     hub = LiveHub(services.live, services.security, lambda: services.site_status()["edges"], services.clock)
     app.state.services, app.state.live = services, hub
     app.add_middleware(Screens, folder=services.static)
+    app.add_middleware(Trust, root=services.root)
     app.add_middleware(Compress)
     app.add_middleware(Streams, hub=hub, path=f"{API}/live")
     app.add_middleware(Doors, services=services)  # added last, so it stands outermost

@@ -24,7 +24,14 @@ from isthmus.web.services import Services
 
 COOKIE: Final = "isthmus_session"
 API: Final = "/api/v1"
-PUBLIC: Final = frozenset({("GET", f"{API}/health"), ("POST", f"{API}/session"), ("POST", f"{API}/session/link")})
+PUBLIC: Final = frozenset(
+    {
+        ("GET", f"{API}/health"),
+        ("POST", f"{API}/session"),
+        ("POST", f"{API}/session/link"),
+        ("POST", f"{API}/edges/enrol"),
+    }
+)
 """All of the API that answers somebody unknown."""
 
 METRICS: Final = "/metrics"

@@ -1,0 +1,167 @@
+"""A core and an edge with data directories of their own, in processes of their own, and TLS really on between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.app.datadir import DataDir
+from isthmus.app.enrolment import TOKEN, Ticket
+from isthmus.app.join import join
+from isthmus.bench.system import System, environment
+from isthmus.bus.broker import BusAddress, edge_user, free_port
+from isthmus.simulators.modbus import Memory, ModbusServer
+from isthmus.values.errors import Denied, NotConnected
+
+pytestmark = [pytest.mark.real("nats-server", "chdb", "openssl"), pytest.mark.mission("M78", "M76")]
+
+PLANT = """
+plant: {{enterprise: e, site: s, timezone: UTC}}
+connections:
+  near: {{driver: modbus-tcp, host: 127.0.0.1, port: {port}, edge: edge-1, poll: 200 ms}}
+  far: {{driver: modbus-tcp, host: 127.0.0.1, port: {port}, edge: hall-2, poll: 200 ms}}
+types:
+  pump: {{tags: {{speed: {{unit: 1/min, decimals: 0, at: "hr 0 uint16"}}}}}}
+assets:
+  a/near: {{type: pump, source: near}}
+  a/far: {{type: pump, source: far}}
+"""
+FAR = "hall-2"
+
+
+async def until(look: Any, what: str, timeout_s: float = 60) -> Any:
+    deadline, found = time.monotonic() + timeout_s, None
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, KeyError):
+            found = await asyncio.to_thread(look)
+            if found:
+                return found
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{what}: not within {timeout_s:g} s, last seen {found!r}")
+
+
+def over_https(port: int, root: Path, method: str, path: str, body: Any = None) -> tuple[int, Any, Any]:
+    context = ssl.create_default_context(cafile=str(root))
+    connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+    try:
+        connection.request(
+            method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+@contextlib.asynccontextmanager
+async def edge_process(folder: Path):
+    with (folder.parent / "far.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "isthmus", "edge", "--name", FAR, "--data", str(folder)),
+            stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment(),
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def test_an_edge_of_another_machine_joins_works_and_is_cut_off(tmp_path: Path) -> None:
+    core, far, bus_port = tmp_path / "core", tmp_path / "far", free_port()
+    core.mkdir()
+    (core / "isthmus.toml").write_text(
+        f'[web]\nhttps = true\n[bus]\nlisten = "127.0.0.1:{bus_port}"\n[disk]\nreserve_mb = 16\n'
+    )
+    far.mkdir()
+    (far / "isthmus.toml").write_text("[disk]\nreserve_mb = 16\n")
+    memory = Memory.sized()
+    device = ModbusServer("127.0.0.1", 0, {1: memory})
+    await device.start()
+    system = System(core)
+    try:
+        await system.start()
+        await until(lambda: "https://localhost" in system.log(), "it says where it is")
+        await asyncio.to_thread(system.apply, PLANT.format(port=device.port))
+
+        def states() -> dict[str, str]:
+            return {e["name"]: e["state"] for e in system.call("GET", "site")["edges"]}
+
+        def value(asset: str) -> Any:
+            found = system.call("GET", f"tags/values?under=a/{asset}")["values"]
+            return found[0] if found else None
+
+        await until(lambda: states()["edge-1"] == "running", "the local edge runs over TLS")
+
+        # nobody without a certificate gets as far as saying a password
+        plain = BusAddress.load(DataDir(core).bus.address_file(edge_user("edge-1")))
+        assert plain.url.startswith("tls://")
+        with socket.create_connection(("127.0.0.1", bus_port), timeout=5) as link:
+            link.sendall(b"CONNECT {}\r\nPING\r\n")
+            assert b"INFO" not in link.recv(100), "the bus does not even greet in plain text"
+        blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+        with pytest.raises((ssl.SSLError, ConnectionError)):  # noqa: PT012  the refusal comes with the first read
+            with socket.create_connection(("127.0.0.1", bus_port), timeout=5) as raw, blind.wrap_socket(raw) as link:
+                assert link.recv(100) == b""
+                raise ConnectionError
+
+        # the invitation, and what forged and used ones meet
+        text = (await asyncio.to_thread(system.call, "POST", "edges/invites", {"edge": FAR}))["token"]
+        ticket = Ticket.parse(text)
+        assert ticket.secret not in repr(ticket)
+        forged = Ticket(FAR, ticket.host, ticket.port, ticket.root, "x" * 43).text()
+        with pytest.raises(Denied, match="was used, has ended, or was never made here"):
+            await asyncio.to_thread(join, forged, DataDir(far))
+        elsewhere = Ticket(FAR, ticket.host, ticket.port, "0" * 64, ticket.secret).text()
+        with pytest.raises(NotConnected, match="fingerprint of its root differs"):
+            await asyncio.to_thread(join, elsewhere, DataDir(far))
+        assert await asyncio.to_thread(join, text, DataDir(far)) == FAR
+        with pytest.raises(Denied, match="was used"):
+            await asyncio.to_thread(join, text, DataDir(tmp_path / "thief"))
+        address = BusAddress.load(DataDir(far).bus.address_file(edge_user(FAR)))
+        assert address.seed not in repr(address)
+        assert not address.password
+        for file in (DataDir(far).bus.folder).iterdir():
+            assert file.stat().st_mode & 0o077 == 0, file
+
+        # samples flow; the local edge never stopped
+        async with edge_process(far):
+            await until(lambda: states().get(FAR) == "running", "the far edge is heard")
+            memory.hr[0] = 1234
+            first = await until(lambda: (v := value("far")) and v["value"] == 1234 and v, "its value is seen")
+            assert value("near")["value"] == 1234
+            listed = await asyncio.to_thread(system.call, "GET", "edges/enrolled")
+            assert [e["edge"] for e in listed["edges"]] == [FAR]
+
+            # cut off: at once, and only it
+            await asyncio.to_thread(system.call, "DELETE", "edges/enrolled/hall-2")
+            cut = [line for line in DataDir(core).bus.log.read_text().splitlines() if "Reloaded" in line]
+            assert cut, "when the answer comes, the bus has followed"
+            assert "bus is gone" not in system.log()
+            memory.hr[0] = 4321
+            await until(lambda: value("near")["value"] == 4321, "the local edge goes on")
+            far_log = tmp_path / "far.log"
+            await until(lambda: "the bus refuses edge-hall-2" in far_log.read_text(), "the far edge is told")
+            await until(lambda: states()[FAR] == "silent", "the far edge is silent")
+            assert value("far")["value"] == first["value"], "nothing of it came after it was cut off"
+    finally:
+        await system.stop()
+        await device.stop()
+    assert "Traceback" not in system.log()
+    for name in ("far.log", "core.log"):
+        said = (tmp_path / name).read_text()
+        for secret in (ticket.secret, address.seed, TOKEN):
+            assert secret not in said
