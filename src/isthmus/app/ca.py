@@ -230,7 +230,9 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         )
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), critical=False)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([general_name(n) for n in names]), critical=False
+            )
         return builder.sign(key, hashes.SHA256())
 
     @contextmanager
@@ -283,7 +285,8 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _general(name: str) -> x509.GeneralName:
+def general_name(name: str) -> x509.GeneralName:
+    """A name or address as a certificate holds it."""
     address = _address(name)
     return x509.DNSName(name) if address is None else x509.IPAddress(address)
 

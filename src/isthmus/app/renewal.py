@@ -69,6 +69,7 @@ class Renewal:
         self, authority: Authority, settings: Settings, bus: BrokerFiles, shown: Shown | None, log: logging.Logger
     ) -> None:
         self._authority, self._settings, self._bus, self._shown, self._log = authority, settings, bus, shown, log
+        self._seen = _seen(authority.server_file)
 
     async def run(self) -> None:
         """For ever."""
@@ -78,10 +79,11 @@ class Renewal:
 
     def tend(self) -> None:
         """Make anew what is due, and have it shown."""
-        before = _seen(self._authority.server_file)
         self._authority.server(wanted_names(self._settings))
         self._authority.client()
-        if _seen(self._authority.server_file) != before:
+        now = _seen(self._authority.server_file)
+        if now != self._seen:
+            self._seen = now
             self._log.info("the certificate of the listeners was renewed")
             if self._settings.bus.listen:
                 reload(self._bus)

@@ -14,6 +14,7 @@ from isthmus.cli import (
     demo,
     device,
     enrol,
+    expose,
     plant,
     processes,
     record,
@@ -30,7 +31,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The land bridge between operational technology and information technology.",
 )
-for room in (processes, enrol, plant, browse, record, access, secret, device, demo, bench, backup, service, transfer):
+for room in (
+    processes,
+    enrol,
+    expose,
+    plant,
+    browse,
+    record,
+    access,
+    secret,
+    device,
+    demo,
+    bench,
+    backup,
+    service,
+    transfer,
+):
     room.register(app)
 
 

@@ -21,6 +21,7 @@ MOST_STRANGERS: Final = 512
 """Links that have not spoken yet; further ones wait in the system's queue."""
 _HANDSHAKE: Final = b"\x16"
 _REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]{0,2000}) HTTP/1\.[01]\r?\n")
+_METHOD = re.compile(rb"[A-Z]{1,20}( |\Z)")
 _HOST = re.compile(rb"\r?\nhost:[ \t]*([A-Za-z0-9.:\[\]_-]{1,260})[ \t]*\r?\n", re.IGNORECASE)
 
 
@@ -124,7 +125,7 @@ async def _turn_away(link: socket.socket) -> None:
         if not more:
             return
         said += more
-        if not said[:8].isascii() or not said[:1].isalpha():
+        if not _METHOD.match(said):
             return  # not HTTP at all
     await loop.sock_sendall(link, refusal(said))
     with contextlib.suppress(OSError):
