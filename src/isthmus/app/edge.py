@@ -235,6 +235,7 @@ async def run_edge(
     try:
         address = BusAddress.load(address_file or data.bus.address_file(edge_user(name)))
         refuse_address(address)
+        Secrets.of(data.root, settings.secrets.key_file).seal_plain()
         await EdgeProcess(data, settings, name, address, log).run(stop)
     finally:
         lock.release()

@@ -77,6 +77,16 @@ class Secrets:
                 done += 1
         return done
 
+    def seal_plain(self) -> None:
+        """Seal what lies in plain text, from before secrets were sealed or put there by a tool.
+
+        Raises: ConfigError if there is such a one and no usable key
+        """
+        for name in self.names():
+            data = (self.folder / name).read_bytes()
+            if not is_sealed(data):
+                self._keep(name, data)
+
     def _keep(self, name: str, value: bytes) -> None:
         write_private(self.folder / name, self.sealer.seal(value, f"secret:{name}"))
 

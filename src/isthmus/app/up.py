@@ -27,6 +27,7 @@ from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
 from isthmus.app.process import die_with_parent
+from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings, is_loopback
 from isthmus.bus.broker import (
     BusAddress,
@@ -226,6 +227,7 @@ async def run_up(
     supervisor = Supervisor(log, data.run / "pids.json")
     try:
         end_orphans(data, log)
+        Secrets.of(data.root, settings.secrets.key_file).seal_plain()
         check_port(settings.web.host, port)
         binary = find_binary()
         verify_binary(binary)

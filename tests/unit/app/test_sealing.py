@@ -49,6 +49,17 @@ def test_reseal_takes_what_nobody_has_read_yet(tmp_path: Path) -> None:
     assert held.reseal() == 0
 
 
+def test_everything_plain_is_sealed_at_the_start(tmp_path: Path) -> None:
+    held = Secrets.of(tmp_path)
+    held.seal_plain()
+    assert not (tmp_path / KEY_NAME).exists(), "no secret, no key"
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "old").write_text(SECRET)
+    held.seal_plain()
+    assert (tmp_path / "secrets" / "old").read_bytes().startswith(MAGIC)
+    assert held.reveal("secret:old") == SECRET
+
+
 def test_sealed_for_one_name_is_worthless_under_another(tmp_path: Path) -> None:
     held = Secrets.of(tmp_path)
     held.set("door", "open")
