@@ -23,6 +23,7 @@ from isthmus.acquisition.store import OutageLog
 from isthmus.app import archive
 from isthmus.app import backup as module
 from isthmus.app.backup import make_backup, read_frames, verify_backup
+from isthmus.app.ca import Authority
 from isthmus.app.datadir import FORMAT, DataDir
 from isthmus.app.disk import DiskReserve
 from isthmus.app.migrate import migrate
@@ -194,7 +195,7 @@ async def test_the_authority_is_in_a_backup_and_the_key_of_the_secrets_only_when
         root = Authority(here.data.tls, ManualClock(START)).root()
         await asyncio.to_thread(make_backup, here.data, tmp_path / "plain.isb")
         await asyncio.to_thread(make_backup, here.data, tmp_path / "whole.isb", b"pass", with_key=True)
-        with pytest.raises(ConfigError, match="with-key: .* encrypted backup only"):
+        with pytest.raises(ConfigError, match=r"with-key: .* encrypted backup only"):
             await asyncio.to_thread(make_backup, here.data, tmp_path / "no.isb", with_key=True)
     assert b"open sesame" not in (tmp_path / "plain.isb").read_bytes()
     without, whole = DataDir(tmp_path / "without"), DataDir(tmp_path / "whole")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import signal
 import socket
 import ssl
@@ -18,11 +19,14 @@ import pytest
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.enrolment import TOKEN, Ticket
-from isthmus.app.join import join
+from isthmus.app.join import join, renew
 from isthmus.bench.system import System, environment
+from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, edge_user, free_port
+from isthmus.bus.client import Bus
 from isthmus.simulators.modbus import Memory, ModbusServer
-from isthmus.values.errors import Denied, NotConnected
+from isthmus.values.clock import ManualClock, SystemClock
+from isthmus.values.errors import Denied, NotConnected, TryLater
 
 pytestmark = [pytest.mark.real("nats-server", "chdb", "openssl"), pytest.mark.mission("M78", "M76")]
 
@@ -166,10 +170,25 @@ async def test_an_edge_of_another_machine_joins_works_and_is_cut_off(tmp_path: P
             listed = await asyncio.to_thread(system.call, "GET", "edges/enrolled")
             assert [e["edge"] for e in listed["edges"]] == [FAR]
 
+            # its certificate goes on over its own link, and it can ask for nobody else's
+            ahead, file = ManualClock(time.time_ns() + 61 * 86_400 * 10**9), Path(address.certificate)
+            before, second = file.read_bytes(), Bus(address, logging.getLogger("second"))
+            await second.connect()
+            assert not await renew(second, file, FAR, SystemClock()), "nothing is due yet"
+            assert await renew(second, file, FAR, ahead)
+            assert file.read_bytes() != before
+            with pytest.raises((TryLater, NotConnected)):
+                await second.request(subjects.enrol("edge-1"), b"", timeout_s=0.5)
+            again = Bus(BusAddress.load(DataDir(far).bus.address_file(edge_user(FAR))), logging.getLogger("again"))
+            await again.connect()  # by the new certificate
+            await again.close()
+
             # cut off: at once, and only it
             await asyncio.to_thread(system.call, "DELETE", "edges/enrolled/hall-2")
             cut = [line for line in DataDir(core).bus.log.read_text().splitlines() if "Reloaded" in line]
             assert cut, "when the answer comes, the bus has followed"
+            await until(lambda: not second.connected, "its links end")
+            await second.close()
             assert "bus is gone" not in system.log()
             memory.hr[0] = 4321
             await until(lambda: value("near")["value"] == 4321, "the local edge goes on")
