@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from isthmus.app.settings import Settings, is_loopback
+from isthmus.app.settings import Settings, is_host, is_loopback
 from isthmus.bus.broker import write_private
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError
@@ -355,6 +355,6 @@ def wanted_names(settings: Settings) -> list[str]:
         address = _address(host)
         if address is not None and address.is_unspecified:
             names += addresses_here()
-        elif not is_loopback(host):
+        elif is_host(host) and not is_loopback(host):
             names.append(host)
     return list(dict.fromkeys([*names, "localhost", "127.0.0.1", "::1"]))

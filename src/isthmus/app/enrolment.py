@@ -207,9 +207,11 @@ class Enrolment:
         self._follow()
 
     def _follow(self) -> None:
+        """Who is last writes what is newest: a change that overtakes another takes nothing of it back."""
         if self._settings.bus.listen and self._data.bus.config.exists():
-            set_enrolled(self._data.bus, self.keys())
-            reload(self._data.bus)
+            with self._locked(".follow.lock"):
+                set_enrolled(self._data.bus, self.keys())
+                reload(self._data.bus)
 
     def _count(self, source: str) -> None:
         now = self._clock.monotonic_ns() / NS_PER_S
@@ -232,11 +234,16 @@ class Enrolment:
             raise ConfigError(f"{self._file}: not a list of edges ({error!r}); restore it from a backup") from error
 
     @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._file.parent / name).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
     def _held(self) -> Iterator[dict[str, Any]]:
         """The state, kept when the block ends, also by a refusal: a token that was shown is spent."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._file.parent / ".enrolled.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked(".enrolled.lock"):
             state = self._load()
             before = json.dumps(state)
             try:

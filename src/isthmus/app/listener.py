@@ -49,7 +49,11 @@ async def run_listener(data: DataDir, settings: Settings, stop: asyncio.Event, l
         await front.close()
         raise ConfigError(f"mqtt.listen: cannot listen on {place.host} port {place.port}: {error.strerror}") from error
     log.info("MQTT devices are heard on %s port %d%s", place.host, place.port, " (TLS)" if tls else "")
-    following = asyncio.create_task(follows.run(log), name="certificate") if follows is not None else None
+    following = None
+    if follows is not None:
+        authority = Authority(data.tls, SystemClock())
+        where = (lambda: authority.shown_file) if settings.mqtt.certificate == AUTO else None
+        following = asyncio.create_task(follows.run(log, where), name="certificate")
     try:
         await stop.wait()
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from isthmus.app.ca import Authority, wanted_names
@@ -43,11 +44,13 @@ class Shown:
         if certificate != self._certificate:
             self._certificate, self._seen = certificate, (0, 0)
 
-    async def run(self, log: logging.Logger) -> None:
-        """Look from time to time."""
+    async def run(self, log: logging.Logger, where: Callable[[], Path] | None = None) -> None:
+        """Look from time to time; ``where`` tells which file it is now."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
+                if where is not None:
+                    self.move(where())
                 if await asyncio.to_thread(self.look):
                     log.info("shows the certificate that %s holds now", self._certificate.name)
             except IsthmusError as error:

@@ -17,8 +17,8 @@ CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2; those of 1.3 are all forward secret and authenticated."""
 GREETING_S: Final = 10.0
 """Who has not begun to speak, or not finished the handshake, by then is closed."""
-MOST_STRANGERS: Final = 512
-"""Links that have not spoken yet; further ones wait in the system's queue."""
+MOST_STRANGERS: Final = 2000
+"""Links whose handshake is not over; for one more the oldest has to go, so that nobody is kept out by those who say nothing."""
 _HANDSHAKE: Final = b"\x16"
 _REQUEST = re.compile(rb"(GET|HEAD) (/[!-~]{0,2000}) HTTP/1\.[01]\r?\n")
 _METHOD = re.compile(rb"[A-Z]{1,20}( |\Z)")
@@ -56,8 +56,9 @@ class Front:
 
     def __init__(self, listener: socket.socket, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext) -> None:
         self._listener, self._make, self._context = listener, make, context
-        self._strangers: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(MOST_STRANGERS)
+        self._strangers: dict[
+            asyncio.Task[None], socket.socket | None
+        ] = {}  # the oldest first; None once the loop has it
         self._task = asyncio.create_task(self._accept(), name="https front")
 
     async def close(self) -> None:
@@ -70,41 +71,36 @@ class Front:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._room.acquire()
             try:
                 link, _ = await loop.sock_accept(self._listener)
             except OSError:  # too many files are open, or the other side has gone again
-                self._room.release()
                 await asyncio.sleep(0.05)
                 continue
-            except asyncio.CancelledError:
-                self._room.release()
-                raise
-            link.setblocking(False)
+            if len(self._strangers) >= MOST_STRANGERS:
+                next(iter(self._strangers)).cancel()
             task = asyncio.create_task(self._greet(link), name="https greeting")
-            self._strangers.add(task)
+            self._strangers[task] = link
             task.add_done_callback(self._gone)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
-        self._strangers.discard(task)
-        self._room.release()
+        link = self._strangers.pop(task, None)
+        if link is not None:
+            link.close()
 
     async def _greet(self, link: socket.socket) -> None:
-        handed = False
-        try:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        with contextlib.suppress(OSError, TimeoutError, EOFError):  # ssl.SSLError is an OSError
             async with asyncio.timeout(GREETING_S):
                 await _readable(link)
                 first = link.recv(1, socket.MSG_PEEK)
                 if first == _HANDSHAKE:
-                    handed = True  # from here on the loop closes it
-                    await asyncio.get_running_loop().connect_accepted_socket(self._make, link, ssl=self._context)
+                    if task is not None:
+                        self._strangers[task] = None
+                    await loop.connect_accepted_socket(
+                        self._make, link, ssl=self._context, ssl_handshake_timeout=GREETING_S
+                    )
                 elif first:
                     await _turn_away(link)
-        except (OSError, TimeoutError, EOFError):  # ssl.SSLError is an OSError
-            pass
-        finally:
-            if not handed:
-                link.close()
 
 
 async def _readable(link: socket.socket) -> None:

@@ -94,7 +94,9 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
         for client in (as_.viewer, as_.engineer):
             found = is_problem(await client.request(method, url(path), json={"name": "x", "role": "viewer"}), 403)
             assert "accounts needs role admin" in found["detail"]
-    local = [(m, p) for m, p in changing if "/system/backups" in p or "/edges/" in p]  # test_system.py; test_enrolment.py
+    local = [
+        (m, p) for m, p in changing if "/system/backups" in p or "/edges/" in p
+    ]  # test_system.py; test_enrolment.py
     for method, path in local:
         is_problem(await as_.engineer.request(method, url(path), json={}), 403)
     changing = [one for one in changing if one not in accounts and one not in local]

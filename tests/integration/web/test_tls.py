@@ -137,3 +137,16 @@ async def test_those_who_say_nothing_hold_nobody_up(works: Any, authority: Autho
         finally:
             for link in silent:
                 link.close()
+
+
+async def test_who_keeps_links_open_without_a_word_pushes_out_only_their_own_oldest(
+    works: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.web.tls.MOST_STRANGERS", 5)
+    async with running(create_app(works.services), port=0, tls=Shown(authority.shown_file).context) as port:
+        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        try:
+            assert (await handshake(port, authority.root_file))[1] == "TLSv1.3"
+        finally:
+            for link in silent:
+                link.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,22 @@ def test_a_damaged_list_is_named(enrolment: Enrolment, data: DataDir) -> None:
     (data.bus.folder / "enrolled.json").write_text("[")
     with pytest.raises(ConfigError, match=r"enrolled\.json: not a list of edges"):
         enrolment.edges()
+
+
+def test_changes_at_the_same_time_take_nothing_back(enrolment: Enrolment, data: DataDir) -> None:
+    """Whatever overtakes what: who was cut off is not among the bus's users afterwards."""
+    names = [f"e{i}" for i in range(8)]
+    nkeys = {}
+    for name in names:
+        nkeys[name] = new_nkey()[1]
+        enrolment.enrol(secret_of(enrolment, name), csr(), nkeys[name], f"192.0.2.{len(nkeys)}")
+    new = {name: (secret_of(enrolment, name), new_nkey()[1]) for name in ("n1", "n2", "n3", "n4")}
+    with ThreadPoolExecutor(8) as pool:
+        works = [pool.submit(enrolment.revoke, name) for name in names[:4]]
+        works += [pool.submit(enrolment.enrol, s, csr(), k, f"198.51.100.{i}") for i, (s, k) in enumerate(new.values())]
+        for work in works:
+            work.result()
+    config = data.bus.config.read_text()
+    assert [n for n in names[:4] if nkeys[n] in config] == []
+    assert [n for n in names[4:] if nkeys[n] not in config] == []
+    assert [n for n, (_, k) in new.items() if k not in config] == []
