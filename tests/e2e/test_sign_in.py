@@ -13,7 +13,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from isthmus.app.datadir import DataDir
 from isthmus.app.secrets import Secrets
 from isthmus.bench.system import System
 from isthmus.bus.broker import free_port
@@ -52,7 +51,7 @@ async def company(tmp_path: Path) -> AsyncIterator[tuple[System, Any]]:
             f'[oidc.basic]\nissuer = "{issuer}"\nclient_id = "basic"\nclient_secret = "secret:sign-on"\n'
             'label = "Company"\nroles = { plant-engineers = "engineer" }\n'
         )
-        Secrets(DataDir(folder).secrets).set("sign-on", "secret of basic: +%&=\n")
+        Secrets.of(folder).set("sign-on", "secret of basic: +%&=\n")
         system = System(folder, port)
         await system.start()
         try:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from isthmus.app.archive import CHUNK, Archive, Encryptor, Sink, read_archive
 from isthmus.app.datadir import DataDir
 from isthmus.app.local import call
+from isthmus.app.sealing import KEY_NAME
 from isthmus.app.settings import load_settings
 from isthmus.bus.broker import BusAddress
 from isthmus.bus.client import Bus
@@ -56,14 +57,18 @@ def make_backup(
     *,
     keep: int = 0,
     verify: bool = True,
+    with_key: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Made:
     """Write a backup of a running installation to a file, or into a folder under a name of its own.
 
+    It holds secrets as they are sealed, and the key that opens them only ``with_key``, which an encrypted one alone may have.
     ``keep`` removes older backups of the folder beyond that many. Bounded in memory; whatever goes wrong, no half file stays and
     the living system goes on.
     Raises: NotConnected if nothing runs, Denied if a backup runs already, TryLater if there is no room, ConfigError
     """
+    if with_key and secret is None:
+        raise ConfigError("with-key: the key of the secrets goes into an encrypted backup only; add --key FILE")
     folder = target.is_dir() or str(target).endswith("/")
     if not folder and target.exists():
         raise ConfigError(f"{target}: exists already; a backup never overwrites anything")
@@ -75,7 +80,7 @@ def make_backup(
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
         try:
-            rows, frames = _write(data, held, partial, secret, progress)
+            rows, frames = _write(data, held, partial, secret, with_key, progress)
             if verify:
                 verify_backup(partial, secret, progress)
             partial.replace(file)
@@ -159,11 +164,15 @@ class _Careful:
 
 
 def _write(
-    data: DataDir, held: dict[str, Any], file: Path, secret: bytes | None, progress: Progress
+    data: DataDir, held: dict[str, Any], file: Path, secret: bytes | None, with_key: bool, progress: Progress
 ) -> tuple[int, int]:
     tables = held["historian"]["tables"]
     parts = [(f"history/{t['name']}/{p.relative_to(t['folder'])}", p) for t in tables for p in _inside(t["folder"])]
-    plain = [(f"files/{p.relative_to(data.root).as_posix()}", p) for p in _plain_files(data)]
+    plain = [
+        (f"files/{p.relative_to(data.root).as_posix()}", p)
+        for p in _plain_files(data)
+        if with_key or p != data.root / KEY_NAME
+    ]
     copied = [("records.db", Path(held["records"]["file"])), *parts]
     total = sum(p.stat().st_size for _, p in copied)
     done = 0

@@ -18,16 +18,20 @@ from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
 from isthmus.analytics.service import Rules
+from isthmus.app.ca import Authority, wanted_names
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
 from isthmus.app.disk import DiskReserve
+from isthmus.app.enrolment import Enrolment
+from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
-from isthmus.app.sealing import FileSealer
+from isthmus.app.renewal import Renewal, Shown
+from isthmus.app.sealing import Sealer
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.app.snapshot import Snapshots
@@ -82,7 +86,7 @@ class Core:
             self._engine,
             self._clock,
             settings.sign_in.policy(),
-            sealer=FileSealer(data.sealing_key),
+            sealer=Sealer.of(data.root, settings.secrets.key_file),
             context=lambda: (self._namespace.current().enterprise, self._namespace.current().site),
         )
         self._live = LiveTable()
@@ -95,9 +99,8 @@ class Core:
         self._historian = Historian(store_config(data, settings), self._clock, self._on_found, log)
         self._rows = 0
         self._pump = HistorianPump(self._bus, self._historian, self._reserve.reason, log)
-        self._secrets = Secrets(data.secrets)
-        here = f"http://localhost:{port}"
-        self._origins = Origins((*settings.web.origins, *([] if here in settings.web.origins else [here])))
+        self._secrets = Secrets.of(data.root, settings.secrets.key_file)
+        self._origins = Origins(origins(settings, port))
         self._sign_on = SignOn(
             self._engine, self._clock, self._security, settings.oidc, self._secrets.reveal, self._origins, log
         )
@@ -125,6 +128,11 @@ class Core:
             data, self._bus, self._historian, self._reserve, embedded=not settings.historian.url, log=log
         )
         self._operations = Operations(self._parts(), self._snapshots, log)
+        self._authority = Authority(data.tls, self._clock)
+        self._enrolment = Enrolment(data, settings, port, self._clock)
+        self._authority.server(wanted_names(settings))
+        self._shown = Shown(self._authority.shown_file) if settings.web.tls else None
+        self._renewal = Renewal(self._authority, settings, data.bus, self._shown, log)
 
     def _parts(self) -> Parts:
         return Parts(
@@ -158,6 +166,7 @@ class Core:
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
+        await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("historian", self._pump.run),
@@ -170,6 +179,7 @@ class Core:
             ("disk", self._watch_disk),
             ("operations", self._operations.run),
             ("privacy", self._tidy_names),
+            ("certificates", self._renewal.run),
         ]
         tasks = [asyncio.ensure_future(self._serve(stop))]
         tasks += [asyncio.create_task(self._keep(name, work), name=name) for name, work in works]
@@ -283,6 +293,14 @@ class Core:
         beat = Heartbeat(**orjson.loads(data))
         self._heartbeats.heard(beat, self._clock.now_ns(), self._clock.monotonic_ns())
         self._edge_states[beat.edge] = beat.state
+
+    async def _on_enrol(self, subject: str, request: bytes) -> bytes:
+        """The next certificate of an edge on another machine; the broker lets each ask for itself only."""
+        edge = subjects.parse_enrol(subject)
+        try:
+            return await asyncio.to_thread(self._enrolment.renew, edge, request)
+        except IsthmusError as error:
+            return str(error).encode()
 
     async def _watch_edges(self) -> None:
         while True:
@@ -406,7 +424,7 @@ class Core:
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),
-                hosts=tuple(urlsplit(origin).hostname or "" for origin in self._origins.allowed),
+                hosts=(*(urlsplit(o).hostname or "" for o in self._origins.allowed), *self._settings.web.hosts),
                 clock=self._clock,
                 outages=self._outages.outages,
                 site_status=self._site_status,
@@ -421,14 +439,25 @@ class Core:
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,
                 lockouts=Lockouts(self._data.root / "lockouts.json"),
+                enrolment=self._enrolment,
+                root=self._authority.root_file,
             )
         )
         web = self._settings.web
+        tls = self._shown.context if self._shown is not None else None
         async with (
-            running(app, web.host, self._port, trusted_proxy=web.trusted_proxy),
+            running(app, web.host, self._port, trusted_proxy=web.trusted_proxy, tls=tls),
             running(LocalDoor(app), local=self._data.socket),
         ):
             await stop.wait()
+
+
+def origins(settings: Settings, port: int) -> tuple[str, ...]:
+    """Addresses under which browsers reach this core; the first is where a provider of sign-on sends back to."""
+    scheme = "https" if settings.web.tls else "http"
+    known = [*settings.web.origins, f"{scheme}://localhost:{port}"]
+    known += [f"https://{host}:{port}" for host in settings.web.hosts if settings.web.tls and ":" not in host]
+    return tuple(dict.fromkeys(known))
 
 
 def store_config(data: DataDir, settings: Settings) -> StoreConfig:
@@ -452,6 +481,7 @@ def store_config(data: DataDir, settings: Settings) -> StoreConfig:
 
 async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.Event, log: logging.Logger) -> None:
     """The core process's main."""
+    refuse(settings)
     data.prepare()
     log_to_files(data.logs, "core", settings.log)
     lock = data.lock("core")

@@ -60,9 +60,9 @@ class DataDir:
         return self.root / "secrets"
 
     @property
-    def sealing_key(self) -> Path:
-        """The key that second factors are sealed with."""
-        return self.root / "sealing.key"
+    def tls(self) -> Path:
+        """The authority of this installation and what it vouches for."""
+        return self.root / "tls"
 
     @property
     def logs(self) -> Path:

@@ -125,7 +125,7 @@ async def run_demo(
     credentials = _admit(data)
     began = time.monotonic()
     async with Rig(folder, scale=-(-scale // LOAD_TAGS)) as rig:
-        Secrets(data.secrets).set("plc-capper", rig.password)
+        Secrets.of(data.root, settings.secrets.key_file).set("plc-capper", rig.password)
         log.info("%d simulated PLCs run, %.1f s", len(rig.ports) + len(rig.load_ports), time.monotonic() - began)
         obeying = asyncio.create_task(_obey(rig, data), name="marks")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import isthmus
 from isthmus.app.clockwatch import kernel_clock
 from isthmus.app.datadir import FORMAT, DataDir
+from isthmus.app.exposure import check
 from isthmus.app.local import call
 from isthmus.app.migrate import HEAD, KNOWN
 from isthmus.app.settings import Settings, load_settings
@@ -56,6 +57,7 @@ def examine(data: DataDir, port: int | None = None) -> list[Check]:
         _chdb,
         lambda: _directory(data),
         lambda: _modes(data),
+        lambda: _exposure(settings),
         lambda: _records(data),
         lambda: _core(data),
         lambda: _port(data, settings.web.host, port or settings.web.port),
@@ -121,7 +123,18 @@ def _directory(data: DataDir) -> Check:
 
 def _private(data: DataDir) -> Iterator[Path]:
     yield data.root
-    for pattern in ("format.json", "records.db*", "bus/*.json", "edges/*/*", "backups.json", "logs/*"):
+    for pattern in (
+        "format.json",
+        "records.db*",
+        "bus/*.json",
+        "edges/*/*",
+        "backups.json",
+        "logs/*",
+        "secrets.key",
+        "secrets/*",
+        "tls/*",
+        "bus/*.pem",
+    ):
         yield from data.root.glob(pattern)
 
 
@@ -141,6 +154,14 @@ def _modes(data: DataDir) -> Check:
         f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > 5 else ""
     )
     return Check("file modes", "fail", f"others may read or write {names}", f"chmod -R go-rwx {data.root}")
+
+
+def _exposure(settings: Settings) -> Check:
+    problems = check(settings)
+    if problems:
+        said = "; ".join(f"{p.key}: {p.reason}" for p in problems)
+        return Check("exposure", "fail", f"plaintext beyond this machine: {said}", problems[0].mend)
+    return Check("exposure", "ok", "nothing is plaintext beyond this machine")
 
 
 def _records(data: DataDir) -> Check:

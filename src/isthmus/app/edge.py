@@ -20,6 +20,8 @@ from isthmus.acquisition.probe import PROBE
 from isthmus.acquisition.service import Acquisition
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.exposure import refuse_address
+from isthmus.app.join import keep_certificate
 from isthmus.app.logs import log_to_files
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
@@ -57,13 +59,13 @@ class EdgeProcess:
     def __init__(self, data: DataDir, settings: Settings, name: str, address: BusAddress, log: logging.Logger) -> None:
         self._name, self._log = name, log
         self._folder = data.edge(name)
-        self._secrets = Secrets(data.secrets)
+        self._secrets = Secrets.of(data.root, settings.secrets.key_file)
         self._bus_files = data.bus
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock = SystemClock()
         self._reserve = DiskReserve(data.root, settings.disk.reserve_mb * 2**20)
         self._epoch = next_epoch(self._folder / "epoch", self._clock.now_ns())
-        self._bus = Bus(address, log)
+        self._bus, self._address = Bus(address, log), address
         self._model: EdgeModel | None = None
         self._publisher = Publisher(
             self._bus,
@@ -89,6 +91,9 @@ class EdgeProcess:
             asyncio.create_task(self._be_connected(), name="bus"),
             asyncio.create_task(self._heartbeats(), name="heartbeats"),
         ]
+        if self._address.seed:
+            keeping = keep_certificate(self._bus, self._address, self._name, self._clock, self._log)
+            others.append(asyncio.create_task(keeping, name="certificate"))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             done, _ = await asyncio.wait(
@@ -229,6 +234,8 @@ async def run_edge(
     lock = data.lock(f"edge-{name}")
     try:
         address = BusAddress.load(address_file or data.bus.address_file(edge_user(name)))
+        refuse_address(address)
+        Secrets.of(data.root, settings.secrets.key_file).seal_plain()
         await EdgeProcess(data, settings, name, address, log).run(stop)
     finally:
         lock.release()

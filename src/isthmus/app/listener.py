@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
+from pathlib import Path
 
+from isthmus.app.ca import Authority
 from isthmus.app.datadir import DataDir
+from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
-from isthmus.app.settings import MqttSettings, Settings
+from isthmus.app.renewal import Shown
+from isthmus.app.settings import AUTO, MqttSettings, Settings
 from isthmus.bus.field import ListenerAddress
 from isthmus.bus.shim import Front
+from isthmus.bus.tasks import end
+from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
+def shown(data: DataDir, settings: MqttSettings) -> Shown | None:
+    """What devices are shown; None where they speak plaintext, which they may on this machine only.
+
+    Raises: ConfigError
+    """
     if not settings.certificate:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.certificate == AUTO:
+        return Shown(Authority(data.tls, SystemClock()).shown_file)
     try:
-        context.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
+        return Shown(Path(settings.certificate), Path(settings.key))
+    except ConfigError as error:
         raise ConfigError(f"mqtt.certificate: cannot be used with mqtt.key: {error}") from error
-    return context
 
 
 async def run_listener(data: DataDir, settings: Settings, stop: asyncio.Event, log: logging.Logger) -> None:
     """The process's main."""
+    refuse(settings)
     log_to_files(data.logs, "mqtt", settings.log)
     place = ListenerAddress.load(data.bus.listener)
-    tls = _tls(settings.mqtt)
-    if tls is None and place.host not in ("127.0.0.1", "::1", "localhost"):
-        log.warning("devices send their passwords unencrypted to %s; set mqtt.certificate and mqtt.key", place.host)
+    follows = shown(data, settings.mqtt)
+    tls = follows.context if follows is not None else None
     front = Front(place.inner_port, log)
     try:
         await front.listen("127.0.0.1", place.local_port)
@@ -41,7 +49,14 @@ async def run_listener(data: DataDir, settings: Settings, stop: asyncio.Event, l
         await front.close()
         raise ConfigError(f"mqtt.listen: cannot listen on {place.host} port {place.port}: {error.strerror}") from error
     log.info("MQTT devices are heard on %s port %d%s", place.host, place.port, " (TLS)" if tls else "")
+    following = None
+    if follows is not None:
+        authority = Authority(data.tls, SystemClock())
+        where = (lambda: authority.shown_file) if settings.mqtt.certificate == AUTO else None
+        following = asyncio.create_task(follows.run(log, where), name="certificate")
     try:
         await stop.wait()
     finally:
+        if following is not None:
+            await end([following])
         await front.close()

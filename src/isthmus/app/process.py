@@ -24,6 +24,16 @@ SUPERVISED = "--supervised"
 """The option of a process that shall end when its parent is gone."""
 
 
+class _NoHalfClose(logging.Filter):
+    """Leaves out what the loop says each time a TLS link of the bus ends: asyncio's own streams ask for what TLS cannot do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "eof_received() has no effect when using ssl" not in record.getMessage()
+
+
+_NO_HALF_CLOSE = _NoHalfClose()
+
+
 def set_up_logging(part: str, level: int = logging.INFO, *, structured: bool = False) -> logging.Logger:
     """One line an event on standard error; secrets are left out."""
     handler = logging.StreamHandler(sys.stderr)
@@ -33,6 +43,7 @@ def set_up_logging(part: str, level: int = logging.INFO, *, structured: bool = F
     root.setLevel(level)
     for noisy in ("nats", "asyncio", "uvicorn.access", "clickhouse_connect", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_NO_HALF_CLOSE)
     return logging.getLogger(part)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,19 +18,43 @@ from isthmus.security.origins import check_origin
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
 
+AUTO = "auto"
+"""Instead of a certificate's file: the one of this installation."""
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z", re.IGNORECASE
+)
+
+
+def is_host(text: str) -> bool:
+    """Whether it is a DNS name or an address, as a certificate may hold it."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return bool(_NAME.match(text)) and not text.replace(".", "").isdecimal()
+    return True
+
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """Where the screens and the API are served."""
 
     host: str = "127.0.0.1"
-    """Loopback unless told otherwise."""
+    """Loopback unless told otherwise; beyond it everything is HTTPS (`isthmus expose` sets it up)."""
     port: int = 8420
     trusted_proxy: str = ""
     """Empty: none. Otherwise the address of the proxy in front, whose X-Forwarded-For is believed; nobody else's is."""
     origins: tuple[str, ...] = ()
     """Addresses under which browsers reach it, `https://isthmus.plant.example`; sign-on comes back to the first, passkeys
-    belong to their names. Empty: `http://localhost:PORT`, which counts in any case."""
+    belong to their names. Empty: localhost and ``hosts``, which count in any case."""
+    hosts: tuple[str, ...] = ()
+    """Names and addresses by which others reach us; the certificate holds them."""
+    https: bool = False
+    """HTTPS on loopback too."""
+
+    @property
+    def tls(self) -> bool:
+        """Whether screens and API are served by HTTPS."""
+        return self.https or not is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +82,7 @@ class HistorianSettings:
     """Where the record lies."""
 
     url: str = ""
-    """Empty: embedded in core. Otherwise a ClickHouse server, `http://user@host:8123/database`."""
+    """Empty: embedded in core. Otherwise a ClickHouse server, `https://user@host:8443/database`; http:// on loopback only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +104,9 @@ class MqttSettings:
     listen: str = ""
     """Empty: off. Otherwise where devices reach it, `127.0.0.1:1883`; port 0 takes a free one."""
     certificate: str = ""
-    """A PEM file: devices then speak TLS. Always do so where they are not on this machine."""
+    """A PEM file: devices then speak TLS, as they must beyond this machine. `auto` takes the one of this installation."""
     key: str = ""
-    """The PEM file of its private key."""
+    """The PEM file of its private key; empty with `auto`."""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -89,10 +114,51 @@ class MqttSettings:
 
         Raises: ConfigError if it is none
         """
-        host, colon, port = self.listen.rpartition(":")
-        if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-            raise ConfigError(f"mqtt.listen: must be HOST:PORT, was {self.listen!r}")
-        return host.strip("[]"), int(port)
+        return _place(self.listen, "mqtt.listen")
+
+
+@dataclass(frozen=True, slots=True)
+class BusSettings:
+    """Where edges on other machines reach the bus (docs/transport.md)."""
+
+    listen: str = ""
+    """Empty: loopback, for this machine alone. Otherwise `HOST:PORT`, by TLS with certificates on both sides."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of ``listen``.
+
+        Raises: ConfigError if it is none
+        """
+        host, port = _place(self.listen, "bus.listen")
+        if not port:
+            raise ConfigError(f"bus.listen: needs a port that stays, as edges elsewhere keep it, was {self.listen!r}")
+        return host, port
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSettings:
+    """How secrets are sealed at rest."""
+
+    key_file: str = ""
+    """Empty: the systemd credential `isthmus-key`, else `secrets.key` in the data directory."""
+
+
+def _place(text: str, key: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"{key}: must be HOST:PORT, was {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
+    if host.casefold() in ("localhost", "ip6-localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +226,8 @@ class Settings:
     """Providers of single sign-on, one section [oidc.NAME] each (docs/sign-on.md)."""
     audit: AuditSettings = field(default_factory=AuditSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    bus: BusSettings = field(default_factory=BusSettings)
+    secrets: SecretSettings = field(default_factory=SecretSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -190,13 +258,19 @@ def load_settings(path: Path) -> Settings:
             raise ConfigError(
                 f"{path}: web.trusted_proxy: must be an address such as 10.0.0.5, was {settings.web.trusted_proxy!r}"
             ) from None
-    if settings.mqtt.listen:
-        try:
-            settings.mqtt.place  # noqa: B018  looked at for its error
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
-    if bool(settings.mqtt.certificate) != bool(settings.mqtt.key):
-        raise ConfigError(f"{path}: mqtt.certificate and mqtt.key belong together")
+    for listener in (settings.mqtt, settings.bus):
+        if listener.listen:
+            try:
+                listener.place  # noqa: B018  looked at for its error
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error}") from None
+    if (settings.mqtt.certificate not in ("", AUTO)) != bool(settings.mqtt.key):
+        raise ConfigError(
+            f'{path}: mqtt.certificate and mqtt.key belong together; a certificate "auto" has no key here'
+        )
+    for host in settings.web.hosts:
+        if not isinstance(host, str) or not is_host(host):
+            raise ConfigError(f"{path}: web.hosts: must be names or addresses, without scheme and port, was {host!r}")
     if settings.node.buffer_rows < 10_000:
         raise ConfigError(f"{path}: node.buffer_rows: must be 10000 or more, was {settings.node.buffer_rows}")
     for name, value, most in (("file_mb", settings.log.file_mb, 1000), ("files", settings.log.files, 100)):

@@ -19,15 +19,30 @@ from pathlib import Path
 
 import psutil
 
+from isthmus.app.ca import Authority, wanted_names
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.enrolment import Enrolment
+from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
 from isthmus.app.process import SUPERVISED, die_with_parent
-from isthmus.app.settings import Settings
+from isthmus.app.secrets import Secrets
+from isthmus.app.settings import Settings, is_loopback
 from isthmus.app.spare import Spare
-from isthmus.bus.broker import command, configure, find_binary, free_port, verify_binary, wait_ready, write_private
+from isthmus.bus.broker import (
+    BusAddress,
+    BusTls,
+    command,
+    configure,
+    find_binary,
+    free_port,
+    verify_binary,
+    wait_ready,
+    write_private,
+)
 from isthmus.bus.field import Devices, ListenerAddress, device_entry
+from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, NotConnected
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -272,6 +287,7 @@ async def run_up(
     on_ready: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """The supervisor's main: returns after stop was set and everything is down."""
+    refuse(settings)
     data.prepare()
     log_to_files(data.logs, "up", settings.log)
     lock = data.lock("isthmus up")
@@ -285,21 +301,26 @@ async def run_up(
         for child in (core, *edges):
             await supervisor.prepare(child)  # a second of imports each, while we look and clear up
         end_orphans(data, log)
+        Secrets.of(data.root, settings.secrets.key_file).seal_plain()
         check_port(settings.web.host, port)
         binary = find_binary()
         verify_binary(binary)
-        bus_port = free_port()
+        tls, bus_port = _place_bus(data, settings, log)
         mqtt_port = _place_listener(data, settings)
-        configure(
+        addresses = configure(
             data.bus,
             bus_port,
             list(settings.node.edges),
             _server_name(data),
             mqtt_port=mqtt_port,
             devices=[device_entry(d) for d in Devices(data.bus).all()],
+            tls=tls,
+            enrolled=Enrolment(data, settings, port, SystemClock()).keys(),
         )
         listener = Child("mqtt", [*me, "listener", *common]) if settings.mqtt.listen else None
-        starting = asyncio.create_task(_start(supervisor, data, bus_port, binary, core, edges, listener), name="start")
+        starting = asyncio.create_task(
+            _start(supervisor, data, addresses["core"], binary, core, edges, listener), name="start"
+        )
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
@@ -329,7 +350,7 @@ async def run_up(
 async def _start(
     supervisor: Supervisor,
     data: DataDir,
-    bus_port: int,
+    address: BusAddress,
     binary: Path,
     core: Child,
     edges: list[Child],
@@ -343,7 +364,7 @@ async def _start(
         await supervisor.add(listener)
     for edge in edges:
         await supervisor.add(edge)
-    await supervisor.until(wait_ready(bus_port, math.inf))  # after a crash it may read gigabytes first
+    await supervisor.until(wait_ready(address, math.inf))  # after a crash it may read gigabytes first
     await supervisor.until(core_answers(data.socket, math.inf))
 
 
@@ -370,6 +391,25 @@ def _place_listener(data: DataDir, settings: Settings) -> int:
     address = ListenerAddress(host, port or free_port(), free_port(), free_port())
     address.save(data.bus.listener)
     return address.inner_port
+
+
+def _place_bus(data: DataDir, settings: Settings, log: logging.Logger) -> tuple[BusTls | None, int]:
+    """The certificates of this installation, and where the bus listens: on loopback, or by TLS where edges elsewhere reach it."""
+    authority = Authority(data.tls, SystemClock())
+    names = wanted_names(settings)
+    authority.server(names)
+    authority.client()
+    foreign = [n for n in names if not authority.may_vouch_for(n)]
+    if foreign:
+        log.warning(
+            "the certificate lacks %s, which our authority may not vouch for; run `isthmus expose` again",
+            ", ".join(foreign),
+        )
+    if not settings.bus.listen:
+        return None, free_port()
+    host, port = settings.bus.place
+    check_port(host, port, "bus.listen")
+    return BusTls(host, authority.server_file, authority.root_file, authority.client_file), port
 
 
 def _server_name(data: DataDir) -> str:
@@ -406,8 +446,8 @@ async def core_answers(socket: Path, timeout_s: float = 60.0) -> None:
 
 
 def _say_ready(data: DataDir, settings: Settings, port: int) -> None:
-    host = "localhost" if settings.web.host in ("127.0.0.1", "::1") else settings.web.host
-    address = f"http://{host}:{port}"
+    host = "localhost" if is_loopback(settings.web.host) else wanted_names(settings)[0]
+    address = f"{'https' if settings.web.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     link = data.run / "first-login"
     if link.exists():
         address = f"{address}/welcome?link={link.read_text().strip()}"

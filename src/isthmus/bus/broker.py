@@ -6,19 +6,25 @@ Source: facts measured on nats-server 2.15; https://docs.nats.io (running a serv
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
 import mmap
 import os
+import re
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-from isthmus.bus.subjects import model_key
+from isthmus.bus.subjects import enrol, model_key
 from isthmus.values.errors import ConfigError, NotConnected
 from isthmus.values.ids import encode_segment
 
@@ -88,24 +94,35 @@ def verify_binary(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BusAddress:
-    """Where the bus is and who we are there; kept in 0600 files, printed without the password."""
+    """Where the bus is and who we are there; kept in 0600 files, printed without the password.
+
+    With TLS: ``authority`` is the file of the root we believe, ``certificate`` that of our own key and certificate. ``seed`` is that
+    of an NKey, by which an enrolled edge signs instead of saying a password.
+    """
 
     url: str
     user: str
     password: str
     server_name: str
+    authority: str = ""
+    certificate: str = ""
+    seed: str = ""
 
     def __repr__(self) -> str:
         return f"BusAddress({self.url}, user={self.user}, password=***)"
 
     @classmethod
     def load(cls, path: Path) -> BusAddress:
-        """Read an address file.
+        """Read an address file; files it names lie beside it.
 
         Raises: ConfigError naming the file
         """
         try:
-            return cls(**json.loads(path.read_text()))
+            found = cls(**json.loads(path.read_text()))
+            beside = {
+                n: str(path.parent / getattr(found, n)) for n in ("authority", "certificate") if getattr(found, n)
+            }
+            return replace(found, **beside)
         except FileNotFoundError:
             raise ConfigError(
                 f"{path}: no bus address; start `isthmus up` first or copy the file from the bus's host"
@@ -113,14 +130,67 @@ class BusAddress:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{path}: not a bus address: {error}") from error
 
+    def save(self, path: Path) -> None:
+        """Write an address file."""
+        write_private(path, json.dumps(asdict(self)))
 
-def write_private(path: Path, text: str) -> None:
+    def context(self) -> ssl.SSLContext | None:
+        """How to speak to it by TLS, None where the bus is on this machine alone.
+
+        Raises: ConfigError naming what cannot be used
+        """
+        if not self.url.startswith("tls:"):
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(self.authority)
+            context.load_cert_chain(self.certificate)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"bus: {self.authority} or {self.certificate} cannot be used: {error}") from error
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class BusTls:
+    """The bus for edges on other machines: where it listens, and the files of its certificate, its root, and the parts here."""
+
+    host: str
+    server: Path
+    authority: Path
+    client: Path
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeKey:
+    """An edge on another machine that may come in, by the public half of its NKey."""
+
+    edge: str
+    nkey: str
+
+
+def check_nkey(text: str) -> str:
+    """The public NKey of a user, when it is one.
+
+    Raises: ConfigError
+    Source: https://docs.nats.io (NKeys): base32 of prefix, 32 bytes and CRC-16/XMODEM, little-endian
+    """
+    try:
+        raw = base64.b32decode(text) if re.fullmatch("U[A-Z2-7]{55}", text) else b""
+    except ValueError:
+        raw = b""
+    if len(raw) != 35 or raw[0] != 20 << 3 or binascii.crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
+        raise ConfigError("nkey: is no public NKey of a user")
+    return text
+
+
+def write_private(path: Path, text: str | bytes) -> None:
     """Write a file that only its owner may read, in one step: either the old text or the new one is there."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -227,6 +297,21 @@ def _edge_permissions(edge: str, user: str) -> dict[str, object]:
     }
 
 
+def enrolled_entry(key: EdgeKey) -> dict[str, object]:
+    """An edge of another machine as a user of nats-server; it may also ask for its next certificate."""
+    permissions: dict[str, Any] = _edge_permissions(key.edge, edge_user(key.edge))
+    permissions["publish"]["allow"].append(enrol(key.edge))
+    return {"nkey": key.nkey, "permissions": permissions, "allowed_connection_types": ["STANDARD"]}
+
+
+def set_enrolled(files: BrokerFiles, keys: Sequence[EdgeKey]) -> None:
+    """Write who may come from other machines into the broker's settings; one that runs follows when it is reloaded."""
+    settings = json.loads(files.config.read_text())
+    users = settings["accounts"]["SYSTEM"]["users"]
+    settings["accounts"]["SYSTEM"]["users"] = [u for u in users if "nkey" not in u] + [enrolled_entry(k) for k in keys]
+    write_private(files.config, json.dumps(settings, indent=1))
+
+
 def _field_entry(user: str, password: str) -> dict[str, object]:
     """An edge hears all devices. What it may say is Sparkplug's own: that it is there, and that it wants a birth again."""
     return {
@@ -248,12 +333,15 @@ def configure(
     *,
     mqtt_port: int = 0,
     devices: Sequence[dict[str, object]] = (),
+    tls: BusTls | None = None,
+    enrolled: Sequence[EdgeKey] = (),
 ) -> dict[str, BusAddress]:
     """Write the settings of the broker, and those of the server for devices while ``mqtt_port`` is not 0, and one address file a user;
     the addresses by user.
 
     SYSTEM holds core and the edges, each allowed only its own subjects; FIELD is for devices that speak MQTT (``devices``, from
     `bus/field.py`). It is a server of its own (decision 0007), so no device can forge a frame or a command, or fill their disk.
+    Without ``tls`` it listens on loopback and nowhere else. With it everybody shows a certificate, and ``enrolled`` edges may come.
     """
     files.store.mkdir(parents=True, exist_ok=True, mode=0o700)
     users = ["core", *(edge_user(e) for e in edges)]
@@ -269,9 +357,11 @@ def configure(
         }
         for e in edges
     ]
+    if tls is not None:
+        entries += [enrolled_entry(k) for k in enrolled]
     settings = {
         **_common(files, server_name),
-        "listen": f"127.0.0.1:{port}",
+        **_listen(tls, port),
         "max_payload": MAX_PAYLOAD_BYTES,
         "jetstream": {
             "store_dir": str(files.store),
@@ -285,14 +375,34 @@ def configure(
     if mqtt_port:
         readers = [_field_entry(field_user(e), passwords[field_user(e)]) for e in edges]
         _configure_field(files.field, mqtt_port, [*readers, *devices], server_name)
-    url = f"nats://127.0.0.1:{port}"
-    addresses = {u: BusAddress(url, u, passwords[u], server_name) for u in users}
-    for user, address in addresses.items():
-        write_private(
-            files.address_file(user),
-            json.dumps({"url": url, "user": user, "password": address.password, "server_name": server_name}),
-        )
-    return addresses
+    for user in users:
+        if tls is None:
+            address = BusAddress(f"nats://127.0.0.1:{port}", user, passwords[user], server_name)
+        else:
+            place = "127.0.0.1" if tls.host in ("0.0.0.0", "::", "localhost") else tls.host  # noqa: S104  compared, not bound
+            url = f"tls://[{place}]:{port}" if ":" in place else f"tls://{place}:{port}"
+            names = [os.path.relpath(f, files.folder) for f in (tls.authority, tls.client)]
+            address = BusAddress(url, user, passwords[user], server_name, *names)
+        address.save(files.address_file(user))
+    return {user: BusAddress.load(files.address_file(user)) for user in users}
+
+
+def _listen(tls: BusTls | None, port: int) -> dict[str, object]:
+    if tls is None:
+        return {"listen": f"127.0.0.1:{port}"}
+    return {
+        "host": tls.host,
+        "port": port,
+        "tls": {
+            "cert_file": str(tls.server),
+            "key_file": str(tls.server),  # one file holds both
+            "ca_file": str(tls.authority),
+            "verify": True,
+            "handshake_first": True,  # nobody in between can talk a client out of TLS, or read who greets
+            "min_version": "1.2",
+            "timeout": 5,
+        },
+    }
 
 
 def _common(files: BrokerFiles, server_name: str) -> dict[str, object]:
@@ -333,15 +443,20 @@ def command(binary: Path, files: BrokerFiles) -> list[str]:
     return [str(binary), "-c", str(files.config)]
 
 
-async def wait_ready(port: int, timeout_s: float = 15.0) -> None:
-    """Wait until something greets like a nats-server on the port.
+async def wait_ready(address: BusAddress | int, timeout_s: float = 15.0) -> None:
+    """Wait until something greets like a nats-server at an address, or on a loopback port.
 
     Raises: NotConnected when the time is over
     """
+    if isinstance(address, BusAddress):
+        url, context = urlsplit(address.url), address.context()
+        host, port = str(url.hostname), int(url.port or 0)
+    else:
+        host, port, context = "127.0.0.1", address, None
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
             try:
                 greeting = await asyncio.wait_for(reader.readline(), 2)
             finally:

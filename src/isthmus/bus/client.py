@@ -9,6 +9,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nats
 import nats.errors
@@ -40,11 +41,12 @@ class Bus:
 
     def __init__(self, address: BusAddress, log: logging.Logger) -> None:
         self._address = address
+        self._tls = address.context()
         self._log = log
         self.nc: Client = Client()
         self.js: JetStreamContext = self.nc.jetstream(timeout=5)
         self._waiters: set[asyncio.Event] = set()
-        self._lost = False
+        self._lost = self._refused = False
 
     @property
     def connected(self) -> bool:
@@ -61,8 +63,7 @@ class Bus:
             try:
                 await self.nc.connect(
                     self._address.url,
-                    user=self._address.user,
-                    password=self._address.password,
+                    **self._credentials(),
                     name=self._address.user,
                     inbox_prefix=inbox_prefix(self._address.user).encode(),
                     max_reconnect_attempts=-1,
@@ -90,6 +91,14 @@ class Bus:
                 f"{self._address.url} is answered by {server!r}, not by our {self._address.server_name!r}"
             )
 
+    def _credentials(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"user": self._address.user, "password": self._address.password}
+        if self._address.seed:
+            found = {"nkeys_seed_str": self._address.seed}
+        if self._tls is not None:
+            found |= {"tls": self._tls, "tls_handshake_first": True}
+        return found
+
     async def close(self) -> None:
         """Flush what is written and close; never waits longer than two seconds."""
         with contextlib.suppress(Exception):
@@ -100,16 +109,24 @@ class Bus:
     async def _on_reconnected(self) -> None:
         if self._lost:
             self._log.info("bus is back")
-        self._lost = False
+        self._lost = self._refused = False
         for waiter in tuple(self._waiters):
             waiter.set()
 
     async def _on_disconnected(self) -> None:
+        if self._tls is not None:  # it may have been renewed since; one that is being written keeps the old one
+            with contextlib.suppress(OSError):
+                self._tls.load_cert_chain(self._address.certificate)
         if not self._lost and not self.nc.is_closed:
             self._log.warning("bus is gone; reconnecting")
             self._lost = True
 
     async def _on_error(self, error: Exception) -> None:
+        if "authorization violation" in str(error).lower():
+            if not self._refused:
+                self._log.error("the bus refuses %s: it was cut off, or its credentials are old", self._address.user)
+            self._refused = True
+            return
         if not self._lost and not isinstance(error, (OSError, TimeoutError)):
             self._log.warning("bus: %s", error or type(error).__name__)
 

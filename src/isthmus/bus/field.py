@@ -172,10 +172,10 @@ class Devices:
         own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(FIELD_USER)]
         settings["accounts"]["FIELD"]["users"] = own + [device_entry(d) for d in devices]
         write_private(server.config, json.dumps(settings, indent=1))
-        _reload(server)
+        reload(server)
 
 
-def _reload(files: BrokerFiles) -> None:
+def reload(files: BrokerFiles) -> None:
     """Have the running broker read its settings again, and wait until it has; one that does not run reads them when it starts."""
     try:
         pid = int(files.pid.read_text())
@@ -192,7 +192,7 @@ def _reload(files: BrokerFiles) -> None:
             log.seek(start if files.log.stat().st_size >= start else 0)  # a log may begin anew at any time
             said = log.read()
             if b"Failed to reload" in said:
-                raise ConfigError(f"device: the broker did not take the change; {files.log} says why")
+                raise ConfigError(f"bus: the broker did not take the change; {files.log} says why")
             if b"Reloaded server configuration" in said:  # the lines before it are said before it is done
                 return
 

@@ -4,6 +4,7 @@ f.v1.<site>.<edge>.<live|backfill|event>   frames, in the stream F
 hb.v1.<site>.<edge>                        heartbeats of an edge, not stored
 mdl.v1.<edge>                              a new model waits in the KV bucket
 ask.v1.<edge>.<what>                       questions to an edge that change nothing (a test read)
+enr.v1.<edge>                              an edge on another machine asks for its next certificate
 cmd.v1.<site>.<edge>.<what>                commands; only core may publish them
 """
 
@@ -17,6 +18,7 @@ FRAME_STREAM = "F"
 FRAME_FILTER = "f.v1.>"
 MODEL_BUCKET = "model"
 HEARTBEAT_FILTER = "hb.v1.>"
+ENROL_FILTER = "enr.v1.*"
 
 _LANES = {Lane.LIVE: "live", Lane.BACKFILL: "backfill", Lane.EVENT: "event"}
 _LANE_OF = {word: lane for lane, word in _LANES.items()}
@@ -56,3 +58,19 @@ def model_key(edge: str) -> str:
 def ask(edge: str, what: str) -> str:
     """Where an edge answers questions."""
     return f"ask.v1.{encode_segment(edge)}.{what}"
+
+
+def enrol(edge: str) -> str:
+    """Where an edge on another machine asks core for its next certificate."""
+    return f"enr.v1.{encode_segment(edge)}"
+
+
+def parse_enrol(subject: str) -> str:
+    """The edge of such a subject.
+
+    Raises: Malformed
+    """
+    parts = subject.split(".")
+    if len(parts) != 3 or parts[:2] != ["enr", "v1"]:
+        raise Malformed(f"{subject!r} is not where an edge asks for a certificate")
+    return decode_segment(parts[2])

@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from isthmus.app.datadir import DataDir
+from isthmus.app.sealing import KEY_NAME
+from isthmus.app.secrets import Secrets
 from isthmus.cli.options import DEFAULT_DATA, Data, Json
 from isthmus.values.errors import ConfigError
 
@@ -51,6 +53,7 @@ def backup(
     keep: Annotated[int, typer.Option(min=0, help="Of a folder: how many are kept; 0 is all.")] = 0,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Read it back when written.")] = True,
     as_json: Json = False,
+    with_key: Annotated[bool, typer.Option("--with-key", help="With the key of the secrets; needs --key.")] = False,
 ) -> None:
     """Back up a running Isthmus into one file; everything goes on. `backup verify FILE` checks one."""
     from isthmus.app import backup as made
@@ -71,7 +74,9 @@ def backup(
             if target.endswith("/"):
                 where.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.nice(10)  # the living system goes first
-            one = made.make_backup(DataDir(data.resolve()), where, secret, keep=keep, verify=verify, progress=progress)  # type: ignore[arg-type]  # as above
+            one = made.make_backup(
+                DataDir(data.resolve()), where, secret, keep=keep, verify=verify, with_key=with_key, progress=progress,  # type: ignore[arg-type]  # as above
+            )  # fmt: skip
             answer = {
                 "file": str(one.file), "bytes": one.bytes, "took_s": round(one.took_s, 2), "encrypted": one.encrypted,
                 "verified": one.verified, "rows": one.rows, "frames": one.frames,
@@ -79,6 +84,10 @@ def backup(
             said = f"{one.file}: {one.bytes / 1e6:.1f} MB, {one.rows} samples, in {one.took_s:.1f} s" + (
                 ", read back and whole" if one.verified else ""
             )
+            if not with_key and Secrets.of(data).names():
+                said += (
+                    f"\nsecrets in it stay sealed: keep {KEY_NAME} elsewhere too, or back up with --with-key and --key"
+                )
     print(json.dumps(answer) if as_json else said)
 
 
@@ -100,4 +109,8 @@ def restore(
         f"{data}: as it was at {one.made}: {one.rows} samples, {one.frames} frames still to be taken, in {one.took_s:.1f} s\n"
         f"next: isthmus up --data {data}"
     )
+    if Secrets.of(data).names() and not (data / KEY_NAME).exists():
+        said += (
+            f"\nits secrets are sealed by a key it does not hold: put {KEY_NAME} into {data} first, or set them anew"
+        )
     print(json.dumps(answer) if as_json else said)

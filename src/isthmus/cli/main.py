@@ -25,6 +25,8 @@ def command_line() -> typer.Typer:
         change,
         demo,
         device,
+        enrol,
+        expose,
         plant,
         policy,
         processes,
@@ -37,7 +39,7 @@ def command_line() -> typer.Typer:
 
     app = typer.Typer(name="isthmus", add_completion=False, pretty_exceptions_enable=False)
     rooms = (
-        *(version, processes, plant, change, browse, record, access, policy, audit),
+        *(version, processes, enrol, expose, plant, change, browse, record, access, policy, audit),
         *(secret, device, demo, bench, backup, service, transfer),
     )
     for room in rooms:

@@ -13,16 +13,16 @@ import typer
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.part import Wish, start
-from isthmus.cli.options import DEFAULT_DATA, Data, Json, Port
+from isthmus.cli.options import DEFAULT_DATA, Data, Json, JsonLog, Port
 from isthmus.values.errors import ConfigError
-
-JsonLog = Annotated[bool, typer.Option("--json", help="Say each event as a line of JSON.")]
 
 _SETTINGS = """\
 # Settings of this node. Everything has a default; what stands here is checked, unknown keys are refused.
 
 # [web]
-# host = "127.0.0.1"     # loopback only
+# host = "127.0.0.1"     # this machine only; `isthmus expose` sets up more, by HTTPS
+# hosts = []             # names and addresses by which others reach us
+# https = false          # HTTPS on this machine too
 # port = 8420
 
 # [node]
@@ -38,12 +38,18 @@ _SETTINGS = """\
 # files = 5              # kept of each process
 
 # [historian]
-# url = ""               # empty: embedded; or a ClickHouse server, "http://user@host:8123/database"
+# url = ""               # empty: embedded; or a ClickHouse server, "https://user@host:8443/database"
 
 # [mqtt]
 # listen = ""            # "127.0.0.1:1883" switches the MQTT listener for devices on; admit them by `isthmus device add`
-# certificate = ""       # PEM files: with them devices speak TLS
+# certificate = ""       # PEM files, or "auto": devices speak TLS, as they must beyond this machine
 # key = ""
+
+# [bus]
+# listen = ""            # "0.0.0.0:4222" lets edges on other machines in, by TLS; `isthmus edge invite` each
+
+# [secrets]
+# key_file = ""          # empty: the systemd credential isthmus-key, else secrets.key in this folder
 """
 
 _PLANT = """\
@@ -68,7 +74,6 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(up)
     app.command()(core)
-    app.command()(edge)
     app.command()(rollback)
     app.command()(doctor)
     app.command()(listener)
@@ -95,16 +100,6 @@ def up(data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False) -
 def core(data: Data = DEFAULT_DATA, port: Port = None, as_json: JsonLog = False) -> None:
     """Run core alone: model, live values, historian, API and screens."""
     sys.exit(start(Wish("core", data, port, json=as_json)))
-
-
-def edge(
-    name: Annotated[str, typer.Option(help="Which edge of the plant this is.")] = "edge-1",
-    data: Data = DEFAULT_DATA,
-    bus: Annotated[Path | None, typer.Option(help="Bus address file, when core is on another host.")] = None,
-    as_json: JsonLog = False,
-) -> None:
-    """Run one edge alone: polls its devices and publishes to the bus, with or without core."""
-    sys.exit(start(Wish("edge", data, name=name, bus=bus, json=as_json)))
 
 
 def doctor(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from isthmus.app.audited import audited
 from isthmus.app.datadir import DataDir
 from isthmus.app.secrets import MAX_BYTES, Secrets
+from isthmus.app.settings import load_settings
 from isthmus.cli.options import DEFAULT_DATA, Data
 from isthmus.values.secrets import check_reference
 
@@ -24,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def _secrets(data: Path) -> Secrets:
     place = DataDir(data)
     place.prepare()
-    return Secrets(place.secrets)
+    return Secrets.of(place.root, load_settings(place.settings).secrets.key_file)
 
 
 def check_name(name: str) -> str:
@@ -61,3 +63,19 @@ def remove_secret(name: str, data: Data = DEFAULT_DATA) -> None:
     secrets = _secrets(data)
     with audited(DataDir(data), "secret remove", check_name(name)):
         secrets.remove(name)
+
+
+@secret.command("rekey")
+def rekey_secrets(
+    data: Data = DEFAULT_DATA,
+    same_key: Annotated[
+        bool, typer.Option("--same-key", help="Make no key; the first of the key file is new.")
+    ] = False,
+) -> None:
+    """Seal all secrets by a new key. Older keys stay in the key file, for backups and what else is sealed by them."""
+    held = _secrets(data)
+    with audited(DataDir(data), "secret rekey", "secrets"):
+        if not same_key:
+            held.sealer.renew()
+        count = held.reseal()
+    print(f"{count} secret{'s' if count != 1 else ''} sealed by the first key of {held.sealer.file}")

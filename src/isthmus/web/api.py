@@ -25,6 +25,7 @@ from isthmus.web.routes import (
     connections,
     connectors,
     control,
+    edges,
     history,
     owners,
     passkeys,
@@ -42,6 +43,7 @@ from isthmus.web.routes import (
 )
 from isthmus.web.screens import Screens
 from isthmus.web.services import Services
+from isthmus.web.trust import Trust
 
 own = APIRouter(tags=["api"])
 
@@ -75,6 +77,7 @@ ROUTERS = (
     analytics.router,
     connections.router,
     connectors.router,
+    edges.router,
     plant.router,
     policy.router,
     changes.router,
@@ -101,6 +104,7 @@ def create_app(services: Services) -> FastAPI:
     refusals = RefusalNotes(services)
     app.add_middleware(Audited, services=services, routers=ROUTERS, refusals=refusals)
     app.add_middleware(Screens, folder=services.static)
+    app.add_middleware(Trust, root=services.root)
     app.add_middleware(Compress)
     app.add_middleware(Streams, hub=hub, path=f"{API}/live")
     app.add_middleware(Doors, services=services)

@@ -36,6 +36,7 @@ PUBLIC: Final = frozenset(
         ("GET", f"{API}/session/methods"),
         ("GET", f"{API}/session/oidc/{{provider}}"),
         ("GET", f"{API}/session/oidc/{{provider}}/callback"),
+        ("POST", f"{API}/edges/enrol"),
         ("POST", f"{API}/session"),
         ("POST", f"{API}/session/link"),
         ("POST", f"{API}/session/passkey/options"),
@@ -197,6 +198,11 @@ def _limit(path: str) -> int:
     return _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT
 
 
+def _strict(host: str) -> bool:
+    """Whether browsers are told to use HTTPS only for this name; other programs of this machine use localhost, too."""
+    return _host_name(host) not in _LOOPBACK
+
+
 def _host_name(host: str) -> str:
     """The name or address in a Host header, without port and brackets; empty when it is not one."""
     found = _HOST.match(host)
@@ -290,6 +296,8 @@ class _Out:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
+            if self._scope["scheme"] in ("https", "wss") and _strict(Headers(scope=self._scope).get("host", "")):
+                headers.setdefault("strict-transport-security", "max-age=31536000")
             if self._scope["path"].startswith(("/api", METRICS)):
                 headers.setdefault("cache-control", "no-store")
             message = {**message, "headers": headers.raw}

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from isthmus.values.errors import ConfigError
 from isthmus.web.live import LiveHub
+from isthmus.web.tls import Front, server_context
 
 _GRACE_S = 2.0
 _FAREWELL_S = 0.3
@@ -42,15 +44,23 @@ _REFUSALS = _Refusals()
 class _Server(uvicorn.Server):
     """uvicorn as a guest: signals are the host's, and viewers that do not read hold up no shutdown."""
 
-    def __init__(self, config: uvicorn.Config, hub: LiveHub | None) -> None:
+    def __init__(self, config: uvicorn.Config, hub: LiveHub | None, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._hub, self._tls = hub, tls
+        self._fronts: list[Front] = []
         self.ready, self._stop = asyncio.Event(), asyncio.Event()
         self.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # else it re-raises SIGTERM when done
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup(sockets if self._tls is None else [])
+        if self._tls is not None:
+            self._fronts = [Front(listener, self._protocol, self._tls) for listener in sockets or []]
         self.ready.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn makes for each link of its own."""
+        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def main_loop(self) -> None:
         """Tick once a second, for the Date header, until told to stop."""
@@ -64,6 +74,8 @@ class _Server(uvicorn.Server):
         self._stop.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for front in self._fronts:
+            await front.close()
         if self._hub is not None:
             self._hub.close()
             with contextlib.suppress(TimeoutError):
@@ -137,14 +149,17 @@ async def running(
     local: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
+    tls: ssl.SSLContext | None = None,
     trusted_proxy: str = "",
 ) -> AsyncIterator[int]:
-    """The application served while the context lasts; gives the port. With a certificate it speaks HTTPS.
+    """The application served while the context lasts; gives the port. With a certificate it speaks HTTPS, and nothing else there.
 
+    ``tls`` is a context instead of a certificate's file, for whoever renews what it shows.
     ``local`` is a socket's path instead of host and port.
     ``trusted_proxy`` is the address whose X-Forwarded-For and -Proto are believed.
     Raises: ConfigError when the port is taken or the certificate does not load
     """
+    context = server_context(certificate, key) if certificate is not None else tls
     listener = bind(host, port) if local is None else bind_local(local)
     config = uvicorn.Config(
         app,
@@ -162,16 +177,10 @@ async def running(
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=_LINE_BYTES,
         timeout_graceful_shutdown=round(_GRACE_S),
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
     )
-    try:
-        config.load()
-    except OSError as error:  # ssl.SSLError is one
-        listener.close()
-        raise ConfigError(f"certificate: does not load ({error}), was {certificate} with key {key}") from None
+    config.load()
     logging.getLogger("uvicorn.error").addFilter(_REFUSALS)
-    server = _Server(config, getattr(getattr(app, "state", None), "live", None))
+    server = _Server(config, getattr(getattr(app, "state", None), "live", None), context)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     ready = asyncio.create_task(server.ready.wait())
     try:

@@ -142,6 +142,47 @@ class Operations(Protocol):
     async def release_snapshot(self, ident: str, outcome: BackupOutcome | None, /) -> None: ...
 
 
+class EnrolledEdge(Protocol):
+    """An edge on another machine; times are UTC ns."""
+
+    @property
+    def edge(self) -> str: ...
+    @property
+    def nkey(self) -> str: ...
+    @property
+    def since_ns(self) -> int: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def until_ns(self) -> int: ...
+
+
+class Welcome(Protocol):
+    """What an edge is given when it comes; certificates in PEM, ``host`` empty where it is the one it came to."""
+
+    @property
+    def edge(self) -> str: ...
+    @property
+    def certificate(self) -> str: ...
+    @property
+    def authority(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def server_name(self) -> str: ...
+
+
+class Enrolment(Protocol):
+    """Edges on other machines: synchronous, called from threads."""
+
+    def edges(self) -> Sequence[EnrolledEdge]: ...
+    def invite(self, edge: str, /) -> str: ...
+    def enrol(self, secret: str, request: str, nkey: str, source: str, /) -> Welcome: ...
+    def revoke(self, edge: str, /) -> None: ...
+
+
 TestConnection = Callable[[str, str, dict[str, Any], list[str]], Awaitable[dict[str, Any]]]
 """(edge, driver, config, addresses) -> {"steps": […], "values": […]} as in docs/api.md.
 
@@ -225,6 +266,9 @@ class Services:
     privacy: Privacy
     imports: HistoryImports | None = None
     changes: ChangeRequests | None = None
+    enrolment: Enrolment | None = None
+    root: Path | None = None
+    """The certificate of this installation's authority, which everybody may have."""
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay

@@ -23,11 +23,13 @@ from isthmus.acquisition.store import OutageLog
 from isthmus.app import archive
 from isthmus.app import backup as module
 from isthmus.app.backup import make_backup, read_frames, verify_backup
+from isthmus.app.ca import Authority
 from isthmus.app.datadir import FORMAT, DataDir
 from isthmus.app.disk import DiskReserve
 from isthmus.app.migrate import migrate
 from isthmus.app.records import open_records
 from isthmus.app.restore import check_known, restore_backup
+from isthmus.app.secrets import Secrets
 from isthmus.app.snapshot import Snapshots
 from isthmus.bench.load import LoadServers, plant_yaml
 from isthmus.bench.system import System
@@ -181,6 +183,28 @@ async def catch_up(folder: Path) -> None:
         await stream.aclose()  # type: ignore[attr-defined]  # an async generator
         await bus.close()
     await historian.close()
+
+
+@pytest.mark.mission("M78")
+@pytest.mark.real("nats-server", "chdb", "sqlite")
+async def test_the_authority_is_in_a_backup_and_the_key_of_the_secrets_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reached(tmp_path, monkeypatch) as here:
+        Secrets.of(here.data.root).set("door", "open sesame")
+        root = Authority(here.data.tls, ManualClock(START)).root()
+        await asyncio.to_thread(make_backup, here.data, tmp_path / "plain.isb")
+        await asyncio.to_thread(make_backup, here.data, tmp_path / "whole.isb", b"pass", with_key=True)
+        with pytest.raises(ConfigError, match=r"with-key: .* encrypted backup only"):
+            await asyncio.to_thread(make_backup, here.data, tmp_path / "no.isb", with_key=True)
+    assert b"open sesame" not in (tmp_path / "plain.isb").read_bytes()
+    without, whole = DataDir(tmp_path / "without"), DataDir(tmp_path / "whole")
+    await asyncio.to_thread(restore_backup, tmp_path / "plain.isb", without)
+    await asyncio.to_thread(restore_backup, tmp_path / "whole.isb", whole, b"pass")
+    assert Authority(without.tls, ManualClock(START)).root() == root
+    with pytest.raises(ConfigError, match=r"secrets\.key: the key of the secrets is not there"):
+        Secrets.of(without.root).reveal("secret:door")
+    assert Secrets.of(whole.root).reveal("secret:door") == "open sesame"
 
 
 @pytest.mark.mission("M4")

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
-from isthmus.app.listener import _tls
+from isthmus.app.datadir import DataDir
+from isthmus.app.listener import shown
 from isthmus.app.settings import MqttSettings
 from isthmus.bus.shim import Front
 from isthmus.cli.main import command_line
@@ -109,7 +110,9 @@ async def test_devices_speak_tls_and_nothing_else_where_a_certificate_is_set(lis
     password = await asyncio.to_thread(listener.devices.add, "door", ["hall/#"], [])
     await asyncio.sleep(0.3)
     front = Front(listener.broker.mqtt_port, logging.getLogger("test"))
-    port = await front.listen("127.0.0.1", 0, _tls(MqttSettings(certificate=str(public), key=str(private))))
+    port = await front.listen(
+        "127.0.0.1", 0, shown(DataDir(tmp_path), MqttSettings(certificate=str(public), key=str(private))).context
+    )
     connect = mqtt.packet(
         0x10,
         *(mqtt.string("MQTT"), b"\x04\xc2\0\0", mqtt.string("a"), mqtt.string("door"), mqtt.string(password)),
@@ -141,4 +144,4 @@ def test_a_certificate_that_cannot_be_used_is_told(tmp_path) -> None:
     _, wrong = self_signed(other)
     for key in (wrong, tmp_path / "missing"):
         with pytest.raises(ConfigError, match=r"mqtt\.certificate"):
-            _tls(MqttSettings(certificate=str(public), key=str(key)))
+            shown(DataDir(tmp_path), MqttSettings(certificate=str(public), key=str(key)))

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 
 from isthmus.acquisition.store import Outage
 from isthmus.app.records import open_records
-from isthmus.app.sealing import FileSealer
+from isthmus.app.sealing import Sealer
 from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.control import NO_DEMANDS, Consent, Demands
 from isthmus.namespace.live import LiveTable
@@ -294,7 +294,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         engine,
         clock,
         hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
-        sealer=FileSealer(tmp_path / "sealing.key"),
+        sealer=Sealer.of(tmp_path),
         context=lambda: ("acme", "lyon"),
     )
     live = LiveTable()

@@ -78,7 +78,7 @@ async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
     posts = ("", "/link", "/badge", "/break-glass", "/station", "/passkey", "/passkey/options")
     gets = ("/methods", "/oidc/{provider}", "/oidc/{provider}/callback")
     ways_in = {("POST", f"{API}/session{way}") for way in posts} | {("GET", f"{API}/session{way}") for way in gets}
-    assert ways_in | {("GET", f"{API}/health")} == PUBLIC
+    assert ways_in | {("GET", f"{API}/health"), ("POST", f"{API}/edges/enrol")} == PUBLIC
     assert len(operations()) >= 25
     for method, path in operations():
         answer = await as_.nobody.request(method, url(path))
@@ -108,7 +108,9 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     people = [(m, p) for m, p in changing if "/audit/" in p or "/privacy/" in p]  # test_audit.py
     for method, path in people:
         is_problem(await as_.engineer.request(method, url(path), json={}), 403)
-    local = [(m, p) for m, p in changing if "/system/backups" in p]  # admin, and on the local socket: test_system.py
+    local = [
+        (m, p) for m, p in changing if "/system/backups" in p or "/edges/" in p
+    ]  # test_system.py, test_enrolment.py
     for method, path in local:
         is_problem(await as_.engineer.request(method, url(path), json={}), 403)
     approving = [(m, p) for m, p in changing if p.endswith(("/approve", "/reject"))]

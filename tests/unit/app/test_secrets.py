@@ -22,7 +22,7 @@ def test_what_is_no_reference_is_refused_without_repeating_it(text: object) -> N
 
 
 def test_a_secret_is_kept_for_its_owner_only_and_revealed(tmp_path: Path) -> None:
-    secrets = Secrets(tmp_path / "secrets")
+    secrets = Secrets.of(tmp_path)
     secrets.set("press-7", "hünter 2\n")
     file = tmp_path / "secrets" / "press-7"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -36,7 +36,7 @@ def test_a_secret_is_kept_for_its_owner_only_and_revealed(tmp_path: Path) -> Non
 
 
 def test_each_problem_tells_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = Secrets(tmp_path / "secrets")
+    secrets = Secrets.of(tmp_path)
     with pytest.raises(ConfigError, match="isthmus secret set press-7"):
         secrets.reveal("secret:press-7")
     with pytest.raises(ConfigError, match="env:NOT_SET_HERE: the environment variable is not set"):
@@ -61,7 +61,7 @@ def test_the_command_reads_standard_input_and_prints_no_secret(
 
     monkeypatch.setattr("sys.stdin", io.StringIO("open sesame\r\n"))
     set_secret("door", data=tmp_path)
-    assert Secrets(tmp_path / "secrets").reveal("secret:door") == "open sesame"
+    assert Secrets.of(tmp_path).reveal("secret:door") == "open sesame"
     list_secrets(data=tmp_path)
     assert capsys.readouterr().out == "door\n"
     remove_secret("door", data=tmp_path)

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import Engine
 
 from isthmus.app.records import open_records
-from isthmus.app.sealing import FileSealer
+from isthmus.app.sealing import Sealer
 from isthmus.security.service import Security
 from isthmus.security.store import metadata
 from isthmus.values.clock import ManualClock
@@ -33,5 +33,5 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def security(engine: Engine, clock: ManualClock, tmp_path: Path) -> Security:
-    sealer = FileSealer(tmp_path / "sealing.key")
+    sealer = Sealer.of(tmp_path)
     return Security(engine, clock, hasher=FAST, sealer=sealer, context=lambda: ("acme", "lyon"))

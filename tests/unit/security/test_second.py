@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import stat
-from pathlib import Path
-
 import pyotp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from isthmus.app.sealing import FileSealer
 from isthmus.security.attempts import TooManyFailures
 from isthmus.security.model import Role, User
 from isthmus.security.service import Security
@@ -156,21 +152,3 @@ def test_no_text_passes_for_a_code(security: Security, code: str) -> None:
     user = User(1, "ana", "viewer", True, False, 0, totp=True)
     if code.strip():
         assert not security.second.passes(user, code)
-
-
-def test_the_key_is_private_and_kept(tmp_path: Path) -> None:
-    file = tmp_path / "sealing.key"
-    sealed = FileSealer(file).seal(b"secret", "a")
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert FileSealer(file).unseal(sealed, "a") == b"secret"
-    assert FileSealer(file).seal(b"secret", "a") != sealed
-    for broken, about in ((sealed, "b"), (sealed[:-1], "a"), (b"", "a"), (b"\x02" + sealed[1:], "a")):
-        with pytest.raises(ConfigError):
-            FileSealer(file).unseal(broken, about)
-    file.chmod(0o644)
-    with pytest.raises(ConfigError, match="chmod 600"):
-        FileSealer(file).unseal(sealed, "a")
-    file.unlink()
-    file.touch(0o600)
-    with pytest.raises(ConfigError, match="no key"):
-        FileSealer(file).unseal(sealed, "a")
