@@ -396,6 +396,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/edges/enrol": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enrol Edge
+         * @description Come in by a join token, which is spent by this.
+         */
+        post: operations["enrol_edge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edges/enrolled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Enrolled
+         * @description Edges on other machines that may come.
+         */
+        get: operations["list_enrolled"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edges/enrolled/{edge}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Edge
+         * @description Cut an edge off; its link to the bus ends at once, and its open invitations are void.
+         */
+        delete: operations["revoke_edge"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edges/invites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Invite Edge
+         * @description A join token for an edge on another machine.
+         */
+        post: operations["invite_edge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/gaps": {
         parameters: {
             query?: never;
@@ -2528,6 +2608,27 @@ export interface components {
             /** State */
             state: string;
         };
+        /** EnrolledAnswer */
+        EnrolledAnswer: {
+            /** Certificate Expires */
+            certificate_expires: string;
+            /** Edge */
+            edge: string;
+            /** Nkey */
+            nkey: string;
+            /** Since */
+            since: string;
+            /**
+             * Source
+             * @description the address it joined from
+             */
+            source: string;
+        };
+        /** EnrolledEdges */
+        EnrolledEdges: {
+            /** Edges */
+            edges: components["schemas"]["EnrolledAnswer"][];
+        };
         /** Enrolment */
         Enrolment: {
             /**
@@ -2734,6 +2835,32 @@ export interface components {
             /** Id */
             id: string;
         };
+        /** Invite */
+        Invite: {
+            /**
+             * Token
+             * @description for `isthmus edge join`; works once, for 15 minutes
+             */
+            token: string;
+        };
+        /** Join */
+        Join: {
+            /**
+             * Nkey
+             * @description the public NKey of a user
+             */
+            nkey: string;
+            /**
+             * Request
+             * @description a certificate request in PEM, for a key on P-256 or P-384
+             */
+            request: string;
+            /**
+             * Token
+             * @description the secret inside the join token
+             */
+            token: string;
+        };
         /** KeptAnswer */
         KeptAnswer: {
             /** Erasing */
@@ -2886,6 +3013,11 @@ export interface components {
             };
             /** Name */
             name: string;
+        };
+        /** NewInvite */
+        NewInvite: {
+            /** Edge */
+            edge: string;
         };
         /** NewLink */
         NewLink: {
@@ -4023,6 +4155,30 @@ export interface components {
         Versions: {
             /** Versions */
             versions: components["schemas"]["VersionAnswer"][];
+        };
+        /** WelcomeAnswer */
+        WelcomeAnswer: {
+            /**
+             * Authority
+             * @description the root of the bus's certificate, in PEM
+             */
+            authority: string;
+            /**
+             * Certificate
+             * @description for the key of the request, in PEM
+             */
+            certificate: string;
+            /** Edge */
+            edge: string;
+            /**
+             * Host
+             * @description of the bus; empty: the one this was asked at
+             */
+            host: string;
+            /** Port */
+            port: number;
+            /** Server Name */
+            server_name: string;
         };
         /** ZoneAnswer */
         ZoneAnswer: {
@@ -5208,6 +5364,211 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enrol_edge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Join"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WelcomeAnswer"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_enrolled: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnrolledEdges"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_edge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                edge: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invite_edge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvite"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invite"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
