@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +21,8 @@ class Kept:
     """One kind of record about people.
 
     Of a table: ``by`` is the column that names the person (a name, a ``name_key`` or a ``user_id``), ``shown`` the columns
-    a person is told, ``erase`` what happens to the rows: ``delete``, or ``pseudonym`` in place of the name.
+    a person is told, ``erase`` what happens to the rows: ``delete``, ``pseudonym`` in place of the name, or ``within``: in place of the
+    name in a list.
     """
 
     what: str
@@ -37,14 +39,14 @@ class Kept:
 SESSIONS: Final = "12 hours without use, 7 days in any case; swept at the next sign-in"
 KEPT: Final = (
     Kept(
-        "Sessions: address, begin, last use",
+        "Sessions: address, browser, way of signing in, begin, last use",
         "records",
         "to stay signed in, and to be signed out by others",
         SESSIONS,
         "deleted",
         "security_sessions",
         "user_id",
-        ("source", "created_ns", "seen_ns", "expires_ns"),
+        ("source", "program", "means", "created_ns", "seen_ns", "expires_ns"),
         "delete",
     ),
     Kept(
@@ -59,14 +61,113 @@ KEPT: Final = (
         "delete",
     ),
     Kept(
-        "Account: name, role, password (argon2id hash)",
+        "Passkeys: name, public key, last use",
+        "records",
+        "to sign in without a password",
+        "until it is removed, or the account is erased",
+        "deleted",
+        "security_passkeys",
+        "user_id",
+        ("name", "rp_id", "created_ns", "used_ns", "suspect_ns"),
+        "delete",
+    ),
+    Kept(
+        "Recovery codes (hashed)",
+        "records",
+        "to sign in when the second factor is lost",
+        "until it is used, or the account is erased",
+        "deleted",
+        "security_recovery",
+        "user_id",
+        ("user_id",),
+        "delete",
+    ),
+    Kept(
+        "Whom a provider of sign-on vouches for",
+        "records",
+        "to know somebody again at the next sign-on",
+        "until the account is erased",
+        "deleted",
+        "security_subjects",
+        "user_id",
+        ("issuer", "subject", "provider", "created_ns", "seen_ns"),
+        "delete",
+    ),
+    Kept(
+        "Who made the break-glass credential",
+        "records",
+        "to answer for it",
+        "until the next is made",
+        "a pseudonym takes the name's place",
+        "security_emergency",
+        "created_by",
+        ("created_ns", "used_ns", "used_from"),
+        "pseudonym",
+    ),
+    Kept(
+        "Who made a station",
+        "records",
+        "to answer for it",
+        "as long as the station",
+        "a pseudonym takes the name's place",
+        "security_stations",
+        "created_by",
+        ("name", "role", "created_ns"),
+        "pseudonym",
+    ),
+    Kept(
+        "Who put a change of the plant forward, and why",
+        "records",
+        "to know who changed what",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "namespace_change",
+        "author",
+        ("id", "created_ns", "reason", "decision"),
+        "pseudonym",
+    ),
+    Kept(
+        "Who approved or rejected a change, and why",
+        "records",
+        "to know who changed what",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "namespace_change",
+        "decided_by",
+        ("id", "created_ns", "reason", "decision"),
+        "pseudonym",
+    ),
+    Kept(
+        "Who applied or withdrew a change",
+        "records",
+        "to know who changed what",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "namespace_change",
+        "closed_by",
+        ("id", "created_ns", "reason", "decision"),
+        "pseudonym",
+    ),
+    Kept(
+        "Who answers for a program that put a change forward",
+        "records",
+        "so that nobody approves an own change",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "namespace_change",
+        "behind",
+        ("id", "created_ns"),
+        "within",
+    ),
+    Kept(
+        "Account: name, role, password and PIN (hashed), badge, second factor (sealed)",
         "records",
         "to know who may do what",
         "until the account is erased",
         "deleted",
         "security_users",
         "name_key",
-        ("name", "role", "disabled", "created_ns"),
+        ("name", "role", "disabled", "badge", "totp_confirmed", "created_ns", "seen_ns"),
         "delete",
     ),
     Kept(
@@ -138,6 +239,7 @@ NO_PEOPLE: Final = frozenset(
         "delivery_cursor",
         "delivery_letter",
         "delivery_state",
+        "namespace_change_file",
         "namespace_compiled",
         "namespace_content",
         "namespace_file",
@@ -186,7 +288,7 @@ class Privacy:
                 if not kept.table:
                     continue
                 rows = table(kept.table, *(column(c) for c in {*kept.shown, kept.by}))
-                where = self._where(rows.c[kept.by], name, user_id)
+                where = self._where(kept, rows.c[kept.by], name, user_id)
                 if where is not None:
                     query = select(*(rows.c[c] for c in kept.shown)).where(where).limit(_MOST)
                     found += [{"what": kept.what, **row} for row in connection.execute(query).mappings()]
@@ -216,17 +318,20 @@ class Privacy:
                 if not kept.table or kept.table == "audit_people":
                     continue
                 rows = table(kept.table, column(kept.by))
-                where = self._where(rows.c[kept.by], name, user_id)
+                where = self._where(kept, rows.c[kept.by], name, user_id)
                 if where is None:
                     continue
+                after: Any = pseudonym
+                if kept.erase == "within":
+                    after = func.replace(rows.c[kept.by], json.dumps(name), json.dumps(pseudonym))
                 change = (
                     delete(rows).where(where)
                     if kept.erase == "delete"
-                    else update(rows).where(where).values({kept.by: pseudonym})
+                    else update(rows).where(where).values({kept.by: after})
                 )
                 count = connection.execute(change).rowcount
                 if count:
-                    counts[kept.table] = count
+                    counts[kept.table] = counts.get(kept.table, 0) + count
         gone = self._trail.names.forget(name)
         if not counts and not known:
             raise LookupError(name)
@@ -236,8 +341,10 @@ class Privacy:
         return next((u.id for u in self._security.users() if name_key(u.name) == name_key(name)), None)
 
     @staticmethod
-    def _where(named_by: Any, name: str, user_id: int | None) -> Any:
+    def _where(kept: Kept, named_by: Any, name: str, user_id: int | None) -> Any:
         """The condition for a person's rows; None when there can be none."""
+        if kept.erase == "within":
+            return named_by.contains(json.dumps(name), autoescape=True)
         if named_by.name == "user_id":
             return None if user_id is None else named_by == user_id
         if named_by.name == "name_key":

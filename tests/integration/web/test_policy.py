@@ -90,8 +90,8 @@ def known(works: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Principal]:
     found: dict[str, Principal] = {}
     works.namespace.plant = zoned(works.namespace.plant)
     works.live.describe(works.namespace.plant)
-    monkeypatch.setattr(works.security, "recall", lambda _, key: found.get(key))
-    monkeypatch.setattr(works.security, "verify", lambda _, key: found.get(key))
+    monkeypatch.setattr(works.security, "recall", lambda _, key, **_how: found.get(key))
+    monkeypatch.setattr(works.security, "verify", lambda _, key, **_how: found.get(key))
     return found
 
 
