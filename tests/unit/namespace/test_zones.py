@@ -48,9 +48,9 @@ def test_what_is_declared_is_in_the_plant_and_comes_back_with_its_comments(names
     assert plant.conduits[1] == Conduit("view", "office", "line1", ("read", "live", "history"))
     assert plant.roles == (OwnRole("crew", ("operator",), under=("hall/line1",), zones=("line1",), when=("stopped",)),)
     (plc1,) = plant.connections
-    assert (plc1.owner, plc1.lockout) == ("automation", Lockout("ana", "new seal", "2026-03-01"))
+    assert (plc1.owner, plc1.lockout) == (("automation",), Lockout("ana", "new seal", "2026-03-01"))
     assets = {a.path: a for a in plant.assets}
-    assert assets["hall/line1"].owner == "team filling"
+    assert assets["hall/line1"].owner == ("team filling",)
     assert assets["hall/line1/filler"].lockout == Lockout("bo", "inside")
     assert assets["hall/line1/filler"].zone == "line1"  # of its source
     assert Compiled.from_parts(namespace.compiled().to_parts()) == namespace.compiled()
