@@ -27,7 +27,7 @@ export function AdminPage() {
       <PageHead title={t('Administration')} />
       <nav className="tabs" aria-label={t('Administration')}>
         {TABS.map(([key, name]) => (
-          <Link key={key} to="/admin" search={key === 'people' ? {} : { tab: key }} {...(key === tab ? { 'aria-current': 'page' as const } : {})}>
+          <Link key={key} to="/admin" search={{ tab: key }} {...(key === tab ? { 'aria-current': 'page' as const } : {})}>
             {t(name)}
           </Link>
         ))}

@@ -17,10 +17,10 @@ export function AuditPage() {
   const found = useInfiniteQuery({
     queryKey: ['audit', search],
     initialPageParam: undefined as number | undefined,
-    queryFn: ({ signal, pageParam }) => get<{ records: AuditRecord[]; before: number }>('audit', { ...search, limit: PAGE, before: pageParam }, signal),
+    queryFn: ({ signal, pageParam }) => get<{ records: AuditRecord[]; people: Record<string, string>; before: number }>('audit', { ...search, limit: PAGE, before: pageParam }, signal),
     getNextPageParam: (page) => page.before || undefined,
   })
-  const records = found.data?.pages.flatMap((page) => page.records) ?? []
+  const records = told(found.data?.pages ?? [])
   const filter = (event: FormEvent<HTMLFormElement>): void => {
     event.preventDefault()
     const form = new FormData(event.currentTarget)
@@ -79,6 +79,21 @@ export function AuditPage() {
       </Panel>
     </div>
   )
+}
+
+interface Page {
+  records: AuditRecord[]
+  people: Record<string, string>
+}
+
+/** An intent whose outcome is there says nothing new; pseudonyms are named where their names are known. */
+function told(pages: readonly Page[]): AuditRecord[] {
+  const people: Record<string, string> = Object.assign({}, ...pages.map((page) => page.people))
+  const records = pages.flatMap((page) => page.records)
+  const ended = new Set(records.filter((one) => one.kind === 'outcome').map((one) => one.id))
+  return records
+    .filter((one) => one.kind !== 'intent' || !ended.has(one.id))
+    .map((one) => ({ ...one, target: one.target.replace(/p-[0-9a-f]{12}/g, (known) => people[known] ?? known) }))
 }
 
 /** For an input of local time; the browser's zone, as the input has no other. */

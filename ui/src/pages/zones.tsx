@@ -52,10 +52,20 @@ function ZoneMap({ policy }: { policy: PolicyAnswer }) {
         return (
           <g key={one.name}>
             <path className="zone-line" d={`M${a.x + shift.x} ${a.y + shift.y}L${b.x + shift.x} ${b.y + shift.y}`} markerEnd="url(#arrow)" />
-            <text className="zone-small" x={(a.x + b.x) / 2 + shift.x * 2} y={(a.y + b.y) / 2 + shift.y * 2} textAnchor="middle">
-              {one.allow.join(', ')}
-            </text>
           </g>
+        )
+      })}
+      {policy.conduits.map((one) => {
+        const from = at.get(one.from)
+        const to = at.get(one.to)
+        if (!from || !to) return null
+        // Nearer to where it leaves, so that the way there and the way back do not lie on each other.
+        const x = from.x + (to.x - from.x) * 0.38
+        const y = from.y + (to.y - from.y) * 0.38
+        return (
+          <text key={one.name} className="zone-small zone-kinds" x={x} y={y + 4} textAnchor="middle">
+            {one.allow.length > 4 ? `${one.allow.slice(0, 3).join(', ')} + ${one.allow.length - 3}` : one.allow.join(', ')}
+          </text>
         )
       })}
       {policy.zones.map((zone) => {
