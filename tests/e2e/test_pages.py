@@ -27,6 +27,10 @@ PAGES = {  # where it is, and what shows that its data has come
     "connections": ("/connections?name=plc-filler", "tr:has-text('plc-filler') .quality[data-q=good]"),
     "changes": ("/changes", ".panel-head h2"),
     "line": (f"/asset/{LINE}", ".column .lv[data-q=good]"),
+    "account": ("/account", ".records tbody tr"),
+    "people": ("/admin", ".records tbody tr"),
+    "roles": ("/admin?tab=roles", ".records tbody tr"),
+    "audit": ("/audit", ".records tbody tr"),
     "asset": (f"/asset/{LINE}/filler", ".band-card .lv[data-q=good]"),
 }
 SERIOUS = """async () => (await axe.run({resultTypes: ['violations']})).violations
@@ -34,7 +38,7 @@ SERIOUS = """async () => (await axe.run({resultTypes: ['violations']})).violatio
     .map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).slice(0, 5).join(', ')}`)"""
 WIDER = "() => document.documentElement.scrollWidth - window.innerWidth"
 CUT = """() => [...document.querySelectorAll('main button, main a, main select, main input')]
-    .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest('.vtable, .connections-scroll, .sr'))
+    .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest('.vtable, .connections-scroll, .records-scroll, .sr'))
     .filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1)
     .map((e) => e.textContent.trim() || e.getAttribute('aria-label') || e.outerHTML.slice(0, 80))"""
 SHOTS = os.environ.get("ISTHMUS_SHOTS")
