@@ -74,8 +74,8 @@ class SignIns(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.open)))
         name, used, opened = self.open[key]
         now = self.clock.now_ns()
-        policy = self.security.policy
-        alive = now - used < policy.idle_s * NS_PER_S and now - opened < policy.session_s * NS_PER_S
+        lasts = self.security.lifetimes
+        alive = now - used < lasts.idle_s * NS_PER_S and now - opened < lasts.session_s * NS_PER_S
         found = self.security.verify(Proof.SESSION, key)
         assert (found is not None) == alive
         if alive:

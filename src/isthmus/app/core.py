@@ -85,7 +85,7 @@ class Core:
         self._security = Security(
             self._engine,
             self._clock,
-            settings.sign_in.policy(),
+            settings.sign_in.lifetimes(),
             sealer=Sealer.of(data.root, settings.secrets.key_file),
             context=lambda: (self._namespace.current().enterprise, self._namespace.current().site),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.security.audit.forward import Target, parse_target
-from isthmus.security.model import Policy
+from isthmus.security.model import Lifetimes
 from isthmus.security.oidc_model import ProviderSettings, check_provider
 from isthmus.security.origins import check_origin
 from isthmus.values.errors import ConfigError
@@ -174,9 +174,9 @@ class SignInSettings:
     kiosk_idle_minutes: int = 10
     """At a station, unless it says otherwise."""
 
-    def policy(self) -> Policy:
+    def lifetimes(self) -> Lifetimes:
         """As identity takes it."""
-        return Policy(
+        return Lifetimes(
             idle_s=self.idle_minutes * 60.0,
             session_s=self.session_hours * 3600.0,
             step_up_s=self.step_up_minutes * 60.0,

@@ -96,7 +96,7 @@ def authorise(principal: Principal | None, action: Action) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Lifetimes:
     """How long things last.
 
     Units: seconds

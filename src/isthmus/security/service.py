@@ -21,8 +21,8 @@ from isthmus.security.emergency import ACCOUNT, Emergency
 from isthmus.security.model import (
     WHOLE,
     Action,
+    Lifetimes,
     Means,
-    Policy,
     Principal,
     Role,
     Scope,
@@ -72,7 +72,7 @@ class Security(Sessions):
         self,
         engine: Engine,
         clock: Clock,
-        policy: Policy | None = None,
+        lifetimes: Lifetimes | None = None,
         hasher: PasswordHasher | None = None,
         log: logging.Logger | None = None,
         *,
@@ -81,7 +81,7 @@ class Security(Sessions):
     ) -> None:
         """``context``: words that anybody at this place would try as a password."""
         store = Store(engine)
-        super().__init__(store, clock, policy or Policy(), log or logging.getLogger("isthmus.security"))
+        super().__init__(store, clock, lifetimes or Lifetimes(), log or logging.getLogger("isthmus.security"))
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._nobody = self._hasher.hash(secrets.token_urlsafe())  # verified where there is no account: as slow as any
         self._attempts, self._context = Attempts(), context
@@ -411,7 +411,7 @@ class Security(Sessions):
                 "hash": key_of(secret),
                 "user_id": user.id,
                 "created_ns": now_ns,
-                "expires_ns": now_ns + round(self.policy.link_s * NS_PER_S),
+                "expires_ns": now_ns + round(self.lifetimes.link_s * NS_PER_S),
             }
         )
         return secret

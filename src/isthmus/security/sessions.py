@@ -17,8 +17,8 @@ from isthmus.security.codes import key_of
 from isthmus.security.model import (
     ALLOWED,
     WHOLE,
+    Lifetimes,
     Means,
-    Policy,
     Principal,
     Proof,
     Role,
@@ -71,8 +71,8 @@ def narrowed_to(role: Role, under: tuple[str, ...]) -> Scope:
 class Sessions:
     """Sessions and tokens by key. Synchronous: web calls it from threads, except what says that it asks memory only."""
 
-    def __init__(self, store: Store, clock: Clock, policy: Policy, log: logging.Logger) -> None:
-        self.policy = policy
+    def __init__(self, store: Store, clock: Clock, lifetimes: Lifetimes, log: logging.Logger) -> None:
+        self.lifetimes = lifetimes
         self._store, self._clock, self.log = store, clock, log
         self.lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -159,7 +159,7 @@ class Sessions:
         return known
 
     def _read(self, key: str, row: RowMapping) -> _Known:
-        scope, station, idle_s = WHOLE, "", self.policy.idle_s
+        scope, station, idle_s = WHOLE, "", self.lifetimes.idle_s
         if row["station"] is not None:
             station, idle_s = row["station"], row["idle_s"]
             scope = narrowed_to(Role(row["station_role"]), scopes.from_json(row["scope"]).under)
@@ -184,7 +184,7 @@ class Sessions:
         return known
 
     def _until(self) -> int:
-        return self._clock.monotonic_ns() + round(self.policy.remember_s * NS_PER_S)
+        return self._clock.monotonic_ns() + round(self.lifetimes.remember_s * NS_PER_S)
 
     # Beginning, going on and ending
 
@@ -203,11 +203,11 @@ class Sessions:
         ``replaces`` is the key of the session the browser had before; it ends.
         """
         secret, now_ns = secrets.token_urlsafe(32), self._clock.now_ns()
-        key, lifetime_s = key_of(secret), self.policy.session_s
+        key, lifetime_s = key_of(secret), self.lifetimes.session_s
         if station is not None:
-            lifetime_s = self.policy.kiosk_session_s
+            lifetime_s = self.lifetimes.kiosk_session_s
         elif means is Means.EMERGENCY:
-            lifetime_s = self.policy.emergency_s
+            lifetime_s = self.lifetimes.emergency_s
         values = {
             "hash": key,
             "user_id": user.id,
@@ -222,7 +222,7 @@ class Sessions:
         }
         if replaces:
             self.end(replaces)
-        self._store.add_session(values, round(self.policy.idle_s * NS_PER_S))
+        self._store.add_session(values, round(self.lifetimes.idle_s * NS_PER_S))
         self._store.seen_user(user.id, now_ns)
         self.log.info("%s signed in from %s by %s", user.name, source, means.value)
         where = {"source": source, "means": means.value, "station": station.name if station else ""}
@@ -262,7 +262,7 @@ class Sessions:
         if principal.station:
             raise Denied("at a station accounts are not changed; sign in with your password elsewhere", "at_a_station")
         row = self._store.session(principal.key)
-        if row is None or self._clock.now_ns() - row["proved_ns"] >= self.policy.step_up_s * NS_PER_S:
+        if row is None or self._clock.now_ns() - row["proved_ns"] >= self.lifetimes.step_up_s * NS_PER_S:
             raise Denied("say again who you are: this changes an account", "step_up_needed")
 
     def end(self, key: str) -> None:
@@ -272,7 +272,7 @@ class Sessions:
 
     def sessions(self, user_id: int | None = None) -> list[Session]:
         """Sessions that are open now, newest first; those of one account, or all."""
-        return self._store.sessions(self._clock.now_ns(), round(self.policy.idle_s * NS_PER_S), user_id)
+        return self._store.sessions(self._clock.now_ns(), round(self.lifetimes.idle_s * NS_PER_S), user_id)
 
     def end_session(self, ident: str, by: str, user_id: int | None = None) -> bool:
         """End the session of this id, of one account or of any; False when there is none."""

@@ -60,7 +60,7 @@ class Stations:
         name, scope = check_account_name(name), make_scope(under=under)
         if not scope.under:
             raise ConfigError("under: a station belongs to a place of the plant; name one path or more")
-        idle_s = self._security.policy.kiosk_idle_s if idle_s is None else idle_s
+        idle_s = self._security.lifetimes.kiosk_idle_s if idle_s is None else idle_s
         if not _IDLE_S[0] <= idle_s <= _IDLE_S[1]:
             raise ConfigError(f"idle_s: must be {_IDLE_S[0]} to {_IDLE_S[1]} seconds, was {idle_s}")
         if role in (Role.ADMIN, Role.SECURITY):
@@ -74,7 +74,7 @@ class Stations:
             "badge_only": badge_only,
             "idle_s": round(idle_s),
             "code_hash": code_key(code),
-            "code_expires_ns": now_ns + round(self._security.policy.enrolment_s * NS_PER_S),
+            "code_expires_ns": now_ns + round(self._security.lifetimes.enrolment_s * NS_PER_S),
             "created_by": by[:64],
             "created_ns": now_ns,
         }
@@ -111,7 +111,7 @@ class Stations:
         """The station of a cookie; being asked counts as use."""
         if not cookie:
             return None
-        now_ns, unused_ns = self._clock.now_ns(), round(self._security.policy.station_s * NS_PER_S)
+        now_ns, unused_ns = self._clock.now_ns(), round(self._security.lifetimes.station_s * NS_PER_S)
         station = self._store.station(key_of(cookie), now_ns, unused_ns)
         if station is not None and now_ns - (station.seen_ns or 0) > 3600 * NS_PER_S:
             self._store.station_seen(station.id, now_ns)

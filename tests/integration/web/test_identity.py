@@ -176,7 +176,7 @@ async def test_accounts_are_changed_by_who_said_lately_who_they_are(works: Any, 
     async with browser() as root:
         await sign_in(root, "root")
         assert (await root.post("/users", json={"name": "ana"})).status_code == 201
-        works.clock.advance(works.security.policy.step_up_s)
+        works.clock.advance(works.security.lifetimes.step_up_s)
         for method, path, body in (
             ("POST", "/users", {"name": "bob"}),
             ("PATCH", "/users/ana", {"role": "engineer"}),

@@ -183,14 +183,14 @@ def test_sign_in_and_out(security: Security) -> None:
 
 
 def test_a_session_ends_when_idle_and_at_its_end_even_when_busy(security: Security, clock: ManualClock) -> None:
-    policy = security.policy
+    lasts = security.lifetimes
     key = signed_in(security)
-    clock.advance(policy.idle_s - 1)
+    clock.advance(lasts.idle_s - 1)
     assert security.verify(Proof.SESSION, key)
-    clock.advance(policy.idle_s)
+    clock.advance(lasts.idle_s)
     assert security.verify(Proof.SESSION, key) is None
     busy = key_of(security.sign_in("ana", PASSWORD, "here").secret)
-    for _ in range(int(policy.session_s // 3600) - 1):
+    for _ in range(int(lasts.session_s // 3600) - 1):
         clock.advance(3600)
         assert security.verify(Proof.SESSION, busy)
     clock.advance(3600)
@@ -202,7 +202,7 @@ def test_use_within_the_remembered_minute_counts_as_use(security: Security, cloc
     assert security.verify(Proof.SESSION, key)
     clock.advance(59)
     assert security.recall(Proof.SESSION, key)
-    clock.advance(security.policy.idle_s - 1)
+    clock.advance(security.lifetimes.idle_s - 1)
     assert security.verify(Proof.SESSION, key)
 
 
@@ -325,7 +325,7 @@ def test_the_first_start_gives_a_link_until_somebody_has_a_password(security: Se
 def test_a_link_runs_out(security: Security, clock: ManualClock) -> None:
     link = security.first_link()
     assert link
-    clock.advance(security.policy.link_s)
+    clock.advance(security.lifetimes.link_s)
     with pytest.raises(Denied):
         security.sign_in_by_link(link, "here")
 

@@ -200,7 +200,7 @@ async def enrol_station(
 ) -> StationAnswer:
     """Make this browser a station, by a one-time code."""
     secret, station = await asyncio.to_thread(services.security.stations.enrol, enrolment.code, browser.source)
-    set_cookie(request, response, STATION_COOKIE, secret, services.security.policy.station_s)
+    set_cookie(request, response, STATION_COOKIE, secret, services.security.lifetimes.station_s)
     return StationAnswer(station=station.name, under=list(station.under), badge_only=station.badge_only)
 
 
