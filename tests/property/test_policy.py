@@ -119,7 +119,7 @@ def ask(policy: Policy, principal: Principal | None, question: dict[str, Any]) -
 
 
 @pytest.mark.mission("M76")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(plants(), principals, questions)
 def test_denied_by_default_and_every_answer_has_its_reason(plant: Plant, principal: Principal, question: Any) -> None:
     decision = ask(compile_policy(plant), principal, question)
@@ -132,15 +132,13 @@ def test_denied_by_default_and_every_answer_has_its_reason(plant: Plant, princip
         assert not closed.allowed
     elif closed.allowed:
         assert question["action"] in ALLOWED[principal.role]
-        assert (
-            not bare.zoned
-            or principal.proof is Proof.SOCKET
-            or bare.zone_of(principal.source, principal.name) == "site"
-        )
+        program = principal.name if principal.proof is Proof.TOKEN else ""  # a person of that name is no program
+        at_home = bare.zone_of(principal.source, program) == "site"
+        assert not bare.zoned or principal.proof is Proof.SOCKET or at_home
 
 
 @pytest.mark.mission("M36")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(plants(), principals, scopes, questions)
 def test_narrowing_never_allows_more(plant: Plant, principal: Principal, scope: Scope, question: Any) -> None:
     policy = compile_policy(plant)
@@ -165,7 +163,7 @@ def test_narrowing_never_allows_more(plant: Plant, principal: Principal, scope: 
     assert ask(fewer, principal, question).allowed <= ask(policy, principal, question).allowed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(plants(), principals, st.sampled_from(("read", "live", "history")))
 def test_what_is_seen_in_columns_is_what_is_decided_one_by_one(plant: Plant, principal: Principal, kind: str) -> None:
     policy = compile_policy(plant)

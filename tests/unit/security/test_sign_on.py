@@ -400,7 +400,7 @@ async def test_a_slow_provider_costs_its_time_once(site: Site) -> None:
     for how in (drip, hang):
         site.liar.raw["/.well-known/openid-configuration"] = how
         sign_on = site.trust(Http(timeout_s=0.3))
-        with pytest.raises(NotConnected, match=r"no answer within 0.3 s"):
+        with pytest.raises(NotConnected, match=r"no answer (within 0.3 s|in time)"):
             await sign_on.begin("liar", "/")
         asked = len(site.liar.asked)
         with pytest.raises(NotConnected):  # not asked again at once
