@@ -386,7 +386,7 @@ async def test_a_whole_isthmus_is_backed_up_while_it_runs_and_comes_back(
             while system.call("GET", "site")["historian"]["lag_s"] > 0:
                 await asyncio.sleep(0.05)
             before = [await asyncio.to_thread(ask, system, until, kind) for kind in KINDS]
-            others = [await asyncio.to_thread(ask, system, path) for path in ("plant", "tags", "assets", "tokens")]
+            others = [await asyncio.to_thread(ask, system, path) for path in ("plant", "tags", "assets", "users")]
             state = system.call("GET", "system")["backups"]
             assert (state["state"], state["kept"][0]["verified"]) == ("ok", True)
             with pytest.raises(ConfigError, match="lives there"):
@@ -403,7 +403,7 @@ async def test_a_whole_isthmus_is_backed_up_while_it_runs_and_comes_back(
                 await asyncio.sleep(0.05)
             assert [await asyncio.to_thread(ask, again, until, kind) for kind in KINDS] == before
             assert [
-                await asyncio.to_thread(ask, again, path) for path in ("plant", "tags", "assets", "tokens")
+                await asyncio.to_thread(ask, again, path) for path in ("plant", "tags", "assets", "users")
             ] == others
             assert len(before[1]) > 300
 

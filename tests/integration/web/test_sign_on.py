@@ -161,7 +161,7 @@ async def test_one_person_has_one_account_and_the_groups_decide_each_time(gate: 
         assert (await browser.get("/api/v1/session")).json()["user"] == {
             "name": "bo", "role": "engineer", "has_password": False,
         }  # fmt: skip
-    assert [u.name for u in gate.security.users()] == ["bo"]
+    assert [u.name for u in gate.security.users()] == ["bo", "chief"]
     gate.trust(roles={"nobody-has-it": "admin"})
     async with gate.browser() as second:
         refused = await sign_on(gate, second, "bo")
