@@ -12,15 +12,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIGHT = {"web", "security", "transfer", "outside"}
-"""Rooms of tests/integration that go with the quick ones, so that both processes end at about the same time."""
-_ROOMS = sorted(p.name for p in (ROOT / "tests" / "integration").iterdir() if p.is_dir())
 GROUPS = (
-    (
-        *("tests/unit", "tests/property", "tests/golden", "tests/conformance", "tests/architecture"),
-        *(f"tests/integration/{room}" for room in _ROOMS if room in LIGHT),
-    ),
-    (*(f"tests/integration/{room}" for room in _ROOMS if room not in LIGHT), "tests/chaos", "tests/e2e"),
+    ("tests/unit", "tests/property", "tests/golden", "tests/conformance", "tests/architecture"),
+    ("tests/integration", "tests/chaos", "tests/e2e"),
 )
 _COUNT = re.compile(r"(\d+) (passed|failed|error|errors|skipped)\b")
 

@@ -166,7 +166,7 @@ async def test_an_edge_of_another_machine_joins_works_and_is_cut_off(tmp_path: P
             await until(lambda: states().get(FAR) == "running", "the far edge is heard")
             memory.hr[0] = 1234
             first = await until(lambda: (v := value("far")) and v["value"] == 1234 and v, "its value is seen")
-            assert value("near")["value"] == 1234
+            await until(lambda: value("near")["value"] == 1234, "so is that of the local edge")
             listed = await asyncio.to_thread(system.call, "GET", "edges/enrolled")
             assert [e["edge"] for e in listed["edges"]] == [FAR]
 

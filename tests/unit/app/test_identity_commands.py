@@ -77,7 +77,7 @@ def test_accounts(calls: Calls) -> None:
 def test_settings_of_signing_in(tmp_path: Any) -> None:
     file = tmp_path / "isthmus.toml"
     file.write_text("[sign_in]\nidle_minutes = 30\nkiosk_idle_minutes = 2\n")
-    policy = load_settings(file).sign_in.policy()
+    policy = load_settings(file).sign_in.lifetimes()
     assert (policy.idle_s, policy.kiosk_idle_s, policy.step_up_s) == (1800, 120, 900)
     file.write_text("[sign_in]\nidle_minutes = 0\n")
     with pytest.raises(ConfigError, match="idle_minutes"):
