@@ -113,14 +113,14 @@ async def _listener(wish: Wish, place: DataDir, settings: Settings, stop: asynci
 
 
 def _load_up() -> None:
-    import isthmus.app.up  # noqa: F401
+    import isthmus.app.up  # noqa: F401  loading it is all that is wanted
 
 
 def _load_core() -> None:
     """Everything that core imports, also what it would import later; not the historian's engine, which begins to run when it is imported."""
-    import clickhouse_connect.driver.httputil  # noqa: F401
+    import clickhouse_connect.driver.httputil  # noqa: F401  as below
 
-    import isthmus.app.core  # noqa: F401
+    import isthmus.app.core  # noqa: F401  loading it is all that is wanted
     from isthmus.ports.drivers import drivers
 
     drivers()
@@ -128,14 +128,14 @@ def _load_core() -> None:
 
 def _load_edge() -> None:
     """Everything that an edge imports, its drivers among it."""
-    import isthmus.app.edge  # noqa: F401
+    import isthmus.app.edge  # noqa: F401  loading it is all that is wanted
     from isthmus.ports.drivers import drivers
 
     drivers()
 
 
 def _load_listener() -> None:
-    import isthmus.app.listener  # noqa: F401
+    import isthmus.app.listener  # noqa: F401  loading it is all that is wanted
 
 
 _Work = Callable[[Wish, DataDir, Settings, asyncio.Event, logging.Logger], Awaitable[None]]

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from isthmus.app.records import open_records
 from isthmus.security.attempts import ONE_PLACE, Attempts, TooManyFailures
 from isthmus.security.codes import key_of
 from isthmus.security.model import (
@@ -25,25 +22,11 @@ from isthmus.security.model import (
 )
 from isthmus.security.passwords import check_password
 from isthmus.security.service import Security, looks_like_token
-from isthmus.security.store import metadata
 from isthmus.values.clock import ManualClock
 from isthmus.values.errors import ConfigError, Denied, TryLater
 
 FAST = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_records(tmp_path / "records.db")
-    metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
