@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import random
-import select
 import socket
 import ssl
 import threading
@@ -202,7 +201,9 @@ class Forwarder:
                     self._log.info("the audit log reaches %s again", self.target.name)
                     self._reason = ""
                     failures = 0
-            except (OSError, ConfigError, http.client.HTTPException) as error:
+            except Exception as error:  # whatever it is, the records must reach the receiver later
+                if not isinstance(error, OSError | ConfigError | http.client.HTTPException):
+                    self._log.exception("forwarding the audit log to %s", self.target.name)
                 self._sender.close()
                 self._sent = self.delivered
                 failures += 1
@@ -346,16 +347,15 @@ class Syslog:
     def settled(self) -> int:
         if self._socket is None:
             return 0
-        if select.select([self._socket], [], [], 0)[0]:
-            self._socket.settimeout(0)
-            try:
-                while self._socket.recv(4096):
-                    pass  # a syslog receiver has nothing to say
-                raise OSError("the receiver closed the connection")
-            except (ssl.SSLWantReadError, BlockingIOError):
-                pass
-            finally:
-                self._socket.settimeout(_TIMEOUT_S)
+        self._socket.settimeout(0)
+        try:
+            while self._socket.recv(4096):
+                pass  # a syslog receiver has nothing to say
+            raise OSError("the receiver closed the connection")
+        except (ssl.SSLWantReadError, BlockingIOError):
+            pass
+        finally:
+            self._socket.settimeout(_TIMEOUT_S)
         return self._certain()
 
     def _certain(self) -> int:
