@@ -60,6 +60,11 @@ def ask(edge: str, what: str) -> str:
     return f"ask.v1.{encode_segment(edge)}.{what}"
 
 
+def command(site: str, edge: str, what: str) -> str:
+    """Where an edge takes commands: write, outcome, mode, lock, trip."""
+    return f"cmd.v1.{encode_segment(site)}.{encode_segment(edge)}.{what}"
+
+
 def enrol(edge: str) -> str:
     """Where an edge on another machine asks core for its next certificate."""
     return f"enr.v1.{encode_segment(edge)}"

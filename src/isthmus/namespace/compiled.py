@@ -28,7 +28,17 @@ from isthmus.namespace.model import (
     Zone,
 )
 from isthmus.values.errors import Malformed
-from isthmus.values.model import SYSTEM_TAGS, Budget, ConnectionModel, EdgeModel, FormulaModel, ScriptModel, TagColumns
+from isthmus.values.model import (
+    SYSTEM_TAGS,
+    Budget,
+    ConnectionModel,
+    EdgeModel,
+    FormulaModel,
+    ScriptModel,
+    TagColumns,
+    WritePoint,
+    trip_of,
+)
 from isthmus.values.sample import ValueType
 
 FORMAT = 3
@@ -62,6 +72,8 @@ class Compiled:
                 "connections": [_row(c) for c in plant.connections],
                 "connectors": [_row(c) for c in plant.connectors],
                 "change_control": [_row(rule) for rule in plant.change_control],
+                "points": [_row(p) for p in plant.points],
+                "trips": [_row(t) for t in plant.trips],
                 "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
                 "zones": [_row(z) for z in plant.zones],
                 "conduits": [_row(c) for c in plant.conduits],
@@ -92,6 +104,7 @@ class Compiled:
             )
             zones, conduits, roles = (plant.pop(name) for name in ("zones", "conduits", "roles"))
             outward, control = plant.pop("connectors"), plant.pop("change_control")
+            points, trips = plant.pop("points", ()), plant.pop("trips", ())
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
@@ -108,6 +121,8 @@ class Compiled:
                     conduits=tuple(Conduit(**_tuples(c)) for c in conduits),
                     roles=tuple(OwnRole(**_tuples(r)) for r in roles),
                     change_control=tuple(ChangeRule(**rule) for rule in control),
+                    points=tuple(WritePoint(**p) for p in points),
+                    trips=tuple(map(trip_of, trips)),
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],

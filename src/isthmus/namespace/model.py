@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from isthmus.values.model import TripModel, WritePoint
 from isthmus.values.sample import ValueType
 
 
@@ -191,6 +192,8 @@ class Plant:
     conduits: tuple[Conduit, ...] = ()
     roles: tuple[OwnRole, ...] = ()
     change_control: tuple[ChangeRule, ...] = ()
+    points: tuple[WritePoint, ...] = ()
+    trips: tuple[TripModel, ...] = ()
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

@@ -23,6 +23,17 @@ class Action(StrEnum):
 
     READ = "read"
     WRITE = "control.write"
+    CONTROL_APPROVE = "control.approve"  # the second person of a write
+    CONTROL_MODE = "control.mode"  # let a zone that was halted run again, or halt it
+    CONTROL_LOCKOUT = "control.lockout"  # set and take away a lock-out
+    ALARM_ACKNOWLEDGE = "alarm.acknowledge"
+    ALARM_SHELVE = "alarm.shelve"
+    ALARM_CHANGE = "alarm.change"  # limits at run time, out of service, rationalisation
+    CALLOUT_CHANGE = "callout.change"  # rotas, escalation, who is told by what
+    RECIPE_CHANGE = "recipe.change"
+    RECIPE_APPROVE = "recipe.approve"
+    SCREEN_CHANGE = "screen.change"  # draw process screens
+    SCREEN_PUBLISH = "screen.publish"  # the second person of a screen
     PLANT_CHANGE = "plant.change"
     PLANT_APPROVE = "plant.approve"  # the second person of a change
     CONNECTION_TEST = "connection.test"
@@ -35,17 +46,20 @@ class Action(StrEnum):
 
 
 _VIEWER = frozenset({Action.READ, Action.ACCOUNT_OWN})
-_OPERATOR = _VIEWER | {Action.WRITE}
-_ENGINEER = _VIEWER | {Action.PLANT_CHANGE, Action.CONNECTION_TEST}
+_OPERATOR = _VIEWER | {Action.WRITE, Action.CONTROL_APPROVE, Action.ALARM_ACKNOWLEDGE, Action.ALARM_SHELVE}
+_SHARED = frozenset(
+    {Action.CONTROL_LOCKOUT, Action.ALARM_CHANGE, Action.CALLOUT_CHANGE, Action.RECIPE_CHANGE, Action.SCREEN_PUBLISH}
+)
+_ENGINEER = _VIEWER | _SHARED | {Action.PLANT_CHANGE, Action.CONNECTION_TEST, Action.SCREEN_CHANGE}
 ALLOWED: dict[str, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,
-    Role.SUPERVISOR: _OPERATOR | {Action.PLANT_APPROVE},
+    Role.SUPERVISOR: _OPERATOR | _SHARED | {Action.PLANT_APPROVE, Action.CONTROL_MODE, Action.RECIPE_APPROVE},
     Role.ENGINEER: _ENGINEER,
-    Role.MAINTAINER: _VIEWER | {Action.CONNECTION_TEST},
+    Role.MAINTAINER: _VIEWER | {Action.CONNECTION_TEST, Action.CONTROL_LOCKOUT},
     Role.SECURITY: _VIEWER
     | {Action.ACCOUNTS, Action.SECURITY, Action.AUDIT_READ, Action.PRIVACY, Action.PLANT_APPROVE},
-    Role.ADMIN: frozenset(Action) - {Action.WRITE},
+    Role.ADMIN: frozenset(Action) - {Action.WRITE, Action.CONTROL_APPROVE, Action.CONTROL_MODE},
 }
 """What is not here is denied. An administrator runs the system, not the machines."""
 

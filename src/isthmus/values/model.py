@@ -15,8 +15,9 @@ import orjson
 from isthmus.values.errors import Malformed
 from isthmus.values.sample import ValueType
 
-EDGE_MODEL_FORMAT = 2
-"""2 adds scripts. A model without scripts is still written as 1, so that an edge of the build before runs it."""
+EDGE_MODEL_FORMAT = 3
+"""2 adds scripts, 3 points that may be written and trips. A model is written in the lowest format that can say it, so that
+an edge of a build before runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,68 @@ class ScriptModel:
 
 
 @dataclass(frozen=True, slots=True)
+class WritePoint:
+    """A tag that may be written, and what must hold for it. Expressions are resolved and true or false; ``inputs`` are tag
+    ids of the same edge by the names they use.
+
+    Units: low, high, step, tolerance and safe in the tag's unit; rate_s in it per second; within_s, fresh_s, hold_s in s
+    """
+
+    tag: int
+    role: str  # the least role that may write it
+    zone: str = ""  # whose mode holds for it
+    interlock: str = ""  # must be true; unknown is not true
+    local: str = ""  # true while the unit is operated at the machine: what comes from here is refused
+    inputs: dict[str, int] = field(default_factory=dict)
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None  # the most it may change at once
+    rate_s: float | None = None  # and over time
+    second_person: bool = False
+    needs_reason: bool = False
+    direction: int = 0  # the safe one: 1 up, -1 down, 0 none; it is what SAFE-DIRECTION-ONLY lets pass
+    read_back: int = 0  # the tag that shows what was written; 0: the tag itself
+    tolerance: float = 0.0
+    within_s: float = 5.0
+    fresh_s: float = 3.0  # an input older than this is stale, and then nothing is written
+    hold_s: float = 0.0  # lease; when nobody renews it, ``safe`` is written; 0: no lease
+    safe: float | int | None = None
+    guarded: bool = True  # a change that no record explains raises an alert
+
+
+@dataclass(frozen=True, slots=True)
+class TripModel:
+    """A hazard and what is done about it, at the edge, whatever else is dead. ``votes`` are conditions of which ``need``
+    must be true for ``delay_s``; one that is unknown counts as true where ``on_loss``.
+
+    Units: delay_s and bound_s in seconds, the latter from the sample to the last command on the wire
+    """
+
+    name: str
+    asset: str
+    votes: tuple[str, ...]
+    inputs: dict[str, int]
+    need: int = 1
+    on_loss: bool = True
+    delay_s: float = 0.0
+    bound_s: float = 0.1
+    actions: tuple[tuple[int, float], ...] = ()  # (tag, value) in order; empty: an alert only
+    priority: str = "critical"
+    message: str = ""
+    state: int = 0  # tag: 0 armed, 1 tripped, 2 test, 3 cannot judge
+    cause: int = 0  # text tag: the first condition that was true, in words
+
+
+def trip_of(raw: dict[str, Any]) -> TripModel:
+    """A trip as it came from JSON.
+
+    Raises: TypeError, KeyError, ValueError
+    """
+    actions = tuple((int(tag), value) for tag, value in raw["actions"])
+    return TripModel(**{**raw, "votes": tuple(raw["votes"]), "actions": actions})
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeModel:
     """What one edge runs. ``version`` is the plant version it was compiled from."""
 
@@ -124,13 +187,18 @@ class EdgeModel:
     formulas: tuple[FormulaModel, ...] = ()
     scripts: tuple[ScriptModel, ...] = ()
     files: dict[str, str] = field(default_factory=dict)  # the text of each script by its name
+    points: tuple[WritePoint, ...] = ()
+    trips: tuple[TripModel, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Compressed JSON with its format number; about 15 bytes a tag."""
         said = {"format": EDGE_MODEL_FORMAT, **_shallow(self)}
-        if not self.scripts:
-            said["format"] = 1
-            del said["scripts"], said["files"]
+        if not self.points and not self.trips:
+            said["format"] = 2
+            del said["points"], said["trips"]
+            if not self.scripts:
+                said["format"] = 1
+                del said["scripts"], said["files"]
         return zlib.compress(
             orjson.dumps(
                 said,
@@ -148,7 +216,7 @@ class EdgeModel:
         """
         try:
             raw = orjson.loads(zlib.decompress(data))
-            if raw.pop("format") not in (1, EDGE_MODEL_FORMAT):
+            if raw.pop("format") not in range(1, EDGE_MODEL_FORMAT + 1):
                 raise Malformed("edge model has a format this build does not read")
             raw["connections"] = tuple(
                 ConnectionModel(**{**c, "budget": Budget(**c["budget"])}) for c in raw["connections"]
@@ -156,6 +224,8 @@ class EdgeModel:
             raw["tags"] = TagColumns(**raw["tags"])
             raw["formulas"] = tuple(FormulaModel(**f) for f in raw["formulas"])
             raw["scripts"] = tuple(_script(s) for s in raw.get("scripts", ()))
+            raw["points"] = tuple(WritePoint(**p) for p in raw.get("points", ()))
+            raw["trips"] = tuple(trip_of(t) for t in raw.get("trips", ()))
             return cls(**raw)
         except Malformed:
             raise

@@ -33,6 +33,17 @@ ALL = {role.value for role in Role} | {"crew"}
 MAY: dict[Action, set[str]] = {
     Action.READ: ALL,
     Action.WRITE: {"operator", "supervisor", "crew"},
+    Action.CONTROL_APPROVE: {"operator", "supervisor", "crew"},
+    Action.CONTROL_MODE: {"supervisor"},
+    Action.CONTROL_LOCKOUT: {"supervisor", "engineer", "maintainer", "admin"},
+    Action.ALARM_ACKNOWLEDGE: {"operator", "supervisor", "crew", "admin"},
+    Action.ALARM_SHELVE: {"operator", "supervisor", "crew", "admin"},
+    Action.ALARM_CHANGE: {"supervisor", "engineer", "admin"},
+    Action.CALLOUT_CHANGE: {"supervisor", "engineer", "admin"},
+    Action.RECIPE_CHANGE: {"supervisor", "engineer", "admin"},
+    Action.RECIPE_APPROVE: {"supervisor", "admin"},
+    Action.SCREEN_CHANGE: {"engineer", "admin"},
+    Action.SCREEN_PUBLISH: {"supervisor", "engineer", "admin"},
     Action.PLANT_CHANGE: {"engineer", "admin"},
     Action.PLANT_APPROVE: {"supervisor", "security", "admin"},
     Action.CONNECTION_TEST: {"engineer", "maintainer", "admin", "crew"},
@@ -49,6 +60,9 @@ CONDUIT = {"read", "live", "sign-in", "change"}
 """What the office may send to core: so no test, no administration, no history."""
 
 KIND = {
+    Action.CONTROL_APPROVE: "write", Action.CONTROL_MODE: "write", Action.CONTROL_LOCKOUT: "write", Action.ALARM_ACKNOWLEDGE: "write",
+    Action.ALARM_SHELVE: "write", Action.ALARM_CHANGE: "change", Action.CALLOUT_CHANGE: "change", Action.RECIPE_CHANGE: "change",
+    Action.RECIPE_APPROVE: "change", Action.SCREEN_CHANGE: "change", Action.SCREEN_PUBLISH: "change",
     Action.READ: "read", Action.WRITE: "write", Action.PLANT_CHANGE: "change", Action.PLANT_APPROVE: "change",
     Action.CONNECTION_TEST: "test", Action.ACCOUNT_OWN: "sign-in", Action.ACCOUNTS: "administer", Action.SECURITY: "administer",
     Action.AUDIT_READ: "audit", Action.PRIVACY: "administer", Action.BACKUP: "administer",

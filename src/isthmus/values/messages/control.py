@@ -1,0 +1,66 @@
+"""The way back, between core and the edge that owns a device: a command, its answer, and what the edge kept in its journal.
+
+`cmd.v1.<site>.<edge>.write` carries a WriteCommand and is answered by a WriteAnswer once the device has answered, been refused
+or fallen silent. `cmd.v1.<site>.<edge>.outcome` asks for the answer to a command by its id, after core or bus were away.
+`cmd.v1.<site>.<edge>.mode` brings the modes of zones, `….lock` what is locked out; the edge keeps both over a restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Written = float | int | str
+
+
+class Mode(StrEnum):
+    """What a zone lets pass. Trips outrank it."""
+
+    NORMAL = "normal"
+    SAFE_DIRECTION_ONLY = "safe-direction-only"
+    HALTED = "halted"
+
+
+class Result(StrEnum):
+    """How a write ended."""
+
+    DONE = "done"  # written and read back
+    DENIED = "denied"  # nothing reached the device
+    UNCERTAIN = "uncertain"  # it may have; it is not sent again
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCommand:
+    """One value for one tag. Its effect happens at most once for an ``id``, however often it is sent.
+
+    Units: value in the tag's unit; expires_ns is core's clock, UTC ns; after it the edge refuses
+    """
+
+    id: str
+    tag: int
+    value: Written
+    expires_ns: int
+    model_version: int
+    sent_ns: int  # core's clock: more than 2 s away from the edge's own is refused
+    by: str  # pseudonym of who asked, for the journal of the edge
+    intent: str  # id of the durable audit intent; without one the edge refuses
+    base: Written | None = None  # what was shown when it was asked for; another value at the edge is refused
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAnswer:
+    """How it ended. ``code`` is for programs, ``reason`` and ``clears`` (what would clear it) for people.
+
+    Units: times are the edge's clock, UTC ns; 0 where it did not happen
+    """
+
+    id: str
+    result: Result
+    code: str = ""
+    reason: str = ""
+    clears: str = ""
+    sent_ns: int = 0
+    read_ns: int = 0
+    read_back: Written | None = None
+    read_status: int = 0
+    before: Written | None = None
