@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from isthmus.app.settings import Settings, is_host, is_loopback
+from isthmus.app.settings import Settings, is_host
 from isthmus.bus.broker import write_private
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError
+from isthmus.values.hosts import is_loopback
 
 ROOT_DAYS = 3650
 LEAF_DAYS = 90

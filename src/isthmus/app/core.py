@@ -36,7 +36,7 @@ from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.app.snapshot import Snapshots
 from isthmus.bus import subjects
-from isthmus.bus.broker import BusAddress, write_private
+from isthmus.bus.broker import BusAddress, Flow, write_private
 from isthmus.bus.client import Bus
 from isthmus.bus.tasks import end
 from isthmus.historian.service import Historian
@@ -52,7 +52,7 @@ from isthmus.security.audit.service import Trail
 from isthmus.security.oidc import SignOn
 from isthmus.security.origins import Origins
 from isthmus.security.passkeys import Passkeys
-from isthmus.security.policy import Lockouts
+from isthmus.security.policy import Lockouts, compile_policy
 from isthmus.security.privacy import Privacy, TeamFigures
 from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, SystemClock
@@ -102,7 +102,14 @@ class Core:
         self._secrets = Secrets.of(data.root, settings.secrets.key_file)
         self._origins = Origins(origins(settings, port))
         self._sign_on = SignOn(
-            self._engine, self._clock, self._security, settings.oidc, self._secrets.reveal, self._origins, log
+            self._engine,
+            self._clock,
+            self._security,
+            settings.oidc,
+            self._secrets.reveal,
+            self._origins,
+            log,
+            tell=self._told_by_provider,
         )
         self._trail = Trail(
             data.audit,
@@ -133,6 +140,11 @@ class Core:
         self._authority.server(wanted_names(settings))
         self._shown = Shown(self._authority.shown_file) if settings.web.tls else None
         self._renewal = Renewal(self._authority, settings, data.bus, self._shown, log)
+
+    def _told_by_provider(self, provider: str, what: str, name: str, before: str, after: str) -> None:
+        """A role that came from outside is in the audit log like one that was given here."""
+        who = {"proof": "system", "source": f"provider {provider}"}
+        self._trail.note(who, what, f"users/{self._trail.person(name)}", before=before, after=after)
 
     def _parts(self) -> Parts:
         return Parts(
@@ -243,6 +255,8 @@ class Core:
         }
         await self._historian.describe(plant.tags, plant.retention)
         self._deliveries.apply(plant)
+        flows = {edge: Flow(*passes) for edge, passes in compile_policy(plant).edge_flows().items()}
+        await asyncio.to_thread(self._enrolment.let, flows)
 
     def _connector_context(self, connector: str, name: str) -> ConnectorContext:
         home = self._data.root / "connectors" / connector

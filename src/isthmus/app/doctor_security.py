@@ -6,7 +6,6 @@ Each check is one small function that returns what it saw; `CHECKS` lists them, 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import re
 import socket
@@ -26,6 +25,7 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.local import call
 from isthmus.bus.broker import BusAddress
 from isthmus.values.errors import ConfigError, Denied, IsthmusError
+from isthmus.values.hosts import is_loopback
 
 _API: Final = "/api/v1"
 _WAIT_S: Final = 3.0
@@ -64,7 +64,7 @@ class Listener:
 
     @property
     def loopback(self) -> bool:
-        return _is_loopback(self.address)
+        return is_loopback(self.address)
 
     def __str__(self) -> str:
         return f"{self.process} {self.address}:{self.port}" + (f" {self.tls}" if self.tls else "")
@@ -146,13 +146,6 @@ def _any_peer() -> ssl.SSLContext:
 
 def _reach(address: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104  compared, not bound
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listeners(processes: list[dict[str, Any]]) -> Iterator[Listener]:
@@ -446,7 +439,7 @@ def plaintext_is_known(site: Site) -> Proof:
 
 def _plain(kind: str, endpoint: str) -> bool:
     host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
-    return bool(host) and not _is_loopback(host) and (kind in _PLAIN_DRIVERS or endpoint.startswith(_OPEN_WORDS))
+    return bool(host) and not is_loopback(host) and (kind in _PLAIN_DRIVERS or endpoint.startswith(_OPEN_WORDS))
 
 
 def materials_are_there(site: Site) -> Proof:

@@ -11,7 +11,7 @@ import fcntl
 import json
 import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from isthmus.app.ca import Authority, Pair, checked_request, wanted_names
 from isthmus.app.datadir import DataDir
 from isthmus.app.settings import Settings, is_host
-from isthmus.bus.broker import EdgeKey, check_nkey, set_enrolled, write_private
+from isthmus.bus.broker import EVERYTHING, EdgeKey, Flow, check_nkey, load_flows, set_edges, write_private
 from isthmus.bus.field import reload
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, Denied, TryLater
@@ -210,7 +210,15 @@ class Enrolment:
         """Who is last writes what is newest: a change that overtakes another takes nothing of it back."""
         if self._settings.bus.listen and self._data.bus.config.exists():
             with self._locked(".follow.lock"):
-                set_enrolled(self._data.bus, self.keys())
+                set_edges(self._data.bus, self.keys())
+                reload(self._data.bus)
+
+    def let(self, flows: Mapping[str, Flow]) -> None:
+        """Have the bus let pass what the conduits of the plant do; nothing happens where it is so already."""
+        flows = {edge: flow for edge, flow in flows.items() if flow != EVERYTHING}
+        if self._data.bus.config.exists() and flows != load_flows(self._data.bus):
+            with self._locked(".follow.lock"):
+                set_edges(self._data.bus, self.keys() if self._settings.bus.listen else (), flows)
                 reload(self._data.bus)
 
     def _count(self, source: str) -> None:

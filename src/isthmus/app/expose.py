@@ -13,10 +13,11 @@ from typing import Any
 
 from isthmus.app.ca import Authority, addresses_here, wanted_names
 from isthmus.app.datadir import DataDir
-from isthmus.app.settings import AUTO, Settings, is_host, is_loopback, load_settings
+from isthmus.app.settings import AUTO, Settings, is_host, load_settings
 from isthmus.bus.broker import write_private
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError
+from isthmus.values.hosts import is_loopback
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  this is what the command is for, and it asks first
 _HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?$")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from isthmus.app.settings import Settings, is_loopback
+from isthmus.app.settings import Settings
 from isthmus.bus.broker import BusAddress
 from isthmus.values.errors import ConfigError
+from isthmus.values.hosts import is_loopback
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from isthmus.security.model import Lifetimes
 from isthmus.security.oidc_model import ProviderSettings, check_provider
 from isthmus.security.origins import check_origin
 from isthmus.values.errors import ConfigError
+from isthmus.values.hosts import is_loopback
 from isthmus.values.ids import check_name
 
 AUTO = "auto"
@@ -149,16 +150,6 @@ def _place(text: str, key: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise ConfigError(f"{key}: must be HOST:PORT, was {text!r}")
     return host.strip("[]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone."""
-    if host.casefold() in ("localhost", "ip6-localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
 from isthmus.app.process import SUPERVISED, die_with_parent
 from isthmus.app.secrets import Secrets
-from isthmus.app.settings import Settings, is_loopback
+from isthmus.app.settings import Settings
 from isthmus.app.spare import Spare
 from isthmus.bus.broker import (
     BusAddress,
@@ -44,6 +44,7 @@ from isthmus.bus.broker import (
 from isthmus.bus.field import Devices, ListenerAddress, device_entry
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, NotConnected
+from isthmus.values.hosts import is_loopback
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STEADY_S = 10.0

@@ -18,7 +18,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from isthmus.bus.subjects import enrol, model_key
 from isthmus.values.errors import ConfigError, NotConnected
-from isthmus.values.ids import encode_segment
+from isthmus.values.ids import decode_segment, encode_segment
 
 PINNED_VERSION = "2.15.1"
 _MODULE = b"github.com/nats-io/nats-server/v2"
@@ -169,6 +169,17 @@ class EdgeKey:
     nkey: str
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What the conduits of the plant let pass between core and an edge: frames up, commands down."""
+
+    frames: bool = True
+    commands: bool = True
+
+
+EVERYTHING = Flow()
+
+
 def check_nkey(text: str) -> str:
     """The public NKey of a user, when it is one.
 
@@ -211,6 +222,11 @@ class BrokerFiles:
     def passwords(self) -> Path:
         """Random passwords by user, made at the first start."""
         return self.folder / "passwords.json"
+
+    @property
+    def flows(self) -> Path:
+        """What conduits let pass, by edge, as the plant applied last has it."""
+        return self.folder / "flows.json"
 
     @property
     def devices(self) -> Path:
@@ -282,34 +298,52 @@ def inbox_prefix(user: str) -> str:
     return f"_INBOX_{user}"
 
 
-def _edge_permissions(edge: str, user: str) -> dict[str, object]:
-    name = encode_segment(edge)
+def _edge_permissions(edge: str, flows: Mapping[str, Flow]) -> dict[str, Any]:
+    name, user, flow = encode_segment(edge), edge_user(edge), flows.get(edge, EVERYTHING)
+    publish = [f"$JS.API.DIRECT.GET.KV_model.$KV.model.{model_key(edge)}"]
+    listen = [f"{inbox_prefix(user)}.>", f"mdl.v1.{name}"]
+    if flow.frames:
+        publish += [f"f.v1.*.{name}.*", f"hb.v1.*.{name}"]
+        listen.append(f"ask.v1.{name}.*")
+    if flow.commands:
+        listen.append(f"cmd.v1.*.{name}.>")
     return {
-        "publish": {
-            "allow": [
-                f"f.v1.*.{name}.*",
-                f"hb.v1.*.{name}",
-                f"$JS.API.DIRECT.GET.KV_model.$KV.model.{model_key(edge)}",
-            ]
-        },
-        "subscribe": {"allow": [f"{inbox_prefix(user)}.>", f"mdl.v1.{name}", f"ask.v1.{name}.*", f"cmd.v1.*.{name}.>"]},
+        "publish": {"allow": publish},
+        "subscribe": {"allow": listen},
         "allow_responses": {"max": 1, "expires": "1m"},
     }
 
 
-def enrolled_entry(key: EdgeKey) -> dict[str, object]:
+def load_flows(files: BrokerFiles) -> dict[str, Flow]:
+    """What passes, by edge; everything for one that is not there."""
+    if not files.flows.exists():
+        return {}
+    return {edge: Flow(**flow) for edge, flow in json.loads(files.flows.read_text()).items()}
+
+
+def set_edges(files: BrokerFiles, enrolled: Sequence[EdgeKey], flows: Mapping[str, Flow] | None = None) -> None:
+    """Write who may come from other machines, and what passes, into the broker's settings; one that runs follows when it is
+    reloaded, and no link breaks by it but those of edges that may not come any more.
+    """
+    if flows is None:
+        flows = load_flows(files)
+    else:
+        write_private(files.flows, json.dumps({edge: asdict(flow) for edge, flow in flows.items()}, indent=1))
+    settings = json.loads(files.config.read_text())
+    kept = [u for u in settings["accounts"]["SYSTEM"]["users"] if "nkey" not in u]
+    for entry in kept:
+        if "permissions" in entry:
+            edge = decode_segment(entry["user"].removeprefix(EDGE_USER).replace("=", "%"))
+            entry["permissions"] = _edge_permissions(edge, flows)
+    settings["accounts"]["SYSTEM"]["users"] = kept + [enrolled_entry(k, flows) for k in enrolled]
+    write_private(files.config, json.dumps(settings, indent=1))
+
+
+def enrolled_entry(key: EdgeKey, flows: Mapping[str, Flow]) -> dict[str, object]:
     """An edge of another machine as a user of nats-server; it may also ask for its next certificate."""
-    permissions: dict[str, Any] = _edge_permissions(key.edge, edge_user(key.edge))
+    permissions = _edge_permissions(key.edge, flows)
     permissions["publish"]["allow"].append(enrol(key.edge))
     return {"nkey": key.nkey, "permissions": permissions, "allowed_connection_types": ["STANDARD"]}
-
-
-def set_enrolled(files: BrokerFiles, keys: Sequence[EdgeKey]) -> None:
-    """Write who may come from other machines into the broker's settings; one that runs follows when it is reloaded."""
-    settings = json.loads(files.config.read_text())
-    users = settings["accounts"]["SYSTEM"]["users"]
-    settings["accounts"]["SYSTEM"]["users"] = [u for u in users if "nkey" not in u] + [enrolled_entry(k) for k in keys]
-    write_private(files.config, json.dumps(settings, indent=1))
 
 
 def _field_entry(user: str, password: str) -> dict[str, object]:
@@ -346,19 +380,20 @@ def configure(
     files.store.mkdir(parents=True, exist_ok=True, mode=0o700)
     users = ["core", *(edge_user(e) for e in edges)]
     passwords = _passwords(files, [*users, *(field_user(e) for e in edges)])
+    flows = load_flows(files)
     nats_only = {"allowed_connection_types": ["STANDARD"]}
     entries: list[dict[str, object]] = [{"user": "core", "password": passwords["core"], **nats_only}]
     entries += [
         {
             "user": edge_user(e),
             "password": passwords[edge_user(e)],
-            "permissions": _edge_permissions(e, edge_user(e)),
+            "permissions": _edge_permissions(e, flows),
             **nats_only,
         }
         for e in edges
     ]
     if tls is not None:
-        entries += [enrolled_entry(k) for k in enrolled]
+        entries += [enrolled_entry(k, flows) for k in enrolled]
     settings = {
         **_common(files, server_name),
         **_listen(tls, port),

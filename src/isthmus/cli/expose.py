@@ -14,10 +14,11 @@ from isthmus.app import expose as steps
 from isthmus.app import own_certificate
 from isthmus.app.ca import Authority, Pair, fingerprint, names_of, wanted_names
 from isthmus.app.datadir import DataDir
-from isthmus.app.settings import is_host, is_loopback, load_settings
+from isthmus.app.settings import is_host, load_settings
 from isthmus.cli.options import DEFAULT_DATA, Data, Json, Port
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError
+from isthmus.values.hosts import is_loopback
 
 certificate = typer.Typer(no_args_is_help=True, help="What screens, API, MQTT and bus show: show, renew, csr, import.")
 

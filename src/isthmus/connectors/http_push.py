@@ -24,6 +24,7 @@ from isthmus.ports.connectors import ConnectorContext, Delivery, TagTable, conne
 from isthmus.values import status
 from isthmus.values.clock import NS_PER_MS, NS_PER_S
 from isthmus.values.errors import ConfigError, NotConnected, Rejected, TryLater
+from isthmus.values.hosts import is_loopback
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.values.secrets import check_reference
 
@@ -62,6 +63,8 @@ class HttpPushConfig:
             valid = False
         if not valid or any(c.isspace() for c in self.url):
             raise ConfigError(f"url: must be http://host/path or https://host/path, was {self.url!r}")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ConfigError(f"url: must be https:// beyond this machine, was {self.url!r}")
         if "@" in parts.netloc:
             raise ConfigError("url: may hold no user and password; use bearer with a reference to a secret")
         if self.bearer:

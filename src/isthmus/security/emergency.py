@@ -49,7 +49,6 @@ class Emergency:
         values = {"hash": code_key(code), "user_id": user.id, "created_ns": self._clock.now_ns(), "created_by": by[:64]}
         self._store.set_emergency(values)
         self._security.end_sessions(user.id, by)
-        self._security.note(by, "break-glass.make", ACCOUNT)
         return code
 
     def sign_in(self, credential: str, source: str, *, program: str = "", replaces: str = "") -> SignedIn:
@@ -65,13 +64,11 @@ class Emergency:
             with self._security.lock:
                 self._attempts.failed(ACCOUNT, source, now_ns)
             self._security.log.warning("break-glass credential refused from %s", source)
-            self._security.note("", "session.refused", ACCOUNT, source=source)
             raise Denied("this credential is wrong, or was used before", "wrong_password")
         self._security.log.warning(
             "BREAK-GLASS: the emergency credential was used from %s; make a new one with `isthmus user break-glass`",
             source,
         )
-        self._security.note(ACCOUNT, "break-glass.use", ACCOUNT, source=source)
         return self._security.open(user, source, Means.EMERGENCY, program=program, replaces=replaces)
 
     def state(self) -> State:

@@ -293,6 +293,14 @@ class Provider:
         return fit[0] if len(fit) == 1 or (fit and kid is not None) else None
 
 
+Tell = Callable[[str, str, str, str, str], None]
+"""(provider, what, name, role before, role after): what a provider changed here, for the audit trail."""
+
+
+def nobody_told(provider: str, what: str, name: str, before: str, after: str) -> None:
+    """Where nothing is kept."""
+
+
 class SignOn:
     """Signing in by outside providers. An account belongs to (issuer, subject), never to a name or an address."""
 
@@ -306,7 +314,9 @@ class SignOn:
         origins: Origins,
         log: logging.Logger | None = None,
         http: Http | None = None,
+        tell: Tell = nobody_told,
     ) -> None:
+        self._tell = tell
         self._log = log or logging.getLogger("isthmus.security")
         self._providers = {p.name: Provider(p, reveal, clock, self._log, http) for p in providers}
         self._store, self._clock, self._security = SubjectStore(engine), clock, security
@@ -448,6 +458,7 @@ class SignOn:
                 account = self._new_account(provider, person, role)
             elif account.role != role:
                 self._security.change_user(account.name, role=role, by=provider.label)
+                self._tell(provider.label, "role by sign-on", account.name, account.role, role)
                 self._log.info("%s has role %s now, by the groups at %s", account.name, role, provider.label)
             signed_in = self._security.open_for(account.user_id, source, provider.label, Means.SIGN_ON, **browser)
             self._store.seen(provider.settings.issuer, person.subject, self._clock.now_ns())
@@ -464,6 +475,7 @@ class SignOn:
             self._store.bind(
                 provider.settings.issuer, person.subject, user.id, provider.settings.name, self._clock.now_ns()
             )
+            self._tell(provider.label, "account by sign-on", name, "", role)
             self._log.info("account %s made for somebody of %s", name, provider.label)
             return Account(user.id, name, role, disabled=False)
         raise Denied("no name is free for this account", "name_taken")

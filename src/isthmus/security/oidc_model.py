@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from isthmus.security.names import MAX_NAME_CHARS
-from isthmus.security.origins import is_loopback
+from isthmus.values.hosts import is_loopback
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError, Denied, Rejected
 from isthmus.values.secrets import check_reference

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from isthmus.values.errors import ConfigError, Denied
+from isthmus.values.hosts import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,6 @@ def check_origin(origin: object) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(f"origins: must be https beyond this machine, was {origin!r}")
     return text
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this name or address is this machine whatever the network says."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host(origin: str) -> str:

@@ -256,6 +256,18 @@ class Policy:
             path = path.rpartition("/")[0]
         return self._asset_zone.get("", SITE)
 
+    def edge_flows(self) -> dict[str, tuple[bool, bool]]:
+        """Of each edge, whether its frames may come to core, and whether commands may go to it. Frames follow a conduit for
+        `edge` of either direction, as the plan checks it; commands one for `write` from core's zone to that of the edge.
+        """
+        zones = {edge: zone.name for zone in self.plant.zones for edge in zone.edges}
+        found = {}
+        for edge in self.plant.edges:
+            zone = zones.get(edge, SITE)
+            up = self.conduit(zone, SITE, "edge") or self.conduit(SITE, zone, "edge")
+            found[edge] = (up is not None, self.conduit(SITE, zone, "write") is not None)
+        return found
+
     def conduit(self, source: str, target: str, kind: str) -> str | None:
         """What lets a kind of message pass from zone to zone: "same zone" or the name of a conduit; None where nothing does."""
         if source == target or not self.zoned:

@@ -75,13 +75,12 @@ class SecondFactor:
             raise Denied("the code is wrong; is the phone's clock right?", "wrong_totp")
         codes = [make_code(4) for _ in range(RECOVERY_CODES)]
         self._store.confirm_totp(user.id, [code_key(one) for one in codes])
-        self._sessions.note(user.name, "totp.set", user.name)
         return codes
 
     def remove(self, user: User, by: str) -> None:
         """No second factor any more."""
         self._store.set_totp(user.id, None)
-        self._sessions.note(by, "totp.remove", user.name)
+        self._sessions.log.info("second factor of %s removed by %s", user.name, by)
 
     def recovery_left(self, principal: Principal) -> int:
         """Codes that are not spent."""
@@ -96,11 +95,7 @@ class SecondFactor:
             raise Denied("a code of your authenticator app is needed as well, or a recovery code", "totp_needed")
         if self._spend(user, code):
             return True
-        if self._store.use_recovery(user.id, code_key(code[:MOST_CODE_CHARS])):
-            left = self._store.recovery_left(user.id)
-            self._sessions.note(user.name, "totp.recovery", user.name, left=str(left))
-            return True
-        return False
+        return self._store.use_recovery(user.id, code_key(code[:MOST_CODE_CHARS]))
 
     def _spend(self, user: User, code: str) -> bool:
         kept = self._store.totp(user.id)

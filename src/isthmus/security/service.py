@@ -142,7 +142,6 @@ class Security(Sessions):
         with self.lock:
             self._attempts.failed(name, source, self._clock.now_ns())
         self.log.warning("sign-in refused for %r from %s", name[:64], source)
-        self.note("", "session.refused", name[:64], source=source)
 
     def matches(self, stored: str | None, given: str) -> bool:
         """Whether a password or PIN is the one of a hash; as slow where there is no hash."""
@@ -185,7 +184,6 @@ class Security(Sessions):
                 raise Denied("the code is wrong, or was used before", "wrong_code")
         if user is None or not self._store.spend_link(hashed):
             self.log.warning("one-time link refused from %s", source)
-            self.note("", "session.refused", "link", source=source)
             raise Denied("this link was used before, or is too old; ask for a new one", "link_spent")
         return self.open(user, source, Means.LINK, program=program, replaces=replaces)
 
@@ -206,7 +204,6 @@ class Security(Sessions):
     def sign_out(self, principal: Principal) -> None:
         """End this session at once."""
         self.end(principal.key)
-        self.note(principal.name, "session.end", principal.name)
 
     def step_up(self, principal: Principal, password: str, code: str, source: str) -> SignedIn:
         """Say again who one is: the session goes on under a new key, and accounts may be changed for a while.
@@ -252,7 +249,6 @@ class Security(Sessions):
         self._store.drop_links(principal.user_id)
         self.end_sessions(principal.user_id, name, but=principal.key)
         self._drop_known({principal.key}, set())
-        self.note(name, "password.set", name)
         return replace(principal, name=name, has_password=True)
 
     def _words(self) -> tuple[str, ...]:
@@ -360,8 +356,7 @@ class Security(Sessions):
             self.forget(set(), {user.id})
         elif values:
             self._drop_known(set(), {user.id})
-        told = {key: str(value) for key, value in values.items() if key in ("role", "disabled", "name")}
-        self.note(by, "user.change", user.name, fields=" ".join(sorted(values)), **told)
+        self.log.info("account %s changed by %s: %s", user.name, by or "the command line", " ".join(sorted(values)))
         return self._store.user(user.id) or user
 
     def _keep_an_admin(self, user: User) -> None:
@@ -475,5 +470,5 @@ class Security(Sessions):
         if hashed is None:
             return False
         self.forget({hashed}, set())
-        self.note(by, "token.revoke", str(token_id))
+        self.log.info("token %d revoked by %s", token_id, by or "the command line")
         return True

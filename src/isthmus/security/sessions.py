@@ -26,7 +26,6 @@ from isthmus.security.model import (
     Session,
     Station,
     User,
-    session_id,
 )
 from isthmus.security.store import Store
 from isthmus.values.clock import NS_PER_S, Clock
@@ -36,9 +35,6 @@ _REMEMBERED_LIMIT: Final = 10_000
 
 Revoked = Callable[[set[str], set[int]], None]
 """(keys of sessions and tokens, ids of accounts) that are nobody from now on. Called on any thread; must not block."""
-
-Note = Callable[[str, str, str, dict[str, str]], None]
-"""(who, what, on what, more): something about identity happened. Called on any thread; must not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,6 @@ class Sessions:
         self._revocations = 0
         self._on_revoked: list[Revoked] = []
         self._on_rotated: list[Callable[[str, str], None]] = []
-        self._on_note: list[Note] = []
 
     # Who wants to be told
 
@@ -90,15 +85,6 @@ class Sessions:
     def on_rotated(self, callback: Callable[[str, str], None]) -> None:
         """Call this with the old and the new key whenever a session goes on under another; on any thread."""
         self._on_rotated.append(callback)
-
-    def on_note(self, callback: Note) -> None:
-        """Call this with what happens around identity: for the audit trail."""
-        self._on_note.append(callback)
-
-    def note(self, who: str, action: str, target: str, **more: str) -> None:
-        """Tell it to whoever keeps such things."""
-        for callback in self._on_note:
-            callback(who, action, target, more)
 
     @property
     def revocations(self) -> int:
@@ -225,8 +211,6 @@ class Sessions:
         self._store.add_session(values, round(self.lifetimes.idle_s * NS_PER_S))
         self._store.seen_user(user.id, now_ns)
         self.log.info("%s signed in from %s by %s", user.name, source, means.value)
-        where = {"source": source, "means": means.value, "station": station.name if station else ""}
-        self.note(user.name, "session.begin", session_id(key), **where)
         scope = narrowed_to(station.role, station.under) if station else WHOLE
         principal = Principal(
             user.name, user.role, Proof.SESSION, key, user.id, user.has_password, scope,
@@ -280,7 +264,7 @@ class Sessions:
         if found is None:
             return False
         self.end(found.key)
-        self.note(by, "session.end", ident, name=found.name)
+        self.log.info("session of %s ended by %s", found.name, by)
         return True
 
     def end_sessions(self, user_id: int, by: str, but: str = "") -> int:
@@ -288,7 +272,7 @@ class Sessions:
         ended = self._store.drop_sessions(user_id, but)
         self.forget(set(ended), set())
         if ended:
-            self.note(by, "session.end", f"{len(ended)} sessions", user=str(user_id))
+            self.log.info("%d sessions of account %d ended by %s", len(ended), user_id, by)
         return len(ended)
 
     def forget(self, keys: set[str], user_ids: set[int]) -> None:

@@ -88,7 +88,7 @@ class Stations:
         if ended is None:
             return False
         self._security.forget(set(ended), set())
-        self._security.note(by, "station.remove", name, sessions=str(len(ended)))
+        self._security.log.info("station %s removed by %s, %d sessions ended", name, by, len(ended))
         return True
 
     def enrol(self, code: str, source: str) -> tuple[str, Station]:
@@ -104,7 +104,6 @@ class Stations:
             with self._security.lock:
                 self._attempts.failed("station enrolment", source, now_ns)
             raise Denied("this code was used before, is too old or wrong; make the station anew", "code_spent")
-        self._security.note(station.name, "station.enrol", station.name, source=source)
         return secret, station
 
     def whose(self, cookie: str) -> Station | None:
@@ -155,5 +154,4 @@ class Stations:
                 self._attempts.succeeded(name, place)
                 return user
             self._attempts.failed(name, place, self._clock.now_ns())
-        self._security.note("", "session.refused", place, badge=badge)
         raise Denied("this badge is not known here, or the PIN is wrong", "wrong_badge")

@@ -1,7 +1,8 @@
 """The one place where requests meet the audit trail: what changes something is recorded before it is done, and how it went.
 
 A room says more through ``request.state.audit``, a dict: ``old``, ``new``, ``reason``, ``target``; ``about`` (the name of the
-person it is about, kept as a pseudonym); on the routes open to all ``principal`` (who signed in) or ``tried`` (a name).
+person it is about, kept as a pseudonym); on the routes open to all ``principal`` (who signed in) or ``tried`` (a name), and
+``result`` where the status alone does not tell it.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class Audited:
             users = await asyncio.to_thread(self._services.security.users)
             known = next((u.name for u in users if name_key(u.name) == name_key(str(tried))), "")
             who = {**who, "name": known, "proof": "session" if known else ""}  # an unknown name may be a password
-        result = answered.result if answered.status else "failed"
+        result = str(said.get("result") or (answered.result if answered.status else "failed"))
         if principal is not None:
             await asyncio.to_thread(self._services.audit.note, who, action, target, result=result)
         else:

@@ -24,13 +24,14 @@ NOW = 1_700_000_000 * NS_PER_S
         ({"url": "http://h:99999/"}, "url: must be http"),
         ({"url": "http://h/a b"}, "url: must be http"),
         ({"url": 5}, "url: must be text"),
-        ({"url": "http://ann:pass@h/"}, "no user and password"),
-        ({"url": "http://h/", "bearer": "hunter2"}, "bearer: must be a reference"),
-        ({"url": "http://h/", "compress": "yes"}, "compress: must be true or false"),
-        ({"url": "http://h/", "timeout_s": 0}, "timeout_s: must be more than 0"),
-        ({"url": "http://h/", "timeout_s": True}, "timeout_s: must be more than 0"),
-        ({"url": "http://h/", "ca": 7}, "ca: must be a file name"),
-        ({"url": "http://h/", "colour": "red"}, "colour: not a setting of connector http-push"),
+        ({"url": "http://erp.plant.example/in"}, "url: must be https:// beyond this machine"),
+        ({"url": "https://ann:pass@h/"}, "no user and password"),
+        ({"url": "https://h/", "bearer": "hunter2"}, "bearer: must be a reference"),
+        ({"url": "https://h/", "compress": "yes"}, "compress: must be true or false"),
+        ({"url": "https://h/", "timeout_s": 0}, "timeout_s: must be more than 0"),
+        ({"url": "https://h/", "timeout_s": True}, "timeout_s: must be more than 0"),
+        ({"url": "https://h/", "ca": 7}, "ca: must be a file name"),
+        ({"url": "https://h/", "colour": "red"}, "colour: not a setting of connector http-push"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, said) -> None:
@@ -65,7 +66,7 @@ def test_the_body_names_tags_and_has_no_value_where_there_is_none() -> None:
 
 
 def test_a_wait_is_what_the_receiver_asks_for() -> None:
-    made = HttpPush(HttpPushConfig("http://h/"), ConnectorContext(ManualClock(NOW)))
+    made = HttpPush(HttpPushConfig("https://h/"), ConnectorContext(ManualClock(NOW)))
     assert made._wait_s("7") == 7
     assert made._wait_s("-7") == 0
     assert made._wait_s("Tue, 14 Nov 2023 22:13:50 GMT") == 30
@@ -86,7 +87,9 @@ async def test_what_is_not_open_is_not_connected_and_close_is_safe() -> None:
 
 async def test_a_missing_secret_or_certificate_file_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="no secrets here"):
-        await HttpPush(HttpPushConfig("http://h/", bearer="secret:x"), ConnectorContext(ManualClock(NOW))).open(table())
+        await HttpPush(HttpPushConfig("https://h/", bearer="secret:x"), ConnectorContext(ManualClock(NOW))).open(
+            table()
+        )
     with pytest.raises(ConfigError, match="ca: "):
         await HttpPush(HttpPushConfig("https://h/", ca="/nowhere.pem"), ConnectorContext(ManualClock(NOW))).open(
             table()

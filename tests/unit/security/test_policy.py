@@ -153,6 +153,15 @@ def test_only_what_a_conduit_names_passes_and_only_its_way() -> None:
     assert not ZONED.decide(who("operator"), Action.READ, "hall/line2/capper/speed").allowed
 
 
+@pytest.mark.mission("M5")
+def test_frames_and_commands_of_an_edge_follow_the_conduits_of_its_zone() -> None:
+    assert ZONED.edge_flows() == {"edge-1": (True, True)}
+    assert PLAIN.edge_flows() == {"edge-1": (True, True)}
+    up = Conduit("up1", "line1", "site", ("edge", "write"))  # what may come up says nothing of what may go down
+    assert compile_policy(plant(conduits=(up,))).edge_flows() == {"edge-1": (True, False)}
+    assert compile_policy(plant(conduits=())).edge_flows() == {"edge-1": (False, False)}
+
+
 def test_who_owns_the_data_directory_crosses_no_network() -> None:
     owner = Principal("owner", "admin", Proof.SOCKET, "")
     assert ZONED.decide(owner, Action.PLANT_CHANGE).allowed

@@ -34,9 +34,9 @@ from isthmus.security.audit.files import AuditFiles, write_whole
 from isthmus.security.audit.search import Tail
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError
+from isthmus.values.hosts import is_loopback
 
 KINDS: Final = ("syslog", "file", "webhook")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT_S: Final = 10.0
 _FAREWELL_S: Final = 3.0
 _FIRST_WAIT_S: Final = 0.5
@@ -106,7 +106,7 @@ def parse_target(name: str, given: object) -> Target:
 
 def _check_url(where: str, target: Target) -> None:
     url = urlsplit(target.url)
-    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
         raise ConfigError(f"{where}.url: must be https:// (http:// only to this machine), was {target.url!r}")
     if not url.hostname or url.username:
         raise ConfigError(f"{where}.url: must name a host, and no user")

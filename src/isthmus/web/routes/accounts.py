@@ -229,7 +229,6 @@ async def create_user(new: NewUser, services: Room, principal: Who) -> CreatedUs
     def make() -> CreatedUser:
         security = services.security
         made = security.create_user(new.name, new.role)
-        security.note(principal.name, "user.create", made.name, role=made.role)
         return CreatedUser(user=_user(made), link=security.create_link(made.name))
 
     return await asyncio.to_thread(make)

@@ -14,6 +14,7 @@ from isthmus.security.emergency import State as Sealed
 from isthmus.security.oidc import State
 from isthmus.values.errors import Denied, IsthmusError, NotConnected, TryLater
 from isthmus.web.access import Room
+from isthmus.web.audited import told
 from isthmus.web.doors import API
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.session import From, enter
@@ -121,6 +122,7 @@ async def finish_sign_on(provider: str, services: Room, request: Request, browse
             provider, kept, request.query_params, browser.source, **browser.more
         )
     except IsthmusError as error:
+        told(request).update(tried="", result=f"refused {code_of(error)}")
         response = _failed(services, request, error)
     else:
         response = RedirectResponse(to, 303)
@@ -138,16 +140,20 @@ def _failed(services: Services, request: Request, error: IsthmusError) -> Respon
     """A browser goes to the sign-in page, which says why; a program gets the problem."""
     if "text/html" not in request.headers.get("accept", ""):
         raise error
-    match error:
-        case Denied():
-            code = error.code
-        case NotConnected() | TryLater():
-            code = "provider_unreachable"
-        case _:
-            code = "provider_unfit"
+    code = code_of(error)
     response = RedirectResponse(f"/login?problem={code}", 303)
     _keep(services, response, TROUBLE, services.sign_on.seal.close([code, str(error)], "trouble"), _METHODS, 120)
     return response
+
+
+def code_of(error: IsthmusError) -> str:
+    """What went wrong, for programs."""
+    match error:
+        case Denied():
+            return error.code
+        case NotConnected() | TryLater():
+            return "provider_unreachable"
+    return "provider_unfit"
 
 
 def _local(to: str) -> str:
