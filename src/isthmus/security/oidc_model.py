@@ -14,9 +14,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from isthmus.security.names import MAX_NAME_CHARS
-from isthmus.values.hosts import is_loopback
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError, Denied, Rejected
+from isthmus.values.hosts import is_loopback
 from isthmus.values.secrets import check_reference
 
 SKEW_S: Final = 60
