@@ -100,15 +100,6 @@ class Principal:
     station: str = ""
 
 
-def authorise(principal: Principal | None, action: Action) -> None:
-    """Pass, or say why not, where no plant is at hand: built-in roles and the scope, one zone.
-
-    Where there is a plant its policy decides (`isthmus.security.policy`), own roles and zones included.
-    Raises: Denied
-    """
-    _policy.WITHOUT_PLANT.decide(principal, action, part=True).check()
-
-
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
     """How long things last.
@@ -222,6 +213,3 @@ class Station:
 def session_id(key: str) -> str:
     """What a session is called on screens: too short to find anything by, and one-way anyhow."""
     return key[:16]
-
-
-from isthmus.security import policy as _policy  # noqa: E402  it is made of what stands above

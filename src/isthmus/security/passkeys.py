@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from isthmus.security.model import Action, Means, Principal, authorise
+from isthmus.security.model import Action, Means, Principal
 from isthmus.security.names import check_account_name
 from isthmus.security.origins import Origins
 from isthmus.security.passkey_store import Passkey, PasskeyStore
+from isthmus.security.policy import authorise
 from isthmus.security.service import Security
 from isthmus.security.sessions import SignedIn
 from isthmus.values.clock import NS_PER_S, Clock

@@ -616,6 +616,17 @@ def compile_policy(plant: Plant, lockouts: Mapping[str, Lockout] | None = None) 
 
 
 WITHOUT_PLANT: Final = compile_policy(EMPTY)
+
+
+def authorise(principal: Principal | None, action: Action) -> None:
+    """Pass, or say why not, where no plant is at hand: built-in roles and the scope, one zone.
+
+    Where there is a plant its policy decides, own roles and zones included.
+    Raises: Denied
+    """
+    WITHOUT_PLANT.decide(principal, action, part=True).check()
+
+
 """Built-in roles in one zone: what holds where no plant is at hand."""
 
 

@@ -29,10 +29,10 @@ from isthmus.security.model import (
     Token,
     TokenKind,
     User,
-    authorise,
 )
 from isthmus.security.names import check_account_name, name_key
 from isthmus.security.passwords import check_password, check_pin
+from isthmus.security.policy import authorise
 from isthmus.security.scopes import to_json
 from isthmus.security.second import Sealer, SecondFactor
 from isthmus.security.sessions import Sessions, SignedIn

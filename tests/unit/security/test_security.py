@@ -18,9 +18,9 @@ from isthmus.security.model import (
     Principal,
     Proof,
     Role,
-    authorise,
 )
 from isthmus.security.passwords import check_password
+from isthmus.security.policy import authorise
 from isthmus.security.service import Security, looks_like_token
 from isthmus.values.clock import ManualClock
 from isthmus.values.errors import ConfigError, Denied, TryLater

@@ -4,7 +4,8 @@ import pytest
 
 from isthmus.security.attempts import TooManyFailures
 from isthmus.security.codes import key_of
-from isthmus.security.model import Action, Principal, Proof, Role, authorise
+from isthmus.security.model import Action, Principal, Proof, Role
+from isthmus.security.policy import authorise
 from isthmus.security.service import Security
 from isthmus.values.clock import ManualClock
 from isthmus.values.errors import ConfigError, Denied
