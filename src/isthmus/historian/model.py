@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -233,6 +233,12 @@ class Stretch:
         """In UTC ns."""
         return self.first * BUCKET_NS, self.last * BUCKET_NS
 
+    def pieces(self, pairs: int) -> Iterator[Stretch]:
+        """The same, cut in time, each of about so many pairs of bucket and tag."""
+        step = max(1, pairs // max(1, len(self.tags)))
+        for first in range(self.first, self.last, step):
+            yield Stretch(first, min(first + step, self.last), self.tags)
+
     def joined(self, other: Stretch) -> Stretch | None:
         """Both as one, where that covers no more than they do."""
         if self.tags == other.tags and self.first <= other.last and other.first <= self.last:
@@ -295,11 +301,10 @@ class Dirty:
             self.stretches = tuple(s for s in rest if s.first < s.last)
             return self.rolling_stretches
 
-    def done_stretches(self, *, failed: bool = False) -> None:
-        """What was in hand of the stretches is computed, or stays dirty."""
+    def done_stretches(self, rest: Sequence[Stretch] = (), *, failed: bool = False) -> None:
+        """What was in hand of the stretches is computed but for a rest, or all of it stays dirty."""
         with self._guard:
-            if failed:
-                self.stretches = (*self.stretches, *self.rolling_stretches)
+            self.stretches = (*self.stretches, *(self.rolling_stretches if failed else rest))
             self.rolling_stretches = ()
 
     def dirty_spans(self) -> list[tuple[int, int]]:

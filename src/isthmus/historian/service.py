@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -47,6 +48,8 @@ GRACE_NS = 60 * NS_PER_S
 _MAX_CLASSES = 255
 _MAX_MARKS = 50_000
 _IMPORT_REST_NS = 10 * NS_PER_S
+_PIECE_PAIRS = 250_000
+"""Pairs of bucket and tag that are rolled up before it is asked again whether an import runs: some two seconds where every tag is dense."""
 """So long after the last block of an import the rollup of what was imported begins: a bucket is computed once then."""
 _TAGS_TOLD = 5_000  # in one event, so that it fits into a message
 
@@ -226,20 +229,25 @@ class Historian:
             return len(in_hand) + imported
 
     async def _roll_imported(self, before: int, ver: int) -> int:
-        """The same for stretches of imports, once no import runs."""
-        resting = self._clock.monotonic_ns() - self._imported_ns > _IMPORT_REST_NS
-        if not self._dirty.stretches or self._importing.locked() or not resting:
+        """The same for stretches of imports, while no import runs; one that begins has the processor, and this goes on after it."""
+        if not self._dirty.stretches or self._imports_run():
             return 0
         # In the writing thread: a stretch and its mark in the store are seen together or not at all.
         until, in_hand = await self._store.write(lambda _: (self._next_ver(), self._dirty.begin_stretches(before)))
+        left = deque(piece for stretch in in_hand for piece in stretch.pieces(_PIECE_PAIRS))
         try:
-            for stretch in in_hand:
-                await self._store.bulk(lambda store, stretch=stretch: rollup.compute_stretch(store, stretch, ver))  # type: ignore[misc]  # the lambda's default binds the loop's variable
-            await self._store.write(lambda store: self._rolled_stretches(store, until))
+            while left and not self._imports_run():
+                await self._store.bulk(lambda store: rollup.compute_stretch(store, left[0], ver))
+                left.popleft()
+            await self._store.write(lambda store: self._rolled_stretches(store, until, tuple(left)))
         except BaseException:
             self._dirty.done_stretches(failed=True)
             raise
-        return sum(s.last - s.first for s in in_hand)
+        return sum(s.last - s.first for s in in_hand) - sum(s.last - s.first for s in left)
+
+    def _imports_run(self) -> bool:
+        """Whether an import stores something now, or did a moment ago."""
+        return self._importing.locked() or self._clock.monotonic_ns() - self._imported_ns <= _IMPORT_REST_NS
 
     async def alone(self, job: Callable[[Store], T]) -> T:
         """Run a job in the writing thread between two commits: what it sees belongs together."""
@@ -355,13 +363,13 @@ class Historian:
             ],
         )
 
-    def _rolled_stretches(self, store: Store, until: int) -> None:
-        """All marks up to a version are done with, but for what is still open of them."""
+    def _rolled_stretches(self, store: Store, until: int, rest: Sequence[Stretch]) -> None:
+        """All marks up to a version are done with, but for what is still open of them and a rest that was not come to."""
         ids, newest = self._tags.snapshot()
         store.insert("newest", [("tag", "Int32", ids), ("ns", "Int64", newest)])
-        self._store_stretches(store, self._dirty.stretches)
+        self._store_stretches(store, (*self._dirty.stretches, *rest))
         store.forget("stretch", f"ver <= {until}")
-        self._dirty.done_stretches()
+        self._dirty.done_stretches(rest)
 
     def _plausible(self, batch: SampleBatch) -> SampleBatch:
         sane = (batch.time_ns >= EARLIEST_NS) & (batch.time_ns < LATEST_NS)

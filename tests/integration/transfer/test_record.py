@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from isthmus.historian import service
 from isthmus.historian.model import BUCKET_NS, Dirty, Stretch
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
@@ -134,6 +135,41 @@ async def test_a_large_block_is_marked_as_a_stretch_that_survives_a_restart(tmp_
         assert (await historian.status()).dirty_buckets == 0
         assert await rows(historian, shape=Shape.BOUNDED, points=50, days=60) == want
     async with record(tmp_path, clock) as historian:
+        assert (await historian.status()).dirty_buckets == 0
+        assert await rows(historian, shape=Shape.BOUNDED, points=50, days=60) == want
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_import_that_begins_meanwhile_comes_first_and_the_rest_is_rolled_up_after_it(
+    tmp_path, monkeypatch, restarted
+):
+    monkeypatch.setattr(service, "_PIECE_PAIRS", 1500)
+    clock, computed = ManualClock(T0 + 300 * 86_400 * NS_PER_S), []
+    n, compute = 6000, service.rollup.compute_stretch
+    async with contextlib.AsyncExitStack() as stack:
+        historian = await stack.enter_async_context(record(tmp_path, clock))
+
+        def counted(store, stretch, ver):
+            computed.append(stretch)
+            compute(store, stretch, ver)
+            if len(computed) == 2:
+                historian._imported_ns = clock.monotonic_ns()  # a block arrives
+
+        monkeypatch.setattr(service.rollup, "compute_stretch", counted)
+        times = [T0 + i * BUCKET_NS for i in range(n)]
+        await historian.take_import("ab", Position(1, 1), [floats(1, times, [float(i) for i in range(n)])])
+        want = await rows(historian, shape=Shape.BOUNDED, points=50, days=60)
+        clock.advance(60)
+        assert await historian.roll() == 3000
+        assert (await historian.status()).dirty_buckets == 3000
+        assert await rows(historian, shape=Shape.BOUNDED, points=50, days=60) == want
+        if restarted:
+            await stack.aclose()
+            historian = await stack.enter_async_context(record(tmp_path, clock))
+            assert (await historian.status()).dirty_buckets == 3000
+        clock.advance(60)
+        assert await historian.roll() == 3000
+        assert [s.last - s.first for s in computed] == [1500] * 4
         assert (await historian.status()).dirty_buckets == 0
         assert await rows(historian, shape=Shape.BOUNDED, points=50, days=60) == want
 
