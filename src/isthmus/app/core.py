@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -60,10 +60,9 @@ from isthmus.values.errors import ConfigError, IsthmusError, NotConnected, TryLa
 from isthmus.values.expression import compile_expression
 from isthmus.values.messages.acquisition import Heartbeat
 from isthmus.values.messages.historian import GapFound, Restated
-from isthmus.web.api import create_app
-from isthmus.web.doors import LocalDoor
-from isthmus.web.server import running
-from isthmus.web.services import EdgeStatus, Services, SiteStatus
+
+if TYPE_CHECKING:
+    from isthmus.web.services import EdgeStatus, SiteStatus
 
 PROBE_S = 20.0
 RECORDED_NS = 3 * NS_PER_S
@@ -215,6 +214,7 @@ class Core:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._open_history(), name="open")
+                group.create_task(asyncio.to_thread(load_web), name="load")
                 await asyncio.to_thread(self._restore_live)
                 await self._bus.connect()
                 self._stream_limit = await self._bus.ensure_stream(self._data.root)
@@ -428,6 +428,11 @@ class Core:
 
     async def _serve(self, stop: asyncio.Event) -> None:
         """The API and the screens, on the network and on the local socket."""
+        from isthmus.web.api import create_app
+        from isthmus.web.doors import LocalDoor
+        from isthmus.web.server import running
+        from isthmus.web.services import Services
+
         app = create_app(
             Services(
                 namespace=self._namespace,
@@ -464,6 +469,12 @@ class Core:
             running(LocalDoor(app), local=self._data.socket),
         ):
             await stop.wait()
+
+
+def load_web() -> None:
+    """What serves is loaded while the record opens, which is work outside of Python: half a second of a start from nothing."""
+    import isthmus.web.api
+    import isthmus.web.server  # noqa: F401  loading it is all that is wanted
 
 
 def origins(settings: Settings, port: int) -> tuple[str, ...]:

@@ -75,8 +75,8 @@ def start(wish: Wish) -> int:
 
     Raises: ConfigError if its settings are wrong
     """
-    load, work = _PARTS[wish.part]
-    stand_by(load, waits=wish.spare)
+    load, more, work = _PARTS[wish.part]
+    stand_by(load, more, waits=wish.spare)
     place = DataDir(wish.data.resolve())
     settings = load_settings(place.settings)
     settings = dataclasses.replace(settings, log=dataclasses.replace(settings.log, json=settings.log.json or wish.json))
@@ -117,13 +117,23 @@ def _load_up() -> None:
 
 
 def _load_core() -> None:
-    """Everything that core imports, also what it would import later; not the historian's engine, which begins to run when it is imported."""
-    import clickhouse_connect.driver.httputil  # noqa: F401  as below
+    """What core imports to begin; not the historian's engine, which begins to run when it is imported."""
+    import clickhouse_connect.driver.httputil  # noqa: F401  the historian would load it when it opens
 
     import isthmus.app.core  # noqa: F401  loading it is all that is wanted
+
+
+def _load_more_of_core() -> None:
+    """What core loads while the record opens, and the drivers, whose settings it knows."""
+    from isthmus.app.core import load_web
     from isthmus.ports.drivers import drivers
 
+    load_web()
     drivers()
+
+
+def _nothing() -> None:
+    """The others load all they need at once."""
 
 
 def _load_edge() -> None:
@@ -139,9 +149,9 @@ def _load_listener() -> None:
 
 
 _Work = Callable[[Wish, DataDir, Settings, asyncio.Event, logging.Logger], Awaitable[None]]
-_PARTS: dict[str, tuple[Callable[[], None], _Work]] = {
-    "up": (_load_up, _up),
-    "core": (_load_core, _core),
-    "edge": (_load_edge, _edge),
-    "listener": (_load_listener, _listener),
+_PARTS: dict[str, tuple[Callable[[], None], Callable[[], None], _Work]] = {
+    "up": (_load_up, _nothing, _up),
+    "core": (_load_core, _load_more_of_core, _core),
+    "edge": (_load_edge, _nothing, _edge),
+    "listener": (_load_listener, _nothing, _listener),
 }

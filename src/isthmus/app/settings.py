@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isthmus.security.audit.forward import Target, parse_target
+from isthmus.security.audit.targets import Target, parse_target
 from isthmus.security.model import Lifetimes
 from isthmus.security.oidc_model import ProviderSettings, check_provider
 from isthmus.security.origins import check_origin

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import select
 import socket
 import sys
 import sysconfig
@@ -27,12 +28,17 @@ _LOOK_S = 30.0
 # In the spare.
 
 
-def stand_by(load: Callable[[], None], *, waits: bool) -> None:
-    """Load the modules; if it waits, return at the word, or end the process when that cannot come any more."""
+def stand_by(load: Callable[[], None], more: Callable[[], None], *, waits: bool) -> None:
+    """Load the modules; if it waits, return at the word, or end the process when that cannot come any more.
+
+    ``more`` is what the part would load at its work, and has time for while nobody needs it.
+    """
     _load(load)
     if not waits:
         return
     with socket.socket(fileno=os.dup(0)) as supervisor:
+        if not _has_word(supervisor):
+            _load(more)
         try:
             word = supervisor.recv(len(_GO))
         except OSError:
@@ -42,6 +48,12 @@ def stand_by(load: Callable[[], None], *, waits: bool) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+
+
+def _has_word(supervisor: socket.socket) -> bool:
+    watch = select.poll()
+    watch.register(supervisor, select.POLLIN)
+    return bool(watch.poll(0))
 
 
 def _load(load: Callable[[], None]) -> None:

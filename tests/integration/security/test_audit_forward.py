@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from isthmus.app.records import open_records
 from isthmus.security.audit import forward
 from isthmus.security.audit.check import check_log
-from isthmus.security.audit.forward import Target, parse_target
 from isthmus.security.audit.service import Trail
 from isthmus.security.audit.store import metadata
+from isthmus.security.audit.targets import Target, parse_target
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError
 

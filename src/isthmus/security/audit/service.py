@@ -22,11 +22,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from isthmus.ports.audit import NotDurable, Who
 from isthmus.security.audit import search as searching
 from isthmus.security.audit.files import AuditFiles
-from isthmus.security.audit.forward import Forwarder, Target
+from isthmus.security.audit.forward import Forwarder
 from isthmus.security.audit.log import AuditLog, LogConfig, Mark
 from isthmus.security.audit.record import INTENT, NOTE, OUTCOME, clean, clean_text
 from isthmus.security.audit.search import Found, Question
 from isthmus.security.audit.store import PERSON, Marks, Names, kind_of
+from isthmus.security.audit.targets import Target
 from isthmus.security.audit.verify import Known, Report, verify
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError
