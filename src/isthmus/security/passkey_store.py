@@ -118,6 +118,11 @@ class PasskeyStore:
         with self._engine.begin() as connection:
             return connection.execute(query).rowcount == 1
 
+    def remove_all(self, user_id: int) -> int:
+        """How many this person had."""
+        with self._engine.begin() as connection:
+            return connection.execute(delete(passkeys).where(passkeys.c.user_id == user_id)).rowcount
+
     def signed_in_ns(self, session: str) -> int:
         """When a session was opened, UTC ns; 0 if there is none."""
         with self._engine.begin() as connection:

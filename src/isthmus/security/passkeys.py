@@ -206,6 +206,12 @@ class Passkeys:
         self._log.info("%s removed a passkey", principal.name)
         return True
 
+    def remove_all(self, user_id: int, by: str) -> int:
+        """Take none of an account's passkeys any more; how many they were."""
+        count = self._store.remove_all(user_id)
+        self._log.info("%d passkeys of account %d removed by %s", count, user_id, by)
+        return count
+
     # Signing in
 
     def sign_in_options(self, origin: str | None, source: str) -> dict[str, Any]:

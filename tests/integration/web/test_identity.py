@@ -86,6 +86,7 @@ async def test_only_an_administrator_hands_out_that_role_and_nobody_narrowed_any
         ("PATCH", "/users/root", {"role": "viewer"}),
         ("POST", "/users/link", {"name": "ROOT"}),
         ("DELETE", "/users/root/totp", None),
+        ("DELETE", "/users/root/passkeys", None),
         ("POST", "/users/break-glass", None),
     ):
         problem(await as_.security.request(method, path, json=body), 403, "role_missing")

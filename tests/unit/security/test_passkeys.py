@@ -154,6 +154,18 @@ def test_several_devices_each_with_its_name_and_removal_holds_at_once(site: Site
     site.enter(two)
 
 
+def test_an_administrator_takes_all_of_one_person_and_nobody_elses(site: Site) -> None:
+    device = Device()
+    site.add(device, "phone")
+    site.add(Device(credential=b"another one"), "tablet")
+    assert site.ana.user_id is not None
+    assert site.passkeys.remove_all(site.ana.user_id + 1, "root") == 0
+    assert len(site.passkeys.of(site.ana)) == 2
+    assert site.passkeys.remove_all(site.ana.user_id, "root") == 2
+    assert site.passkeys.of(site.ana) == []
+    site.refused(device)
+
+
 def test_the_same_passkey_twice_and_too_many_are_refused(site: Site) -> None:
     site.add(Device())
     with pytest.raises(Denied, match="known already"):
@@ -182,6 +194,7 @@ def test_what_is_wrong_with_an_answer_is_refused(site: Site, wrong: dict[str, An
         site.add(Device(**wrong))
     assert caught.value.code == "passkey_refused"
     assert site.passkeys.of(site.ana) == []
+    site.refused(device)
     device = Device()
     site.add(device)
     for name, value in wrong.items():

@@ -366,6 +366,7 @@ export const de: Record<string, string> = {
   'Remove': 'Entfernen',
   'Remove a passkey': 'Passkey entfernen',
   'Remove the cursors': 'Cursor entfernen',
+  'Remove all passkeys (the device is lost)': 'Alle Passkeys entfernen (das Gerät ist verloren)',
   'Remove the second factor': 'Zweiten Faktor entfernen',
   'Remove the second factor (the phone is lost)': 'Zweiten Faktor entfernen (das Telefon ist verloren)',
   'Remove {{name}}': '{{name}} entfernen',

@@ -366,6 +366,7 @@ export const fr: Record<string, string> = {
   'Remove': 'Retirer',
   'Remove a passkey': 'Retirer une clé d’accès',
   'Remove the cursors': 'Retirer les curseurs',
+  'Remove all passkeys (the device is lost)': 'Retirer toutes les clés d’accès (appareil perdu)',
   'Remove the second factor': 'Retirer le second facteur',
   'Remove the second factor (the phone is lost)': 'Retirer le second facteur (téléphone perdu)',
   'Remove {{name}}': 'Retirer {{name}}',

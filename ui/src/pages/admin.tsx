@@ -142,6 +142,7 @@ function People() {
               ...(pin ? { pin } : {}),
             })
             if (form.get('totp')) await remove(`users/${encodeURIComponent(sheet.one.name)}/totp`)
+            if (form.get('passkeys')) await remove(`users/${encodeURIComponent(sheet.one.name)}/passkeys`)
             await changed()
           }}
         >
@@ -153,6 +154,9 @@ function People() {
               <input type="checkbox" name="totp" /> {t('Remove the second factor (the phone is lost)')}
             </label>
           ) : null}
+          <label className="check">
+            <input type="checkbox" name="passkeys" /> {t('Remove all passkeys (the device is lost)')}
+          </label>
         </SheetForm>
       ) : null}
       {sheet?.kind === 'close' ? (

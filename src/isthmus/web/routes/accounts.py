@@ -274,6 +274,16 @@ async def reset_user_totp(name: Name, services: Room, principal: Who) -> None:
     await asyncio.to_thread(security.second.remove, user, principal.name)
 
 
+@router.delete("/users/{name}/passkeys", dependencies=allow(Action.ACCOUNTS), status_code=204)
+async def remove_user_passkeys(name: Name, services: Room, principal: Who) -> None:
+    """Take somebody's passkeys no more, when the device they are on is gone; sessions that are open end."""
+    security = services.security
+    user = await asyncio.to_thread(_known, security, name)
+    await _fresh(services, principal, user.role)
+    await asyncio.to_thread(services.passkeys.remove_all, user.id, principal.name)
+    await asyncio.to_thread(security.end_sessions, user.id, principal.name)
+
+
 def _known(security: Security, name: str) -> Account:
     found = next((u for u in security.users() if u.name and name_key(u.name) == name_key(name)), None)
     if found is None:
