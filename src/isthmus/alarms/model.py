@@ -103,7 +103,6 @@ class Standing:
     cleared_ns: int = 0
     acknowledged_ns: int = 0
     value: Value = None
-    limit: float | None = None
     by: str = ""  # who acknowledged
     comment: str = ""
     shelved_until_ns: int = 0
@@ -235,10 +234,7 @@ CHANGEABLE: Final = ("limit", "deadband", "on_delay_s", "off_delay_s", "priority
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One alarm as declared, with what was changed at run time: ``declared`` holds what the plant file says of it.
-
-    ``limit`` and ``deadband`` of a rate are per second here as in the plant; ``per_s`` is what they were said per.
-    """
+    """One alarm as it is judged, with what was changed at run time: ``declared`` holds what the plant file says of that."""
 
     alarm: Alarm | None  # None for one that another room reports
     key: str
@@ -271,3 +267,7 @@ def filled(template: str, alarm: Alarm, value: Value, limit: float | None) -> st
     for name, text in shown.items():
         template = template.replace("{" + name + "}", text)
     return template[:500]
+
+
+MAX_SHELVE_S: Final = 43_200.0
+"""Twelve hours, the longest shift: what is shelved comes back to somebody who knows why."""

@@ -192,13 +192,13 @@ class _Linker:
         if isinstance(section, LimitSection):
             return replace(spec, limit=section.limit, deadband=section.deadband)
         if isinstance(section, RateSection):
-            per = _PER_S[section.per]
             return replace(
                 spec,
-                limit=section.limit / per,
-                deadband=section.deadband / per,
+                unit=f"{tag.unit or '1'}/{section.per}",
+                limit=section.limit,
+                deadband=section.deadband,
                 over_s=section.over,
-                per_s=per,
+                per_s=_PER_S[section.per],
                 direction=section.direction,
             )
         if isinstance(section, QualitySection):

@@ -165,7 +165,7 @@ class RuleInstance:
 class AlarmSpec:
     """What alarms of one declaration share. ``when`` and ``suppress_when`` are resolved: they need no environment.
 
-    Units: limit and deadband in ``unit``, of a rate in it per second; the others in seconds
+    Units: limit and deadband in ``unit``, which of a rate is one per ``per_s`` seconds; the others in seconds
     """
 
     name: str
@@ -188,7 +188,7 @@ class AlarmSpec:
     states: tuple[int, ...] = ()  # numbers of the state
     uncertain: bool = False  # whether quality means Uncertain too
     over_s: float = 0.0  # the time a rate is measured over
-    per_s: float = 1.0  # what its limit was said per: 1, 60 or 3600
+    per_s: float = 1.0  # what its limit is said per: 1, 60 or 3600
     direction: str = "both"  # of a rate: up, down or both
     factor: float = 1.0  # the other tag's value in our unit is value * factor + offset
     offset: float = 0.0
