@@ -248,7 +248,11 @@ class Alarms:
                 return
             if self._resync:
                 self._set_active()
-            for one, heard in zip(fresh, await self._judged(fresh), strict=True):
+            late = self._judge.counts.late
+            judged = await self._judged(fresh)
+            if self._judge.counts.late > late:
+                self._late_ns = self._clock.monotonic_ns()
+            for one, heard in zip(fresh, judged, strict=True):
                 await self._apply(heard, one.frame.sealed_ns, one.edge)
                 self._taken[one.key] = one.position
             self._heard_ns = self._clock.monotonic_ns()
@@ -282,8 +286,6 @@ class Alarms:
                 await asyncio.sleep(0)
         for past in heard.past:
             await self._heard_late(past)
-        if self._judge.late_open or heard.past:
-            self._late_ns = self._clock.monotonic_ns()
         if self._held and edge and not late:
             self._release(edge)
 
