@@ -18,10 +18,14 @@ plants = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(plants)
 
 
+def read(case: Path):
+    return json.loads(case.read_text()), plants.plant_of((case.parent / "plant.yaml").read_text())
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.parent.name)
 async def test_the_journal_is_what_it_must_be(case: Path, tmp_path: Path) -> None:
-    said = json.loads(case.read_text())
-    site = plants.Site(tmp_path, plants.plant_of((case.parent / "plant.yaml").read_text()))
+    said, plant = read(case)
+    site = plants.Site(tmp_path, plant)
     await site.begin()
     for step in said["steps"]:
         if "frame" in step:

@@ -363,8 +363,8 @@ class Judge:
         self._groups = [self._group(key, some) for key, some in sorted(found.items(), key=lambda item: item[0])]
         self._is_step = np.zeros(self.slots, np.bool_)
         for group in self._groups:
-            for slots in group.slots.values():
-                self._is_step[slots] = True
+            for places in group.slots.values():
+                self._is_step[places] = True
         self._steps_numbers()
 
     def _gather(self, found: dict[Any, Any], key: Any, alarm: int, slots: dict[str, int]) -> None:
@@ -409,7 +409,7 @@ class Judge:
         self._factor, self._offset, self._over = np.ones(n), np.zeros(n), np.zeros(n, np.int64)
         self._way = np.zeros(n, np.int8)
         self._ring_of = np.full(n, -1, np.intp)
-        rates = []
+        rates: list[int] = []
         for i, a in enumerate(self.alarms):
             spec = a.spec
             if spec.kind in ("deviation", "rate"):

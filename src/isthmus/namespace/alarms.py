@@ -284,7 +284,7 @@ class _Linker:
                 alarm.suppress_inputs = inputs
         key = (alarm.spec, resolved["when"], resolved["suppress_when"])
         if key not in self._resolved:
-            self._resolved[key] = replace(alarm.spec, **resolved)
+            self._resolved[key] = replace(alarm.spec, when=key[1], suppress_when=key[2])
         alarm.spec = self._resolved[key]
 
     def _expression_place(self, alarm: DraftAlarm, word: str) -> Place:

@@ -43,7 +43,13 @@ def plant_of(text: str, version: int = 1, ids: dict[str, int] | None = None) -> 
 
 
 def frame(
-    plant: Plant, seq: int, rows: Iterable[Sequence], *, sealed: float | None = None, lane: Lane = Lane.LIVE, epoch: int = 1
+    plant: Plant,
+    seq: int,
+    rows: Iterable[Sequence],
+    *,
+    sealed: float | None = None,
+    lane: Lane = Lane.LIVE,
+    epoch: int = 1,
 ) -> Frame:
     """A frame of rows (seconds since T0, path, value, status = 0)."""
     by_type: dict[ValueType, list] = {}
