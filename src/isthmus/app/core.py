@@ -17,7 +17,9 @@ import orjson
 from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
+from isthmus.alarms.service import Alarms
 from isthmus.analytics.service import Rules
+from isthmus.app.alarms import AlarmPump, EdgeWatch
 from isthmus.app.ca import Authority, wanted_names
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
@@ -126,6 +128,11 @@ class Core:
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._rules = Rules(self._engine, self._clock)
         self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
+        self._alarms = Alarms(self._engine, self._clock, log)
+        self._alarm_pump = AlarmPump(self._bus, self._alarms, self._namespace.current, self._live, log)
+        self._edge_watch = EdgeWatch(
+            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock
+        )
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -182,6 +189,8 @@ class Core:
         works: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("historian", self._pump.run),
             ("live", self._live_pump.run),
+            ("alarms", self._alarm_pump.run),
+            ("alarms of edges", self._edge_watch.run),
             ("rules", self._rule_pump.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
@@ -206,6 +215,8 @@ class Core:
             await end(tasks)
             with contextlib.suppress(Exception):
                 await self._live_pump.save()
+            with contextlib.suppress(Exception):
+                await self._alarms.flush()
             await self._historian.close()
             await self._bus.close()
 
@@ -270,6 +281,7 @@ class Core:
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
         self._rule_pump.plant_changed()
+        await self._alarm_pump.plant_changed()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
 
@@ -457,6 +469,7 @@ class Core:
                 replay=self._replay,
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,
+                alarms=self._alarms,
                 lockouts=Lockouts(self._data.root / "lockouts.json"),
                 enrolment=self._enrolment,
                 root=self._authority.root_file,

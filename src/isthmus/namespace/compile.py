@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from hashlib import sha256
 from typing import Any
 
-from isthmus.namespace import formulas, rules, scripts, zones
+from isthmus.namespace import alarms, formulas, rules, scripts, zones
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset, ChangeRule, Connector
@@ -51,7 +51,7 @@ CONNECTIONS = "connections"
 
 CONNECTORS = "connectors"
 
-LATER = ("alarms", "production", "maintenance", "write")
+LATER = ("production", "maintenance", "write")
 """Sections that are read and kept, and take effect once their room exists."""
 
 DriverOf = Callable[[str], DriverSpec]
@@ -129,6 +129,7 @@ class _Compiler:
         self._setpoints()
         self._rules()
         zones.link(self._document, self._file, self._draft)
+        alarms.link(self._document, self._file, self._draft, self._types)
         find_overlaps(self._document, self._draft)
         self._renames()
         self._change_control()
@@ -294,6 +295,7 @@ class _Compiler:
             production=section.production or base.production,
             maintenance=section.maintenance or base.maintenance,
             rules={**base.rules, **section.rules},
+            alarms={**base.alarms, **section.alarms},
             owner=section.owner or base.owner,
         )
         self._types[name] = whole
@@ -317,14 +319,13 @@ class _Compiler:
     def _check_tag(self, place: Place, section: TagSection) -> None:
         """What one declaration may not say together."""
         kind = section.kind or ("state" if section.map is not None else "value")
-        for name in ("alarms", "write"):
-            if getattr(section, name) is not None:
-                self._later.setdefault(name, at_field(place, name))
+        if section.write is not None:
+            self._later.setdefault("write", at_field(place, "write"))
         wrong = []
         if kind == "text":
-            wrong = ["unit", "range", "decimals", "deadband", "scale", "alarms", "map"]
+            wrong = ["unit", "range", "decimals", "deadband", "scale", "map"]
         elif kind in {"state", "switch"}:
-            wrong = ["unit", "range", "decimals", "deadband", "scale", "alarms"]
+            wrong = ["unit", "range", "decimals", "deadband", "scale"]
         elif section.map is not None:
             wrong = ["map"]
         calculated = section.formula is not None or section.python is not None
@@ -753,10 +754,14 @@ class _Compiler:
         for name, section in self._types.items():
             said = declared(section)
             facts[f"type {name}"] = {
-                k: said[k] for k in ("description", "production", "maintenance", "rules", "owner") if k in said
+                k: said[k]
+                for k in ("description", "production", "maintenance", "rules", "alarms", "owner")
+                if k in said
             }
         for name, rule in self._file.rules.items():
             facts[f"rule {name}"] = declared(rule)
+        for name, alarm in self._file.alarms.items():
+            facts[f"alarm {name}"] = declared(alarm)
         for zone, control in self._file.change_control.items():
             facts[f"change_control {zone}"] = declared(control)
         for path, asset in self._nodes.items():
@@ -767,8 +772,7 @@ class _Compiler:
     def _warn_later(self) -> None:
         for name in LATER:
             if name in self._later and name not in self._active:
-                text = " (limits are drawn on screens)" if name == "alarms" else ""
-                self._warn(self._later[name], f"declared; not active in this version: {name}{text}", "")
+                self._warn(self._later[name], f"declared; not active in this version: {name}", "")
 
 
 def _old_paths(path: str, asset: str, name: str, was: str | None, moved: dict[str, str]) -> tuple[str, ...]:

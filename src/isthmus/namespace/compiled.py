@@ -14,6 +14,8 @@ from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
 from isthmus.namespace.model import (
     EMPTY,
+    Alarm,
+    AlarmSpec,
     Asset,
     ChangeRule,
     Conduit,
@@ -41,7 +43,7 @@ from isthmus.values.model import (
 )
 from isthmus.values.sample import ValueType
 
-FORMAT = 3
+FORMAT = 4
 
 _TAG_FIELDS = tuple(f.name for f in fields(Tag))
 
@@ -74,6 +76,7 @@ class Compiled:
                 "change_control": [_row(rule) for rule in plant.change_control],
                 "points": [_row(p) for p in plant.points],
                 "trips": [_row(t) for t in plant.trips],
+                "alarms": _alarm_columns(plant.alarms),
                 "rules": [[_row(rule), [_row(i) for i in instances]] for rule, instances in plant.rules],
                 "zones": [_row(z) for z in plant.zones],
                 "conduits": [_row(c) for c in plant.conduits],
@@ -105,6 +108,7 @@ class Compiled:
             zones, conduits, roles = (plant.pop(name) for name in ("zones", "conduits", "roles"))
             outward, control = plant.pop("connectors"), plant.pop("change_control")
             points, trips = plant.pop("points", ()), plant.pop("trips", ())
+            alarms = _alarms_of(plant.pop("alarms"))
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
@@ -123,6 +127,7 @@ class Compiled:
                     change_control=tuple(ChangeRule(**rule) for rule in control),
                     points=tuple(WritePoint(**p) for p in points),
                     trips=tuple(map(trip_of, trips)),
+                    alarms=alarms,
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -151,6 +156,28 @@ def _row(value: Any) -> dict[str, Any]:
 def _tuples(row: dict[str, Any]) -> dict[str, Any]:
     """Lists as they were before they became JSON."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+_ALARM_FIELDS = tuple(f.name for f in fields(Alarm) if f.name != "spec")
+
+
+def _alarm_columns(alarms: tuple[Alarm, ...]) -> dict[str, Any]:
+    """Alarms column by column, each declaration once."""
+    specs: dict[int, tuple[int, AlarmSpec]] = {}
+    for alarm in alarms:
+        specs.setdefault(id(alarm.spec), (len(specs), alarm.spec))
+    return {
+        "specs": [_row(spec) for _, spec in specs.values()],
+        "spec": [specs[id(a.spec)][0] for a in alarms],
+        **{name: [getattr(a, name) for a in alarms] for name in _ALARM_FIELDS},
+    }
+
+
+def _alarms_of(columns: dict[str, Any]) -> tuple[Alarm, ...]:
+    """Inverse of ``_alarm_columns``."""
+    specs = [AlarmSpec(**_tuples(row)) for row in columns["specs"]]
+    rows = zip(columns["spec"], *(columns[name] for name in _ALARM_FIELDS), strict=True)
+    return tuple(Alarm(spec=specs[spec], **dict(zip(_ALARM_FIELDS, rest, strict=True))) for spec, *rest in rows)
 
 
 def _locked(row: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +243,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         conduits=tuple(draft.conduits),
         roles=tuple(draft.roles),
         change_control=draft.change_control,
+        alarms=_alarms(draft, ids),
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
 
@@ -226,6 +254,25 @@ def _rules(draft: Draft, ids: Mapping[str, int]) -> tuple[tuple[Rule, tuple[Rule
         inputs = {name: ids[path] for name, path in paths.items()}
         found.setdefault(rule, []).append(replace(instance, inputs=inputs))
     return tuple((rule, tuple(instances)) for rule, instances in found.items())
+
+
+def _alarms(draft: Draft, ids: Mapping[str, int]) -> tuple[Alarm, ...]:
+    """In the order of their keys; an input that is no tag is the key of another alarm."""
+    return tuple(
+        Alarm(
+            a.key,
+            a.path,
+            a.asset,
+            a.zone,
+            a.edge,
+            a.spec,
+            ids[a.tag] if a.tag else 0,
+            ids[a.other] if a.other else 0,
+            {name: ids.get(to, to) for name, to in a.inputs.items()},
+            {name: ids.get(to, to) for name, to in a.suppress_inputs.items()},
+        )
+        for _, a in sorted(draft.alarms.items())
+    )
 
 
 def _declarations(draft: Draft) -> tuple[list[dict[str, Any]], dict[int, int]]:

@@ -6,7 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.namespace.model import Asset, ChangeRule, Conduit, Connector, Lockout, OwnRole, Rule, RuleInstance, Zone
+from isthmus.namespace.model import (
+    AlarmSpec,
+    Asset,
+    ChangeRule,
+    Conduit,
+    Connector,
+    Lockout,
+    OwnRole,
+    Rule,
+    RuleInstance,
+    Zone,
+)
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
@@ -163,6 +174,23 @@ class DraftConnection:
 
 
 @dataclass(slots=True)
+class DraftAlarm:
+    """One alarm without ids: ``tag`` and ``other`` are paths; inputs are paths of tags, or keys of alarms, by name."""
+
+    key: str
+    path: str
+    asset: str
+    zone: str
+    edge: str
+    spec: AlarmSpec
+    place: Place
+    tag: str = ""
+    other: str = ""
+    inputs: dict[str, str] = field(default_factory=dict)
+    suppress_inputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Draft:
     """A checked plant without ids and version."""
 
@@ -176,6 +204,7 @@ class Draft:
     tags: dict[str, DraftTag] = field(default_factory=dict)  # without the diagnostics of connections
     formulas: list[str] = field(default_factory=list)  # paths in the order they must be computed
     rules: list[tuple[Rule, RuleInstance, dict[str, str]]] = field(default_factory=list)  # inputs as paths
+    alarms: dict[str, DraftAlarm] = field(default_factory=dict)  # by key
     scripts: dict[str, str] = field(default_factory=dict)  # texts by file
     zones: list[Zone] = field(default_factory=list)
     conduits: list[Conduit] = field(default_factory=list)

@@ -93,6 +93,9 @@ def _seconds(value: float) -> str:
 def _left(said: Mapping[str, Any]) -> list[str]:
     """What a list cannot say: it stays in the plant file."""
     found = ["write"] if "write" in said else []
-    for name, limit in said.get("alarms", {}).items():
-        found += [f"alarms.{name}.{field}" for field in limit if field != "limit"]
+    for name, alarm in said.get("alarms", {}).items():
+        if name in _LIMITS:
+            found += [f"alarms.{name}.{field}" for field in alarm if field != "limit"]
+        else:
+            found.append(f"alarms.{name}")
     return found

@@ -162,6 +162,60 @@ class RuleInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmSpec:
+    """What alarms of one declaration share. ``when`` and ``suppress_when`` are resolved: they need no environment.
+
+    Units: limit and deadband in ``unit``, which of a rate is one per ``per_s`` seconds; the others in seconds
+    """
+
+    name: str
+    kind: str  # high_high, high, low, low_low, deviation, rate, state, quality, communication or expression
+    priority: str = "medium"
+    message: str = ""
+    unit: str = ""
+    limit: float | None = None
+    deadband: float = 0.0
+    on_delay_s: float = 0.0
+    off_delay_s: float = 0.0
+    latch: bool = False
+    cause: str = ""
+    consequence: str = ""
+    consequence_class: str = ""
+    response: str = ""
+    response_s: float | None = None
+    when: str = ""
+    suppress_when: str = ""
+    states: tuple[int, ...] = ()  # numbers of the state
+    uncertain: bool = False  # whether quality means Uncertain too
+    over_s: float = 0.0  # the time a rate is measured over
+    per_s: float = 1.0  # what its limit is said per: 1, 60 or 3600
+    direction: str = "both"  # of a rate: up, down or both
+    factor: float = 1.0  # the other tag's value in our unit is value * factor + offset
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm. Inputs are ids of tags, or keys of alarms, by the names its expressions use."""
+
+    key: str  # permanent: path, "#", name
+    path: str  # of the tag or asset it belongs to
+    asset: str
+    zone: str
+    edge: str  # whose clock its delays follow; "" where it reads several
+    spec: AlarmSpec
+    tag: int = 0  # the tag it looks at; 0 for an expression
+    other: int = 0  # what it deviates from
+    inputs: dict[str, int | str] = field(default_factory=dict)
+    suppress_inputs: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name beside its path."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRule:
     """What changing a zone needs; zone "*" stands for all that have no rule of their own."""
 
@@ -194,6 +248,7 @@ class Plant:
     change_control: tuple[ChangeRule, ...] = ()
     points: tuple[WritePoint, ...] = ()
     trips: tuple[TripModel, ...] = ()
+    alarms: tuple[Alarm, ...] = ()  # ordered by path; alarms of one declaration share their spec
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

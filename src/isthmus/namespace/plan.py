@@ -22,7 +22,7 @@ class Change:
     """One thing that would change. ``path`` is the new one; a rename tells the old one in ``detail``."""
 
     action: str  # add, change, remove or rename
-    what: str  # plant, zone, conduit, role, change_control, history, script, connection, connector, type, rule, asset, tag or text
+    what: str  # plant, zone, conduit, role, change_control, history, script, connection, connector, type, rule, alarm, asset, tag or text
     path: str
     detail: str = ""
 
@@ -122,7 +122,7 @@ _TOLD = frozenset(
 """What is told of something new."""
 _ORDER = (
     *("plant", "zone", "conduit", "role", "change_control", "history", "script", "connection", "connector"),
-    *("type", "rule", "asset"),
+    *("type", "rule", "alarm", "asset"),
 )
 
 

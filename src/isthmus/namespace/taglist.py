@@ -316,7 +316,7 @@ def _tag(said: dict[str, Any]) -> TagSection:
     scale = None
     if pairs["raw"] or pairs["eu"] or factor is not None or offset is not None:
         scale = ScaleSection(raw=pairs["raw"], eu=pairs["eu"], factor=factor, offset=offset)
-    limits = {n: LimitSection(limit=said.pop(f"alarm_{n}")) for n in _LIMITS if f"alarm_{n}" in said}
+    limits: dict[str, Any] = {n: LimitSection(limit=said.pop(f"alarm_{n}")) for n in _LIMITS if f"alarm_{n}" in said}
     return TagSection(range=pairs["range"], scale=scale, alarms=AlarmsSection(**limits) if limits else None, **said)
 
 

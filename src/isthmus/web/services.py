@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from isthmus.acquisition.replay import ReplayReport
+from isthmus.alarms.service import Alarms
 from isthmus.analytics.model import Counts
 from isthmus.analytics.store import Event
 from isthmus.namespace.changes import ChangeRequests
@@ -271,6 +272,7 @@ class Services:
     """The certificate of this installation's authority, which everybody may have."""
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
+    alarms: Alarms | None = None
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers

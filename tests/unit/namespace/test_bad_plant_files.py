@@ -46,7 +46,66 @@ CASES = {
         asset("t: {at: hr 0, alarms: {high: 5, high_high: 4}}"),
         ["plant.yaml:5:", "alarms.high_high: must be above high (5)", "was 4"],
     ),
-    "alarm on a state": (asset("t: {at: hr 0, kind: state, alarms: {high: 5}}"), ["a tag of kind state has no alarms"]),
+    "alarm on a state": (
+        asset("t: {at: hr 0, kind: state, alarms: {high: 5}}"),
+        ["t.alarms.high: a tag of kind state has no alarms of this kind: high"],
+    ),
+    "state of a value": (
+        asset("t: {at: hr 0, alarms: {states: {On: low}}}"),
+        ["value has no alarms of this kind: states"],
+    ),
+    "no such state": (
+        asset("t: {at: hr 0, map: {0: Off, 1: On}, alarms: {states: {Onn: low}}}"),
+        ["t.alarms.states.Onn: no such state; did you mean On?", "was Onn"],
+    ),
+    "deviation from nothing": (
+        asset("t: {at: hr 0, alarms: {deviation: 5}}"),
+        ["t.alarms.deviation: needs from, or a setpoint of the tag, to deviate from"],
+    ),
+    "deviation from an unknown tag": (
+        asset("t: {at: hr 0, alarms: {deviation: {limit: 5, from: sp}}}"),
+        ["t.alarms.deviation.from: names no tag beside it", "was sp"],
+    ),
+    "deviation in another unit": (
+        asset("sp: {at: hr 4, unit: °C}, t: {at: hr 0, unit: bar, alarms: {deviation: {limit: 5, from: sp}}}"),
+        ["t.alarms.deviation.from: a/b/sp has another unit", "was sp"],
+    ),
+    "suppressed by an unknown tag": (
+        asset("t: {at: hr 0, alarms: {high: {limit: 5, suppress_when: not rn}}}"),
+        ["t.alarms.high.suppress_when: ", "there is no tag rn"],
+    ),
+    "suppressed by an unknown alarm": (
+        asset("t: {at: hr 0, alarms: {high: {limit: 5, suppress_when: '{t#low}'}}}"),
+        ["t.alarms.high.suppress_when: there is no alarm t#low"],
+    ),
+    "alarms suppress each other": (
+        asset(
+            "t: {at: hr 0, alarms: {high: {limit: 5, suppress_when: '{t#low}'}, "
+            "low: {limit: 1, suppress_when: '{t#high}'}}}"
+        ),
+        ["suppress_when: alarms wait for each other in a circle: a/b/t#high → a/b/t#low → a/b/t#high"],
+    ),
+    "an alarm that is a number": (
+        asset("t: {at: hr 0}") + "alarms: {x: {when: '{a/b/t} + 1'}}\n",
+        ["alarms.x.when: must be true or false"],
+    ),
+    "an alarm that reads nothing": (PLANT + "alarms: {x: {when: 1 > 2}}\n", ["alarms.x.when: reads no tag"]),
+    "an alarm in the wrong unit": (
+        asset("t: {at: hr 0, unit: bar}") + "alarms: {x: {when: '{a/b/t} > 5 °C'}}\n",
+        ["alarms.x.when: ", "cannot compare bar with degC (in #x)"],
+    ),
+    "two priorities": (
+        asset(
+            "t: {at: hr 0, alarms: {high: {limit: 5, priority: low, consequence_class: minor, response_time: 5 min}}}"
+        ),
+        ["t.alarms.high.priority: say it, or consequence_class and response_time"],
+    ),
+    "consequence without time": (
+        asset("t: {at: hr 0, alarms: {high: {limit: 5, consequence_class: minor}}}"),
+        ["t.alarms.high.consequence_class: needs response_time"],
+    ),
+    "a delay of days": (asset("t: {at: hr 0, alarms: {high: {limit: 5, on_delay: 3 d}}}"), ["high.on_delay: must lie"]),
+    "a rate over no time": (asset("t: {at: hr 0, alarms: {rate: {limit: 5, over: 100 ms}}}"), ["rate.over: must lie"]),
     "read and calculated": (asset("t: {at: hr 0, formula: 1 + 1}"), ["formula: a tag is read (at) or calculated"]),
     "retention": (asset("t: {at: hr 0, retention: lng}"), ["plant.yaml:5:", "no class of history", "was lng"]),
     "history": (PLANT + "history: {long: 36 h}\n", ["plant.yaml:2:17", "history.long: must be whole days", "was 36 h"]),

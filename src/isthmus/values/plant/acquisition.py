@@ -56,6 +56,8 @@ class ConnectionSection:
     """What reading may cost the device."""
     owner: Owners = ""
     """Who answers for it: a person or team, or a list of them."""
+    alarm: Literal["off", "low", "medium", "high", "critical"] = "high"
+    """Priority of the alarm that it cannot be reached; `off` for none."""
     unpatchable: Unpatchable | None = None
     """Says that the device cannot be mended any more, and what is done instead."""
     description: str = ""

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.acquisition import ConnectionSection, DeadbandText, PythonSection, ScaleSection
-from isthmus.values.plant.alarms import AlarmsSection
+from isthmus.values.plant.alarms import AlarmsSection, ExpressionSection
+from isthmus.values.plant.alarms import joined as joined_alarms
 from isthmus.values.plant.analytics import RuleSection
 from isthmus.values.plant.changes import ChangeSection, Owners, ZoneKey
 from isthmus.values.plant.connectors import ConnectorSection
@@ -96,7 +97,7 @@ class TagSection:
     description: str | None = None
     """For people."""
     alarms: AlarmsSection | None = None
-    """Alarm limits."""
+    """Its alarms."""
     write: WriteSection | None = None
     """Who may write it."""
     setpoint: str | None = None
@@ -121,11 +122,10 @@ EMPTY_TAG = TagSection()
 
 
 def override(base: TagSection, over: TagSection) -> TagSection:
-    """What ``over`` says, and ``base`` where it says nothing; alarm limits are joined one by one."""
+    """What ``over`` says, and ``base`` where it says nothing; alarms are joined one by one, field by field."""
     said = {f.name: value for f in fields(over) if (value := getattr(over, f.name)) is not None}
     if base.alarms is not None and over.alarms is not None:
-        limits = {f.name: v for f in fields(over.alarms) if (v := getattr(over.alarms, f.name)) is not None}
-        said["alarms"] = replace(base.alarms, **limits)
+        said["alarms"] = joined_alarms(base.alarms, over.alarms)
     origins = ("at", "formula", "python")
     if any(getattr(over, name) is not None for name in origins):  # where it comes from is replaced as a whole
         said |= {name: getattr(over, name) for name in origins}
@@ -194,6 +194,8 @@ class TypeSection:
     """Its maintenance plan."""
     rules: dict[Name, RuleSection] = field(default_factory=dict)
     """Conditions on live data; each asset of the type is judged by itself."""
+    alarms: dict[Name, ExpressionSection] = field(default_factory=dict)
+    """Alarms that are expressions; each asset of the type has its own."""
     owner: Owners = ""
     """Who answers for it: a person or team, or a list of them, of each asset that does not say it itself."""
 
@@ -263,6 +265,8 @@ class PlantFile:
     """Old path to new path of tags, assets or connections/<name>; they keep their history."""
     rules: dict[Name, RuleSection] = field(default_factory=dict)
     """Conditions on live data; they name tags by their paths."""
+    alarms: dict[Name, ExpressionSection] = field(default_factory=dict)
+    """Alarms that are expressions; they name tags by their paths."""
     zones: dict[Name, ZoneSection] = field(default_factory=dict)
     """Security zones. Without any, everything is one zone; with the first one, only what conduits name passes between zones."""
     conduits: dict[Name, ConduitSection] = field(default_factory=dict)
