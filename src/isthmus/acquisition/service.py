@@ -250,21 +250,20 @@ class Acquisition:
         supervisor = running.supervisors.get(connection)
         if supervisor is None:
             raise NotConnected(f"tag {tag} is not read from a device")
-        since_ns = self._clock.monotonic_ns()
         if not await supervisor.read_now(row):
-            await self._told(tag, since_ns)
+            await self._told(tag, supervisor.wrote_ns)
         held = running.held.of(tag)
         if held is None:
             raise NotConnected(f"{connection}: nothing was read")
         return held
 
     async def _told(self, tag: int, since_ns: int) -> None:
-        """Wait until a device told of a tag by itself."""
+        """Wait until a device has told of a tag by itself since something was written to it."""
         news = asyncio.Event()
         end = self.listen(lambda _: news.set())
         try:
             async with asyncio.timeout(TOLD_S):
-                while self._running.held.at_ns(tag) < since_ns:
+                while self._running.held.at_ns(tag) <= since_ns:
                     news.clear()
                     await news.wait()
         except TimeoutError:

@@ -125,6 +125,7 @@ class Supervisor:
         self._sent, self._turned = sent, turned
         self._when_delivered, self._kept, self._judged = when_delivered, kept, judged
         self._driver: Driver | None = None
+        self.wrote_ns = -(2**63)  # when the last value went out, monotonic
         self._turn = asyncio.Lock()  # one request of ours at a time, so that a write comes between two polls
         self._alone: dict[int, tuple[Point, ...]] = {}  # a row as a list of its own: drivers keep plans by list
         self._stream = 0  # which one runs: what was sent for an earlier one is not confirmed by this one
@@ -447,6 +448,7 @@ class Supervisor:
         async with self._turn:
             driver = self._reachable()
             ready()
+            self.wrote_ns = self._clock.monotonic_ns()
             try:
                 await self._within(write_one(driver, self._point(row).address, value), WRITE_S, "writing")
             except TimedOut as error:

@@ -315,6 +315,7 @@ def _trip_tag(draft: Draft, path: str, number: int) -> Tag:
 
 def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
     by_path = plant.by_path
+    written, trips = points.finish(draft, {path: tag.id for path, tag in by_path.items()}, edge)
     columns = TagColumns()
     for tag in plant.tags:
         drafted = draft.tags.get(tag.path)
@@ -364,7 +365,8 @@ def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
             if draft.tags[path].edge == edge and draft.tags[path].resolved
         ),
         **_scripts(draft, by_path, edge),
-        **dict(zip(("points", "trips"), points.finish(draft, {t.path: t.id for t in plant.tags}, edge), strict=True)),
+        points=written,
+        trips=trips,
     )
 
 

@@ -201,7 +201,8 @@ class DraftTrip:
             inputs={name: ids[path] for name, path in self.inputs.items()},
             actions=tuple((ids[path], value) for path, value in self.actions),
             test=tuple((ids[path], value) for path, value in self.test),
-            **{name: ids[path] for name, path in self.tags.items()},
+            state=ids[self.tags["state"]],
+            cause=ids[self.tags["cause"]],
         )
 
 

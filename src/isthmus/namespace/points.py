@@ -72,15 +72,15 @@ class _Linker:
 
     def _point(self, tag: DraftTag, section: WriteSection) -> None:
         place = declared_at(self._document, tag, "write")
-        before = len(self._document.report.errors)
-        interlock = self._condition(_inside(place, "interlock"), section.interlock, tag.asset, tag.edge, "an interlock")
-        local = self._local(tag)
         if tag.formula or tag.reason or tag.told_by:
             self._error(place, "a calculated tag cannot be written", tag.path)
             return
         connection = self._draft.connections.get(tag.connection)
-        if connection is None:  # no address, told by a warning, or a broken one, said before
+        if connection is None:  # no address, of which a warning tells, or a broken one, said before
             return
+        before = len(self._document.report.errors)
+        interlock = self._condition(_inside(place, "interlock"), section.interlock, tag.asset, tag.edge, "an interlock")
+        local = self._local(tag)
         if connection.access != "read-write":
             self._error(
                 place,
@@ -207,8 +207,7 @@ class _Linker:
             return
         actions = [self._action((*spot, "actions", str(i)), one, section.at) for i, one in enumerate(section.actions)]
         test = [self._action((*spot, "test", str(i)), one, section.at) for i, one in enumerate(section.test)]
-        written = next((self._draft.tags[a[0]].edge for a in (*actions, *test) if a is not None), "")
-        votes, inputs, edge = self._votes(spot, section, written)
+        votes, inputs, edge = self._votes(spot, section)
         for i, action in enumerate((*actions, *test)):
             if action is not None and self._draft.tags[action[0]].edge != edge and edge:
                 which, at = ("actions", i) if i < len(actions) else ("test", i - len(actions))
@@ -235,10 +234,11 @@ class _Linker:
         done = tuple(a for a in actions if a is not None)
         self._draft.trips.append(DraftTrip(name, edge, trip, inputs, done, tuple(t for t in test if t is not None)))
 
-    def _votes(self, spot: tuple[str, ...], section: TripSection, edge: str) -> tuple[list[str], dict[str, str], str]:
+    def _votes(self, spot: tuple[str, ...], section: TripSection) -> tuple[list[str], dict[str, str], str]:
         """The conditions as the edge runs them, what they look at, and the edge they belong to."""
         votes: list[str] = []
         inputs: dict[str, str] = {}
+        edge = ""
         for i, text in enumerate(section.votes):
             single = isinstance(section.when, str)
             place = (*spot, "when") if single else (*spot, "when", str(i))
