@@ -157,6 +157,8 @@ class _Zones:
     def of_tag(self, tag: Tag) -> set[str]:
         if tag.connection:
             return {self._connection.get(tag.connection, "")}
+        if tag.kind == "system":  # what a trip tells of itself
+            return self.of("trip", tag.asset.rpartition("/")[2])
         return self.of_asset(tag.asset)
 
     def of_asset(self, path: str) -> set[str]:

@@ -36,7 +36,7 @@ assets:
   hall/filler:
     type: filler
     source: plc1
-    at: {state: hr 0, guard: co 0, hand: co 1, speed: hr 2 float32, target: hr 4 float32, text: hr 10 string 4}
+    at: {state: hr 0, guard: co 0, hand: co 1, speed: hr 2 float32, target: hr 4 float32, text: hr 10 string4}
   hall/other:
     source: plc2
     tags:
@@ -79,7 +79,7 @@ def test_a_point_reaches_its_edge_with_everything_resolved(namespace) -> None:
 
 def test_states_bound_what_may_be_written_and_a_bare_role_is_enough(namespace) -> None:
     more = "    tags: {state: {write: operator}, text: {write: {role: engineer}}}\n"
-    text = plant().replace("text: hr 10 string 4}\n", "text: hr 10 string 4}\n" + more, 1)
+    text = plant().replace("text: hr 10 string4}\n", "text: hr 10 string4}\n" + more, 1)
     namespace.apply(text, 0, "ann", "first")
     points = {namespace.current().by_id[p.tag].name: p for p in namespace.current().points}
     assert (points["state"].low, points["state"].high) == (0, 2)
@@ -101,7 +101,7 @@ def test_changes_of_points_are_told_by_a_plan(namespace) -> None:
     told = [str(c) for c in namespace.plan(plant(FULL.replace("step: 20", "step: 5"))).changes]
     assert told == ["~ tag hall/filler/target  write (step: 20 → 5)"]
     told = [str(c) for c in namespace.plan(plant().replace("local: hand", "local: not hand")).changes]
-    assert told == ["~ type base  local: hand → not hand"]
+    assert told[0] == "~ type base  local: hand → not hand"
     told = [str(c) for c in namespace.plan(plant(more=TRIP)).changes]
     assert told[0].startswith("+ trip overspeed  when ")
     assert not namespace.plan(plant()).warnings
@@ -208,14 +208,14 @@ def test_what_kind_a_tag_is_bounds_what_its_write_may_say(namespace) -> None:
       text: {write: {role: operator, step: 1, range: [0, 1]}}
       state: {write: {role: operator, hold: {lease: 10 s, safe: 1.5}}}
 """
-    text = plant().replace("text: hr 10 string 4}\n", "text: hr 10 string 4}\n" + more, 1)
+    text = plant().replace("text: hr 10 string4}\n", "text: hr 10 string4}\n" + more, 1)
     with pytest.raises(Findings) as told:
         namespace.plan(text)
-    assert [f.problem for f in told.value.findings] == [
+    assert {f.problem for f in told.value.findings} == {
         "a text has no range",
         "a text has no step",
         "this tag is a whole number",
-    ]
+    }
 
 
 def test_a_read_only_connection_and_places_of_a_safety_system(namespace) -> None:
@@ -298,7 +298,7 @@ def test_a_trip_writes_no_safety_system_no_text_and_nothing_without_a_place(name
     source: plc1
     tags:
       stop: {at: hr 30, sis: true}
-      word: {at: hr 40 string 8, write: operator}
+      word: {at: hr 40 string8, write: operator}
       mute: {write: operator}
 trips:
   one: {at: hall/more, when: "{hall/filler/speed} > 1", actions: [{set: stop, to: 1}, {set: word, to: 1}, {set: mute, to: 1}]}
