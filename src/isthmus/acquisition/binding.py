@@ -21,7 +21,7 @@ the deadband from the last one sent, or when the tag was silent for its max gap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,8 @@ Statuses = NDArray[np.uint32]
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Values = NDArray[Any]  # float64, int64 or object (str), as the tag's type says
+Watch = Callable[[SampleBatch, int], None]
+"""Takes readings as samples of permanent tags, and the monotonic time they were judged at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class Binder:
         self._exact &= (np.abs(table.factor) < _INT_LIMIT) & (np.abs(table.offset) < _INT_LIMIT)
         self._any_range = bool((np.isfinite(table.low) | np.isfinite(table.high)).any())
         self._any_percent = bool((table.percent > 0).any())
+        self._watched: Flags | None = None
+        self._watch: Watch | None = None
         self._low_int = _whole(np.ceil(table.low))
         self._high_int = _whole(np.floor(table.high))
 
@@ -174,6 +178,15 @@ class Binder:
         if len(self._memory.text) and len(other._memory.text):
             self._memory.text[mine] = other._memory.text[theirs]
         self.counts = other.counts
+
+    def watch(self, rows: Flags, hear: Watch) -> None:
+        """From now on tell ``hear`` every reading of these rows as it was judged, also what report by exception leaves out."""
+        self._watched, self._watch = (rows, hear) if rows.any() else (None, None)
+
+    @property
+    def watched(self) -> Rows:
+        """The rows that are watched."""
+        return np.empty(0, np.intp) if self._watched is None else np.flatnonzero(self._watched)
 
     def unsent(self, rows: Rows) -> Rows:
         """Those of the rows of which nothing was ever sent."""
@@ -350,6 +363,8 @@ class Binder:
         if self._any_range and kind != TEXT:
             status = self._judge_range(kind, rows, value, status)
         times, held, status = self._judge_time(rows, time_ns, status, now_ns)
+        if self._watched is not None:
+            self._tell(kind, rows, times, value, status, monotonic_ns)
         bad = (status & BAD) != 0
         if not bad.any():
             bad = None
@@ -366,6 +381,17 @@ class Binder:
             held = held[send] if held is not None else None
             bad = bad[send] if bad is not None else None
         return self._send(kind, rows, times, value, status, held, bad, monotonic_ns)
+
+    def _tell(self, kind: int, rows: Rows, times: Ints, value: Values, status: Statuses, monotonic_ns: int) -> None:
+        """Readings of watched rows to whoever watches."""
+        if self._watched is None or self._watch is None:
+            return
+        mine = self._watched[rows]
+        if not mine.any():
+            return
+        value, text = _coded(value[mine]) if kind == TEXT else (value[mine], ())
+        codes = status[mine].astype(np.uint32, copy=False)
+        self._watch(SampleBatch(self.table.id[rows[mine]], times[mine], value, codes, text), monotonic_ns)
 
     def _judge_range(self, kind: int, rows: Rows, value: Values, status: Statuses) -> Statuses:
         low, high = (self.table.low, self.table.high) if kind == FLOAT else (self._low_int, self._high_int)

@@ -9,28 +9,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from isthmus.acquisition.diagnostics import SystemTags
 from isthmus.acquisition.formulas import CompileFormula, Formulas, no_formulas
+from isthmus.acquisition.held import Hear, Held
 from isthmus.acquisition.model import ConnectionStatus, Link
 from isthmus.acquisition.probe import PROBE, ProbeReport, run_browse, run_probe
+from isthmus.acquisition.scale import raw_of
 from isthmus.acquisition.schedule import ConnectionPlan, plan_connections
 from isthmus.acquisition.scripts import Done, ScriptPool, Scripts
-from isthmus.acquisition.supervisor import Supervisor
-from isthmus.ports.drivers import ContextOf, DriverSpec, Found
+from isthmus.acquisition.supervisor import Supervisor, WriteOne
+from isthmus.ports.drivers import ContextOf, Driver, DriverSpec, Found
+from isthmus.ports.field import HeldValue
 from isthmus.ports.outbox import Outbox
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import ConfigError, Denied, TryLater
+from isthmus.values.errors import ConfigError, Denied, NotConnected, TryLater
 from isthmus.values.frame import Lane
+from isthmus.values.messages.control import Written
 from isthmus.values.model import Budget, EdgeModel
-from isthmus.values.sample import SampleBatch, join_by_type
+from isthmus.values.sample import SampleBatch, ValueType, join_by_type
 from isthmus.values.status import BAD_OUT_OF_SERVICE
 
 TICK_S = 1.0
+TOLD_S = 2.0
+"""How long a device that only speaks by itself has to tell what was written to it, at each look."""
+
+
+async def no_writes(driver: Driver, address: str, value: Written) -> None:
+    """An edge without a way back."""
+    raise ConfigError(f"this edge writes nothing, was {address!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a tag that may be written lies, and what the device's own number is."""
+
+    connection: str
+    row: int
+    type: ValueType
+    raw: ValueType
+    factor: float
+    offset: float
+    access: str
 
 
 @dataclass(slots=True)
@@ -42,6 +66,9 @@ class _Running:
     formulas: Formulas
     scripts: Scripts
     system: SystemTags
+    held: Held
+    places: dict[int, tuple[str, int]]  # of each tag that is read: connection and row
+    targets: dict[int, _Target]  # of each tag that may be written
 
 
 class Acquisition:
@@ -59,15 +86,24 @@ class Acquisition:
         log: logging.Logger | logging.LoggerAdapter[Any],
         random: Random,
         compile_formula: CompileFormula = no_formulas,
+        write_one: WriteOne = no_writes,
     ) -> None:
         self._outbox, self._clock, self._driver_of = outbox, clock, driver_of
         self._context_of = context_of
         self._log, self._random, self._compile = log, random, compile_formula
+        self._write_one = write_one
         nothing = EdgeModel(0, "", "", "")
         self._pool = ScriptPool(clock, self._answered, log)
         self._ticking: asyncio.Task[None] | None = None
         self._running = _Running(
-            0, {}, Formulas(nothing, compile_formula, log), Scripts(nothing, self._pool, clock, log), SystemTags(())
+            0,
+            {},
+            Formulas(nothing, compile_formula, log),
+            Scripts(nothing, self._pool, clock, log),
+            SystemTags(()),
+            Held(nothing, clock, log),
+            {},
+            {},
         )
         self._applying = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -90,6 +126,8 @@ class Acquisition:
             formulas = Formulas(model, self._compile, self._log)
             scripts = Scripts(model, self._pool, self._clock, self._log)
             system = SystemTags(model.connections)
+            held = Held(model, self._clock, self._log)
+            places, targets = self._places(model, plans)
             before = self._running
             keep = set(model.tags.id)
             ending = [
@@ -104,9 +142,10 @@ class Acquisition:
             formulas.adopt(before.formulas)
             scripts.adopt(before.scripts)
             system.adopt(before.system)
-            self._running = _Running(model.version, {}, formulas, scripts, system)
+            held.adopt(before.held)
+            self._running = _Running(model.version, {}, formulas, scripts, system, held, places, targets)
             await self._begin_scripts(scripts)
-            self._offer_all(formulas.start(*self._now()))
+            self._calculated(formulas.start(*self._now()))
             for name, plan in plans.items():
                 self._running.supervisors[name] = self._supervise(plan, before.supervisors.get(name))
 
@@ -179,6 +218,89 @@ class Acquisition:
         finally:
             self._probing = False
 
+    # --- the devices, for the gate and the trips: implements `ports.field.Field`
+
+    def held(self, tag: int) -> HeldValue | None:
+        """What a tag that the gate or a trip looks at holds."""
+        return self._running.held.of(tag)
+
+    def listen(self, hear: Hear) -> Callable[[], None]:
+        """Be called with every reading of such tags; what is returned ends it."""
+        listeners = self._running.held.listeners
+        listeners.append(hear)
+        return lambda: listeners.remove(hear)
+
+    async def write(self, tag: int, value: Written, ready: Callable[[], None]) -> None:
+        """Write one value in the tag's unit; see `ports.field.Field.write`."""
+        target = self._running.targets.get(tag)
+        if target is None:
+            raise ConfigError(f"nothing says that tag {tag} may be written")
+        if target.access != "read-write":
+            raise ConfigError(f"connection {target.connection} is read-only")
+        raw = raw_of(value, target.type, target.factor, target.offset, target.raw)
+        supervisor = self._running.supervisors.get(target.connection)
+        if supervisor is None:
+            raise Denied(f"{target.connection}: not connected yet", "not_connected")
+        await supervisor.write(target.row, raw, self._write_one, ready)
+
+    async def read_back(self, tag: int) -> HeldValue:
+        """Read one tag now, or hear it where its device only speaks by itself. Raises: NotConnected"""
+        running = self._running
+        connection, row = running.places.get(tag, ("", 0))
+        supervisor = running.supervisors.get(connection)
+        if supervisor is None:
+            raise NotConnected(f"tag {tag} is not read from a device")
+        if not await supervisor.read_now(row):
+            await self._told(tag, supervisor.wrote_ns)
+        held = running.held.of(tag)
+        if held is None:
+            raise NotConnected(f"{connection}: nothing was read")
+        return held
+
+    async def _told(self, tag: int, since_ns: int) -> None:
+        """Wait until a device has told of a tag by itself since something was written to it."""
+        news = asyncio.Event()
+        end = self.listen(lambda _: news.set())
+        try:
+            async with asyncio.timeout(TOLD_S):
+                while self._running.held.at_ns(tag) <= since_ns:
+                    news.clear()
+                    await news.wait()
+        except TimeoutError:
+            raise NotConnected(f"the device told nothing of it within {TOLD_S:g} s") from None
+        finally:
+            end()
+
+    def _places(
+        self, model: EdgeModel, plans: Mapping[str, ConnectionPlan]
+    ) -> tuple[dict[int, tuple[str, int]], dict[int, _Target]]:
+        """Where the tags of the model's points and trips are in their devices."""
+        if not model.points and not model.trips:
+            return {}, {}
+        tags = model.tags
+        wanted = {p.tag for p in model.points} | {p.read_back for p in model.points}
+        at = {tag: i for i, tag in enumerate(tags.id) if tag in wanted}
+        places = {
+            int(tag): (name, row)
+            for name, plan in plans.items()
+            for row, tag in enumerate(plan.table.id.tolist())
+            if tag in wanted
+        }
+        connections = {c.name: c for c in model.connections}
+        targets = {}
+        for point in model.points:
+            if point.tag not in places:
+                raise ConfigError(f"tag {point.tag} may be written, and is not read from a device")
+            name, row = places[point.tag]
+            i, connection = at[point.tag], connections[name]
+            try:
+                raw = self._driver_of(connection.driver).parse_address(tags.address[i]).type
+            except ConfigError:  # its connection says so itself
+                continue
+            factor, offset = tags.factor[i] if tags.factor else 1.0, tags.offset[i] if tags.offset else 0.0
+            targets[point.tag] = _Target(name, row, ValueType(tags.type[i]), raw, factor, offset, connection.access)
+        return places, targets
+
     def status(self) -> tuple[ConnectionStatus, ...]:
         """All connections of the model, by name."""
         return tuple(s.status() for _, s in sorted(self._running.supervisors.items()))
@@ -186,6 +308,7 @@ class Acquisition:
     def _supervise(self, plan: ConnectionPlan, before: Supervisor | None) -> Supervisor:
         if before is not None and before.state is not Link.STOPPED:
             before.rebind(plan)
+            self._running.held.watch(before.binder)
             return before
         supervisor = Supervisor(
             plan,
@@ -198,7 +321,9 @@ class Acquisition:
             self._turned,
             self._outbox.when_delivered,
             self._offer_kept,
+            self._judged,
         )
+        self._running.held.watch(supervisor.binder)
         supervisor.start(before)
         return supervisor
 
@@ -216,7 +341,17 @@ class Acquisition:
     def _offer_live(self, batches: Sequence[SampleBatch]) -> None:
         """Samples of a connection, with what they change in calculated tags."""
         calculated = self._running.formulas.update(batches, *self._now())
+        self._running.held.heard(calculated)
         self._offer_all((*batches, *calculated) if calculated else batches)
+
+    def _judged(self) -> None:
+        """An answer of a device is bound: who decides by it hears of it before it goes anywhere else."""
+        self._running.held.tell()
+
+    def _calculated(self, batches: Sequence[SampleBatch]) -> None:
+        """What formulas gave at the start."""
+        self._running.held.heard(batches)
+        self._offer_all(batches)
 
     def _offer_all(self, batches: Sequence[SampleBatch]) -> None:
         """Samples go to the bus, and scripts hear of them."""
@@ -227,6 +362,7 @@ class Acquisition:
         """Scripts answered: to everyone else their values are like those of a device."""
         values = self._running.scripts.take(done, *self._now())
         if values:
+            self._running.held.heard(values)
             self._offer_live(values)
 
     async def _begin_scripts(self, scripts: Scripts) -> None:

@@ -20,9 +20,10 @@ from isthmus.acquisition.binding import HOLD_LIMIT_NS, Binder, Counts, Rows
 from isthmus.acquisition.diagnostics import Figures
 from isthmus.acquisition.model import Backoff, ConnectionStatus, Link, cut_s, stale_s
 from isthmus.acquisition.schedule import Cadence, ConnectionPlan, GroupPlan, phase_of
-from isthmus.ports.drivers import Confirms, ContextOf, Driver, DriverSpec, Kept, Polls, Streams, Traffic
+from isthmus.ports.drivers import Confirms, ContextOf, Driver, DriverSpec, Kept, Point, Polls, Streams, Traffic
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import ConfigError, IsthmusError, Malformed, NotConnected, Rejected, TryLater
+from isthmus.values.errors import ConfigError, Denied, IsthmusError, Malformed, NotConnected, Rejected, TryLater
+from isthmus.values.messages.control import Written
 from isthmus.values.sample import SampleBatch
 from isthmus.values.status import (
     BAD,
@@ -42,10 +43,17 @@ Log = logging.Logger | logging.LoggerAdapter[Any]
 Sent = Callable[[Sequence[SampleBatch]], None]
 Turned = Callable[[str, Link, str], None]
 WhenDelivered = Callable[[Callable[[bool], None]], None]
+WriteOne = Callable[[Driver, str, Written], Coroutine[Any, Any, None]]
 T = TypeVar("T")
 
 OPEN_S = 15.0
 """An open that hangs is cut after this long; drivers have shorter time-outs of their own."""
+
+WRITE_S = 10.0
+"""A write that hangs is cut after this long; drivers have shorter time-outs of their own."""
+
+CONFIRM_S = 1.0
+"""A device that tells changes only is asked this often whether what the gate and trips look at still holds."""
 
 CLOSE_S = 2.0
 ABANDON_S = 0.5
@@ -90,7 +98,7 @@ class Supervisor:
     """Runs one connection from ``start`` to ``stop``.
 
     ``sent`` takes its samples, ``kept`` those its device had kept, ``turned`` its state and reason; ``when_delivered`` tells when
-    all that was sent so far is on the bus.
+    all that was sent so far is on the bus; ``judged`` is called when an answer was bound, before it is sent.
     """
 
     def __init__(
@@ -105,6 +113,7 @@ class Supervisor:
         turned: Turned,
         when_delivered: WhenDelivered,
         kept: Sent,
+        judged: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
         self.name = plan.connection.name
@@ -114,7 +123,11 @@ class Supervisor:
         self.connected = False
         self._driver_of, self._context_of, self._clock, self._log = driver_of, context_of, clock, log
         self._sent, self._turned = sent, turned
-        self._when_delivered, self._kept = when_delivered, kept
+        self._when_delivered, self._kept, self._judged = when_delivered, kept, judged
+        self._driver: Driver | None = None
+        self.wrote_ns = -(2**63)  # when the last value went out, monotonic
+        self._turn = asyncio.Lock()  # one request of ours at a time, so that a write comes between two polls
+        self._alone: dict[int, tuple[Point, ...]] = {}  # a row as a list of its own: drivers keep plans by list
         self._stream = 0  # which one runs: what was sent for an earlier one is not confirmed by this one
         self._backoff = Backoff(random)
         self._groups = [_Group(g, phase_of(self.name, i)) for i, g in enumerate(plan.groups)]
@@ -168,6 +181,7 @@ class Supervisor:
         binder = Binder(plan.table)
         binder.adopt(self.binder)
         self.plan, self.binder = plan, binder
+        self._alone.clear()
 
     def retire(self, keep: set[int], status: int) -> None:
         """Say of the tags that are not among those kept that nothing more will come."""
@@ -211,7 +225,7 @@ class Supervisor:
         try:
             await self._within(driver.open(), OPEN_S, "connecting")
             opened_ns = self._clock.monotonic_ns()
-            self.connected = True
+            self.connected, self._driver = True, driver
             await self._acquire(driver)
         except ConfigError:
             raise
@@ -221,7 +235,7 @@ class Supervisor:
         except Exception as error:
             self._fail(error, BAD_NOT_CONNECTED if opened_ns is None else BAD_NO_COMMUNICATION)
         finally:
-            self.connected = False
+            self.connected, self._driver = False, None
             self._calm()
             await self._close(driver)
         if opened_ns is not None:
@@ -271,7 +285,8 @@ class Supervisor:
         started_ns = self._clock.monotonic_ns()
         self._reading = group
         try:
-            batches = await self._within(driver.read(plan.points), cut_s(plan.period_s), "reading")
+            async with self._turn:
+                batches = await self._within(driver.read(plan.points), cut_s(plan.period_s), "reading")
         except TryLater as error:
             wait_s = min(max(error.after_s, 0.0), MAX_WAIT_S)
             self._not_before_ns = self._clock.monotonic_ns() + round(wait_s * NS_PER_S)
@@ -319,7 +334,9 @@ class Supervisor:
     def _bind(self, batches: Sequence[SampleBatch]) -> bool:
         """Bind and send; whether any row carries a usable value."""
         now_ns = self._clock.now_ns()
-        self._emit(self.binder.bind(batches, now_ns, self._clock.monotonic_ns()))
+        bound = self.binder.bind(batches, now_ns, self._clock.monotonic_ns())
+        self._judged()
+        self._emit(bound)
         self._values += sum(len(b) for b in batches)
         self._judge_clock(now_ns)
         answered = any(bool(((b.status & BAD) == 0).any()) for b in batches)
@@ -361,6 +378,9 @@ class Supervisor:
         self._first_data = asyncio.get_running_loop().call_later(FIRST_DATA_S, self._subscribed)
         self._stream += 1
         confirms = driver if isinstance(driver, Confirms) else None
+        confirming = None
+        if isinstance(driver, Polls) and len(self.binder.watched):
+            confirming = asyncio.create_task(self._confirm(driver), name=f"confirm {self.name}")
         count = 0
         try:
             while True:
@@ -372,6 +392,9 @@ class Supervisor:
         except StopAsyncIteration:
             raise NotConnected("the device ended the subscription") from None
         finally:
+            if confirming is not None:
+                confirming.cancel()
+                await asyncio.wait({confirming})
             await self._end_stream(stream)
 
     def _heard(self, batches: Sequence[SampleBatch]) -> None:
@@ -417,6 +440,69 @@ class Supervisor:
             await self._within(close(), CLOSE_S, "unsubscribing")
         except Exception as error:
             self._trace("unsubscribing", error)
+
+    # --------------------------------------------------------------- the way back
+
+    async def write(self, row: int, value: Written, write_one: WriteOne, ready: Callable[[], None]) -> None:
+        """Write one raw value when no other request of ours is on its way. See `ports.field.Field.write`."""
+        async with self._turn:
+            driver = self._reachable()
+            ready()
+            self.wrote_ns = self._clock.monotonic_ns()
+            try:
+                await self._within(write_one(driver, self._point(row).address, value), WRITE_S, "writing")
+            except TimedOut as error:
+                raise TimeoutError(str(error)) from error
+
+    async def read_now(self, row: int) -> bool:
+        """Read one tag now, beside the schedule; False where the device only speaks by itself.
+
+        Raises: NotConnected
+        """
+        if not isinstance(self._driver, Polls) and self.connected:
+            return False
+        await self._read_alone(self._alone.setdefault(row, (self._point(row),)))
+        return True
+
+    async def _read_alone(self, points: Sequence[Point]) -> None:
+        async with self._turn:
+            driver = self._driver
+            if not isinstance(driver, Polls):
+                raise NotConnected(f"{self.name}: {self.reason or 'not connected'}")
+            try:
+                batches = await self._within(driver.read(points), WRITE_S, "reading")
+            except (TimedOut, TryLater, Rejected) as error:
+                raise NotConnected(str(error)) from error
+        try:
+            self._bind(batches)
+        except Malformed as error:
+            raise NotConnected(str(error)) from error
+
+    async def _confirm(self, driver: Polls) -> None:
+        """Ask again and again for what somebody decides by, as a stream does not tell what stays the same."""
+        rows = self.binder.watched
+        points: tuple[Point, ...] = ()
+        while driver is self._driver:
+            if not points or not np.array_equal(rows, self.binder.watched):
+                rows = self.binder.watched
+                points = tuple(self._point(row) for row in rows.tolist())
+            await self._sleep(CONFIRM_S)
+            try:
+                await self._read_alone(points)
+            except IsthmusError:
+                continue  # the stream itself tells that the link is gone; what is not confirmed grows old
+
+    def _point(self, row: int) -> Point:
+        return next(g.points[row - g.start] for g in self.plan.groups if g.start <= row < g.stop)
+
+    def _reachable(self) -> Driver:
+        """The open driver.
+
+        Raises: Denied where there is none: nothing was sent
+        """
+        if self._driver is None or not self.connected:
+            raise Denied(f"{self.name}: {self.reason or 'not connected'}", "not_connected")
+        return self._driver
 
     # ------------------------------------------------------- state and words
 
@@ -522,7 +608,9 @@ class Supervisor:
 
     def _mark(self, rows: Rows, status: int) -> None:
         if len(rows):
-            self._emit(self.binder.mark(rows, status, self._clock.now_ns(), self._clock.monotonic_ns()))
+            marked = self.binder.mark(rows, status, self._clock.now_ns(), self._clock.monotonic_ns())
+            self._judged()
+            self._emit(marked)
 
     def _emit(self, batches: Sequence[SampleBatch]) -> None:
         if batches:

@@ -262,7 +262,7 @@ class Core:
         self._words = {
             tag.id: (tag.asset.removeprefix("connections/"), tag.name)
             for tag in plant.tags
-            if tag.kind == "system" and tag.name in ("state", "reason")
+            if tag.kind == "system" and tag.connection and tag.name in ("state", "reason")
         }
         await self._historian.describe(plant.tags, plant.retention)
         self._deliveries.apply(plant)

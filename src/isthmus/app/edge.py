@@ -11,7 +11,9 @@ import logging
 import random
 import time
 import zlib
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -31,6 +33,8 @@ from isthmus.bus.client import Bus
 from isthmus.bus.field import ListenerAddress
 from isthmus.bus.publisher import Publisher
 from isthmus.bus.tasks import end
+from isthmus.control.door import write_one
+from isthmus.control.edge import EdgeControl, Handle
 from isthmus.ports.drivers import DriverContext, FieldAddress, driver_spec
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, IsthmusError, Malformed
@@ -78,8 +82,17 @@ class EdgeProcess:
             hold=self._reserve.reason,
         )
         self._acquisition = Acquisition(
-            self._publisher, self._clock, driver_spec, self._context, log, random.Random(), compile_expression
+            self._publisher,
+            self._clock,
+            driver_spec,
+            self._context,
+            log,
+            random.Random(),
+            compile_expression,
+            write_one,
         )
+        self._control = EdgeControl(self._folder / "control", self._acquisition, self._publisher, self._clock, log)
+        self._listening: list[Callable[[], Awaitable[None]]] = []
         self._new_model = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,6 +101,7 @@ class EdgeProcess:
         acquiring = asyncio.create_task(self._acquisition.run(), name="acquisition")
         await self._load_kept_model()
         others = [
+            asyncio.create_task(self._control.run(), name="control"),
             asyncio.create_task(self._be_connected(), name="bus"),
             asyncio.create_task(self._heartbeats(), name="heartbeats"),
         ]
@@ -104,6 +118,7 @@ class EdgeProcess:
         finally:
             for task in (*others, stopping):
                 task.cancel()
+            await self._control.stop()
             await self._acquisition.stop()
             if self._bus.connected:
                 left = await self._publisher.drain(DRAIN_S)
@@ -140,9 +155,16 @@ class EdgeProcess:
         )
 
     async def _apply(self, model: EdgeModel) -> None:
+        self._control.check(model)
         self._publisher.site = model.site
         self._publisher.model_version = model.version
-        await self._acquisition.apply(model)
+        self._control.pause()
+        try:
+            await self._acquisition.apply(model)
+        except BaseException:
+            self._control.resume()
+            raise
+        self._control.apply(model)
         self._model = model
         self._log.info(
             "runs plant version %d: %d connections, %d tags", model.version, len(model.connections), len(model.tags)
@@ -154,6 +176,9 @@ class EdgeProcess:
         await self._bus.listen(subjects.model_poke(self._name), self._on_poke)
         await self._bus.listen(subjects.ask(self._name, "probe"), self._on_probe)
         await self._bus.listen(subjects.ask(self._name, "browse"), self._on_browse)
+        await self._bus.listen(subjects.ask(self._name, "journal"), lambda _, data: self._control.lines(data))
+        if self._model is not None:
+            await self._take_commands(self._model.site)
         with self._bus.reconnects() as returned:
             while True:
                 self._new_model.clear()
@@ -182,12 +207,23 @@ class EdgeProcess:
             model = EdgeModel.from_bytes(data)
             if self._model is None or model != self._model:
                 await self._apply(model)
+                await self._take_commands(model.site)
                 kept = self._folder / "model"
                 temporary = kept.with_suffix(".new")
                 temporary.write_bytes(data)
                 temporary.replace(kept)
         except (ConfigError, Malformed) as error:
             self._log.error("core's model is refused, the last good one goes on: %s", error)
+
+    async def _take_commands(self, site: str) -> None:
+        """Listen to core's commands, anew with each model: the right to it may have come with the plan that made the model."""
+        ending, self._listening = self._listening, []
+        for stop in ending:
+            await stop()
+        for what, handle in self._control.commands.items():
+            subject = subjects.command(site, self._name, what)
+            answer = partial(_answered, handle)
+            self._listening.append(await self._bus.listen(subject, answer, together=True))
 
     async def _on_probe(self, _: str, data: bytes) -> bytes:
         """A test read for the person who adds a connection."""
@@ -220,9 +256,14 @@ class EdgeProcess:
                 dropped=self._publisher.dropped,
                 published=self._publisher.published,
                 state=self._publisher.state,
+                journal=self._control.journal.newest,
             )
             await self._bus.publish_json(subjects.heartbeat(self._publisher.site, self._name), asdict(beat))
             await asyncio.sleep(HEARTBEAT_S)
+
+
+async def _answered(handle: Handle, _: str, data: bytes) -> bytes:
+    return await handle(data)
 
 
 async def run_edge(

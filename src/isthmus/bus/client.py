@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import (
     ConsumerConfig,
@@ -46,6 +48,7 @@ class Bus:
         self.nc: Client = Client()
         self.js: JetStreamContext = self.nc.jetstream(timeout=5)
         self._waiters: set[asyncio.Event] = set()
+        self._answering: set[asyncio.Task[None]] = set()
         self._lost = self._refused = False
 
     @property
@@ -101,6 +104,8 @@ class Bus:
 
     async def close(self) -> None:
         """Flush what is written and close; never waits longer than two seconds."""
+        for task in self._answering:
+            task.cancel()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.nc.flush(), 1)
         with contextlib.suppress(Exception):
@@ -259,8 +264,13 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             raise NotConnected(f"bus: {error}") from error
 
-    async def listen(self, subject: str, handle: Callable[[str, bytes], Awaitable[bytes | None]]) -> None:
-        """Call ``handle(subject, data)`` for each message; bytes it returns are the answer."""
+    async def listen(
+        self, subject: str, handle: Callable[[str, bytes], Awaitable[bytes | None]], *, together: bool = False
+    ) -> Callable[[], Awaitable[None]]:
+        """Call ``handle(subject, data)`` for each message; bytes it returns are the answer. What is returned ends it.
+
+        One message after the other, or ``together``: a slow answer keeps none waiting, and the handler bounds how many it takes.
+        """
 
         async def receive(message: Msg) -> None:
             try:
@@ -271,4 +281,15 @@ class Bus:
             if answer is not None and message.reply:
                 await message.respond(answer)
 
-        await self.nc.subscribe(subject, cb=receive)
+        async def begin(message: Msg) -> None:
+            task = asyncio.create_task(receive(message), name=f"answer {subject}")
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+        subscription = await self.nc.subscribe(subject, cb=begin if together else receive)
+        return partial(_unsubscribe, subscription)
+
+
+async def _unsubscribe(subscription: Subscription) -> None:
+    with contextlib.suppress(nats.errors.Error, OSError):
+        await subscription.unsubscribe()

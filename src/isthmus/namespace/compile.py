@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from hashlib import sha256
 from typing import Any
 
-from isthmus.namespace import alarms, formulas, rules, scripts, zones
+from isthmus.namespace import alarms, formulas, points, rules, scripts, zones
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset, ChangeRule, Connector
@@ -51,13 +51,14 @@ CONNECTIONS = "connections"
 
 CONNECTORS = "connectors"
 
-LATER = ("production", "maintenance", "write")
+LATER = ("production", "maintenance")
 """Sections that are read and kept, and take effect once their room exists."""
 
 DriverOf = Callable[[str], DriverSpec]
 ConnectorOf = Callable[[str], ConnectorSpec]
 
-_ASSET_FACTS = ("type", "level", "description", "zone", "owner", "lockout")
+_ASSET_FACTS = ("type", "level", "description", "zone", "owner", "lockout", "local")
+_KEPT = {CONNECTIONS: "the diagnostics of connections", points.TRIPS: "what trips tell of themselves"}
 _LEVELS = ("area", "line", "cell")
 _INT_KINDS = frozenset({"counter", "state", "switch"})
 
@@ -130,6 +131,7 @@ class _Compiler:
         self._rules()
         zones.link(self._document, self._file, self._draft)
         alarms.link(self._document, self._file, self._draft, self._types)
+        points.link(self._document, self._file, self._types, self._draft)
         find_overlaps(self._document, self._draft)
         self._renames()
         self._change_control()
@@ -297,6 +299,7 @@ class _Compiler:
             rules={**base.rules, **section.rules},
             alarms={**base.alarms, **section.alarms},
             owner=section.owner or base.owner,
+            local=section.local or base.local,
         )
         self._types[name] = whole
         self._check_type(name, whole)
@@ -319,8 +322,6 @@ class _Compiler:
     def _check_tag(self, place: Place, section: TagSection) -> None:
         """What one declaration may not say together."""
         kind = section.kind or ("state" if section.map is not None else "value")
-        if section.write is not None:
-            self._later.setdefault("write", at_field(place, "write"))
         wrong = []
         if kind == "text":
             wrong = ["unit", "range", "decimals", "deadband", "scale", "map"]
@@ -344,8 +345,9 @@ class _Compiler:
 
     def _asset(self, path: str, section: AssetSection) -> None:
         spot: Place = ("assets", path)
-        if path.split("/", 1)[0].lower() == CONNECTIONS:
-            self._error(spot, f"{CONNECTIONS} is kept for the diagnostics of connections", path, key=True)
+        kept = path.split("/", 1)[0].lower()
+        if kept in _KEPT:
+            self._error(spot, f"{kept} is kept for {_KEPT[kept]}", path, key=True)
             return
         self._node(path, section)
         kind = TypeSection()
@@ -440,8 +442,9 @@ class _Compiler:
         except ConfigError as error:
             self._error(place, without_value(str(error)), row.path)
             return
-        if path.split("/", 1)[0].lower() == CONNECTIONS:
-            self._error(place, f"{CONNECTIONS} is kept for the diagnostics of connections", path)
+        kept = path.split("/", 1)[0].lower()
+        if kept in _KEPT:
+            self._error(place, f"{kept} is kept for {_KEPT[kept]}", path)
             return
         if row.address and row.section.formula is not None:
             self._error(at_field(place, "formula"), "a tag is read (address) or calculated (formula), not both")
@@ -621,10 +624,10 @@ class _Compiler:
                     lockout=zones.lockout(section.lockout) if section else None,
                 )
             )
-        names = [CONNECTIONS, *(f"{CONNECTIONS}/{name}" for name in self._draft.connections)]
-        for path in names if self._draft.connections else ():
-            parent, _, name = path.rpartition("/")
-            self._draft.assets.append(Asset(path, name, "connection", "", parent, len(self._draft.assets)))
+        for kept, inside in ((CONNECTIONS, self._draft.connections), (points.TRIPS, self._file.trips)):
+            for path in [kept, *(f"{kept}/{name}" for name in inside)] if inside else ():
+                parent, _, name = path.rpartition("/")
+                self._draft.assets.append(Asset(path, name, "connection", "", parent, len(self._draft.assets)))
 
     def _zone(self, path: str, section: AssetSection | None) -> str:
         """Its own zone, that of its source, or that of the nearest asset above that has one."""
@@ -755,13 +758,15 @@ class _Compiler:
             said = declared(section)
             facts[f"type {name}"] = {
                 k: said[k]
-                for k in ("description", "production", "maintenance", "rules", "alarms", "owner")
+                for k in ("description", "production", "maintenance", "rules", "alarms", "owner", "local")
                 if k in said
             }
         for name, rule in self._file.rules.items():
             facts[f"rule {name}"] = declared(rule)
         for name, alarm in self._file.alarms.items():
             facts[f"alarm {name}"] = declared(alarm)
+        for name, trip in self._file.trips.items():
+            facts[f"trip {name}"] = declared(trip)
         for zone, control in self._file.change_control.items():
             facts[f"change_control {zone}"] = declared(control)
         for path, asset in self._nodes.items():

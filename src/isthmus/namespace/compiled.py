@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from isthmus.namespace import points
 from isthmus.namespace.compile import CONNECTIONS
 from isthmus.namespace.draft import Draft, DraftTag
 from isthmus.namespace.model import (
@@ -32,6 +33,8 @@ from isthmus.namespace.model import (
 from isthmus.values.errors import Malformed
 from isthmus.values.model import (
     SYSTEM_TAGS,
+    TRIP_STATES,
+    TRIP_TAGS,
     Budget,
     ConnectionModel,
     EdgeModel,
@@ -193,7 +196,8 @@ def make_plant(*, tags: tuple[Tag, ...], **rest: Any) -> Plant:
 def tag_paths(draft: Draft) -> list[str]:
     """Paths of all tags that need an id, diagnostics of connections included, in order."""
     system = [f"{CONNECTIONS}/{name}/{tag}" for name in draft.connections for tag in SYSTEM_TAGS]
-    return sorted([*draft.tags, *system])
+    trips = [path for trip in draft.trips for path in trip.tags.values()]
+    return sorted([*draft.tags, *system, *trips])
 
 
 def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
@@ -227,6 +231,7 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         for c in draft.connections.values()
     )
     edges = tuple(dict.fromkeys(c.edge for c in draft.connections.values()))
+    written, trips = points.finish(draft, ids)
     plant = make_plant(
         version=version,
         enterprise=draft.enterprise,
@@ -244,6 +249,8 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         roles=tuple(draft.roles),
         change_control=draft.change_control,
         alarms=_alarms(draft, ids),
+        points=written,
+        trips=trips,
     )
     return Compiled(plant, {edge: _edge_model(draft, plant, edge) for edge in edges}, said, said_of, draft.facts)
 
@@ -316,6 +323,8 @@ def _tag(tag: DraftTag, number: int, order: int) -> Tag:
 
 def _system_tag(draft: Draft, path: str, number: int) -> Tag:
     asset, _, name = path.rpartition("/")
+    if asset.startswith(f"{points.TRIPS}/"):
+        return _trip_tag(draft, path, number)
     connection = draft.connections[asset.rpartition("/")[2]]
     kind, unit, doc = SYSTEM_TAGS[name]
     return Tag(
@@ -333,8 +342,27 @@ def _system_tag(draft: Draft, path: str, number: int) -> Tag:
     )
 
 
+def _trip_tag(draft: Draft, path: str, number: int) -> Tag:
+    asset, _, name = path.rpartition("/")
+    trip = next(t for t in draft.trips if t.tags[name] == path)
+    kind, doc = TRIP_TAGS[name]
+    return Tag(
+        id=number,
+        path=path,
+        asset=asset,
+        name=name,
+        kind="system",
+        type=kind,
+        description=doc,
+        states=TRIP_STATES if name == "state" else None,
+        edge=trip.edge,
+        order=len(draft.tags) + len(SYSTEM_TAGS) + list(TRIP_TAGS).index(name),
+    )
+
+
 def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
     by_path = plant.by_path
+    written, trips = points.finish(draft, {path: tag.id for path, tag in by_path.items()}, edge)
     columns = TagColumns()
     for tag in plant.tags:
         drafted = draft.tags.get(tag.path)
@@ -384,6 +412,8 @@ def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
             if draft.tags[path].edge == edge and draft.tags[path].resolved
         ),
         **_scripts(draft, by_path, edge),
+        points=written,
+        trips=trips,
     )
 
 

@@ -157,6 +157,8 @@ class _Zones:
     def of_tag(self, tag: Tag) -> set[str]:
         if tag.connection:
             return {self._connection.get(tag.connection, "")}
+        if tag.kind == "system":  # what a trip tells of itself
+            return self.of("trip", tag.asset.rpartition("/")[2])
         return self.of_asset(tag.asset)
 
     def of_asset(self, path: str) -> set[str]:
@@ -181,6 +183,9 @@ class _Zones:
             case "rule":
                 inputs = (i for rule, at in plant.rules if rule.name == name and not rule.type for i in at)
                 return self._join(self.of_tag(plant.by_id[n]) for one in inputs for n in one.inputs.values())
+            case "trip":
+                seen = {tag for t in plant.trips if t.name == name for tag in (*t.inputs.values(), *dict(t.actions))}
+                return self._join(self.of_tag(plant.by_id[n]) for n in seen)
             case "connector":
                 return self._join(self._of_connector(name))
             case "history":

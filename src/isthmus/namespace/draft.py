@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isthmus.namespace.model import (
@@ -21,7 +21,7 @@ from isthmus.namespace.model import (
 from isthmus.namespace.plantfile import MAX_DEPTH, Document, Spot
 from isthmus.namespace.workbook import cell_of
 from isthmus.ports.drivers import Address
-from isthmus.values.model import Budget
+from isthmus.values.model import TRIP_TAGS, Budget, TripModel, WritePoint
 from isthmus.values.plant.namespace import TagSection, declared
 from isthmus.values.sample import ValueType
 
@@ -173,6 +173,50 @@ class DraftConnection:
     unpatchable: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class DraftPoint:
+    """A point without ids; inputs and read_back are paths."""
+
+    path: str
+    edge: str
+    point: WritePoint
+    inputs: Mapping[str, str]
+    read_back: str
+
+    def with_ids(self, ids: Mapping[str, int]) -> WritePoint:
+        """The point as it travels."""
+        inputs = {name: ids[path] for name, path in self.inputs.items()}
+        return replace(self.point, tag=ids[self.path], inputs=inputs, read_back=ids[self.read_back])
+
+
+@dataclass(frozen=True, slots=True)
+class DraftTrip:
+    """A trip without ids; inputs, actions and test name paths."""
+
+    name: str
+    edge: str
+    trip: TripModel
+    inputs: Mapping[str, str]
+    actions: tuple[tuple[str, float], ...]
+    test: tuple[tuple[str, float], ...]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The paths of the tags it tells itself by."""
+        return {name: f"trips/{self.name}/{name}" for name in TRIP_TAGS}
+
+    def with_ids(self, ids: Mapping[str, int]) -> TripModel:
+        """The trip as it travels."""
+        return replace(
+            self.trip,
+            inputs={name: ids[path] for name, path in self.inputs.items()},
+            actions=tuple((ids[path], value) for path, value in self.actions),
+            test=tuple((ids[path], value) for path, value in self.test),
+            state=ids[self.tags["state"]],
+            cause=ids[self.tags["cause"]],
+        )
+
+
 @dataclass(slots=True)
 class DraftAlarm:
     """One alarm without ids: ``tag`` and ``other`` are paths; inputs are paths of tags, or keys of alarms, by name."""
@@ -206,6 +250,8 @@ class Draft:
     rules: list[tuple[Rule, RuleInstance, dict[str, str]]] = field(default_factory=list)  # inputs as paths
     alarms: dict[str, DraftAlarm] = field(default_factory=dict)  # by key
     scripts: dict[str, str] = field(default_factory=dict)  # texts by file
+    points: list[DraftPoint] = field(default_factory=list)
+    trips: list[DraftTrip] = field(default_factory=list)
     zones: list[Zone] = field(default_factory=list)
     conduits: list[Conduit] = field(default_factory=list)
     roles: list[OwnRole] = field(default_factory=list)

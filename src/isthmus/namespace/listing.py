@@ -92,7 +92,7 @@ def _seconds(value: float) -> str:
 
 def _left(said: Mapping[str, Any]) -> list[str]:
     """What a list cannot say: it stays in the plant file."""
-    found = ["write"] if "write" in said else []
+    found = [name for name in ("write", "sis") if name in said]
     for name, alarm in said.get("alarms", {}).items():
         if name in _LIMITS:
             found += [f"alarms.{name}.{field}" for field in alarm if field != "limit"]

@@ -22,7 +22,7 @@ class Change:
     """One thing that would change. ``path`` is the new one; a rename tells the old one in ``detail``."""
 
     action: str  # add, change, remove or rename
-    what: str  # plant, zone, conduit, role, change_control, history, script, connection, connector, type, rule, alarm, asset, tag or text
+    what: str  # one of _ORDER, tag or text
     path: str
     detail: str = ""
 
@@ -117,12 +117,12 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
 
 _TOLD = frozenset(
     {"driver", "connector", "type", "days", "networks", "programs", "edges", "from", "to", "extends", "under", "zones"}
-    | {"allow", "deny", "when", "reason", "approvals", "window"}
+    | {"allow", "deny", "when", "need", "actions", "reason", "approvals", "window"}
 )
 """What is told of something new."""
 _ORDER = (
     *("plant", "zone", "conduit", "role", "change_control", "history", "script", "connection", "connector"),
-    *("type", "rule", "alarm", "asset"),
+    *("type", "rule", "alarm", "trip", "asset"),
 )
 
 

@@ -30,14 +30,17 @@ class Field(Protocol):
         ...
 
     def listen(self, hear: Callable[[Sequence[SampleBatch]], None]) -> Callable[[], None]:
-        """Be called with every bound batch, before it goes to the bus; what is returned ends it."""
+        """Be called with every reading of the tags that points and trips look at, bound and judged, before a deadband leaves
+        any out and before anything goes to the bus; what is returned ends it.
+        """
         ...
 
-    async def write(self, tag: int, value: Written) -> None:
+    async def write(self, tag: int, value: Written, ready: Callable[[], None]) -> None:
         """Write one value in the tag's unit, between two requests of its connection's own budget.
 
-        Raises: Rejected (the device said no, nothing changed); NotConnected, TimeoutError (nobody knows);
-                ConfigError (cannot be written at all)
+        ``ready`` is called when it is the value's turn on the wire; when it raises, nothing is sent, and that is raised.
+        Raises: Denied (the link is down, or the device has no such value: nothing was sent); Rejected (the device said no,
+                nothing changed); NotConnected, TimeoutError (nobody knows); ConfigError (cannot be written at all)
         """
         ...
 

@@ -57,6 +57,14 @@ SYSTEM_TAGS: dict[str, tuple[ValueType, str, str]] = {
 """Diagnostics of each connection are tags like any other, at `connections/<name>/<tag>`."""
 
 
+TRIP_STATES = {0: "Armed", 1: "Tripped", 2: "Test", 3: "Cannot judge"}
+TRIP_TAGS: dict[str, tuple[ValueType, str]] = {
+    "state": (ValueType.INT, "Whether it is armed, tripped, under test, or cannot judge"),
+    "cause": (ValueType.TEXT, "The condition that was true first, with what it looked at"),
+}
+"""Each trip tells how it is by tags at `trips/<name>/<tag>`, on the event lane."""
+
+
 @dataclass(frozen=True, slots=True)
 class TagColumns:
     """Tags of one edge, column by column; row i is one tag. All lists have the same length.
@@ -140,6 +148,7 @@ class WritePoint:
     hold_s: float = 0.0  # lease; when nobody renews it, ``safe`` is written; 0: no lease
     safe: float | int | None = None
     guarded: bool = True  # a change that no record explains raises an alert
+    lockout: str = ""  # who locked it out in the plant file, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ class TripModel:
     """A hazard and what is done about it, at the edge, whatever else is dead. ``votes`` are conditions of which ``need``
     must be true for ``delay_s``; one that is unknown counts as true where ``on_loss``.
 
-    Units: delay_s and bound_s in seconds, the latter from the sample to the last command on the wire
+    Units: delay_s, bound_s and fresh_s in seconds, bound_s from the sample to the last command on the wire
     """
 
     name: str
@@ -163,6 +172,8 @@ class TripModel:
     message: str = ""
     state: int = 0  # tag: 0 armed, 1 tripped, 2 test, 3 cannot judge
     cause: int = 0  # text tag: the first condition that was true, in words
+    fresh_s: float = 3.0  # an input that was not confirmed for longer is lost
+    test: tuple[tuple[int, float], ...] = ()  # what a test writes instead of the actions
 
 
 def trip_of(raw: dict[str, Any]) -> TripModel:
@@ -170,8 +181,8 @@ def trip_of(raw: dict[str, Any]) -> TripModel:
 
     Raises: TypeError, KeyError, ValueError
     """
-    actions = tuple((int(tag), value) for tag, value in raw["actions"])
-    return TripModel(**{**raw, "votes": tuple(raw["votes"]), "actions": actions})
+    actions, test = (tuple((int(tag), value) for tag, value in raw.get(name, ())) for name in ("actions", "test"))
+    return TripModel(**{**raw, "votes": tuple(raw["votes"]), "actions": actions, "test": test})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from isthmus.values.plant.alarms import joined as joined_alarms
 from isthmus.values.plant.analytics import RuleSection
 from isthmus.values.plant.changes import ChangeSection, Owners, ZoneKey
 from isthmus.values.plant.connectors import ConnectorSection
-from isthmus.values.plant.control import WriteSection
+from isthmus.values.plant.control import TripSection, WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
 from isthmus.values.plant.policy import ConduitSection, LockoutSection, RoleSection, ZoneSection
 from isthmus.values.plant.production import ProductionSection
@@ -100,6 +100,8 @@ class TagSection:
     """Its alarms."""
     write: WriteSection | None = None
     """Who may write it."""
+    sis: bool | None = None
+    """It belongs to a safety instrumented system: nothing ever writes it."""
     setpoint: str | None = None
     """The tag beside it (or the path of the tag) that holds its set-point."""
     owner: str | None = None
@@ -196,6 +198,8 @@ class TypeSection:
     """Conditions on live data; each asset of the type is judged by itself."""
     alarms: dict[Name, ExpressionSection] = field(default_factory=dict)
     """Alarms that are expressions; each asset of the type has its own."""
+    local: str = ""
+    """An expression that is true while a unit is operated at the machine itself; nothing is written to it meanwhile."""
     owner: Owners = ""
     """Who answers for it: a person or team, or a list of them, of each asset that does not say it itself."""
 
@@ -221,6 +225,8 @@ class AssetSection:
     read belongs to the zone of its connection."""
     lockout: LockoutSection | None = None
     """Nothing here or below is written to while this stands."""
+    local: str = ""
+    """True while it is operated at the machine itself; that of its type unless told."""
     description: str = ""
     """For people."""
     was: PathText = ""
@@ -267,6 +273,8 @@ class PlantFile:
     """Conditions on live data; they name tags by their paths."""
     alarms: dict[Name, ExpressionSection] = field(default_factory=dict)
     """Alarms that are expressions; they name tags by their paths."""
+    trips: dict[Name, TripSection] = field(default_factory=dict)
+    """Hazards, and what an edge does about them by itself."""
     zones: dict[Name, ZoneSection] = field(default_factory=dict)
     """Security zones. Without any, everything is one zone; with the first one, only what conduits name passes between zones."""
     conduits: dict[Name, ConduitSection] = field(default_factory=dict)
