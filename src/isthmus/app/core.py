@@ -19,6 +19,7 @@ from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
 from isthmus.analytics.service import Rules
 from isthmus.app.ca import Authority, wanted_names
+from isthmus.app.control import ControlRoom, LoggedReports
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
@@ -119,6 +120,11 @@ class Core:
             settings.audit.targets(self._secrets.reveal),
             log,
         )
+        self._lockouts = Lockouts(data.root / "lockouts.json")
+        self._control = ControlRoom(
+            self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
+            self._trail, self._lockouts, LoggedReports(log), log,
+        )  # fmt: skip
         figures = TeamFigures(settings.privacy.smallest_group)
         self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
@@ -177,6 +183,7 @@ class Core:
         await self._describe(plant)
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
+        await self._control.open()
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
@@ -184,6 +191,7 @@ class Core:
             ("historian", self._pump.run),
             ("live", self._live_pump.run),
             ("rules", self._rule_pump.run),
+            ("control", self._control.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
             ("edges", self._watch_edges),
@@ -205,6 +213,7 @@ class Core:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(tasks[0]), 1.0)
             await end(tasks)
+            await self._control.close()
             with contextlib.suppress(Exception):
                 await self._live_pump.save()
             await self._historian.close()
@@ -270,6 +279,7 @@ class Core:
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
         self._rule_pump.plant_changed()
+        await self._control.describe()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
 
@@ -452,7 +462,8 @@ class Core:
                 replay=self._replay,
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,
-                lockouts=Lockouts(self._data.root / "lockouts.json"),
+                lockouts=self._lockouts,
+                control=self._control,
                 enrolment=self._enrolment,
                 root=self._authority.root_file,
             )

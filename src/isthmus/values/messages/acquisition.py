@@ -19,4 +19,5 @@ class Heartbeat:
     queued: int
     dropped: int
     published: int
+    journal: int = 0  # number of the newest line in the edge's journal of commands and trips
     state: str = ""  # why nothing is published at the moment, in words; empty when all is well

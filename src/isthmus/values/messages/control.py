@@ -2,7 +2,14 @@
 
 `cmd.v1.<site>.<edge>.write` carries a WriteCommand and is answered by a WriteAnswer once the device has answered, been refused
 or fallen silent. `cmd.v1.<site>.<edge>.outcome` asks for the answer to a command by its id, after core or bus were away.
-`cmd.v1.<site>.<edge>.mode` brings the modes of zones, `….lock` what is locked out; the edge keeps both over a restart.
+`cmd.v1.<site>.<edge>.mode` brings the modes of zones, `….lock` what is locked out, `….trip` resets or tests a trip; the edge keeps all of it over a restart. `ask.v1.<edge>.journal` asks for lines of the
+edge's journal behind a number; a heartbeat names the newest one.
+
+mode    {"modes": {ZONE: Mode, …}}                      all of them: a zone that is not named is normal; answered by Told
+lock    {"locks": [{"path": …, "who": …, "why": …}, …]} all of them; a path is a tag, an asset or connections/NAME, "" the plant
+trip    TripCommand, answered by Told
+outcome {"id": …}, answered by a WriteAnswer, or by null where the edge knows nothing of it
+journal {"after": n}, answered by {"first": n, "newest": n, "lines": [{n, at_ns, kind, …}, …]}; kind is write, lease, trip, mode, lock
 """
 
 from __future__ import annotations
@@ -64,3 +71,23 @@ class WriteAnswer:
     read_back: Written | None = None
     read_status: int = 0
     before: Written | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TripCommand:
+    """What a person wants of a trip: ``do`` is reset or test. ``by`` and ``intent`` as in a WriteCommand."""
+
+    trip: str
+    do: str
+    by: str
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whether the edge did it; where not, why, and what would clear it."""
+
+    ok: bool
+    code: str = ""
+    reason: str = ""
+    clears: str = ""
