@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from isthmus.acquisition.model import Heartbeats
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
+from isthmus.bus.tasks import together
 from isthmus.control.lines import Lines
 from isthmus.control.link import EdgeLink
 from isthmus.control.model import Answer, Asker, EdgeState
@@ -128,14 +129,9 @@ class ControlRoom:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for name, work in (
-                ("control", self.control.run),
-                ("control-lines", self.lines.run),
-                ("control-trips", self.trips.run),
-                ("control-watch", self._watch),
-            ):
-                group.create_task(work(), name=name)
+        await together(
+            control=self.control.run(), lines=self.lines.run(), trips=self.trips.run(), watch=self._watch()
+        )
 
     async def _watch(self) -> None:
         """Hear live frames while there is a guarded point; else the bus keeps none for us."""
@@ -146,13 +142,13 @@ class ControlRoom:
                 await self._bus.drop_reader(self.watch.name)
                 await self._changed.wait()
                 continue
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work(), name="control-watching") for work in (self.watch.run, self._take)]
-                while self.watch.busy:
-                    await self._changed.wait()
-                    self._changed.clear()
-                for task in tasks:
-                    task.cancel()
+            await together(judge=self.watch.run(), take=self._take(), idle=self._idle())
+
+    async def _idle(self) -> None:
+        """Return when no point is guarded any more."""
+        while self.watch.busy:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _take(self) -> None:
         created, newest = await self._bus.stream_place()

@@ -198,7 +198,8 @@ class Modes:
         while True:
             await self.bring()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), BRING_EVERY_S)
+                async with asyncio.timeout(BRING_EVERY_S):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def bring(self) -> None:

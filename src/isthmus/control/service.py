@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from isthmus.bus.client import NobodyListens
-from isthmus.bus.tasks import end
+from isthmus.bus.tasks import end, together
 from isthmus.control import store
 from isthmus.control.link import Edges
 from isthmus.control.model import (
@@ -182,9 +182,7 @@ class Control:
 
     async def run(self) -> None:
         """Until cancelled: ask for what is not settled, let selections and approvals expire, bring modes to edges."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._settle_all(), name="control-settle")
-            group.create_task(self.modes.run(), name="control-modes")
+        await together(settle=self._settle_all(), modes=self.modes.run())
 
     # what somebody sees
 
@@ -609,7 +607,8 @@ class Control:
             with contextlib.suppress(TimeoutError):
                 settled = self._settled.setdefault(found.id, asyncio.Event())
                 self._wake.set()
-                await asyncio.wait_for(settled.wait(), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    await settled.wait()
             found = self._open.get(found.id) or await self.get(found.id)
         return found
 
@@ -717,7 +716,8 @@ class Control:
         """Ask edges for what is not settled, until they know."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ASK_EVERY_S)
+                async with asyncio.timeout(ASK_EVERY_S):
+                    await self._wake.wait()
             self._wake.clear()
             await self.sweep()
 

@@ -295,7 +295,8 @@ class Watch:
         while True:
             waits = self._unreported or any(one.doubts for one in self._points.values())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubtful.wait(), JUDGE_EVERY_S if waits else IDLE_S)
+                async with asyncio.timeout(JUDGE_EVERY_S if waits else IDLE_S):
+                    await self._doubtful.wait()
             self._doubtful.clear()
             await self.judge()
 
