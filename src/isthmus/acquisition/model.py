@@ -115,6 +115,7 @@ class EdgeHealth:
     queued: int
     dropped: int
     published: int
+    journal: int = 0
 
 
 @dataclass(slots=True)
@@ -168,6 +169,7 @@ class Heartbeats:
             queued=beat.queued,
             dropped=beat.dropped,
             published=beat.published,
+            journal=beat.journal,
         )
 
     def edges(self, monotonic_ns: int) -> tuple[EdgeHealth, ...]:

@@ -21,6 +21,7 @@ from isthmus.alarms.service import Alarms
 from isthmus.analytics.service import Rules
 from isthmus.app.alarms import AlarmPump, EdgeWatch
 from isthmus.app.ca import Authority, wanted_names
+from isthmus.app.control import ControlRoom, LoggedReports
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
@@ -120,6 +121,11 @@ class Core:
             settings.audit.targets(self._secrets.reveal),
             log,
         )
+        self._lockouts = Lockouts(data.root / "lockouts.json")
+        self._control = ControlRoom(
+            self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
+            self._trail, self._lockouts, LoggedReports(log), log,
+        )  # fmt: skip
         figures = TeamFigures(settings.privacy.smallest_group)
         self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
@@ -183,6 +189,7 @@ class Core:
         await self._describe(plant)
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
+        await self._control.open()
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
@@ -192,6 +199,7 @@ class Core:
             ("alarms", self._alarm_pump.run),
             ("alarms of edges", self._edge_watch.run),
             ("rules", self._rule_pump.run),
+            ("control", self._control.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
             ("edges", self._watch_edges),
@@ -213,6 +221,7 @@ class Core:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(tasks[0]), 1.0)
             await end(tasks)
+            await self._control.close()
             with contextlib.suppress(Exception):
                 await self._live_pump.save()
             with contextlib.suppress(Exception):
@@ -282,6 +291,7 @@ class Core:
         await self._describe(plant)
         self._rule_pump.plant_changed()
         await self._alarm_pump.plant_changed()
+        await self._control.describe()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
 
@@ -470,7 +480,8 @@ class Core:
                 rule_events=self._rules.events,
                 rule_counts=self._rules.counts,
                 alarms=self._alarms,
-                lockouts=Lockouts(self._data.root / "lockouts.json"),
+                lockouts=self._lockouts,
+                control=self._control,
                 enrolment=self._enrolment,
                 root=self._authority.root_file,
             )

@@ -33,6 +33,11 @@ from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, inbox_prefix
 from isthmus.values.errors import NotConnected, TryLater
 
+
+class NobodyListens(NotConnected):
+    """The bus has said that nobody listens there: what was asked reached nobody."""
+
+
 MAX_STREAM_BYTES = 10 * 1024**3
 MAX_STREAM_AGE_S = 7 * 24 * 3600
 DUPLICATE_WINDOW_S = 600
@@ -253,12 +258,13 @@ class Bus:
     async def request(self, subject: str, data: bytes, timeout_s: float) -> Msg:
         """Ask and wait for one answer.
 
-        Raises: NotConnected when nobody listens or the link is gone, TryLater when the answer did not come in time
+        Raises: NotConnected when nobody listens (NobodyListens) or the link is gone, TryLater when the answer did not come in
+                time
         """
         try:
             return await self.nc.request(subject, data, timeout=timeout_s)
         except nats.errors.NoRespondersError:
-            raise NotConnected(f"nobody answers on {subject}") from None
+            raise NobodyListens(f"nobody answers on {subject}") from None
         except (nats.errors.TimeoutError, TimeoutError):
             raise TryLater(f"no answer on {subject} within {timeout_s:g} s") from None
         except (nats.errors.Error, OSError) as error:

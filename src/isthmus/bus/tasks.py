@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 AGAIN_S = 3.0
@@ -22,3 +22,14 @@ async def end(tasks: Iterable[asyncio.Future[Any]], again_s: float = AGAIN_S) ->
             task.cancel()
         _, left = await asyncio.wait(left, timeout=again_s)
     await asyncio.gather(*every, return_exceptions=True)
+
+
+async def together(**works: Coroutine[Any, Any, None]) -> None:
+    """Until the first of them ends or fails; then all end. As a task group, for tasks that may need to be ended more than once."""
+    tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await end(tasks)

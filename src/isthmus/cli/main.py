@@ -23,6 +23,7 @@ def command_line() -> typer.Typer:
         bench,
         browse,
         change,
+        control,
         demo,
         device,
         enrol,
@@ -39,7 +40,7 @@ def command_line() -> typer.Typer:
 
     app = typer.Typer(name="isthmus", add_completion=False, pretty_exceptions_enable=False)
     rooms = (
-        *(version, processes, enrol, expose, plant, change, browse, record, access, policy, audit),
+        *(version, processes, enrol, expose, plant, change, control, browse, record, access, policy, audit),
         *(secret, device, demo, bench, backup, service, transfer),
     )
     for room in rooms:

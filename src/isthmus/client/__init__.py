@@ -19,6 +19,7 @@ from isthmus.client.errors import (
     Place,
     Unreachable,
     WriteRefused,
+    WriteUncertain,
 )
 from isthmus.client.history import History
 from isthmus.client.live import Update
@@ -39,5 +40,6 @@ __all__ = [
     "Value",
     "WriteOutcome",
     "WriteRefused",
+    "WriteUncertain",
     "connect",
 ]

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from isthmus.client.errors import ApiError, Unreachable, WriteRefused, problem
+from isthmus.client.errors import ApiError, Unreachable, WriteRefused, WriteUncertain, problem
 from isthmus.client.history import History
 from isthmus.client.live import Update, decode, updates
 
@@ -47,9 +47,14 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class WriteOutcome:
-    """What became of a write request that was accepted, as the API tells it."""
+    """A write that is done, or that waits for a second person (``state`` is awaiting_approval); ``raw`` has everything."""
 
-    raw: dict[str, Any]
+    id: str
+    state: str
+    path: str
+    value: float | int | str
+    read_back: float | int | str | None
+    raw: dict[str, Any] = field(repr=False)
 
 
 def connect(url: str = "", token: str = "", *, timeout_s: float = 60.0) -> Client:
@@ -199,14 +204,24 @@ class Client:
 
     # What shall be.
 
-    def write(self, path: str, value: float | str, reason: str) -> WriteOutcome:
-        """Ask for a value to be written to a device, with the reason that goes into the audit trail.
+    def write(
+        self, path: str, value: float | str, reason: str, *, base: float | str | None = None
+    ) -> WriteOutcome:
+        """Ask for a value to be written to a device, with the reason that goes into the audit trail; returns when its end is known.
 
-        Raises: WriteRefused with the reason; then nothing reached a device
+        With ``base``, the value it is meant to replace, a point that holds something else by now is not written.
+        Raises: WriteRefused with the reason: nothing was changed; WriteUncertain: nobody knows; NotFound, Busy
         """
-        return WriteOutcome(
-            dict(self._json("POST", "control/writes", {"path": path, "value": value, "reason": reason}, write=True))
-        )
+        body: dict[str, Any] = {"path": path, "value": value, "reason": reason}
+        body |= {} if base is None else {"base": base}
+        return _outcome(dict(self._json("POST", "control/writes", body, write=True)))
+
+    def written(self, ident: str) -> WriteOutcome:
+        """A write by its id, as it stands now.
+
+        Raises: as ``write``
+        """
+        return _outcome(dict(self._json("GET", f"control/writes/{ident}")))
 
     # How.
 
@@ -256,6 +271,16 @@ class Client:
         return answer.status, answer.read(), answer.headers.get("Retry-After")
 
 
+def _outcome(raw: dict[str, Any]) -> WriteOutcome:
+    """Raises: WriteRefused, WriteUncertain"""
+    said = "; ".join(text for text in (raw["reason"], raw["clears"]) if text)
+    if raw["state"] in ("denied", "rejected", "expired"):
+        raise WriteRefused(200, raw["code"] or raw["state"], said)
+    if raw["state"] in ("uncertain", "sent"):
+        raise WriteUncertain(200, raw["code"] or raw["state"], said)
+    return WriteOutcome(raw["id"], raw["state"], raw["path"], raw["value"], raw["read_back"], raw)
+
+
 def _time(at: str | datetime) -> str:
     """A time as questions write it.
 
@@ -268,4 +293,4 @@ def _time(at: str | datetime) -> str:
     return at.isoformat()
 
 
-__all__ = ["ApiError", "Client", "Tag", "Value", "WriteOutcome", "WriteRefused", "connect"]
+__all__ = ["ApiError", "Client", "Tag", "Value", "WriteOutcome", "WriteRefused", "WriteUncertain", "connect"]

@@ -36,12 +36,16 @@ class Forbidden(ApiError):
 
 
 class WriteRefused(Forbidden):
-    """A write request was refused; the reason says why, and nothing reached a device."""
+    """A write request was refused; the reason says why, and nothing was changed on a device."""
 
     @property
     def reason(self) -> str:
         """Why, and what would clear it."""
         return self.detail
+
+
+class WriteUncertain(ApiError):
+    """Nobody knows whether the write reached the device. It is not sent again; ``code`` and ``detail`` tell what is known."""
 
 
 class NotFound(ApiError):
@@ -79,6 +83,9 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 }
 
 
+_REFUSALS = frozenset({403, 409, 422})
+
+
 def problem(status: int, body: bytes, retry_after: str | None = None, *, write: bool = False) -> ApiError:
     """The error of an answer; one that is no problem details, as a proxy's, is told as it is."""
     try:
@@ -89,7 +96,8 @@ def problem(status: int, body: bytes, retry_after: str | None = None, *, write: 
     except (ValueError, KeyError, TypeError, AttributeError):
         code, detail, places = "http", f"{status}: {body[:200].decode(errors='replace')}", ()
     kind = _BY_STATUS.get(status, ApiError)
-    error = (WriteRefused if write and kind is Forbidden else kind)(status, code, detail, places)
+    refused = write and status in _REFUSALS
+    error = (WriteRefused if refused else kind)(status, code, detail, places)
     if isinstance(error, Busy) and retry_after and retry_after.isdecimal():
         error.after_s = float(retry_after)
     return error

@@ -126,7 +126,8 @@ class _Role:
             found = _narrowed(f"role {self.name}", "role", self.under, self.zones, target)
             if found is not None:
                 return found
-        if self.when and target.action not in LOOKING and target.state not in self.when:
+        asked = self.when and target.action not in LOOKING and not target.part
+        if asked and target.state.casefold() not in map(str.casefold, self.when):
             now = f"it is {target.state}" if target.state else "its state is not known"
             return _no(
                 f"role {self.name} changes something only while {' or '.join(self.when)}; {now}",
@@ -305,7 +306,7 @@ class Policy:
 
         ``zone`` is that of the target where it has no path, ``state`` what the target is doing, ``kind`` the kind of
         message unless it follows from the action. An empty path means the whole site; with ``part`` whatever part of it
-        may be seen (the asker then shows only that, see ``sight``).
+        may be seen, in any state (the asker then shows only that, see ``sight``, or asks again for the path it acts on).
         """
         rest = zone or state or kind or part
         key = (id(principal), action, path, zone, state, kind, part) if rest else (id(principal), action, path)
@@ -381,10 +382,14 @@ class Policy:
 
     def _locked(self, target: _Target) -> Decision | None:
         """What forbids a write whatever the role."""
-        if target.action is not Action.WRITE or not self.lockouts:
+        return self.locked(target.path) if target.action is Action.WRITE else None
+
+    def locked(self, path: str) -> Decision | None:
+        """What locks a path out, whoever asks; None where nothing does."""
+        if not self.lockouts:
             return None
-        tag = self.plant.by_path.get(target.path)
-        at = target.path
+        tag = self.plant.by_path.get(path)
+        at = path
         above = [f"connections/{tag.connection}"] if tag is not None and tag.connection else []
         while True:
             above.append(at)
@@ -401,6 +406,15 @@ class Policy:
                     f"lock-out {place}",
                 )
         return None
+
+    def at_least(self, role: str, least: str) -> bool:
+        """Whether a role is another one or has everything of it: by extending it, or, of those built in, by its actions."""
+        mine, wanted = self._roles.get(role), self._roles.get(least)
+        if mine is None or wanted is None:
+            return False
+        if mine is wanted or any(self.at_least(base.name, least) for base in mine.bases):
+            return True
+        return {role, least} <= ALLOWED.keys() and mine.allow >= wanted.allow
 
     # --- what somebody sees ------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from isthmus.web.routes import (
     plant,
     policy,
     privacy,
+    recipes,
     replay,
     session,
     site,
@@ -83,6 +84,7 @@ ROUTERS = (
     changes.router,
     owners.router,
     control.router,
+    recipes.router,
     system.router,
     audit.router,
     privacy.router,
@@ -154,7 +156,7 @@ def _complete(document: dict[str, Any]) -> None:
         "token": {"type": "http", "scheme": "bearer", "description": "isk_…, from `isthmus token create`"},
         "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "set by signing in"},
     }
-    actions = {(method, API + r.path): action_of(r) for r in _plain_routes() for method in r.methods or ()}
+    actions = {(method, API + r.path_format): action_of(r) for r in _plain_routes() for method in r.methods or ()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             public = (method.upper(), path) in PUBLIC

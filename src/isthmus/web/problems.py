@@ -55,6 +55,18 @@ _DENIED_STATUS = {
     "wrong_state": 409,
     "too_many_changes": 409,
     "reason_needed": 422,
+    "value_type": 422,
+    "out_of_range": 422,
+    "step": 422,
+    "rate": 422,
+    "value_changed": 409,
+    "value_unknown": 409,
+    "write_open": 409,
+    "selection_needed": 409,
+    "selection_gone": 409,
+    "too_many_waiting": 409,
+    "download_running": 409,
+    "not_approved": 409,
     "unknown_host": 421,
 }
 """Refusals that are not plainly 'you may not' (403)."""

@@ -11,6 +11,11 @@ from isthmus.acquisition.replay import ReplayReport
 from isthmus.alarms.service import Alarms
 from isthmus.analytics.model import Counts
 from isthmus.analytics.store import Event
+from isthmus.control.lines import Lines
+from isthmus.control.recipes import Recipes
+from isthmus.control.service import Control
+from isthmus.control.trip_list import TripList
+from isthmus.control.watch import Watch
 from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.control import NO_CONSENT, Consent, Demands
 from isthmus.namespace.listing import TagList
@@ -184,6 +189,21 @@ class Enrolment(Protocol):
     def revoke(self, edge: str, /) -> None: ...
 
 
+class ControlParts(Protocol):
+    """The room control, as far as it runs in core."""
+
+    @property
+    def control(self) -> Control: ...
+    @property
+    def lines(self) -> Lines: ...
+    @property
+    def watch(self) -> Watch: ...
+    @property
+    def trips(self) -> TripList: ...
+    @property
+    def recipes(self) -> Recipes: ...
+
+
 TestConnection = Callable[[str, str, dict[str, Any], list[str]], Awaitable[dict[str, Any]]]
 """(edge, driver, config, addresses) -> {"steps": […], "values": […]} as in docs/api.md.
 
@@ -268,6 +288,7 @@ class Services:
     imports: HistoryImports | None = None
     changes: ChangeRequests | None = None
     enrolment: Enrolment | None = None
+    control: ControlParts | None = None
     root: Path | None = None
     """The certificate of this installation's authority, which everybody may have."""
     rule_events: RuleEvents = no_events

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +215,18 @@ async def edge(tmp_path):
     yield edge
     with contextlib.suppress(RuntimeError):
         await edge.control.stop()
+
+
+if "control_rig" not in sys.modules:
+    _spec = importlib.util.spec_from_file_location("control_rig", Path(__file__).with_name("rig.py"))
+    assert _spec is not None
+    assert _spec.loader is not None
+    sys.modules["control_rig"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["control_rig"])
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Any]:
+    made = sys.modules["control_rig"].Works(tmp_path)
+    yield made
+    made.close()

@@ -1,0 +1,358 @@
+"""Recipes and parameter sets: versions, a second person who agrees to them, and downloads that are all or told.
+
+A download first checks every value as if it were written; when one would be refused nothing is written at all. Then each
+goes the way of every write, in the order of the recipe, and the first that is not done stops the rest. The report names what
+was written, what not, and what was there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from isthmus.bus.tasks import end
+from isthmus.control import recipe_store as store
+from isthmus.control.model import READ, Asker, Permissions, Refusal, Stage, checked_value
+from isthmus.control.people import who
+from isthmus.control.recipe_model import MOST_ITEMS, Download, Item, Line, Recipe, Version
+from isthmus.control.service import Control
+from isthmus.namespace.model import Plant
+from isthmus.ports.audit import Audit, NotDurable
+from isthmus.values.clock import Clock
+from isthmus.values.errors import ConfigError, IsthmusError
+from isthmus.values.ids import MAX_PATH_CHARS
+from isthmus.values.messages.control import Written
+
+CHANGE = "recipe.change"
+APPROVE = "recipe.approve"
+MOST_LISTED = 100
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A recipe with its newest version, and the newest that was approved."""
+
+    recipe: Recipe
+    newest: Version | None
+    approved: Version | None
+
+
+class Recipes:
+    """Keeps recipes and carries downloads out."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        control: Control,
+        plant: Callable[[], Plant],
+        permissions: Permissions,
+        audit: Audit,
+        behind: Callable[[Asker], tuple[str, ...]],
+        log: logging.Logger,
+    ) -> None:
+        self._engine, self._clock, self._control, self._plant = engine, clock, control, plant
+        self._permissions, self._audit, self._behind, self._log = permissions, audit, behind, log
+        self._running: dict[str, asyncio.Task[Download]] = {}  # by asset
+
+    async def open(self) -> None:
+        """What an earlier core had begun has stopped where it was; nothing of it is sent again."""
+
+        def mend(db: Connection) -> int:
+            found = store.broken_downloads(db)
+            for one in found:
+                store.save_download(db, replace(one, state="broken", ended_ns=self._clock.now_ns()))
+            return len(found)
+
+        if await self._do(mend):
+            self._log.warning("downloads of recipes were cut off when core ended; their reports tell how far they came")
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await end(self._running.values())
+
+    # reading
+
+    async def listed(self, asker: Asker) -> list[Detail]:
+        """Recipes somebody may read, by name."""
+
+        def load(db: Connection) -> list[Detail]:
+            return [self._detail(db, one) for one in store.recipes(db)]
+
+        return [one for one in await self._do(load) if self._visible(asker, one.recipe)]
+
+    async def get(self, asker: Asker, name: str) -> Detail:
+        """One. Raises: LookupError"""
+
+        def load(db: Connection) -> Detail | None:
+            found = store.recipe(db, name)
+            return None if found is None else self._detail(db, found)
+
+        found = await self._do(load)
+        if found is None or not self._visible(asker, found.recipe):
+            raise LookupError(name)
+        return found
+
+    async def versions(self, asker: Asker, name: str) -> list[Version]:
+        """All of one recipe, newest first. Raises: LookupError"""
+        await self.get(asker, name)
+        return await self._do(lambda db: store.versions(db, name))
+
+    async def downloads(self, asker: Asker, name: str, limit: int = 20) -> list[Download]:
+        """Downloads of a recipe, newest first. Raises: LookupError"""
+        await self.get(asker, name)
+        found = await self._do(lambda db: store.downloads(db, name, min(limit, MOST_LISTED)))
+        return [one for one in found if all(self._reads(asker, line.path) for line in one.lines)]
+
+    @staticmethod
+    def _detail(db: Connection, recipe: Recipe) -> Detail:
+        found = store.versions(db, recipe.name)
+        approved = next((v for v in found if v.state == "approved"), None)
+        return Detail(recipe, found[0] if found else None, approved)
+
+    def _reads(self, asker: Asker, path: str) -> bool:
+        return self._permissions.decide(asker, READ, path).allowed
+
+    def _visible(self, asker: Asker, recipe: Recipe) -> bool:
+        """Whether somebody may read any of the assets it is for; one of plain paths asks for the whole site."""
+        if recipe.type:
+            return any(self._reads(asker, path) for path in self._assets(recipe))
+        return self._reads(asker, recipe.asset)
+
+    def _assets(self, recipe: Recipe) -> list[str]:
+        if recipe.type:
+            return [asset.path for asset in self._plant().assets if asset.type == recipe.type]
+        return [recipe.asset]
+
+    # changing
+
+    async def save(self, asker: Asker, recipe: Recipe, items: tuple[Item, ...], reason: str) -> Version:
+        """A new recipe, or the next version of one. Every value is held against the points of every asset it is for.
+
+        Raises: Refusal, ConfigError naming each value that does not fit, NotDurable
+        """
+        known = await self._do(lambda db: store.recipe(db, recipe.name))
+        if known is not None and (known.type, known.asset) != (recipe.type, recipe.asset):
+            raise ConfigError(f"name: recipe {recipe.name} is for {known.type or known.asset or 'the plant'} already")
+        self._may(asker, CHANGE, recipe)
+        items = self._fit(recipe, items)
+        made = Version(
+            recipe.name, 0, "draft", items, asker.name, self._clock.now_ns(), asker.user_id, self._behind(asker), reason
+        )
+        new = {"recipe": recipe.name, "items": {item.tag: item.value for item in items}}
+        intent = await self._audit.intent(who(asker), CHANGE, f"recipes/{recipe.name}", new=new, reason=reason)
+
+        def save(db: Connection) -> Version:
+            store.save_recipe(db, recipe)
+            return store.add_version(db, made)
+
+        found = await self._do(save)
+        await self._audit.outcome(intent, "ok", new={"version": found.number})
+        return found
+
+    async def approve(self, asker: Asker, name: str, number: int) -> Version:
+        """Another person agrees to a version; only then it can be downloaded.
+
+        Raises: LookupError, Refusal, ConfigError if it does not fit the plant any more, NotDurable
+        """
+        recipe = (await self.get(asker, name)).recipe
+        version = await self._version(name, number)
+        self._may(asker, APPROVE, recipe)
+        if asker.proof != "session":
+            raise Refusal(
+                "needs_session", "only a person who signed in can approve a recipe; a token cannot do it for one"
+            )
+        if self._is_author(version, asker):
+            raise Refusal(
+                "same_person", f"version {number} is {version.author}'s own", "another person must approve it"
+            )
+        self._fit(recipe, version.items)
+        intent = await self._audit.intent(who(asker), APPROVE, f"recipes/{name}/{number}")
+        now_ns = self._clock.now_ns()
+        done = await self._do(lambda db: store.approve(db, name, number, asker.name, now_ns))
+        await self._audit.outcome(intent, "ok" if done else "refused wrong_state")
+        if not done:
+            raise Refusal("wrong_state", f"version {number} of {name} is {version.state}")
+        return await self._version(name, number)
+
+    async def _version(self, name: str, number: int) -> Version:
+        found = await self._do(lambda db: store.version(db, name, number))
+        if found is None:
+            raise LookupError(f"{name} {number}")
+        return found
+
+    def _is_author(self, version: Version, asker: Asker) -> bool:
+        if version.author_id is not None and asker.user_id is not None:
+            return version.author_id == asker.user_id
+        mine = {name.casefold() for name in (version.author, *version.behind)}
+        return bool(mine & {name.casefold() for name in (asker.name, *self._behind(asker))})
+
+    def _may(self, asker: Asker, action: str, recipe: Recipe) -> None:
+        """At each asset it is for; one of a type that has none yet, and one of plain paths, asks for the whole site."""
+        for path in self._assets(recipe) or [""]:
+            answer = self._permissions.decide(asker, action, path)
+            if not answer.allowed:
+                raise Refusal(answer.code, answer.reason)
+
+    def _fit(self, recipe: Recipe, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        """The items with their values in the types of their tags.
+
+        Raises: ConfigError naming what does not fit
+        """
+        if not 0 < len(items) <= MOST_ITEMS:
+            raise ConfigError(f"items: a recipe has 1 to {MOST_ITEMS} values, was {len(items)}")
+        twice = {item.tag for item in items if [other.tag for other in items].count(item.tag) > 1}
+        if twice:
+            raise ConfigError(f"items: {', '.join(sorted(twice))} is named twice")
+        assets = self._assets(recipe)
+        if recipe.type and not assets:
+            raise ConfigError(f"type: no asset of the plant has this type, was {recipe.type!r}")
+        if recipe.asset and not any(a.path == recipe.asset for a in self._plant().assets):
+            raise ConfigError(f"asset: the plant has no such asset, was {recipe.asset!r}")
+        wrong: list[str] = []
+        fit: dict[str, Written] = {}
+        for asset in assets:
+            for item in items:
+                try:
+                    fit[item.tag] = self._value(path_of(asset, item.tag), item.value)
+                except (Refusal, ConfigError) as error:
+                    wrong.append(str(error))
+        if wrong:
+            raise ConfigError(f"items: {'; '.join(dict.fromkeys(wrong))}"[:4000])
+        return tuple(Item(item.tag, fit[item.tag]) for item in items)
+
+    def _value(self, path: str, value: object) -> Written:
+        plant = self._plant()
+        tag = plant.by_path.get(path)
+        point = next((p for p in plant.points if tag is not None and p.tag == tag.id), None)
+        if tag is None or point is None:
+            raise ConfigError(f"{path[:MAX_PATH_CHARS]} is no point that may be written")
+        return checked_value(tag, point, value)
+
+    # downloading
+
+    async def download(
+        self, asker: Asker, name: str, *, asset: str = "", number: int = 0, reason: str = ""
+    ) -> Download:
+        """Write the values of the newest approved version (or of this one) to an asset; the report.
+
+        Raises: LookupError, Refusal (also where another download runs there), ConfigError, NotDurable
+        """
+        detail = await self.get(asker, name)
+        version = await self._version(name, number) if number else detail.approved
+        if version is None or version.state != "approved":
+            raise Refusal(
+                "not_approved",
+                f"{name} has no approved version{f' {number}' if number else ''}",
+                "another person approves it",
+            )
+        place = self._target(detail.recipe, asset)
+        if place in self._running:
+            raise Refusal(
+                "download_running", f"another download to {place or 'the plant'} is under way", "wait for its report"
+            )
+        task = asyncio.create_task(self._download(asker, version, place, reason), name=f"recipe {name}")
+        self._running[place] = task
+        task.add_done_callback(lambda _: self._running.pop(place, None))
+        return await asyncio.shield(task)
+
+    def _target(self, recipe: Recipe, asset: str) -> str:
+        known = self._assets(recipe)
+        if asset and asset not in known:
+            raise ConfigError(f"asset: recipe {recipe.name} is not for it, was {asset!r}")
+        if asset or len(known) == 1:
+            return asset or known[0]
+        raise ConfigError(f"asset: say which of {', '.join(known[:10]) or 'none'}")
+
+    async def _download(self, asker: Asker, version: Version, asset: str, reason: str) -> Download:
+        why = f"recipe {version.recipe} version {version.number}{f': {reason}' if reason else ''}"
+        lines = [self._line(asker, asset, item) for item in version.items]
+        report = Download(
+            0,
+            version.recipe,
+            version.number,
+            asset,
+            asker.name,
+            reason,
+            "running",
+            self._clock.now_ns(),
+            None,
+            tuple(lines),
+        )
+        for place, line in enumerate(lines):
+            lines[place] = await self._checked(asker, line, why)
+        if any(line.code for line in lines):
+            ended = replace(report, state="refused", ended_ns=self._clock.now_ns(), lines=tuple(lines))
+            return replace(ended, id=await self._do(lambda db: store.add_download(db, ended)))
+        report = replace(report, id=await self._do(lambda db: store.add_download(db, report)))
+        for place, line in enumerate(lines):
+            lines[place] = await self._written(asker, line, why)
+            report = replace(report, lines=tuple(lines))
+            if lines[place].state != Stage.DONE:
+                return await self._ended(report, "stopped")
+            await self._do(lambda db, now=report: store.save_download(db, now))
+        return await self._ended(report, "done")
+
+    async def _ended(self, report: Download, state: str) -> Download:
+        ended = replace(report, state=state, ended_ns=self._clock.now_ns())
+        await self._do(lambda db: store.save_download(db, ended))
+        return ended
+
+    def _line(self, asker: Asker, asset: str, item: Item) -> Line:
+        path = path_of(asset, item.tag)
+        tag = self._plant().by_path.get(path)
+        shown = tag is not None and self._reads(asker, path)
+        return Line(path, item.value, self._control.value(tag) if tag is not None and shown else None)
+
+    async def _checked(self, asker: Asker, line: Line, why: str) -> Line:
+        """A line with why it would be refused now."""
+        try:
+            await self._control.check(asker, line.path, line.value, reason=why)
+            self._alone(line.path)
+        except LookupError:
+            return replace(line, code="unknown_tag", reason=f"the plant has no tag {line.path}")
+        except Refusal as no:
+            return replace(line, code=no.code, reason=no.reason, clears=no.clears)
+        return line
+
+    def _alone(self, path: str) -> None:
+        plant = self._plant()
+        tag = plant.by_path[path]
+        if any(p.second_person for p in plant.points if p.tag == tag.id):
+            raise Refusal("second_person", f"{path} asks for a second person at each write", "write it by hand")
+
+    async def _written(self, asker: Asker, line: Line, why: str) -> Line:
+        try:
+            chosen = await self._control.select(asker, line.path)
+            done = await self._control.write(asker, line.path, line.value, selection=chosen.id, reason=why)
+        except LookupError:
+            return replace(line, code="unknown_tag", reason=f"the plant has no tag {line.path} any more")
+        except Refusal as no:
+            return replace(line, state="denied", code=no.code, reason=no.reason, clears=no.clears)
+        except IsthmusError as error:
+            return replace(line, state="denied", code="not_durable", reason=str(error))
+        return replace(
+            line, state=str(done.state), write=done.id, code=done.code, reason=done.detail, clears=done.clears
+        )
+
+    async def _do(self, work: Callable[..., T], *more: Any) -> T:
+        def run() -> T:
+            with self._engine.begin() as db:
+                return work(db, *more)
+
+        try:
+            return await asyncio.to_thread(run)
+        except SQLAlchemyError as error:
+            raise NotDurable(f"the records take nothing ({str(error.__cause__ or error)[:200]})") from error
+
+
+def path_of(asset: str, tag: str) -> str:
+    """The path of a value of a recipe."""
+    return f"{asset}/{tag}" if asset else tag
