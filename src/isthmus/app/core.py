@@ -19,6 +19,7 @@ from isthmus.acquisition.replay import Replay, ReplayReport
 from isthmus.acquisition.store import OutageLog
 from isthmus.analytics.service import Rules
 from isthmus.app.ca import Authority, wanted_names
+from isthmus.app.callout import call_out
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
@@ -127,6 +128,9 @@ class Core:
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._rules = Rules(self._engine, self._clock)
         self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
+        self._callout = call_out(
+            self._engine, self._clock, settings, self._secrets, self._security, self._namespace.current, log
+        )
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -189,6 +193,7 @@ class Core:
             ("edges", self._watch_edges),
             ("models", self._resend_models),
             ("disk", self._watch_disk),
+            ("callout", self._callout.run),
             ("operations", self._operations.run),
             ("privacy", self._tidy_names),
             ("certificates", self._renewal.run),
@@ -454,6 +459,7 @@ class Core:
                 rule_counts=self._rules.counts,
                 lockouts=Lockouts(self._data.root / "lockouts.json"),
                 enrolment=self._enrolment,
+                callout=self._callout,
                 root=self._authority.root_file,
             )
         )
