@@ -43,8 +43,9 @@ def call_out(
             Person(
                 user.name,
                 not user.disabled,
+                # of the role alone: from where somebody will answer is not known yet
                 policy.decide(
-                    Principal(user.name, user.role, Proof.LINK, "", user.id), Action.ALARM_ACKNOWLEDGE, part=True
+                    Principal(user.name, user.role, Proof.SOCKET, "", user.id), Action.ALARM_ACKNOWLEDGE, part=True
                 ).allowed,
             )
             for user in security.users()
