@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from collections import Counter
 from datetime import date
@@ -184,7 +185,7 @@ def test_a_schedule_covers_its_time_whole_and_agrees_with_each_of_its_parts(
     turns = schedule(rota, start, end, zone)
     assert turns[0].start_ns == start
     assert turns[-1].end_ns == end
-    assert all(a.end_ns == b.start_ns and a != b for a, b in zip(turns, turns[1:], strict=False))
+    assert all(a.end_ns == b.start_ns and a != b for a, b in itertools.pairwise(turns))
     assert all(a.start_ns < a.end_ns for a in turns)
     middle = (start + end) // 2 // NS_PER_S * NS_PER_S
     inside = next(turn for turn in turns if turn.start_ns <= middle < turn.end_ns)
