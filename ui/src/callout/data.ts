@@ -1,6 +1,7 @@
 import { useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { get } from '../api/client'
 import type { components } from '../api/schema'
+import { m } from '../i18n'
 
 type S = components['schemas']
 export type CallOut = S['CallOutAnswer']
@@ -12,6 +13,8 @@ export type Turn = S['TurnAnswer']
 export type Call = S['CallAnswer']
 export type Delivery = S['DeliveryAnswer']
 export type Contact = S['ContactAnswer']
+
+export const KIND_WORDS: Record<Channel['kind'], string> = { email: m('e-mail'), sms: m('text message'), voice: m('voice call'), chat: m('chat'), webhook: m('webhook') }
 
 export const useCallOut = (): UseQueryResult<CallOut> =>
   useQuery({ queryKey: ['callout', 'state'], queryFn: ({ signal }) => get<CallOut>('callout', {}, signal), refetchInterval: 5000, staleTime: 1000 })

@@ -3,8 +3,7 @@ import { put, remove } from '../api/client'
 import { ChoiceField, SheetForm, TextField, written } from '../components/records'
 import { Button } from '../components/ui'
 import { LANGUAGES, t } from '../i18n'
-import { KIND_WORDS } from '../pages/callout'
-import { minutes, useContacts, type CallOut, type Channel, type Rota, type Rule, type Step } from './data'
+import { KIND_WORDS, minutes, useContacts, type CallOut, type Channel, type Rota, type Rule, type Step } from './data'
 
 const PRIORITIES = ['critical', 'high', 'medium', 'low'] as const
 const lines = (form: FormData, name: string): string[] =>

@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from '@tanstack/react-router'
 import { Fragment, useState, type ReactNode } from 'react'
 import { get, post } from '../api/client'
 import { useSession } from '../api/queries'
-import { blocks, useCallOut, useContacts, useSchedule, type Call, type CallOut, type Channel, type Delivery, type Rota, type Rule, type Step } from '../callout/data'
+import { blocks, KIND_WORDS, useCallOut, useContacts, useSchedule, type Call, type CallOut, type Channel, type Delivery, type Rota, type Rule, type Step } from '../callout/data'
 import { ChannelForm, ContactForm, RemoveForm, RotaForm, RuleForm, StandInForm } from '../callout/forms'
 import { ChoiceField, Records, SheetForm, When, written } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Trouble } from '../components/ui'
@@ -19,7 +19,6 @@ const CALL_WORDS: Record<Call['state'], string> = { gathering: m('gathering'), c
 const DELIVERY_WORDS: Record<Delivery['state'], string> = { queued: m('waits'), delivered: m('delivered'), failed: m('failed'), withdrawn: m('not needed any more'), nobody: m('nobody to tell') }
 const ATTEMPT_WORDS: Record<Delivery['attempts'][number]['result'], string> = { started: m('under way'), delivered: m('delivered'), failed: m('failed'), withdrawn: m('not needed any more'), interrupted: m('cut off by a restart') }
 const CHANNEL_WORDS: Record<Channel['state'], string> = { unused: m('not used yet'), delivers: m('delivers'), failing: m('does not deliver'), 'not set': m('secret not set') }
-export const KIND_WORDS: Record<Channel['kind'], string> = { email: m('e-mail'), sms: m('text message'), voice: m('voice call'), chat: m('chat'), webhook: m('webhook') }
 const PRIORITY_WORDS: Record<string, string> = { critical: m('Critical'), high: m('High'), medium: m('Medium'), low: m('Low') }
 
 const priorityWord = (priority: string): string => t(PRIORITY_WORDS[priority] ?? priority)
@@ -377,18 +376,15 @@ function People({ all, may, ask }: { all: CallOut; may: boolean; ask: Ask }) {
 }
 
 function TestForm({ all, shut }: { all: CallOut; shut: () => void }) {
-  const [done, setDone] = useState<Delivery>()
   const send = async (form: FormData): Promise<void> => {
     const answer = await post<Delivery>('callout/test', { channel: written(form, 'channel'), person: written(form, 'person') })
     if (answer.state !== 'delivered') throw new Error(answer.reason || t('The test was not delivered.'))
-    setDone(answer)
   }
   return (
     <SheetForm title={t('Send a test')} verb={t('Send')} onClose={shut} send={send}>
-      <ChoiceField name="person" label={t('To')} options={all.people.map((one) => [one.name, one.name])} />
-      <ChoiceField name="channel" label={t('By')} options={all.channels.map((one) => [one.name, one.name])} />
+      <ChoiceField name="person" label={t('Person')} options={all.people.map((one) => [one.name, one.name])} />
+      <ChoiceField name="channel" label={t('Channel')} options={all.channels.map((one) => [one.name, one.name])} />
       <p className="muted small">{t('The message says that nothing has happened. It is in the log below.')}</p>
-      {done ? <p role="status">{t('delivered')}</p> : null}
     </SheetForm>
   )
 }
@@ -412,7 +408,7 @@ function Log() {
         <Empty title={t('Nobody was told yet')}>{t('Every message is listed here with each attempt to deliver it.')}</Empty>
       ) : (
         <>
-          <Records label={t('Delivery log')} heads={[t('Time'), t('Who'), t('By'), t('Alarms'), t('Result'), '']}>
+          <Records label={t('Delivery log')} heads={[t('Time'), t('Who'), t('Channel'), t('Alarms'), t('Result'), '']}>
             {rows.map((one) => (
               <LogRow key={one.id} one={one} />
             ))}
@@ -439,7 +435,7 @@ function LogRow({ one }: { one: Delivery }) {
           <When iso={one.created} />
         </th>
         <td data-head={t('Who')}>{nameOr(one.person)}</td>
-        <td data-head={t('By')}>{one.channel || '–'}</td>
+        <td data-head={t('Channel')}>{one.channel || '–'}</td>
         <td data-head={t('Alarms')} className="wrap">
           {one.call ? <Alarms call={one.call} /> : <span className="muted">{t('Test')}</span>}
         </td>
