@@ -54,7 +54,7 @@ class Gateways:
 
 
 @pytest.mark.mission("M14")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     acts=st.lists(
         st.one_of(
@@ -144,8 +144,8 @@ async def _play(acts: list[tuple[str, Any]], random: Random) -> None:
                     continue
             await settle()
         ways.down = ways.kills = False
-        for _ in range(60):
-            clock.advance(120)
+        for _ in range(16):
+            clock.advance(330)
             await settle()
         open_now = {n for n, state in states.items() if state in (State.UNACKNOWLEDGED, State.RETURNED_UNACKNOWLEDGED)}
         with engine.begin() as db:

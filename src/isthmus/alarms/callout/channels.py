@@ -52,7 +52,7 @@ class Ways:
         url, way = self._built(channel, address)
         with _Said() as said:
             try:
-                taken = way.notify(body=message.body, title=message.title)
+                taken = way.notify(body=message.body, title=message.title, body_format="text")
             except Exception as error:  # a plugin may raise anything
                 raise Rejected(cleaned(f"{type(error).__name__}: {error}", url, address)) from None
         if not taken:
@@ -68,10 +68,8 @@ class Ways:
                 else f"{where}: {channel.url}: has {PLACE} in it, so it is not the same place for everybody"
             )
         url = template.replace(PLACE, quote(address, safe=""))
-        try:
-            import apprise
-        except ImportError:
-            raise ConfigError(f"{where}: the package apprise is not installed here") from None
+        import apprise
+
         with _Said() as said:
             try:
                 way = apprise.Apprise.instantiate(
@@ -98,7 +96,7 @@ def known(scheme: str) -> bool:
     """Whether apprise has a plugin for addresses that begin so."""
     from apprise import NotificationManager
 
-    return scheme in NotificationManager()
+    return scheme in NotificationManager()  # type: ignore[no-untyped-call]  # its own class says no types
 
 
 def _check_plain(url: str, scheme: str, way: Any, where: str, reference: str) -> None:
@@ -131,12 +129,27 @@ def cleaned(text: str, url: str, address: str = "") -> str:
     return " ".join(text.split())[:MOST_REASON_CHARS]
 
 
-class _Said(logging.Handler):
-    """What apprise says in this thread while it works; nothing of it reaches our logs by itself."""
+class _Catch(logging.Filter):
+    """Takes what apprise says away from every log, for it names people and gateways; whoever sends in this thread is told."""
 
     def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self._thread = threading.get_ident()
+        super().__init__()
+        self.here = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said: _Said | None = getattr(self.here, "said", None)
+        if said is not None:
+            said.heard(record)
+        return False
+
+
+_CATCH = _Catch()
+
+
+class _Said:
+    """What apprise says in this thread meanwhile."""
+
+    def __init__(self) -> None:
         self._lines: list[str] = []
         self._why: list[str] = []
 
@@ -145,9 +158,7 @@ class _Said(logging.Handler):
         """Warnings and errors, then what was behind them."""
         return "; ".join(dict.fromkeys([*self._lines, *self._why]))
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if threading.get_ident() != self._thread:
-            return
+    def heard(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
             self._lines.append(text)
@@ -156,11 +167,10 @@ class _Said(logging.Handler):
 
     def __enter__(self) -> _Said:
         logger = logging.getLogger(_LOG)
-        logger.propagate = False
-        if logger.level != logging.DEBUG:
-            logger.setLevel(logging.DEBUG)
-        logger.addHandler(self)
+        logger.setLevel(logging.DEBUG)  # why something failed is said at this level
+        logger.addFilter(_CATCH)  # once, however often
+        _CATCH.here.said = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger(_LOG).removeHandler(self)
+        _CATCH.here.said = None

@@ -14,19 +14,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from isthmus.alarms.callout import links, model, rota, store, texts
 from isthmus.alarms.callout.channels import Ways
 from isthmus.alarms.callout.model import CallState, Channel, Contact, Effect, Rule, Setup
-from isthmus.alarms.callout.rota import Rota
+from isthmus.alarms.callout.rota import Rota, Turn
 from isthmus.alarms.callout.texts import Line, Message
 from isthmus.ports.alarms import AlarmReports
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, Denied, IsthmusError, TryLater
 from isthmus.values.messages.alarms import AlarmChange, Reported
+
+T = TypeVar("T")
 
 MOST_AT_ONCE = 8
 MOST_BY_CHANNEL = 2
@@ -258,7 +260,7 @@ class CallOut:
         unanswered: list[store.Call] = []
         while await self._do(lambda db: bool(store.due(db, now_ns))):
             reachable = {one.name for one in await self._everybody() if one.open}
-            await self._do(lambda db, open_=reachable: self._turn_all(db, now_ns, open_, unanswered))
+            await self._do(partial(self._turn_all, now_ns=now_ns, reachable=reachable, unanswered=unanswered))
         for call in unanswered:
             self._log.error("call %d of rule %s: everybody was told, and nobody answered", call.id, call.rule)
             await self._report(_unanswered(call.rule), active=True)
@@ -270,7 +272,7 @@ class CallOut:
             self._log.info("%d attempts to deliver were cut off by the end of core; they are made again", cut)
         setup, _ = await self._do(store.setup)
         for name in setup.channels:
-            health: store.Health = await self._do(lambda db, channel=name: store.health(db, channel))
+            health = await self._do(partial(store.health, channel=name))
             if health.failing:
                 self._broken[name] = REPORT_AFTER
                 self._told.add(name)
@@ -546,7 +548,7 @@ class CallOut:
             [CallShown(call, *told[call.id]) for call in calls],
         )  # fmt: skip
 
-    async def schedule(self, name: str, start_ns: int, end_ns: int) -> list[rota.Turn]:
+    async def schedule(self, name: str, start_ns: int, end_ns: int) -> list[Turn]:
         """Who is on duty on a rota over a time.
 
         Raises: LookupError if there is none
@@ -648,10 +650,10 @@ class CallOut:
 
         return await self._do(ask)
 
-    async def _do(self, what: Callable[[Connection], Any]) -> Any:
+    async def _do(self, what: Callable[[Connection], T]) -> T:
         """In one transaction, in a thread."""
 
-        def work() -> Any:
+        def work() -> T:
             with self._engine.begin() as db:
                 return what(db)
 
@@ -664,9 +666,9 @@ class RotaState:
 
     rota: Rota
     version: store.Version
-    now: rota.Turn
-    later: rota.Turn | None
-    gaps: list[rota.Turn]
+    now: Turn
+    later: Turn | None
+    gaps: list[Turn]
     problems: list[str]
 
 

@@ -47,8 +47,8 @@ class Gateways:
         self.sent.append((channel.name, address, message))
 
     def to(self) -> list[tuple[str, str]]:
-        """(channel, address) of what was sent since the last time."""
-        found = [(channel, address) for channel, address, _ in self.sent]
+        """(channel, address) of what was sent since the last time; threads send in any order."""
+        found = sorted((channel, address) for channel, address, _ in self.sent)
         self.sent.clear()
         return found
 

@@ -1,1 +1,0 @@
-"""These tests share their conftest by name."""
