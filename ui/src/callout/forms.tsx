@@ -14,18 +14,18 @@ const lines = (form: FormData, name: string): string[] =>
 const at = (part: string, name: string): string => `callout/${part}/${encodeURIComponent(name)}`
 
 interface AreaProps {
-  name: string
+  field: string
   label: string
   hint: string
   value: string
 }
 
-function Area({ name, label, hint, value }: AreaProps) {
+function Area({ field, label, hint, value }: AreaProps) {
   return (
     <label className="field">
       <span>{label}</span>
-      <textarea name={name} rows={Math.max(3, value.split('\n').length)} defaultValue={value} aria-describedby={`${name}-hint`} />
-      <small id={`${name}-hint`} className="muted">
+      <textarea name={field} rows={Math.max(3, value.split('\n').length)} defaultValue={value} aria-describedby={`${field}-hint`} />
+      <small id={`${field}-hint`} className="muted">
         {hint}
       </small>
     </label>
@@ -52,14 +52,14 @@ export function RotaForm({ all, one, shut }: { all: CallOut; one: Rota | undefin
   return (
     <SheetForm title={one ? t('Change rota {{name}}', { name: one.name }) : t('New rota')} verb={t('Save')} onClose={shut} send={send}>
       <NameField one={one} />
-      <Area name="people" label={t('People')} hint={t('In the order of their turns, one a line. Accounts: {{names}}', { names: all.people.map((p) => p.name).join(', ') })} value={(one?.people ?? []).join('\n')} />
+      <Area field="people" label={t('People')} hint={t('In the order of their turns, one a line. Accounts: {{names}}', { names: all.people.map((p) => p.name).join(', ') })} value={(one?.people ?? []).join('\n')} />
       <div className="callout-pair">
         <TextField name="first" label={t('A day of the first turn')} type="date" defaultValue={one?.first ?? new Date().toISOString().slice(0, 10)} />
         <TextField name="weeks" label={t('Weeks of a turn')} type="number" defaultValue={String(one?.weeks ?? 1)} />
       </div>
       <TextField name="hand_over" label={t('Hand-over')} hint={t('Day and plant time, such as Mon 08:00')} defaultValue={one?.hand_over ?? 'Mon 08:00'} />
       <TextField name="hours" label={t('Only at these times')} required={false} hint={t('Empty: always. Otherwise such as Mon 17:00-Fri 08:00, or 22:00-06:00 for every day')} defaultValue={one?.hours ?? ''} />
-      <Area name="holidays" label={t('Holidays')} hint={t('One a line: a day such as 2026-12-25, then who is on duty; without a name nobody is')} value={(one?.holidays ?? []).map((h) => `${h.day} ${h.person ?? ''}`.trim()).join('\n')} />
+      <Area field="holidays" label={t('Holidays')} hint={t('One a line: a day such as 2026-12-25, then who is on duty; without a name nobody is')} value={(one?.holidays ?? []).map((h) => `${h.day} ${h.person ?? ''}`.trim()).join('\n')} />
     </SheetForm>
   )
 }

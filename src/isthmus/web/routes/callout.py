@@ -121,16 +121,16 @@ class ContactBody(BaseModel):
     )
 
 
-class TestBody(BaseModel):
+class TestMessage(BaseModel):
     channel: Short
     person: PersonName
 
 
-class Kept(BaseModel):
+class KeptVersion(BaseModel):
     version: int
 
 
-class TurnAnswer(BaseModel):
+class DutyTurn(BaseModel):
     person: str = Field(description="empty: nobody")
     start: str
     end: str
@@ -142,20 +142,20 @@ class RotaAnswer(RotaParts):
     name: str
     version: int
     changed: str
-    now: TurnAnswer
-    next: TurnAnswer | None
-    gaps: list[TurnAnswer] = Field(description="of the next 28 days: when nobody is on duty")
+    now: DutyTurn
+    next: DutyTurn | None
+    gaps: list[DutyTurn] = Field(description="of the next 28 days: when nobody is on duty")
     problems: list[str]
 
 
-class RuleAnswer(RuleParts):
+class CallRule(RuleParts):
     name: str
     version: int
     changed: str
     problems: list[str]
 
 
-class ChannelAnswer(ChannelParts):
+class CallChannel(ChannelParts):
     name: str
     version: int
     changed: str
@@ -165,7 +165,7 @@ class ChannelAnswer(ChannelParts):
     queued: int = Field(description="messages that wait for it")
 
 
-class PersonAnswer(BaseModel):
+class Reached(BaseModel):
     name: str
     language: str
     channels: list[str] = Field(description="on which an address is known")
@@ -187,9 +187,9 @@ class CallOutAnswer(BaseModel):
     timezone: str
     links: bool = Field(description="whether messages hold links to acknowledge by")
     rotas: list[RotaAnswer]
-    rules: list[RuleAnswer]
-    channels: list[ChannelAnswer]
-    people: list[PersonAnswer] = Field(description="open accounts")
+    rules: list[CallRule]
+    channels: list[CallChannel]
+    people: list[Reached] = Field(description="open accounts")
     calls: list[CallAnswer] = Field(description="those under way, newest first")
 
 
@@ -201,11 +201,11 @@ class Contacts(BaseModel):
     contacts: list[ContactAnswer]
 
 
-class Schedule(BaseModel):
-    turns: list[TurnAnswer]
+class RotaSchedule(BaseModel):
+    turns: list[DutyTurn]
 
 
-class VersionAnswer(BaseModel):
+class PartVersion(BaseModel):
     version: int
     changed: str
     by: str
@@ -214,11 +214,11 @@ class VersionAnswer(BaseModel):
     value: dict[str, Any] | None
 
 
-class Versions(BaseModel):
-    versions: list[VersionAnswer]
+class PartVersions(BaseModel):
+    versions: list[PartVersion]
 
 
-class AttemptAnswer(BaseModel):
+class DeliveryAttempt(BaseModel):
     time: str
     ended: str | None
     result: Literal["started", "delivered", "failed", "withdrawn", "interrupted"]
@@ -238,7 +238,7 @@ class DeliveryAnswer(BaseModel):
     ended: str | None
     answered: str | None = Field(description="when its link was used")
     reason: str
-    attempts: list[AttemptAnswer]
+    attempts: list[DeliveryAttempt]
 
 
 class Deliveries(BaseModel):
@@ -320,16 +320,16 @@ def _rota(state: RotaState) -> RotaAnswer:
     )
 
 
-def _rule(state: RuleState) -> RuleAnswer:
-    return RuleAnswer.model_validate(
+def _rule(state: RuleState) -> CallRule:
+    return CallRule.model_validate(
         {"name": state.rule.name, **parts(state.rule), **_stamp(state.version), "problems": state.problems}
     )
 
 
-def _channel(state: ChannelState) -> ChannelAnswer:
+def _channel(state: ChannelState) -> CallChannel:
     health = state.health
     word = "not set" if state.missing else "failing" if health.failing else "delivers" if health.last_ns else "unused"
-    return ChannelAnswer.model_validate(
+    return CallChannel.model_validate(
         {
             "name": state.channel.name,
             **parts(state.channel),
@@ -400,7 +400,7 @@ async def get_callout(services: Room) -> CallOutAnswer:
         rules=[_rule(one) for one in state.rules],
         channels=[_channel(one) for one in state.channels],
         people=[
-            PersonAnswer(
+            Reached(
                 name=name,
                 language=reached[name].language if name in reached else "en",
                 channels=sorted(reached[name].addresses) if name in reached else [],
@@ -417,7 +417,7 @@ async def get_schedule(
     name: Name,
     start: Annotated[str, Query(max_length=40)] = "now",
     days: Annotated[int, Query(ge=1, le=LONGEST_DAYS)] = 28,
-) -> Schedule:
+) -> RotaSchedule:
     """Who is on duty on a rota over a time."""
     start_ns = parse_time(start, services.clock.now_ns(), "start")
     end_ns = min(start_ns + days * 86_400 * NS_PER_S, _LAST_NS)
@@ -425,7 +425,7 @@ async def get_schedule(
         turns = await _room(services).schedule(name, min(start_ns, end_ns - 1), end_ns)
     except KeyError:
         raise NotFound(f"no rota is called {name!r}", "unknown_rota") from None
-    return Schedule(turns=[TurnAnswer.model_validate(_turn(turn)) for turn in turns])
+    return RotaSchedule(turns=[DutyTurn.model_validate(_turn(turn)) for turn in turns])
 
 
 _LAST_NS = 7_258_118_400 * NS_PER_S
@@ -433,7 +433,7 @@ _LAST_NS = 7_258_118_400 * NS_PER_S
 
 
 @router.put("/callout/rotas/{name}", dependencies=allow(Action.CALLOUT_CHANGE))
-async def put_rota(services: Room, principal: Who, name: Name, body: RotaBody, http: Request) -> Kept:
+async def put_rota(services: Room, principal: Who, name: Name, body: RotaBody, http: Request) -> KeptVersion:
     """Put a rota in force; the version before is kept."""
     rota = Rota(
         name,
@@ -449,7 +449,7 @@ async def put_rota(services: Room, principal: Who, name: Name, body: RotaBody, h
 
 
 @router.put("/callout/rules/{name}", dependencies=allow(Action.CALLOUT_CHANGE))
-async def put_rule(services: Room, principal: Who, name: Name, body: RuleBody, http: Request) -> Kept:
+async def put_rule(services: Room, principal: Who, name: Name, body: RuleBody, http: Request) -> KeptVersion:
     """Put a rule in force; the version before is kept, and calls under way go on by theirs."""
     rule = Rule(
         name,
@@ -467,7 +467,7 @@ async def put_rule(services: Room, principal: Who, name: Name, body: RuleBody, h
 
 
 @router.put("/callout/channels/{name}", dependencies=allow(Action.CALLOUT_CHANGE))
-async def put_channel(services: Room, principal: Who, name: Name, body: ChannelBody, http: Request) -> Kept:
+async def put_channel(services: Room, principal: Who, name: Name, body: ChannelBody, http: Request) -> KeptVersion:
     """Put a channel in force; the version before is kept."""
     channel = Channel(name, body.kind, body.url, body.personal)
     return await _keep(services, principal, channel, body.base, body.reason, http)
@@ -475,13 +475,13 @@ async def put_channel(services: Room, principal: Who, name: Name, body: ChannelB
 
 async def _keep(
     services: Services, principal: Principal, what: Rota | Rule | Channel, base: int | None, reason: str, http: Request
-) -> Kept:
+) -> KeptVersion:
     told(http)["reason"] = reason
     version, before = await _room(services).keep(what, principal.name, reason, base)
     told(http)["new"] = await asyncio.to_thread(_audited, services, what)
     if before is not None:
         told(http)["old"] = await asyncio.to_thread(_audited, services, before)
-    return Kept(version=version)
+    return KeptVersion(version=version)
 
 
 def _audited(services: Services, what: Rota | Rule | Channel) -> dict[str, Any]:
@@ -503,37 +503,25 @@ def _audited(services: Services, what: Rota | Rule | Channel) -> dict[str, Any]:
     return shown
 
 
-Part = Literal["rotas", "rules", "channels"]
-
-
-@router.delete("/callout/{part}/{name}", dependencies=allow(Action.CALLOUT_CHANGE), status_code=204)
-async def remove_part(
-    services: Room,
-    principal: Who,
-    part: Part,
-    name: Name,
-    http: Request,
-    reason: Annotated[str, Query(max_length=1000)] = "",
+async def _remove(
+    services: Services, principal: Principal, kind: str, name: str, reason: str, http: Request
 ) -> Response:
-    """Take a rota, rule or channel away; its versions are kept."""
     told(http)["reason"] = reason
     try:
-        before = await _room(services).remove(part.removesuffix("s"), name, principal.name, reason)
+        before = await _room(services).remove(kind, name, principal.name, reason)
     except KeyError:
-        raise NotFound(f"there is no {part.removesuffix('s')} {name!r}", "unknown_part") from None
+        raise NotFound(f"no {kind} is called {name!r}", f"unknown_{kind}") from None
     told(http)["old"] = await asyncio.to_thread(_audited, services, before)
     return Response(status_code=204)
 
 
-@router.get("/callout/{part}/{name}/versions", dependencies=allow(Action.READ))
-async def get_versions(services: Room, part: Part, name: Name) -> Versions:
-    """Every version of a rota, rule or channel, newest first."""
-    found = await _room(services).versions(part.removesuffix("s"), name)
+async def _versions(services: Services, kind: str, name: str) -> PartVersions:
+    found = await _room(services).versions(kind, name)
     if not found:
-        raise NotFound(f"there is no {part.removesuffix('s')} {name!r}", "unknown_part")
-    return Versions(
+        raise NotFound(f"no {kind} is called {name!r}", f"unknown_{kind}")
+    return PartVersions(
         versions=[
-            VersionAnswer(
+            PartVersion(
                 version=one.version,
                 changed=iso(one.at_ns),
                 by=one.by,
@@ -544,6 +532,45 @@ async def get_versions(services: Room, part: Part, name: Name) -> Versions:
             for one in found
         ]
     )
+
+
+Why = Annotated[str, Query(max_length=1000)]
+
+
+@router.delete("/callout/rotas/{name}", dependencies=allow(Action.CALLOUT_CHANGE), status_code=204)
+async def remove_rota(services: Room, principal: Who, name: Name, http: Request, reason: Why = "") -> Response:
+    """Take a rota away; its versions are kept. 409 while a rule refers to it."""
+    return await _remove(services, principal, "rota", name, reason, http)
+
+
+@router.get("/callout/rotas/{name}/versions", dependencies=allow(Action.READ))
+async def get_rota_versions(services: Room, name: Name) -> PartVersions:
+    """Every version of a rota, newest first."""
+    return await _versions(services, "rota", name)
+
+
+@router.delete("/callout/rules/{name}", dependencies=allow(Action.CALLOUT_CHANGE), status_code=204)
+async def remove_rule(services: Room, principal: Who, name: Name, http: Request, reason: Why = "") -> Response:
+    """Take a rule away; its versions are kept, and calls under way go on."""
+    return await _remove(services, principal, "rule", name, reason, http)
+
+
+@router.get("/callout/rules/{name}/versions", dependencies=allow(Action.READ))
+async def get_rule_versions(services: Room, name: Name) -> PartVersions:
+    """Every version of a rule, newest first."""
+    return await _versions(services, "rule", name)
+
+
+@router.delete("/callout/channels/{name}", dependencies=allow(Action.CALLOUT_CHANGE), status_code=204)
+async def remove_channel(services: Room, principal: Who, name: Name, http: Request, reason: Why = "") -> Response:
+    """Take a channel away; its versions are kept. 409 while a rule refers to it."""
+    return await _remove(services, principal, "channel", name, reason, http)
+
+
+@router.get("/callout/channels/{name}/versions", dependencies=allow(Action.READ))
+async def get_channel_versions(services: Room, name: Name) -> PartVersions:
+    """Every version of a channel, newest first."""
+    return await _versions(services, "channel", name)
 
 
 @router.get("/callout/contacts", dependencies=allow(Action.CALLOUT_CHANGE))
@@ -574,7 +601,7 @@ async def remove_contact(services: Room, name: Name) -> Response:
 
 
 @router.post("/callout/test", dependencies=allow(Action.CALLOUT_CHANGE))
-async def send_test(services: Room, body: TestBody, http: Request) -> DeliveryAnswer:
+async def send_test(services: Room, body: TestMessage, http: Request) -> DeliveryAnswer:
     """Send somebody a test message now, and say how it went."""
     told(http)["target"] = f"callout/test {body.channel} {await asyncio.to_thread(services.audit.person, body.person)}"
     one, attempts = await _room(services).test(body.channel, body.person)
