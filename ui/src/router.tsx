@@ -88,6 +88,13 @@ const changesRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/changes'), 'ChangesPage'),
 })
 
+const calloutRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/callout',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'week', string>> => only(search, ['week'] as const),
+  component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -153,6 +160,7 @@ export const router = createRouter({
     assetRoute,
     connectionsRoute,
     changesRoute,
+    calloutRoute,
     systemRoute,
     accountRoute,
     adminRoute,

@@ -19,13 +19,14 @@ const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
   { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
   { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
+  { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },
   { to: '/system', icon: 'system', name: m('System'), key: 's' },
 ]
 

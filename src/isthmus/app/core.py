@@ -21,6 +21,7 @@ from isthmus.alarms.service import Alarms
 from isthmus.analytics.service import Rules
 from isthmus.app.alarms import AlarmPump, EdgeWatch
 from isthmus.app.ca import Authority, wanted_names
+from isthmus.app.callout import call_out
 from isthmus.app.control import ControlRoom, LoggedReports
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
@@ -139,6 +140,9 @@ class Core:
         self._edge_watch = EdgeWatch(
             self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock
         )
+        self._callout = call_out(
+            self._engine, self._clock, settings, self._secrets, self._security, self._namespace.current, log
+        )
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -205,6 +209,7 @@ class Core:
             ("edges", self._watch_edges),
             ("models", self._resend_models),
             ("disk", self._watch_disk),
+            ("callout", self._callout.run),
             ("operations", self._operations.run),
             ("privacy", self._tidy_names),
             ("certificates", self._renewal.run),
@@ -483,6 +488,7 @@ class Core:
                 lockouts=self._lockouts,
                 control=self._control,
                 enrolment=self._enrolment,
+                callout=self._callout,
                 root=self._authority.root_file,
             )
         )

@@ -203,6 +203,19 @@ class PrivacySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CalloutSettings:
+    """Telling people of alarms (docs/callout.md)."""
+
+    link: str = ""
+    """Where browsers of people on duty reach the screens, `https://isthmus.plant.example`; links by which they acknowledge begin
+    so. Empty: the first of `web.origins`, and without one messages hold no links."""
+    link_hours: int = 12
+    """How long such a link is good."""
+    keep_days: int = 90
+    """How long calls and deliveries are kept after their end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All sections."""
 
@@ -219,6 +232,7 @@ class Settings:
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     bus: BusSettings = field(default_factory=BusSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
+    callout: CalloutSettings = field(default_factory=CalloutSettings)
 
 
 def load_settings(path: Path) -> Settings:
@@ -280,6 +294,8 @@ def load_settings(path: Path) -> Settings:
         ("audit.segment_mb", settings.audit.segment_mb, 1000),
         ("audit.keep_days", settings.audit.keep_days, 36_500),
         ("privacy.smallest_group", settings.privacy.smallest_group, 1000),
+        ("callout.link_hours", settings.callout.link_hours, 168),
+        ("callout.keep_days", settings.callout.keep_days, 3650),
     ):
         if not 0 < number <= most:
             raise ConfigError(f"{path}: {name}: must be 1 to {most}, was {number}")
@@ -294,6 +310,11 @@ def load_settings(path: Path) -> Settings:
             check_origin(origin)
     except ConfigError as error:
         raise ConfigError(f"{path}: web.{error}") from None
+    try:
+        if settings.callout.link:
+            check_origin(settings.callout.link)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: callout.link: {error}") from None
     return settings
 
 

@@ -69,6 +69,7 @@ class Proof(StrEnum):
 
     SESSION = "session"
     TOKEN = "token"  # noqa: S105  the word, not a secret
+    LINK = "link"  # the signed link of a call-out, which does one thing once
     SOCKET = "socket"  # the local socket, which only the owner of the data directory can open
 
 

@@ -32,7 +32,7 @@ OWN: Final = frozenset({("POST", "/audit/intents"), ("PUT", "/audit/intents/{ide
 QUIET: Final = frozenset({("POST", "/session/touch")})
 """These change nothing but when somebody was last seen."""
 _SEEN: Final = "isthmus.audited"
-_PERSON: Final = ("/users/{name}", "/privacy/people/{name}")
+_PERSON: Final = ("/users/{name}", "/privacy/people/{name}", "/callout/contacts/{name}")
 _OFTEN: Final = 5
 _WINDOW_NS: Final = 60 * NS_PER_S
 _MOST_KEYS: Final = 1000
@@ -119,7 +119,7 @@ class Audited:
         action = f"{scope['method']} {route.path.removeprefix('/')}"
         target = await asyncio.to_thread(self._target, route.path, values) if values else route.path.removeprefix("/")
         answered = _Answer(send)
-        if (scope["method"], scope["path"]) in PUBLIC:
+        if (scope["method"], API + route.path) in PUBLIC:
             try:
                 await self._app(scope, receive, answered.send)
             finally:
@@ -170,7 +170,8 @@ class Audited:
         filled = template
         for name, value in values.items():
             person = name == "name" and template.startswith(_PERSON)
-            filled = filled.replace(f"{{{name}}}", self._pseudonym(value) if person else value[:128])
+            shown = "…" if name == "token" else self._pseudonym(value) if person else value[:128]
+            filled = filled.replace(f"{{{name}}}", shown)
         return filled.removeprefix("/")
 
     def _pseudonym(self, name: str) -> str:
@@ -182,7 +183,8 @@ class Audited:
         return self._services.audit.person(name) if account else "nobody"
 
     async def _note(self, scope: Scope, action: str, target: str, said: dict[str, Any], answered: _Answer) -> None:
-        """Signing in, or trying to."""
+        """Signing in or answering a call-out, or trying to."""
+        target = str(said.get("target") or target)
         principal, tried = said.get("principal"), said.get("tried")
         who = who_asks(principal, scope)
         if principal is None and tried:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from isthmus.acquisition.replay import ReplayReport
+from isthmus.alarms.callout.service import CallOut
 from isthmus.alarms.service import Alarms
 from isthmus.analytics.model import Counts
 from isthmus.analytics.store import Event
@@ -32,6 +33,7 @@ from isthmus.security.privacy import Privacy
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Finding
+from isthmus.web.brake import Brake
 from isthmus.web.system import BackupOutcome, System
 
 
@@ -289,6 +291,9 @@ class Services:
     changes: ChangeRequests | None = None
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
+    callout: CallOut | None = None
+    answers: Brake = field(default_factory=Brake)
+    """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None
     """The certificate of this installation's authority, which everybody may have."""
     rule_events: RuleEvents = no_events

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
 
 import isthmus.acquisition.store
+import isthmus.alarms.callout.store
 import isthmus.alarms.store
 import isthmus.analytics.store
 import isthmus.app.delivery_store
@@ -31,6 +32,7 @@ def declared() -> MetaData:
     whole = MetaData()
     for room in (
         isthmus.acquisition.store,
+        isthmus.alarms.callout.store,
         isthmus.alarms.store,
         isthmus.analytics.store,
         isthmus.app.delivery_store,

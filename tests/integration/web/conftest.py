@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,12 @@ import pytest
 from argon2 import PasswordHasher
 
 from isthmus.acquisition.store import Outage
+from isthmus.alarms.callout.store import metadata as callout_metadata
+from isthmus.app.callout import call_out
 from isthmus.app.records import open_records
 from isthmus.app.sealing import Sealer
+from isthmus.app.secrets import Secrets
+from isthmus.app.settings import CalloutSettings, Settings
 from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.control import NO_DEMANDS, Consent, Demands
 from isthmus.namespace.live import LiveTable
@@ -290,6 +295,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     metadata.create_all(engine)
     audit_metadata.create_all(engine)
     namespace_metadata.create_all(engine)
+    callout_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -352,6 +358,15 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         operations=FakeOperations(),
         audit=trail,
         privacy=Privacy(engine, security, trail),
+        callout=call_out(
+            engine,
+            clock,
+            Settings(callout=CalloutSettings(link="https://plant.example")),
+            Secrets.of(tmp_path),
+            security,
+            namespace.current,
+            logging.getLogger("test"),
+        ),
         clock=clock,
         drivers=lambda: {"sine": spec},
         hosts=("plant.example",),

@@ -40,12 +40,19 @@ def changing() -> list[tuple[str, str]]:
     return sorted((m, r.path) for r in routes for m in r.methods - SAFE if (m, r.path) not in QUIET)
 
 
-NAMES_OTHERS = ("/stations/", "/edges/")
+NAMES_OTHERS = ("/stations/", "/edges/", "/callout/rotas/", "/callout/rules/", "/callout/channels/")
 """Their names are not those of people."""
 
 
 def filled(template: str) -> str:
-    for part, value in {"{n}": "7", "{name}": "ana", "{ident}": "s1", "{id}": "7", "{edge}": "edge-7"}.items():
+    for part, value in {
+        "{n}": "7",
+        "{name}": "ana",
+        "{ident}": "s1",
+        "{id}": "7",
+        "{edge}": "edge-7",
+        "{token}": "x",
+    }.items():
         template = template.replace(part, value)
     return template.split("{")[0]
 

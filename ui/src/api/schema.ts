@@ -236,6 +236,286 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/callout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Callout
+         * @description Who is on duty now and next, rules and channels with what is wrong with them, and the calls under way.
+         */
+        get: operations["get_callout"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/answer/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Answer
+         * @description What a link acknowledges, and the button. Looking changes nothing: scanners of mail follow links.
+         */
+        get: operations["show_answer"];
+        put?: never;
+        /**
+         * Send Answer
+         * @description Acknowledge what the link is about, as the person it was sent to. It works once.
+         */
+        post: operations["send_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/channels/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Channel
+         * @description Put a channel in force; the version before is kept.
+         */
+        put: operations["put_channel"];
+        post?: never;
+        /**
+         * Remove Channel
+         * @description Take a channel away; its versions are kept. 409 while a rule refers to it.
+         */
+        delete: operations["remove_channel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/channels/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Channel Versions
+         * @description Every version of a channel, newest first.
+         */
+        get: operations["get_channel_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/contacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Contacts
+         * @description How people are reached; only for who may change it.
+         */
+        get: operations["get_contacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/contacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Contact
+         * @description Keep how somebody is reached. The audit log has the channels, never the addresses.
+         */
+        put: operations["put_contact"];
+        post?: never;
+        /**
+         * Remove Contact
+         * @description Forget how somebody is reached.
+         */
+        delete: operations["remove_contact"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Deliveries
+         * @description The delivery log with each attempt, newest first.
+         */
+        get: operations["get_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Rota
+         * @description Put a rota in force; the version before is kept.
+         */
+        put: operations["put_rota"];
+        post?: never;
+        /**
+         * Remove Rota
+         * @description Take a rota away; its versions are kept. 409 while a rule refers to it.
+         */
+        delete: operations["remove_rota"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Schedule
+         * @description Who is on duty on a rota over a time.
+         */
+        get: operations["get_schedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rota Versions
+         * @description Every version of a rota, newest first.
+         */
+        get: operations["get_rota_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Rule
+         * @description Put a rule in force; the version before is kept, and calls under way go on by theirs.
+         */
+        put: operations["put_rule"];
+        post?: never;
+        /**
+         * Remove Rule
+         * @description Take a rule away; its versions are kept, and calls under way go on.
+         */
+        delete: operations["remove_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rules/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rule Versions
+         * @description Every version of a rule, newest first.
+         */
+        get: operations["get_rule_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Test
+         * @description Send somebody a test message now, and say how it went.
+         */
+        post: operations["send_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/connections": {
         parameters: {
             query?: never;
@@ -2139,6 +2419,159 @@ export interface components {
              */
             root: string;
         };
+        /** CallAnswer */
+        CallAnswer: {
+            /** Alarms */
+            alarms: number;
+            /** Answered By */
+            answered_by: string;
+            /** Began */
+            began: string;
+            /** Id */
+            id: number;
+            /**
+             * Message
+             * @description of its first alarm
+             */
+            message: string;
+            /**
+             * Next
+             * @description when somebody is told next
+             */
+            next: string | null;
+            /** Priority */
+            priority: string;
+            /** Rule */
+            rule: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "gathering" | "calling" | "acknowledged" | "over" | "unanswered";
+        };
+        /** CallChannel */
+        CallChannel: {
+            /** Changed */
+            changed: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            /** Name */
+            name: string;
+            /**
+             * Personal
+             * @description whether each person has an address of their own on it
+             * @default true
+             */
+            personal: boolean;
+            /**
+             * Queued
+             * @description messages that wait for it
+             */
+            queued: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Since
+             * @description since when it fails
+             */
+            since: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unused" | "delivers" | "failing" | "not set";
+            /**
+             * Url
+             * @description reference to a secret that holds an apprise address, with {address} in it where it is personal
+             */
+            url: string;
+            /** Version */
+            version: number;
+        };
+        /** CallOutAnswer */
+        CallOutAnswer: {
+            /**
+             * Calls
+             * @description those under way, newest first
+             */
+            calls: components["schemas"]["CallAnswer"][];
+            /** Channels */
+            channels: components["schemas"]["CallChannel"][];
+            /**
+             * Links
+             * @description whether messages hold links to acknowledge by
+             */
+            links: boolean;
+            /**
+             * People
+             * @description open accounts
+             */
+            people: components["schemas"]["Reached"][];
+            /** Rotas */
+            rotas: components["schemas"]["RotaAnswer"][];
+            /** Rules */
+            rules: components["schemas"]["CallRule"][];
+            /** Timezone */
+            timezone: string;
+        };
+        /** CallRule */
+        CallRule: {
+            /** Changed */
+            changed: string;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Group S
+             * @description alarms that come within this are one message
+             * @default 10
+             */
+            group_s: number;
+            /** Name */
+            name: string;
+            /** Priorities */
+            priorities: string[];
+            /** Problems */
+            problems: string[];
+            /**
+             * Quiet
+             * @default []
+             */
+            quiet: components["schemas"]["QuietBody"][];
+            /** Steps */
+            steps: components["schemas"]["StepBody"][];
+            /**
+             * Then S
+             * @description the same while a call of this rule is under way
+             * @default 60
+             */
+            then_s: number;
+            /**
+             * Under
+             * @description paths; empty: all
+             * @default []
+             */
+            under: string[];
+            /**
+             * Until
+             * @default acknowledged
+             * @enum {string}
+             */
+            until: "acknowledged" | "returned";
+            /** Version */
+            version: number;
+            /**
+             * Zones
+             * @description empty: all
+             * @default []
+             */
+            zones: string[];
+        };
         /** Certificate */
         Certificate: {
             /** Days Left */
@@ -2287,6 +2720,35 @@ export interface components {
              * @description what it touches; an empty text stands for what belongs to no zone
              */
             zones: string[];
+        };
+        /** ChannelBody */
+        ChannelBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            /**
+             * Personal
+             * @description whether each person has an address of their own on it
+             * @default true
+             */
+            personal: boolean;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Url
+             * @description reference to a secret that holds an apprise address, with {address} in it where it is personal
+             */
+            url: string;
         };
         /** ClockState */
         ClockState: {
@@ -2466,6 +2928,45 @@ export interface components {
             /** Connectors */
             connectors: components["schemas"]["ConnectorAnswer"][];
         };
+        /** ContactAnswer */
+        ContactAnswer: {
+            /**
+             * Addresses
+             * @description by name of the channel
+             */
+            addresses: {
+                [key: string]: string;
+            };
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "fr" | "de";
+            /** Person */
+            person: string;
+        };
+        /** ContactBody */
+        ContactBody: {
+            /**
+             * Addresses
+             * @description by name of the channel
+             */
+            addresses: {
+                [key: string]: string;
+            };
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "fr" | "de";
+        };
+        /** Contacts */
+        Contacts: {
+            /** Contacts */
+            contacts: components["schemas"]["ContactAnswer"][];
+        };
         /**
          * Control
          * @description What change control asks for.
@@ -2539,6 +3040,69 @@ export interface components {
              */
             reason: string;
         };
+        /** Deliveries */
+        Deliveries: {
+            /** Deliveries */
+            deliveries: components["schemas"]["DeliveryAnswer"][];
+        };
+        /** DeliveryAnswer */
+        DeliveryAnswer: {
+            /**
+             * Answered
+             * @description when its link was used
+             */
+            answered: string | null;
+            /** Attempts */
+            attempts: components["schemas"]["DeliveryAttempt"][];
+            /** @description none for a test */
+            call: components["schemas"]["CallAnswer"] | null;
+            /** Channel */
+            channel: string;
+            /** Created */
+            created: string;
+            /** Ended */
+            ended: string | null;
+            /** Id */
+            id: number;
+            /**
+             * Next
+             * @description the next attempt
+             */
+            next: string | null;
+            /**
+             * Nth
+             * @description 0 the first time, then how often it was repeated
+             */
+            nth: number;
+            /** Person */
+            person: string;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "delivered" | "failed" | "withdrawn" | "nobody";
+            /**
+             * Step
+             * @description from 1
+             */
+            step: number;
+        };
+        /** DeliveryAttempt */
+        DeliveryAttempt: {
+            /** Ended */
+            ended: string | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Result
+             * @enum {string}
+             */
+            result: "started" | "delivered" | "failed" | "withdrawn" | "interrupted";
+            /** Time */
+            time: string;
+        };
         /** DifferenceAnswer */
         DifferenceAnswer: {
             computed: components["schemas"]["ReplaySample"] | null;
@@ -2588,6 +3152,25 @@ export interface components {
         Drivers: {
             /** Drivers */
             drivers: components["schemas"]["DriverAnswer"][];
+        };
+        /** DutyTurn */
+        DutyTurn: {
+            /** End */
+            end: string;
+            /**
+             * Person
+             * @description empty: nobody
+             */
+            person: string;
+            /** Reason */
+            reason: string;
+            /** Start */
+            start: string;
+            /**
+             * Why
+             * @enum {string}
+             */
+            why: "turn" | "hours" | "holiday" | "exception";
         };
         /** Edge */
         Edge: {
@@ -2709,6 +3292,31 @@ export interface components {
             /** Events */
             events: components["schemas"]["EventAnswer"][];
         };
+        /** ExchangeBody */
+        ExchangeBody: {
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /**
+             * Person
+             * @description empty: nobody
+             * @default
+             */
+            person: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Start
+             * Format: date-time
+             * @description plant time, without Z or offset
+             */
+            start: string;
+        };
         /** Explanation */
         Explanation: {
             /** Action */
@@ -2823,6 +3431,20 @@ export interface components {
             /** Tags */
             tags: string[];
         };
+        /** HolidayBody */
+        HolidayBody: {
+            /**
+             * Day
+             * Format: date
+             */
+            day: string;
+            /**
+             * Person
+             * @description empty: nobody
+             * @default
+             */
+            person: string;
+        };
         /** ImportPosition */
         ImportPosition: {
             /** Block */
@@ -2893,6 +3515,11 @@ export interface components {
             what: string;
             /** Where */
             where: string;
+        };
+        /** KeptVersion */
+        KeptVersion: {
+            /** Version */
+            version: number;
         };
         /** Lags */
         Lags: {
@@ -3301,6 +3928,28 @@ export interface components {
             /** Owners */
             owners: components["schemas"]["OwnedAnswer"][];
         };
+        /** PartVersion */
+        PartVersion: {
+            /** By */
+            by: string;
+            /** Changed */
+            changed: string;
+            /** Reason */
+            reason: string;
+            /** Removed */
+            removed: boolean;
+            /** Value */
+            value: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: number;
+        };
+        /** PartVersions */
+        PartVersions: {
+            /** Versions */
+            versions: components["schemas"]["PartVersion"][];
+        };
         /** Passkey */
         Passkey: {
             /** Created */
@@ -3596,6 +4245,28 @@ export interface components {
             /** Used */
             used: number;
         };
+        /** QuietBody */
+        QuietBody: {
+            /**
+             * Hours
+             * @description a window of plant time such as 22:00-06:00
+             */
+            hours: string;
+            /** Priorities */
+            priorities: string[];
+        };
+        /** Reached */
+        Reached: {
+            /**
+             * Channels
+             * @description on which an address is known
+             */
+            channels: string[];
+            /** Language */
+            language: string;
+            /** Name */
+            name: string;
+        };
         /** Receiver */
         Receiver: {
             /** Delivered */
@@ -3704,6 +4375,122 @@ export interface components {
              */
             zones: string[];
         };
+        /** RotaAnswer */
+        RotaAnswer: {
+            /** Changed */
+            changed: string;
+            /**
+             * Exceptions
+             * @default []
+             */
+            exceptions: components["schemas"]["ExchangeBody"][];
+            /**
+             * First
+             * Format: date
+             * @description a day of the first one's first turn
+             */
+            first: string;
+            /**
+             * Gaps
+             * @description of the next 28 days: when nobody is on duty
+             */
+            gaps: components["schemas"]["DutyTurn"][];
+            /**
+             * Hand Over
+             * @description day and plant time
+             * @default Mon 08:00
+             */
+            hand_over: string;
+            /**
+             * Holidays
+             * @description from hand-over time to hand-over time
+             * @default []
+             */
+            holidays: components["schemas"]["HolidayBody"][];
+            /**
+             * Hours
+             * @description a window such as Mon 17:00-Fri 08:00; empty: always
+             * @default
+             */
+            hours: string;
+            /** Name */
+            name: string;
+            next: components["schemas"]["DutyTurn"] | null;
+            now: components["schemas"]["DutyTurn"];
+            /**
+             * People
+             * @description accounts, in the order of their turns
+             */
+            people: string[];
+            /** Problems */
+            problems: string[];
+            /** Version */
+            version: number;
+            /**
+             * Weeks
+             * @description how long a turn is
+             * @default 1
+             */
+            weeks: number;
+        };
+        /** RotaBody */
+        RotaBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Exceptions
+             * @default []
+             */
+            exceptions: components["schemas"]["ExchangeBody"][];
+            /**
+             * First
+             * Format: date
+             * @description a day of the first one's first turn
+             */
+            first: string;
+            /**
+             * Hand Over
+             * @description day and plant time
+             * @default Mon 08:00
+             */
+            hand_over: string;
+            /**
+             * Holidays
+             * @description from hand-over time to hand-over time
+             * @default []
+             */
+            holidays: components["schemas"]["HolidayBody"][];
+            /**
+             * Hours
+             * @description a window such as Mon 17:00-Fri 08:00; empty: always
+             * @default
+             */
+            hours: string;
+            /**
+             * People
+             * @description accounts, in the order of their turns
+             */
+            people: string[];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Weeks
+             * @description how long a turn is
+             * @default 1
+             */
+            weeks: number;
+        };
+        /** RotaSchedule */
+        RotaSchedule: {
+            /** Turns */
+            turns: components["schemas"]["DutyTurn"][];
+        };
         /** RuleAnswer */
         RuleAnswer: {
             /** Assets */
@@ -3724,6 +4511,63 @@ export interface components {
              * @description the condition with its units written out
              */
             when: string;
+        };
+        /** RuleBody */
+        RuleBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Group S
+             * @description alarms that come within this are one message
+             * @default 10
+             */
+            group_s: number;
+            /** Priorities */
+            priorities: string[];
+            /**
+             * Quiet
+             * @default []
+             */
+            quiet: components["schemas"]["QuietBody"][];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /** Steps */
+            steps: components["schemas"]["StepBody"][];
+            /**
+             * Then S
+             * @description the same while a call of this rule is under way
+             * @default 60
+             */
+            then_s: number;
+            /**
+             * Under
+             * @description paths; empty: all
+             * @default []
+             */
+            under: string[];
+            /**
+             * Until
+             * @default acknowledged
+             * @enum {string}
+             */
+            until: "acknowledged" | "returned";
+            /**
+             * Zones
+             * @description empty: all
+             * @default []
+             */
+            zones: string[];
         };
         /** RuleCounts */
         RuleCounts: {
@@ -3876,6 +4720,34 @@ export interface components {
         StationList: {
             /** Stations */
             stations: components["schemas"]["OneStation"][];
+        };
+        /** StepBody */
+        StepBody: {
+            /**
+             * After S
+             * @description after the call began
+             * @default 0
+             */
+            after_s: number;
+            /** Channels */
+            channels: string[];
+            /**
+             * Repeat S
+             * @description 0: not again
+             * @default 0
+             */
+            repeat_s: number;
+            /**
+             * Times
+             * @description how often again
+             * @default 0
+             */
+            times: number;
+            /**
+             * Who
+             * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
+             */
+            who: string;
         };
         /** StepUp */
         StepUp: {
@@ -4034,6 +4906,13 @@ export interface components {
             status: string;
             /** Value */
             value: number | string | null;
+        };
+        /** TestMessage */
+        TestMessage: {
+            /** Channel */
+            channel: string;
+            /** Person */
+            person: string;
         };
         /** TestResult */
         TestResult: {
@@ -4966,6 +5845,1012 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_callout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallOutAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_channel: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_channel_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_contacts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Contacts"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContactBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_deliveries: {
+        parameters: {
+            query?: {
+                /** @description only deliveries with a smaller number */
+                before?: number | null;
+                call?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deliveries"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotaBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rota: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_schedule: {
+        parameters: {
+            query?: {
+                days?: number;
+                start?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotaSchedule"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rota_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rule: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rule_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestMessage"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -30,4 +30,9 @@ export const en: Record<string, string> = {
   'Chain verified, {{count}} records_other': 'Chain verified, {{count}} records',
   '{{count}} connections_one': '{{count}} connection',
   '{{count}} connections_other': '{{count}} connections',
+  // call-out
+  '{{count}} calls under way_one': 'One call under way',
+  '{{count}} calls under way_other': '{{count}} calls under way',
+  'and {{count}} more alarms_one': 'and one more alarm',
+  'and {{count}} more alarms_other': 'and {{count}} more alarms',
 }

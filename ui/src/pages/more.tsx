@@ -24,6 +24,9 @@ export function MorePage() {
         <Link to="/changes" className="more-row">
           <Icon name="check" /> {t('Changes')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/callout" className="more-row">
+          <Icon name="flag" /> {t('Call-out')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/system" className="more-row">
           <Icon name="system" /> {t('System')} <Icon name="right" size={16} />
         </Link>
