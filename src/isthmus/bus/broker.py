@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from isthmus.bus.subjects import enrol, model_key
 from isthmus.values.errors import ConfigError, NotConnected
 from isthmus.values.ids import decode_segment, encode_segment
+from isthmus.values.mqtt import to_field
 
 PINNED_VERSION = "2.15.1"
 _MODULE = b"github.com/nats-io/nats-server/v2"

@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 
 from isthmus.bus.bcrypt import hashed
-from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, write_private
+from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, field_subject, write_private
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
-from isthmus.values.mqtt import check_filter, to_field
+from isthmus.values.mqtt import check_filter
 
 MAX_DEVICES = 10_000
 MAX_TOPICS = 100
