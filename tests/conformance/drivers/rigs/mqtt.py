@@ -177,7 +177,8 @@ class Rig:
             value = value["set"]["to"]
         elif name == "open":
             (value,) = value["to"]
-        assert type(value) is type(self._oven[name]) and not message.retain
+        assert type(value) is type(self._oven[name])
+        assert not message.retain
         self._oven[name] = value
         self._taken.append(message.topic)
         client.publish("plant/oven/state", json.dumps(self._oven), 1, retain=True)

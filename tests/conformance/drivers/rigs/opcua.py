@@ -94,5 +94,5 @@ class Rig:
         return 0
 
     async def arrived(self, address: str) -> int:
-        name = address.rsplit(";s=", 1)[1].split()[0]
+        name = address.rsplit(";s=", 1)[1].split(maxsplit=1)[0]
         return int(await self._child.asked(do="arrived", name=name))
