@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -43,10 +44,8 @@ async def test_a_message_reaches_the_topic_that_is_declared_and_no_other(place) 
     await driver.write([PointWrite(SET, 21.5)])
     await comes(lambda: device.heard)
     if place.devices is not None:
-        try:
+        with contextlib.suppress(NotConnected, Rejected):  # whatever it is told: nothing must come of it
             await driver.write([PointWrite(ASIDE, 1.0)])
-        except (NotConnected, Rejected):
-            pass  # whatever it is told: nothing must come of it
     await driver.close()
     await device.say("plant/last", "x")
     await comes(lambda: ("plant/last", b"x", False) in device.heard)

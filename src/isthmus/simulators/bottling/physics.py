@@ -219,9 +219,10 @@ class Machine(Panel):
     # --- orders ------------------------------------------------------------------------------------------------------
 
     def obey(self, field: str, value: float) -> None:
-        """As every unit; a command word acts each time it is written."""
+        """As every unit; a command word acts each time it is written, and a mode that is none changes nothing."""
         if field != "command":
-            Panel.obey(self, field, value)
+            if field != "mode" or value in {PRODUCTION, MAINTENANCE, MANUAL}:
+                Panel.obey(self, field, value)
             return
         self.command = value if value in COMMAND_WORDS else 0.0
         if self.command in {START, STOP}:
