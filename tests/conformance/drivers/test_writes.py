@@ -19,6 +19,15 @@ def first_of(bench: Any) -> tuple[str, Any]:
     return next(iter(bench.rig.writable.items()))
 
 
+async def written(bench: Any, driver: Any) -> int:
+    """The first address holds its value by now; how many writes of it the device has taken."""
+    first, value = first_of(bench)
+    count = await bench.rig.arrived(first) + 1
+    await driver.write([PointWrite(first, value)])
+    await bench.arrives(first, count)
+    return count
+
+
 async def sent(driver: Any, before: int) -> None:
     """A request has left."""
     async with asyncio.timeout(20):
@@ -62,8 +71,7 @@ async def test_what_it_holds_already_can_be_written_again(bench) -> None:
 async def test_a_refusal_stops_the_rest_and_leaves_the_device_as_it_was(bench) -> None:
     driver = await bench.writing()
     first, value = first_of(bench)
-    await driver.write([PointWrite(first, value)])
-    before = await bench.rig.arrived(first)
+    before = await written(bench, driver)
     with pytest.raises(Rejected, match=r".+"):
         await driver.write([PointWrite(bench.refused, 1), PointWrite(first, value + 1)])
     await bench.shows(driver, {first: value})
@@ -73,8 +81,10 @@ async def test_a_refusal_stops_the_rest_and_leaves_the_device_as_it_was(bench) -
 async def test_what_does_not_fit_is_refused_before_the_wire(bench) -> None:
     driver = await bench.writing()
     writable = bench.rig.writable
+    counts = {address: await bench.rig.arrived(address) + 1 for address in writable}
     await driver.write([PointWrite(a, v) for a, v in writable.items()])  # what must be asked of types is known now
-    counts = {address: await bench.rig.arrived(address) for address in writable}
+    for address, count in counts.items():
+        await bench.arrives(address, count)
     requests = driver.traffic.requests
     unfit = {first_of(bench)[0]: [math.nan, math.inf, "no number"], **bench.rig.unfit}
     for address, values in unfit.items():
@@ -98,8 +108,8 @@ async def test_a_write_nobody_confirms_is_uncertain(bench) -> None:
 async def test_a_link_cut_between_send_and_answer_leaves_it_open(bench) -> None:
     driver = await bench.writing()
     first, value = first_of(bench)
-    await driver.write([PointWrite(first, value)])
-    before, asked = await bench.rig.arrived(first), driver.traffic.requests
+    before = await written(bench, driver)
+    asked = driver.traffic.requests
     bench.rig.say(lambda _: b"")
     writing = asyncio.ensure_future(driver.write([PointWrite(first, value + 1)]))
     await sent(driver, asked)
@@ -113,8 +123,7 @@ async def test_a_link_cut_between_send_and_answer_leaves_it_open(bench) -> None:
 async def test_a_lying_answer_never_makes_a_write_what_it_was_not(bench, lie) -> None:
     driver = await bench.writing(timeout_s=max(bench.last_seen_s, 0.25))
     first, value = first_of(bench)
-    await driver.write([PointWrite(first, value)])
-    before = await bench.rig.arrived(first)
+    before = await written(bench, driver)
     bench.rig.say(lie)
     outcome: type[Exception] | None = None
     try:
@@ -133,14 +142,13 @@ async def test_a_lying_answer_never_makes_a_write_what_it_was_not(bench, lie) ->
 async def test_a_cancelled_write_does_no_harm(bench) -> None:
     driver = await bench.writing()
     first, value = first_of(bench)
-    await driver.write([PointWrite(first, value)])
-    before = await bench.rig.arrived(first)
+    before = await written(bench, driver)
     writing = asyncio.ensure_future(driver.write([PointWrite(first, value + 1)]))
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-    await driver.write([PointWrite(first, value)])
-    await bench.shows(driver, {first: value})
+    await driver.write([PointWrite(first, value + 2)])
+    await bench.shows(driver, {first: value + 2})
     assert await bench.rig.arrived(first) - before in (1, 2)
 
 

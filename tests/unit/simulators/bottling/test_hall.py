@@ -265,7 +265,7 @@ def test_a_machine_obeys_command_words_each_time_they_are_written() -> None:
     assert (run["filler.state"], run["filler.command"]) == (EXECUTE, 0.0)
 
 
-@pytest.mark.mission("M22")
+@pytest.mark.mission("M22", "M84")
 def test_reset_mends_what_is_over_and_nothing_else() -> None:
     run = Run(numbers=at_speed())
     filler = run.hall.units["filler"]
@@ -284,7 +284,7 @@ def test_reset_mends_what_is_over_and_nothing_else() -> None:
     assert run["filler.state"] == EXECUTE
 
 
-@pytest.mark.mission("M22")
+@pytest.mark.mission("M84", "M22")
 def test_an_emergency_stop_holds_even_behind_an_open_guard() -> None:
     run = Run(numbers=at_speed()).go(5, faults={"guard-filler"})
     assert (run["filler.state"], run["filler.guard_closed"], run["filler.estop_ok"]) == (ABORTED, 0.0, 1.0)
@@ -293,7 +293,7 @@ def test_an_emergency_stop_holds_even_behind_an_open_guard() -> None:
     assert (run["filler.state"], run["filler.cause"], run["filler.guard_closed"]) == (ABORTED, ESTOP, 1.0)
 
 
-@pytest.mark.mission("M22")
+@pytest.mark.mission("M31", "M22")
 def test_modes_limit_what_a_machine_does() -> None:
     run = Run(numbers=at_speed())
     filler = run.hall.units["filler"]
@@ -309,7 +309,7 @@ def test_modes_limit_what_a_machine_does() -> None:
     assert run["filler.speed"] > JOG
 
 
-@pytest.mark.mission("M22", "M42")
+@pytest.mark.mission("M34", "M22")
 def test_a_panel_in_local_and_a_knob_that_somebody_turns() -> None:
     run = Run(numbers=at_speed()).go(2)
     assert (run["filler.local"], run["filler.target"]) == (0.0, 120.0)
@@ -325,7 +325,7 @@ def test_a_panel_in_local_and_a_knob_that_somebody_turns() -> None:
     assert run["filler.target"] == 90.0
 
 
-@pytest.mark.mission("M24")
+@pytest.mark.mission("M68")
 def test_a_jacket_that_sticks_overheats_its_tank_until_it_is_shut_off() -> None:
     run = Run(numbers=at_speed()).go(120, faults={"heater-stuck"})
     assert run["cip.temp"] > 95.0
@@ -341,7 +341,7 @@ def test_a_jacket_that_sticks_overheats_its_tank_until_it_is_shut_off() -> None:
     assert run["cip.temp"] == pytest.approx(75.0, abs=2.0)
 
 
-@pytest.mark.mission("M24")
+@pytest.mark.mission("M68")
 def test_a_burner_that_sticks_blows_the_boiler_up_until_its_release_is_gone() -> None:
     run = Run(numbers=at_speed()).go(200, faults={"burner-stuck"})
     for name in ("pressure", "pressure2", "pressure3"):
@@ -353,7 +353,7 @@ def test_a_burner_that_sticks_blows_the_boiler_up_until_its_release_is_gone() ->
     assert run["boiler.pressure"] < 10.8
 
 
-@pytest.mark.mission("M24")
+@pytest.mark.mission("M68")
 def test_a_pump_that_runs_dry_gets_hot_until_it_is_stopped_and_the_filler_starves() -> None:
     run = Run(numbers=at_speed())
     product = run.hall.units["product"]

@@ -42,7 +42,7 @@ def test_what_may_be_written_is_at_connections_that_may_be_written() -> None:
         assert bool(written) == (plc in writable), plc
 
 
-@pytest.mark.mission("M22", "M24", "M34")
+@pytest.mark.mission("M22", "M34", "M68", "M84")
 def test_what_is_said_beyond_the_points_is_about_points_that_are(monkeypatch) -> None:
     points = {(t, p.name): p for t in TYPES for p in points_of(t)}
     types = {b.asset: b.type for blocks in BLOCKS.values() for b in blocks}
@@ -72,7 +72,7 @@ def test_what_is_said_beyond_the_points_is_about_points_that_are(monkeypatch) ->
         assert words in text, words
 
 
-@pytest.mark.mission("M68")
+@pytest.mark.mission("M31")
 def test_recipes_name_points_that_may_be_written_within_their_range() -> None:
     points = {
         f"{b.asset}/{p.name}": p for blocks in BLOCKS.values() for b in blocks for p in points_of(b.type) if p.write
