@@ -31,7 +31,7 @@ WRITES: Final[Mapping[Key, Mapping[str, Any]]] = {
     ("machine", "enabled"): {"safe_direction": "down"},
     ("machine", "mode"): {"reason": True},
     ("filler", "bowl_setpoint"): {"step": 20, "tolerance": 0.1},
-    ("filler", "volume_setpoint"): {"step": 10, "second_person": True, "reason": True, "tolerance": 0.1},
+    ("filler", "volume_setpoint"): {"step": 10, "reason": True, "tolerance": 0.1},
     ("capper", "torque_setpoint"): {"step": 0.5, "tolerance": 0.01},
     ("labeller", "tension_setpoint"): {"step": 5, "tolerance": 0.1},
     ("labeller", "glue_setpoint"): {"step": 20, "rate": "60/min", "tolerance": 0.1},

@@ -79,10 +79,9 @@ def test_recipes_name_points_that_may_be_written_within_their_range() -> None:
     }
     for one in DEMO_RECIPES:
         assert orjson.loads(orjson.dumps(one)) == one
-        for parameter in one["parameters"]:
-            point = points[f"{one['asset']}/{parameter['path']}"]
-            low, high = point.range or (-np.inf, np.inf)
-            assert low <= parameter["value"] <= high
+        for item in one["items"]:
+            low, high = points[f"{one['asset']}/{item['tag']}"].range or (-np.inf, np.inf)
+            assert low <= item["value"] <= high
 
 
 @pytest.mark.mission("M23")
