@@ -192,10 +192,10 @@ class Link(asyncio.Protocol):
                 waiting.set_exception(NotConnected(reason))
                 waiting.exception()  # whoever waited may have been cancelled
         self._answers.clear()
-        for _, waiting in self._pinging:
-            if not waiting.done():
-                waiting.set_exception(NotConnected(reason))
-                waiting.exception()  # as above
+        for _, pinged in self._pinging:
+            if not pinged.done():
+                pinged.set_exception(NotConnected(reason))
+                pinged.exception()  # as above
         self._wake()
         if self._transport is not None:
             self._transport.abort()
