@@ -13,8 +13,9 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.local import call
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
-from isthmus.app.up import run_up
+from isthmus.app.up import browser_address, run_up
 from isthmus.bus.field import Devices, ListenerAddress, node_topics
+from isthmus.security.model import Role
 from isthmus.simulators.bottling import faults
 from isthmus.simulators.bottling.rig import SENSORS, Rig
 from isthmus.simulators.bottling.sensors import DOOR, TOPICS
@@ -23,6 +24,8 @@ from isthmus.values.errors import ConfigError
 LOAD_TAGS = 1000  # of one load server
 LOOK_S = 0.25
 REASON = "the demo's bottling hall"
+SHIFT = "shift"
+"""The account of who operates the line; an administrator runs the system, not the machines."""
 
 
 def plant_folder(data: DataDir) -> Path:
@@ -96,6 +99,17 @@ async def _apply_plant(data: DataDir, text: str, log: logging.Logger) -> None:
     log.info("the bottling hall is plant version %d", answer["version"])
 
 
+async def _offer_shift(data: DataDir, settings: Settings, port: int) -> None:
+    """Print a one-time link for the shift operator, once for a data directory."""
+    users = await asyncio.to_thread(call, data.root, "GET", "users")
+    if any(user["name"] == SHIFT for user in users["users"]):
+        return
+    body = {"name": SHIFT, "role": Role.SUPERVISOR.value}
+    answer = await asyncio.to_thread(call, data.root, "POST", "users/link", body)
+    address = f"{browser_address(settings, port)}/welcome?link={answer['link']}"
+    print(f"To operate the line, sign in as {SHIFT}: {address}", flush=True)  # noqa: T201  beside the line of `isthmus up`
+
+
 def _admit(data: DataDir) -> dict[str, tuple[str, str]]:
     """Admit the hall's sensors to the MQTT listener, each with a new password: user and password by sensor."""
     devices = Devices(data.bus)
@@ -132,6 +146,7 @@ async def run_demo(
         async def ready() -> None:
             await rig.connect(ListenerAddress.load(data.bus.listener).port, credentials)
             await _apply_plant(data, rig.plant_yaml(), log)
+            await _offer_shift(data, settings, port)
 
         try:
             await run_up(data, settings, port, stop, log, ready)

@@ -446,9 +446,14 @@ async def core_answers(socket: Path, timeout_s: float = 60.0) -> None:
     raise NotConnected(f"core did not answer on {socket} within {timeout_s:g} s")
 
 
-def _say_ready(data: DataDir, settings: Settings, port: int) -> None:
+def browser_address(settings: Settings, port: int) -> str:
+    """What a browser is told."""
     host = "localhost" if is_loopback(settings.web.host) else wanted_names(settings)[0]
-    address = f"{'https' if settings.web.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{'https' if settings.web.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _say_ready(data: DataDir, settings: Settings, port: int) -> None:
+    address = browser_address(settings, port)
     link = data.run / "first-login"
     if link.exists():
         address = f"{address}/welcome?link={link.read_text().strip()}"

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from isthmus.bus.subjects import enrol, model_key
 from isthmus.values.errors import ConfigError, NotConnected
 from isthmus.values.ids import decode_segment, encode_segment
+from isthmus.values.mqtt import to_field
 
 PINNED_VERSION = "2.15.1"
 _MODULE = b"github.com/nats-io/nats-server/v2"
@@ -254,6 +255,11 @@ class BrokerFiles:
         return self.folder / "nats.log"
 
     @property
+    def said(self) -> Path:
+        """What edges may publish to devices."""
+        return self.folder / "said.json"
+
+    @property
     def pid(self) -> Path:
         """Who runs at the moment."""
         return self.folder / "nats.pid"
@@ -346,14 +352,54 @@ def enrolled_entry(key: EdgeKey, flows: Mapping[str, Flow]) -> dict[str, object]
     return {"nkey": key.nkey, "permissions": permissions, "allowed_connection_types": ["STANDARD"]}
 
 
-def _field_entry(user: str, password: str) -> dict[str, object]:
-    """An edge hears all devices. What it may say is Sparkplug's own: that it is there, and that it wants a birth again."""
+def field_subject(topic_filter: str) -> str:
+    """A topic, or filter, as nats-server names it: `/` becomes `.`, a dot `//`, + and # its own wildcards.
+
+    Source: https://docs.nats.io (MQTT, topic and subject mapping)
+    """
+    levels = to_field(topic_filter.encode()).decode().split("/")
+    return ".".join({"+": "*", "#": ">"}.get(level, level.replace(".", "//")) for level in levels)
+
+
+def load_said(files: BrokerFiles) -> dict[str, list[str]]:
+    """Topics an edge publishes to devices, by edge; none for one that is not there."""
+    if not files.said.exists():
+        return {}
+    return {edge: list(topics) for edge, topics in json.loads(files.said.read_text()).items()}
+
+
+def let_say(files: BrokerFiles, said: Mapping[str, Sequence[str]]) -> bool:
+    """Let edges publish these topics, or filters, to devices and no others; whether anything changed. A server that runs must be
+    made to read it.
+    """
+    wanted = {edge: sorted(set(topics)) for edge, topics in sorted(said.items()) if topics}
+    if wanted == load_said(files):
+        return False
+    write_private(files.said, json.dumps(wanted, indent=1))
+    if not files.field.config.exists():
+        return False
+    settings = json.loads(files.field.config.read_text())
+    for entry in settings["accounts"]["FIELD"]["users"]:
+        if entry["user"].startswith(FIELD_USER):
+            edge = decode_segment(entry["user"].removeprefix(FIELD_USER).replace("=", "%"))
+            entry["permissions"]["publish"]["allow"] = _may_say(wanted.get(edge, ()))
+    write_private(files.field.config, json.dumps(settings, indent=1))
+    return True
+
+
+def _may_say(topics: Sequence[str]) -> list[str]:
+    """Sparkplug's own, that it is there and that it wants a birth again; and what the plant file declares as written."""
+    return ["spBv1//0.*.NCMD.*", "spBv1//0.STATE.*", *map(field_subject, topics)]
+
+
+def _field_entry(user: str, password: str, topics: Sequence[str] = ()) -> dict[str, object]:
+    """An edge hears all devices. What it may say to them is declared."""
     return {
         "user": user,
         "password": password,
         "allowed_connection_types": ["MQTT"],
         "permissions": {
-            "publish": {"allow": ["spBv1//0.*.NCMD.*", "spBv1//0.STATE.*"]},
+            "publish": {"allow": _may_say(topics)},
             "subscribe": {"allow": [">"]},
         },
     }
@@ -408,7 +454,8 @@ def configure(
     }
     write_private(files.config, json.dumps(settings, indent=1))  # nats-server's own format is a superset of JSON
     if mqtt_port:
-        readers = [_field_entry(field_user(e), passwords[field_user(e)]) for e in edges]
+        said = load_said(files)
+        readers = [_field_entry(field_user(e), passwords[field_user(e)], said.get(e, ())) for e in edges]
         _configure_field(files.field, mqtt_port, [*readers, *devices], server_name)
     for user in users:
         if tls is None:

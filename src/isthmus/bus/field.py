@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 
 from isthmus.bus.bcrypt import hashed
-from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, write_private
+from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, field_subject, write_private
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
-from isthmus.values.mqtt import check_filter, to_field
+from isthmus.values.mqtt import check_filter
 
 MAX_DEVICES = 10_000
 MAX_TOPICS = 100
@@ -58,22 +58,13 @@ class Device:
         return f"Device({self.name}, publish={self.publish}, subscribe={self.subscribe}, password=***)"
 
 
-def subject(topic_filter: str) -> str:
-    """A topic, or filter, as nats-server names it: `/` becomes `.`, a dot `//`, + and # its own wildcards.
-
-    Source: https://docs.nats.io (MQTT, topic and subject mapping)
-    """
-    levels = to_field(topic_filter.encode()).decode().split("/")
-    return ".".join({"+": "*", "#": ">"}.get(level, level.replace(".", "//")) for level in levels)
-
-
 def _subjects(filters: Sequence[str]) -> list[str]:
     """All subjects of the filters; a filter that ends in /# holds the level above too."""
     found: list[str] = []
     for one in filters:
-        found.append(subject(one))
+        found.append(field_subject(one))
         if one.endswith("/#"):
-            found.append(subject(one.removesuffix("/#")))
+            found.append(field_subject(one.removesuffix("/#")))
     return found
 
 

@@ -12,9 +12,10 @@ import asyncio
 import signal
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,14 @@ ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
 GATEWAY_NO_RESPONSE = 11
 
+WRITE_FUNCTIONS: Final = frozenset((5, 6, 15, 16, 22))
+MAX_WRITES: Final = 250_000
+"""Write frames a server remembers; older ones are only counted."""
+
 _HEADER = struct.Struct(">HHHB")  # transaction, protocol, length of what follows, unit
 _TWO = struct.Struct(">HH")
 _WRITE_MANY = struct.Struct(">HHB")
+_MASK = struct.Struct(">HHH")
 _MAX_LENGTH = 254
 
 
@@ -36,6 +42,37 @@ def _registers() -> NDArray[np.uint16]:
 
 def _bits() -> NDArray[np.bool_]:
     return np.zeros(0, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFrame:
+    """One write as it came over the wire, whatever became of it. ``values`` are bits for 5 and 15, registers for 6 and 16, the
+    masks (and, or) for 22; empty where the frame contradicts itself. ``taken``: the device has it, answered or not.
+    """
+
+    unit: int
+    function: int
+    start: int
+    values: tuple[int, ...]
+    taken: bool
+
+
+def write_frame(unit: int, pdu: bytes, *, taken: bool) -> WriteFrame:
+    """A request of a write function, from the function code on."""
+    function, values = pdu[0], tuple[int, ...]()
+    start = int.from_bytes(pdu[1:3])
+    if function in {5, 6} and len(pdu) == 5:
+        value = int.from_bytes(pdu[3:5])
+        values = (value == 0xFF00,) if function == 5 else (value,)
+    elif function == 22 and len(pdu) == 7:
+        values = _TWO.unpack(pdu[3:7])
+    elif function in {15, 16} and len(pdu) >= 6 and len(pdu) == 6 + pdu[5]:
+        count = int.from_bytes(pdu[3:5])
+        if function == 16:
+            values = tuple(int.from_bytes(pdu[i : i + 2]) for i in range(6, len(pdu) - 1, 2))
+        else:
+            values = tuple(pdu[6 + i // 8] >> i % 8 & 1 for i in range(min(count, 8 * pdu[5])))
+    return WriteFrame(unit, function, start, tuple(map(int, values)), taken)
 
 
 @dataclass(slots=True)
@@ -56,6 +93,7 @@ class Memory:
     exception: int = 0  # answers everything with this exception code
     refuse: list[tuple[str, int, int]] = field(default_factory=list)  # (area, start, stop): exception 2 if touched
     on_write: Callable[[str, int, int], None] | None = None  # told (area, start, stop) after a client's write
+    masks: bool = True  # knows function 22; many devices do not
 
     @classmethod
     def sized(cls, size: int = 65_536) -> Memory:
@@ -74,6 +112,8 @@ class Memory:
                 return self._write_one(function, pdu, *_TWO.unpack(pdu[1:]))
             if function in {15, 16}:
                 return self._write_many(function, pdu[6:], *_WRITE_MANY.unpack(pdu[1:6]))
+            if function == 22 and self.masks:
+                return self._write_mask(pdu, *_MASK.unpack(pdu[1:]))
         except struct.error:  # the request is shorter or longer than its function says
             return bytes((function | 0x80, ILLEGAL_VALUE))
         return bytes((function | 0x80, ILLEGAL_FUNCTION))
@@ -128,6 +168,13 @@ class Memory:
         self._written(area, start, stop)
         return bytes((function,)) + _TWO.pack(start, count)
 
+    def _write_mask(self, pdu: bytes, address: int, keep: int, put: int) -> bytes:
+        if address >= len(self.hr) or self._refused("hr", address, address + 1):
+            return bytes((22 | 0x80, ILLEGAL_ADDRESS))
+        self.hr[address] = int(self.hr[address]) & keep | put & ~keep & 0xFFFF
+        self._written("hr", address, address + 1)
+        return pdu
+
     def _written(self, area: str, start: int, stop: int) -> None:
         if self.on_write is not None:
             self.on_write(area, start, stop)
@@ -136,7 +183,8 @@ class Memory:
 class ModbusServer:
     """Serves units by number. A unit it does not have is answered as a gateway does: exception 11.
 
-    ``tamper`` may change each whole reply before it is sent; an empty one is not sent at all.
+    ``tamper`` may change each whole reply before it is sent; an empty one is not sent at all. ``writes`` are the write frames that
+    came, the newest MAX_WRITES of ``write_count``; ``on_frame`` is told each.
     """
 
     def __init__(self, host: str, port: int, units: Mapping[int, Memory]) -> None:
@@ -144,6 +192,9 @@ class ModbusServer:
         self.units = units
         self.tamper: Callable[[bytes], bytes] | None = None
         self.requests = 0
+        self.writes: deque[WriteFrame] = deque(maxlen=MAX_WRITES)
+        self.write_count = 0
+        self.on_frame: Callable[[WriteFrame], None] | None = None
         self.connections: set[asyncio.Transport] = set()
         self._server: asyncio.Server | None = None
 
@@ -175,11 +226,21 @@ class ModbusServer:
         if memory is None:
             pdu, delay_s = bytes((frame[7] | 0x80, GATEWAY_NO_RESPONSE)), 0.0
         elif memory.silent:
-            return b"", 0.0
+            pdu, delay_s = b"", 0.0
         else:
             pdu, delay_s = memory.answer(frame[7:]), memory.delay_s
+        if frame[7] in WRITE_FUNCTIONS:
+            self._heard(write_frame(unit, frame[7:], taken=pdu[:1] == frame[7:8]))
+        if not pdu:
+            return b"", 0.0
         reply = _HEADER.pack(transaction, 0, len(pdu) + 1, unit) + pdu
         return (reply if self.tamper is None else self.tamper(reply)), delay_s
+
+    def _heard(self, frame: WriteFrame) -> None:
+        self.write_count += 1
+        self.writes.append(frame)
+        if self.on_frame is not None:
+            self.on_frame(frame)
 
 
 class _Connection(asyncio.Protocol):

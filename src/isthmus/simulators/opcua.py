@@ -13,12 +13,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from asyncua import Server, ua
+from asyncua.common.callback import CallbackType
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.permission_rules import SimpleRoleRuleset
 from asyncua.server.user_managers import User, UserManager, UserRole
@@ -26,6 +28,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 URI: Final = "http://isthmus.example/simulated"
 """Namespace of the simulated nodes."""
+
+MAX_WRITES: Final = 250_000
+"""Writes a server remembers; older ones are only counted."""
 
 _APPLICATION: Final = "urn:isthmus:simulated"
 _POLICIES: Final = (
@@ -44,6 +49,15 @@ class Variable:
     type: ua.VariantType
     unit: str = ""
     writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWrite:
+    """One write of a client, whatever became of it: ``status`` is what it was answered, 0 where it was taken."""
+
+    name: str
+    value: Any
+    status: int
 
 
 class _Kept(ua.DataValue):  # type: ignore[misc]  # asyncua ships no usable types
@@ -81,7 +95,9 @@ class OpcUaServer:
         self._index = 0
         self._folders: dict[str, Any] = {}
         self.nodes: dict[str, Any] = {}
-        self.written: set[str] = set()
+        self.writes: deque[NodeWrite] = deque(maxlen=MAX_WRITES)
+        self.write_count = 0
+        self.on_write: Callable[[NodeWrite], None] | None = None
 
     @property
     def port(self) -> int:
@@ -119,6 +135,7 @@ class OpcUaServer:
         self._server = server
         self._index = await server.register_namespace(URI)
         await self.add(variables)
+        server.subscribe_server_callback(CallbackType.PostWrite, self._written)
         await server.start()
         self._port = server.bserver.port
 
@@ -145,6 +162,20 @@ class OpcUaServer:
                     unit,
                 )
             self.nodes[variable.name] = node
+
+    def _written(self, event: Any, _: Any) -> None:
+        """What a client wrote to nodes of ours; what the server writes by itself is not external."""
+        if not event.is_external:
+            return
+        for asked, result in zip(event.request_params.NodesToWrite, event.response_params, strict=True):
+            if asked.NodeId.NamespaceIndex != self._index:
+                continue
+            value = asked.Value.Value.Value if asked.Value.Value is not None else None
+            write = NodeWrite(str(asked.NodeId.Identifier), value, int(result.value))
+            self.write_count += 1
+            self.writes.append(write)
+            if self.on_write is not None:
+                self.on_write(write)
 
     async def remove(self, name: str) -> None:
         """A node vanishes; who monitors it is told, as asyncua does not do by itself."""

@@ -1,4 +1,5 @@
-"""A Sparkplug B edge node with its devices, as paho-mqtt speaks it: born, giving data by alias, born again when asked, dying.
+"""A Sparkplug B edge node with its devices, as paho-mqtt speaks it: born, giving data by alias, born again when asked, taking
+commands, dying.
 
 Source: Eclipse Sparkplug 3.0, section 5 (operational behavior)
 """
@@ -8,8 +9,9 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, cast
 
 import orjson
 import paho.mqtt.client as paho
@@ -21,11 +23,14 @@ Value = float | str | bool | None
 Metrics = Mapping[str, Mapping[str, tuple[int, Value]]]
 """By device (the empty name is the node itself), by metric: datatype and first value."""
 
+MAX_COMMANDS: Final = 10_000
+
 
 class EdgeNode:
     """One edge node; ``say`` from any thread. It connects again by itself, and is born again then.
 
-    ``client_id`` and credentials are those of the device at the listener; the host application whose STATE it follows is any.
+    ``commands`` are those that came, as (device, metric, value), newest last. Metrics that are ``writable``, as (device, metric),
+    obey; births say of those that are ``read_only`` that nobody may write them. ``client_id`` and credentials are those of the device at the listener; the host application whose STATE it follows is any.
     """
 
     def __init__(
@@ -40,12 +45,16 @@ class EdgeNode:
         password: str = "",
         client_id: str = "",
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        writable: Collection[tuple[str, str]] = (),
+        read_only: Collection[tuple[str, str]] = (),
     ) -> None:
+        self._writable, self._read_only = frozenset(writable), frozenset(read_only)
+        self.commands: deque[tuple[str, str, Value]] = deque(maxlen=MAX_COMMANDS)
         self._place, self._group, self._node = (host, port), group, node
         self._types = {d: {m: t for m, (t, _) in some.items()} for d, some in metrics.items()}
         self._values = {d: {m: v for m, (_, v) in some.items()} for d, some in metrics.items()}
-        names = [(d, m) for d, some in metrics.items() for m in some]
-        self._alias = {name: i + 1 for i, name in enumerate(names)}
+        self._names = [(d, m) for d, some in metrics.items() for m in some]
+        self._alias = {name: i + 1 for i, name in enumerate(self._names)}
         self._now_ms = now_ms
         self._lock = threading.RLock()
         self._seq = self._bdseq = 0
@@ -116,7 +125,10 @@ class EdgeNode:
                 for name, datatype in self._types.get(device, {}).items():
                     value = self._values[device][name]
                     alias = self._alias[device, name]
-                    sparkplug.add_metric(message, name, datatype, value, message.timestamp, alias=alias)
+                    closed = (device, name) in self._read_only
+                    sparkplug.add_metric(
+                        message, name, datatype, value, message.timestamp, alias=alias, read_only=closed
+                    )
                 self._publish("DBIRTH" if device else "NBIRTH", device, message)
             self.born.set()
 
@@ -144,7 +156,7 @@ class EdgeNode:
     def _on_connect(self, client: paho.Client, _: Any, __: Any, code: Any, ___: Any) -> None:
         if code.is_failure:
             return
-        client.subscribe([(self._topic("NCMD"), 1), ("spBv1.0/STATE/+", 1)])
+        client.subscribe([(self._topic("NCMD"), 1), (self._topic("DCMD", "+"), 1), ("spBv1.0/STATE/+", 1)])
         self.be_born()
 
     def _on_disconnect(self, client: paho.Client, *_: Any) -> None:
@@ -154,11 +166,14 @@ class EdgeNode:
             client.will_set(self._topic("NDEATH"), self._death(), 1)
 
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
-        """A rebirth that was asked for, or a host application that is there anew."""
-        if message.topic == self._topic("NCMD"):
+        """A rebirth that was asked for, another command, or a host application that is there anew."""
+        kind = message.topic.split("/")[2]
+        if kind in ("NCMD", "DCMD"):
             command = sparkplug.Payload.FromString(message.payload)
             if any(m.name == "Node Control/Rebirth" and m.boolean_value for m in command.metrics):
                 self.be_born()
+                return
+            self._obey(message.topic.split("/")[4] if kind == "DCMD" else "", command)
             return
         try:
             said = orjson.loads(message.payload)
@@ -168,3 +183,24 @@ class EdgeNode:
         if online and self._hosts.get(message.topic, 0) < at_ms and not message.retain:
             self.be_born()
         self._hosts[message.topic] = at_ms
+
+    def _obey(self, device: str, command: Any) -> None:
+        for said in command.metrics:
+            known = 0 < said.alias <= len(self._names)
+            of, name = (device, said.name) if said.name else self._names[said.alias - 1] if known else (device, "")
+            datatype = self._types.get(device, {}).get(name)
+            if of != device or datatype is None:
+                continue
+            value = _value(datatype, said)
+            self.commands.append((device, name, value))
+            if (device, name) in self._writable:
+                self.say(device, {name: value})
+
+
+def _value(datatype: int, said: Any) -> Value:
+    which = said.WhichOneof("value")
+    value: Value = None if which is None else getattr(said, which)
+    if isinstance(value, int) and datatype in sparkplug.MASKS:
+        mask, sign = sparkplug.MASKS[datatype]
+        return ((value & mask) ^ sign) - sign
+    return value

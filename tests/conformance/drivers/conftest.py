@@ -46,6 +46,8 @@ FILES = {
 NEEDS = {
     "what_the_device_refuses_spoils_itself_alone": "refused",
     "a_device_that_goes_is_bad_until_it_is_back": "leave",
+    "a_refusal_stops_the_rest_and_leaves_the_device_as_it_was": "refused",
+    "a_write_to_a_device_that_is_gone_is_refused": "leave",
 }
 """Promises that mean something only where the rig has this: elsewhere they do not apply."""
 
@@ -205,6 +207,29 @@ class Bench:
                 shown = batch.text[value] if batch.type == "text" else value
                 found[points[int(batch.id[i])].address] = None if status.is_bad(batch.status)[i] else shown
         return found
+
+    async def writing(self, timeout_s: float = 5.0) -> Any:
+        """A driver that is ready to write; one that only streams has heard all there is."""
+        driver = await self.opened(timeout_s)
+        if not has(self.kind, "read"):
+            addresses = [*self.truth, *self.rig.writable]
+            self._heard.append(Listener(self, driver, [Point(i, a) for i, a in enumerate(addresses)]))
+            await self._heard[-1].until(lambda: len(self._heard[-1].newest) == len(addresses))
+        return driver
+
+    async def shows(self, driver: Any, values: dict[str, Any]) -> None:
+        """The driver tells these values, one that only streams as soon as the device does."""
+        if has(self.kind, "read"):
+            assert await self.present(driver, values) == values
+        else:
+            await self._heard[-1].hears(values)
+
+    async def arrives(self, address: str, count: int) -> None:
+        """The device has taken so many writes of an address, and no more."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.rig.arrived(address) < count:
+                await asyncio.sleep(0.005)
+        assert await self.rig.arrived(address) == count
 
     async def end(self) -> None:
         for heard in self._heard:

@@ -133,6 +133,9 @@ class Control:
     async def get(self, name: str) -> Any:
         return await self._server.get(name)
 
+    async def arrived(self, name: str) -> int:
+        return sum(write.name == name and not write.status for write in self._server.writes)
+
     async def count(self, name: str, first: int, last: int) -> None:
         for number in range(first, last + 1):
             await self._server.set(name, number, self._ua.VariantType.Int32)

@@ -13,8 +13,9 @@ from pymodbus.client import AsyncModbusTcpClient
 from isthmus.simulators.bottling import faults
 from isthmus.simulators.bottling.hall import PLCS, open_state, place
 from isthmus.simulators.bottling.load import TAGS
-from isthmus.simulators.bottling.physics import EXECUTE, HELD
+from isthmus.simulators.bottling.physics import EXECUTE, HELD, STOPPED
 from isthmus.simulators.bottling.rig import Rig, _environment
+from isthmus.simulators.bottling.writes import writes
 
 pytestmark = [pytest.mark.real("pymodbus"), pytest.mark.mission("M95", "M32")]
 
@@ -124,3 +125,23 @@ async def test_a_controller_ends_with_its_standard_input_and_goes_on_where_it_wa
         assert await child.wait() == 0
         counted = float(open_state(tmp_path)[place("filler.good")])
         assert counted > 500
+
+
+@pytest.mark.mission("M22")
+async def test_a_machine_of_the_hall_obeys_and_every_write_to_it_is_on_its_list(tmp_path) -> None:
+    async with Rig(tmp_path) as rig, client_of(rig.ports["plc-filler"]) as client:
+        assert (await state_of(client)()) == EXECUTE
+        assert not (await client.write_register(23, 2)).isError()  # stop
+        await until(state_of(client), lambda s: s == STOPPED)
+        assert not (await client.write_register(23, 1)).isError()  # start
+        await until(state_of(client), lambda s: s == EXECUTE)
+        assert not (await client.write_registers(4, [0x42C8, 0])).isError()  # 100 bottles a minute
+        assert not (await client.mask_write_register(address=23, and_mask=0xFFFF, or_mask=0)).isError()
+    found = [(w["function"], w["start"], w["values"], w["taken"]) for w in writes(tmp_path, "plc-filler")]
+    assert found == [
+        (6, 23, [2], True),
+        (6, 23, [1], True),
+        (16, 4, [0x42C8, 0], True),
+        (22, 23, [0xFFFF, 0], True),
+    ]
+    assert open_state(tmp_path)[place("filler.target")] == 100.0

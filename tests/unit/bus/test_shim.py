@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.bus.field import Device, device_entry, subject
+from isthmus.bus.broker import field_subject
+from isthmus.bus.field import Device, device_entry
 from isthmus.bus.shim import Counts, Inward, Outward
 from isthmus.values import mqtt
 from isthmus.values.errors import ConfigError, Malformed
@@ -142,7 +143,7 @@ def test_fifty_thousand_broken_streams() -> None:
     ],
 )
 def test_topics_as_subjects(topic, expected) -> None:
-    assert subject(topic) == expected
+    assert field_subject(topic) == expected
 
 
 def test_a_device_may_do_what_it_was_admitted_for_and_nothing_else() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
 
-from isthmus.simulators.modbus import Memory, ModbusServer
+from isthmus.simulators.modbus import Memory, ModbusServer, write_frame
 
 
 @pytest.fixture
@@ -125,3 +125,50 @@ async def test_it_runs_as_a_process_of_its_own() -> None:
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
     process._transport.close()
+
+
+@pytest.mark.real("pymodbus")
+@pytest.mark.mission("M40")
+async def test_every_write_frame_is_told_whatever_became_of_it(rig) -> None:
+    memory, server, client = rig
+    told = []
+    server.on_frame = told.append
+    memory.refuse.append(("hr", 10, 11))
+    memory.hr[20] = 0b1010
+    await client.read_holding_registers(0, count=1)
+    await client.write_coil(7, True)
+    await client.write_coils(8, [True, False, True])
+    await client.write_register(5, 500)
+    await client.write_registers(6, [600, 700])
+    assert (await client.write_register(10, 1)).exception_code == 2
+    assert not (await client.mask_write_register(address=20, and_mask=0xFFFD, or_mask=0x0005)).isError()
+    assert memory.hr[20] == 0b1000
+    memory.masks = False
+    assert (await client.mask_write_register(address=20, and_mask=0, or_mask=0xFFFF)).exception_code == 1
+    assert (await client.mask_write_register(address=20, and_mask=0, or_mask=1, device_id=9)).exception_code == 11
+    assert memory.hr[20] == 0b1000
+    assert [(f.unit, f.function, f.start, f.values, f.taken) for f in server.writes] == [
+        (1, 5, 7, (1,), True),
+        (1, 15, 8, (1, 0, 1), True),
+        (1, 6, 5, (500,), True),
+        (1, 16, 6, (600, 700), True),
+        (1, 6, 10, (1,), False),
+        (1, 22, 20, (0xFFFD, 0x0005), True),
+        (1, 22, 20, (0, 0xFFFF), False),
+        (9, 22, 20, (0, 1), False),
+    ]
+    assert told == list(server.writes)
+    assert server.write_count == 8
+
+
+async def test_a_write_to_a_silent_device_is_told_as_not_taken(rig) -> None:
+    memory, server, _ = rig
+    memory.silent = True
+    assert server.answer(bytes.fromhex("0001 0000 0006 01 06 0005 01f4")) == (b"", 0.0)
+    assert [(f.values, f.taken) for f in server.writes] == [((500,), False)]
+    assert memory.hr[5] == 0
+
+
+@pytest.mark.parametrize("pdu", ["05", "06 0001", "0f 0000 0009 02 ff", "10 0000 0001 03 0000", "16 0000 00", "10"])
+def test_a_write_that_contradicts_itself_is_told_without_values(pdu) -> None:
+    assert write_frame(1, bytes.fromhex(pdu), taken=False).values == ()

@@ -101,7 +101,10 @@ class ModbusTcp:
                 code = exchange.failed.get(0, 0)
                 if not code:
                     continue
-                self.traffic.last_error = reason = f"write {item.address}: {self._words(code, exchange)}"
+                words = self._words(code, exchange)
+                if code == 1 and request.function == 22:
+                    words += "; a bit of a register can be written only where the device has mask write, function 22"
+                self.traffic.last_error = reason = f"write {item.address}: {words}"
                 if code in UNCERTAIN:
                     link.give_up(reason)
                     raise NotConnected(reason)

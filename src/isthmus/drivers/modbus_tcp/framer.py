@@ -16,6 +16,7 @@ READ_FUNCTIONS: Final = {"co": 1, "di": 2, "hr": 3, "ir": 4}
 
 _LONGEST = 254  # unit identifier and PDU; the standard's PDU ends at 253 bytes
 _REQUEST = struct.Struct(">HHBBHH")  # protocol, length, unit, function, start, count or value
+_MASK = struct.Struct(">HHBBHHH")  # protocol, length, unit, function, register, and-mask, or-mask
 _READ_REPLY = struct.Struct(">HHBBB")  # protocol, length, unit, function, bytes that follow
 
 EXCEPTIONS: Final[dict[int, tuple[int, str]]] = {
@@ -75,6 +76,12 @@ def write_many_request(unit: int, function: int, address: int, count: int, data:
     return Request(tail, _REQUEST.pack(0, 6, unit, function, address, count), 12)
 
 
+def write_mask_request(unit: int, register: int, keep: int, put: int) -> Request:
+    """Function 22: the device itself keeps the bits of ``keep`` and puts those of ``put`` in place of the others; it echoes the request."""
+    tail = _MASK.pack(0, 8, unit, 22, register, keep, put)
+    return Request(tail, tail, 14)
+
+
 def frame_end(data: bytes, at: int) -> int:
     """Where the frame that begins at ``at`` ends; 0 when not all of it has arrived.
 
@@ -100,7 +107,7 @@ def is_reply(frame: bytes, unit: int) -> bool:
         return size == 9
     if function in READ_FUNCTIONS.values():
         return size > 9 and size == 9 + frame[8]
-    return function in {5, 6, 15, 16} and size == 12
+    return size == (14 if function == 22 else 12) and function in {5, 6, 15, 16, 22}
 
 
 def misfit(frame: bytes, request: Request) -> str:

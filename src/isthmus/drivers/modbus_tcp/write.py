@@ -1,6 +1,6 @@
 """From a value to the request that writes it.
 
-Source: MODBUS Application Protocol Specification V1.1b3 sections 6.5, 6.6, 6.11, 6.12
+Source: MODBUS Application Protocol Specification V1.1b3 sections 6.5, 6.6, 6.11, 6.12, 6.16
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from isthmus.drivers.modbus_tcp.address import REGISTERS, ModbusAddress, parse, wire_order
 from isthmus.drivers.modbus_tcp.config import ModbusTcpConfig
-from isthmus.drivers.modbus_tcp.framer import Request, write_many_request, write_one_request
+from isthmus.drivers.modbus_tcp.framer import Request, write_many_request, write_mask_request, write_one_request
 from isthmus.drivers.modbus_tcp.transport import TIMED_OUT, WRONG_REPLY
 from isthmus.ports.writes import PointWrite
 from isthmus.values.errors import Rejected
@@ -35,6 +35,8 @@ _INTEGERS: Final = {
 def write_request(config: ModbusTcpConfig, item: PointWrite) -> Request:
     """The request that writes one value.
 
+    A bit of a register is written by a mask, so that the other fifteen stay whatever the device made of them meanwhile.
+
     Raises: Rejected if the address cannot be written or the value does not fit; ConfigError if the address is wrong
     """
     address = parse(item.address)
@@ -46,7 +48,10 @@ def write_request(config: ModbusTcpConfig, item: PointWrite) -> Request:
             return write_one_request(config.unit, 5, address.start, 0xFF00 if on else 0)
         return write_many_request(config.unit, 15, address.start, 1, bytes((on,)))
     if address.kind == "bit":
-        raise Rejected(f"{item.address}: a bit of a register cannot be written without touching the other fifteen")
+        on = _whole(address, item.value)
+        swapped = config.byte_order == "little" if address.swap_bytes is None else address.swap_bytes
+        bit = 1 << (address.bit ^ 8 if swapped else address.bit)
+        return write_mask_request(config.unit, address.start, 0xFFFF ^ bit, bit if on else 0)
     data = encode(address, item.value, config.byte_order == "little", config.word_order == "little")
     if address.count == 1 and config.write_single:
         return write_one_request(config.unit, 6, address.start, int.from_bytes(data, "big"))

@@ -1,4 +1,7 @@
-"""What of which topic a tag is: `TOPIC [PATH] [TYPE] [time=PATH[:UNIT]] [quality=PATH[:WORDS]] [where=PATH=TEXT] [age=30s]`."""
+"""What of which topic a tag is: `TOPIC [PATH] [TYPE] [time=PATH[:UNIT]] [quality=PATH[:WORDS]] [where=PATH=TEXT] [age=30s]`.
+
+One that may be written says how besides: `write=TOPIC [as=PATH or as='JSON'] [qos=0 or 1]`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from isthmus.ports.drivers import Address
 from isthmus.values.errors import ConfigError
@@ -26,6 +31,8 @@ TYPES: Final = {
 TIME_UNITS: Final = ("iso", "s", "ms", "us", "ns")
 QUALITY_WORDS: Final = ("opcua", "da")
 MAX_STEPS: Final = 32
+PLACE: Final = "$value"
+"""The text in the JSON of `as` in whose place the value goes."""
 MAX_CHARS: Final = 400
 
 _TOKEN: Final = re.compile(r"""\s*((?:[^\s'"]|'[^']*'|"[^"]*")+)""")
@@ -50,6 +57,10 @@ class MqttAddress:
     quality_words: str = "opcua"
     where: tuple[Steps, str] | None = None
     age_s: float | None = None
+    write: str = ""  # the topic a value is published to; empty: it cannot be written
+    put: Steps = ()  # where the value goes in a new document
+    template: str = ""  # a document in JSON, with PLACE where the value goes
+    qos: int = 1  # of what is published
 
 
 @lru_cache(65_536)
@@ -65,8 +76,8 @@ def parse(text: str) -> MqttAddress:
     found: dict[str, object] = {}
     for word in words[1:]:
         key, sign, rest = word.partition("=")
-        if sign and key in ("time", "quality", "where", "age"):
-            part = {"time": _time, "quality": _quality, "where": _where, "age": _age}[key](rest)
+        if sign and key in _PARTS:
+            part = _PARTS[key](rest)
         elif word in TYPES and "type" not in found:
             key, part = "type", {"type": word}
         else:
@@ -76,7 +87,9 @@ def parse(text: str) -> MqttAddress:
         found[key] = True
         found |= {f"={k}": v for k, v in part.items()}
     fields: dict[str, object] = {"type": "float"} | {k[1:]: v for k, v in found.items() if k.startswith("=")}
-    if fields["type"] == "raw" and len(fields) > 1 and fields.keys() - {"type", "age_s"}:
+    if fields.keys() & {"put", "template", "qos"} and "write" not in fields:
+        raise ConfigError(f"address: as and qos say how it is written, and need write=TOPIC, was {text!r}")
+    if fields["type"] == "raw" and fields.keys() - {"type", "age_s", "write", "qos"}:
         raise ConfigError(f"address: raw is the payload as it came; it has no path, time or quality, was {text!r}")
     return MqttAddress(topic, **fields)  # type: ignore[arg-type]  # the parsers above give each field its type
 
@@ -156,3 +169,54 @@ def _age(text: str) -> dict[str, object]:
     if not 0.1 <= age_s <= 365 * 86_400:
         raise ConfigError(f"address: age must be a time such as 30s, 5min or 2h, was {text!r}")
     return {"age_s": age_s}
+
+
+def _write(text: str) -> dict[str, object]:
+    topic = check_filter(_unquoted(text), "address: write")
+    if any(c in topic for c in "+#") or topic.startswith("$"):
+        raise ConfigError(f"address: write is one topic, without + and # and not beginning with $, was {text!r}")
+    if topic.startswith("spBv1.0/"):
+        raise ConfigError(f"address: commands to Sparkplug nodes are the driver sparkplug's, was {text!r}")
+    return {"write": topic}
+
+
+def _as(text: str) -> dict[str, object]:
+    bare = _unquoted(text)
+    if bare[:1] not in ("{", "["):
+        steps = _path(text)
+        if not steps or any(isinstance(s, int) for s in steps):
+            raise ConfigError(f"address: as is a path of names such as $.set.value, or JSON, was {text!r}")
+        return {"put": steps}
+    try:
+        document = orjson.loads(bare)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"address: as is no JSON ({error}), was {text!r}") from None
+    if not holds_place(document):
+        raise ConfigError(f'address: as must hold "{PLACE}" where the value goes, was {text!r}')
+    return {"template": bare}
+
+
+def holds_place(document: Any) -> bool:
+    """Whether the value goes anywhere in a document."""
+    if isinstance(document, dict):
+        return any(holds_place(v) for v in document.values())
+    if isinstance(document, list):
+        return any(holds_place(v) for v in document)
+    return bool(document == PLACE)
+
+
+def _qos(text: str) -> dict[str, object]:
+    if text not in ("0", "1"):
+        raise ConfigError(f"address: qos is 0 or 1, was {text!r}")
+    return {"qos": int(text)}
+
+
+_PARTS: Final = {
+    "time": _time,
+    "quality": _quality,
+    "where": _where,
+    "age": _age,
+    "write": _write,
+    "as": _as,
+    "qos": _qos,
+}

@@ -1,8 +1,9 @@
-"""The driver: subscribes, turns messages into batches, confirms to the broker what is safe, and probes."""
+"""The driver: subscribes, turns messages into batches, confirms to the broker what is safe, publishes what is written, and probes."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -12,9 +13,11 @@ from isthmus.drivers.mqtt.address import parse, parse_address
 from isthmus.drivers.mqtt.config import MqttConfig
 from isthmus.drivers.mqtt.link import Link, Unconfirmed, connect, place_of, probe_suffix
 from isthmus.drivers.mqtt.mapping import Collector, Mapping
+from isthmus.drivers.mqtt.write import message, refusal
 from isthmus.ports.drivers import DriverContext, Kept, Point, Traffic, driver
+from isthmus.ports.writes import PointWrite
 from isthmus.values import mqtt, status
-from isthmus.values.errors import NotConnected
+from isthmus.values.errors import NotConnected, Rejected
 from isthmus.values.sample import SampleBatch
 
 LOOKS: Final = 4
@@ -137,6 +140,34 @@ class Mqtt:
             link.confirm(self._unconfirmed.until(count))
         elif self._unconfirmed.until(count):
             link.give_up("samples were dropped before they reached the bus; the broker is asked for them again")
+
+    async def write(self, writes: Sequence[PointWrite]) -> None:
+        """Publish in order, each as its address declares it and never retained; the first refusal stops the rest.
+
+        Raises: Rejected if nothing is declared, the value does not fit or the broker said no; NotConnected if nobody knows whether
+                it arrived
+        """
+        ready = [(item.address, *message(item)) for item in writes]
+        timeout_s = self._config.timeout_s
+        for text, address, payload in ready:
+            link = self._link
+            if link is None:
+                raise NotConnected("not open")
+            try:
+                code = await link.publish(
+                    address.write, payload, timeout_s, qos=address.qos, expiry_s=max(1, math.ceil(timeout_s))
+                )
+                if not address.qos:
+                    self.traffic.requests += 1
+                    await link.settle(timeout_s)
+            except NotConnected as error:
+                self.traffic.last_error = str(error)
+                raise
+            reason = refusal(code)
+            if reason:
+                self.traffic.errors += 1
+                self.traffic.last_error = f"write {text}: refused, {reason}"
+                raise Rejected(self.traffic.last_error)
 
     async def probe(self) -> Sequence[tuple[str, bool, str]]:
         """Steps in order as (what, reached, detail); stops at the first failure. Disturbs no running connection."""

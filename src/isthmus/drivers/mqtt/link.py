@@ -74,6 +74,8 @@ class Link(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
         self._closing = False
+        self._pings = self._pongs = 0
+        self._pinging: list[tuple[int, asyncio.Future[None]]] = []  # which answer somebody waits for
         self._gone = asyncio.get_running_loop().create_future()
         self.lost: str | None = None
         self.resumed = False  # the broker had kept our session
@@ -145,8 +147,17 @@ class Link(asyncio.Protocol):
         elif kind == mqtt.DISCONNECT and self._version == 5:
             code = body[0] if body else 0
             self._end(f"the broker said good-bye: {_REFUSED.get(code, f'code 0x{code:02X}')}")
-        elif kind != mqtt.PINGRESP:
+        elif kind == mqtt.PINGRESP:
+            self._ponged()
+        else:
             raise Malformed(f"a packet of kind {kind}, which no broker sends")
+
+    def _ponged(self) -> None:
+        """An answer to the oldest ping that has none; one too many is nobody's."""
+        self._pongs = min(self._pongs + 1, self._pings)
+        for number, waiting in self._pinging:
+            if number <= self._pongs and not waiting.done():
+                waiting.set_result(None)
 
     def _answer(self, number: int, body: bytes) -> None:
         waiting = self._answers.pop(number, None)
@@ -181,6 +192,10 @@ class Link(asyncio.Protocol):
                 waiting.set_exception(NotConnected(reason))
                 waiting.exception()  # whoever waited may have been cancelled
         self._answers.clear()
+        for _, pinged in self._pinging:
+            if not pinged.done():
+                pinged.set_exception(NotConnected(reason))
+                pinged.exception()  # as above
         self._wake()
         if self._transport is not None:
             self._transport.abort()
@@ -235,7 +250,7 @@ class Link(asyncio.Protocol):
         if quiet_s > 1.5 * self._keep_alive_s and not self._paused:
             self._end(f"nothing heard from the broker for {quiet_s:.0f} s")
             return
-        self._send(mqtt.packet(mqtt.PINGREQ << 4))
+        self._ping()
         self._timer = loop.call_later(self._keep_alive_s / 2, self._look_after)
 
     async def subscribe(self, filters: Sequence[str], qos: int, timeout_s: float) -> dict[str, str]:
@@ -267,21 +282,59 @@ class Link(asyncio.Protocol):
         return refused
 
     async def publish(
-        self, topic: str, payload: bytes, timeout_s: float, *, qos: int = 0, retain: bool = False
-    ) -> None:
-        """Publish; with QoS 1 until the broker has it.
+        self,
+        topic: str,
+        payload: bytes,
+        timeout_s: float,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        expiry_s: int = 0,
+    ) -> int:
+        """Publish; with QoS 1 until the broker has it. The broker's reason code, 0 if it has none.
 
-        Raises: NotConnected when the link is gone
+        ``expiry_s`` keeps a broker of version 5 from delivering it later than that; 0: whenever.
+        Raises: NotConnected when the link is gone, or the broker did not answer
         """
+        five = self._version == 5
         number = self._next() if qos else 0
-        parts = [mqtt.string(topic), number.to_bytes(2, "big") if qos else b"", b"\0" if self._version == 5 else b""]
+        properties = b""
+        if five:
+            expiry = b"\x02" + expiry_s.to_bytes(4, "big") if expiry_s else b""
+            properties = mqtt.varint(len(expiry)) + expiry
+        parts = [mqtt.string(topic), number.to_bytes(2, "big") if qos else b"", properties]
         data = mqtt.packet(mqtt.PUBLISH << 4 | qos << 1 | retain, *parts, payload)
         if qos:
-            await self._ask(number, data, timeout_s, f"PUBLISH {topic}")
-        elif self.lost is not None:
+            answer = await self._ask(number, data, timeout_s, f"PUBLISH {topic}")
+            return answer[0] if five and answer else 0
+        if self.lost is not None:
             raise NotConnected(self.lost)
-        else:
-            self._send(data)
+        self._send(data)
+        return 0
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until the broker has taken everything that was sent, QoS 0 too: it answers a ping behind it.
+
+        Raises: NotConnected
+        """
+        if self.lost is not None:
+            raise NotConnected(self.lost)
+        waiting = asyncio.get_running_loop().create_future()
+        entry = self._pings + 1, waiting
+        self._pinging.append(entry)
+        self._ping()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiting
+        except TimeoutError:
+            self._traffic.errors += 1
+            raise NotConnected(f"the broker did not answer a ping within {timeout_s:g} s") from None
+        finally:
+            self._pinging.remove(entry)
+
+    def _ping(self) -> None:
+        self._pings += 1
+        self._send(mqtt.packet(mqtt.PINGREQ << 4))
 
     # --------------------------------------------------------------- reading
 

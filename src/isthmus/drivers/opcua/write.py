@@ -1,4 +1,7 @@
-"""From a value to what is written: a variant of the type the node has."""
+"""From a value to what is written: a variant of the type the node has; and from a status to what became of it.
+
+Source: OPC 10000-4 sections 5.11.4 (Write) and 7.38.2 (common StatusCodes)
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from isthmus.ports.writes import PointWrite
 from isthmus.values.errors import NotConnected, Rejected
 
 _KIND: Final = ua.VariantType
+_CODES: Final = ua.StatusCodes
 _INTEGERS: Final = {
     _KIND.SByte: (-(1 << 7), (1 << 7) - 1),
     _KIND.Byte: (0, (1 << 8) - 1),
@@ -25,6 +29,19 @@ _INTEGERS: Final = {
     _KIND.Int64: (-(1 << 63), (1 << 63) - 1),
     _KIND.UInt64: (0, (1 << 64) - 1),
 }
+UNCERTAIN: Final = frozenset(
+    (
+        _CODES.BadUnexpectedError,
+        _CODES.BadInternalError,
+        _CODES.BadTimeout,
+        _CODES.BadRequestTimeout,
+        _CODES.BadRequestInterrupted,
+        _CODES.BadCommunicationError,
+        _CODES.BadResponseTooLarge,
+        _CODES.BadDeviceFailure,
+    )
+)
+"""What a server says when the write may have reached the device all the same."""
 
 
 async def write(link: Link, item: PointWrite, kinds: dict[str, ua.VariantType]) -> None:
@@ -48,34 +65,64 @@ async def write(link: Link, item: PointWrite, kinds: dict[str, ua.VariantType]) 
     session = link.session
     try:
         (result,) = await link.ask(lambda: session.write(parameters), f"write {item.address}")
+        code = int(result.value)
+        link.traffic.errors += bool(code >> 30)
     except ua.UaStatusCodeError as error:
-        raise Rejected(f"write {item.address}: refused, {code_in_words(error.code)}") from error
-    except ValueError as error:
+        code = int(error.code)
+    except (ValueError, TypeError, AttributeError) as error:
         link.give_up(f"write {item.address}: the answer was for another request")
         raise NotConnected(link.lost) from error
-    if result.value >> 31:
-        if result.value == ua.StatusCodes.BadTypeMismatch:
-            kinds.pop(item.address, None)  # it may have another type by now
-        link.traffic.errors += 1
-        link.traffic.last_error = f"write {item.address}: refused, {code_in_words(result.value)}"
-        raise Rejected(link.traffic.last_error)
+    _judge(link, item.address, code, kinds)
+
+
+def _judge(link: Link, address: str, code: int, kinds: dict[str, ua.VariantType]) -> None:
+    """Good (0) passes, Bad (2) is a refusal, and what leaves it open, Uncertain (1) too, is told as such.
+
+    Raises: Rejected, NotConnected
+    """
+    severity = code >> 30
+    if severity == 0:
+        return
+    words = code_in_words(code)
+    if severity == 1 or code in UNCERTAIN:
+        link.give_up(f"write {address}: nobody knows whether it took effect, {words}")
+        raise NotConnected(link.lost)
+    if code == _CODES.BadTypeMismatch:
+        kinds.pop(address, None)  # it may have another type by now
+    link.traffic.last_error = f"write {address}: refused, {words}"
+    raise Rejected(link.traffic.last_error)
 
 
 async def _kind(link: Link, address: str, node: ua.NodeId) -> ua.VariantType:
     """The type the node's value has now."""
-    (answer,) = await link.attributes([node], ua.AttributeIds.Value)
+    answer = await _attribute(link, node, ua.AttributeIds.Value)
     code = 0 if answer.StatusCode is None else int(answer.StatusCode.value)
-    if code in {ua.StatusCodes.BadNodeIdUnknown, ua.StatusCodes.BadNodeIdInvalid}:
+    if code in {_CODES.BadNodeIdUnknown, _CODES.BadNodeIdInvalid}:
         raise Rejected(f"{address}: refused, {code_in_words(code)}")
     if answer.Value is not None and answer.Value.is_array:
         raise Rejected(f"{address}: an array cannot be written")
     if answer.Value is not None and answer.Value.VariantType not in {None, _KIND.Null}:
         return ua.VariantType(answer.Value.VariantType)
-    (answer,) = await link.attributes([node], ua.AttributeIds.DataType)
+    answer = await _attribute(link, node, ua.AttributeIds.DataType)
     told = answer.Value.Value if answer.Value is not None else None
     if isinstance(told, ua.NodeId) and told.NamespaceIndex == 0 and told.Identifier in {k.value for k in _KIND}:
         return ua.VariantType(told.Identifier)
     raise Rejected(f"{address}: nobody knows the type of its value")
+
+
+async def _attribute(link: Link, node: ua.NodeId, attribute: ua.AttributeIds) -> ua.DataValue:
+    """One attribute; nothing was sent yet if it cannot be had.
+
+    Raises: Rejected if the server does not tell; NotConnected
+    """
+    try:
+        (answer,) = await link.attributes([node], attribute)
+    except ua.UaStatusCodeError as error:
+        raise Rejected(f"the type of the node is not known, {code_in_words(error.code)}") from error
+    except ValueError as error:
+        link.give_up("the answer about the type of a node was for another request")
+        raise NotConnected(link.lost) from error
+    return answer
 
 
 def _fitting(item: PointWrite, kind: ua.VariantType) -> Any:

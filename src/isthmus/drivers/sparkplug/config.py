@@ -21,6 +21,9 @@ class SparkplugConfig(BrokerConfig):
     times: str = "device"
     """Which time a sample has: device (the metric's own) or arrival."""
 
+    confirm: str = "node"
+    """What a command waits for: node (until its metric tells the value) or broker (for nodes that never tell it)."""
+
     def __post_init__(self) -> None:
         BrokerConfig.__post_init__(self)
         if not isinstance(self.host_id, str) or any(c in self.host_id for c in "/+#\0"):
@@ -29,3 +32,5 @@ class SparkplugConfig(BrokerConfig):
             raise ConfigError(f"rebirth_s: must lie between 0.1 and 3600, was {self.rebirth_s!r}")
         if self.times not in ("device", "arrival"):
             raise ConfigError(f"times: must be device or arrival, was {self.times!r}")
+        if self.confirm not in ("node", "broker"):
+            raise ConfigError(f"confirm: must be node or broker, was {self.confirm!r}")

@@ -1,4 +1,4 @@
-"""The driver: says that the host is there, listens, asks for rebirths, browses what was born, and probes."""
+"""The driver: says that the host is there, listens, asks for rebirths, sends commands, browses what was born, and probes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from isthmus.drivers.sparkplug import payload as sparkplug
 from isthmus.drivers.sparkplug.address import parse_address
 from isthmus.drivers.sparkplug.config import SparkplugConfig
 from isthmus.drivers.sparkplug.host import Host
+from isthmus.drivers.sparkplug.write import Answers, Command, command
 from isthmus.ports.drivers import DriverContext, Found, Kept, Point, Traffic, driver
+from isthmus.ports.writes import PointWrite
 from isthmus.values.clock import NS_PER_S
-from isthmus.values.errors import NotConnected
+from isthmus.values.errors import NotConnected, Rejected
 from isthmus.values.sample import SampleBatch
 
 BROWSE_S = 3.0
@@ -33,6 +35,7 @@ class Sparkplug:
         self._state_topic = f"spBv1.0/STATE/{self._host_id}"
         self._link: Link | None = None
         self._host: Host | None = None
+        self._answers = Answers(())
         self._opening = 0
         self._since_ms = 0
         self._asked: dict[tuple[bytes, bytes], float] = {}
@@ -70,6 +73,7 @@ class Sparkplug:
         """Say that we leave, and let go; safe at any time, in any state, twice."""
         self._opening += 1
         link, self._link, self._host = self._link, None, None
+        self._answers.end("closed")
         if link is None:
             return
         if self._context.lasting and link.lost is None:
@@ -88,6 +92,7 @@ class Sparkplug:
         if link is None:
             raise NotConnected("not open")
         host = self._host = Host(points, self.traffic, device_times=self._config.times == "device")
+        answers = self._answers = Answers(points)
         await self._listen(link, [f"spBv1.0/{group}/#" for group in host.groups])
         while True:
             await self._ask_for_rebirths(link, host)
@@ -95,6 +100,7 @@ class Sparkplug:
                 messages = await link.messages(self._next_ask(host))
             except NotConnected as error:
                 self.traffic.last_error = str(error)
+                answers.end(str(error))
                 raise
             numbers = []
             for message in messages:
@@ -108,6 +114,7 @@ class Sparkplug:
             host.settle(self._context.clock.now_ns())
             live, kept = host.take()
             batches = live.batches()
+            answers.hear(batches)
             if batches:
                 yield batches
             stored = kept.batches()
@@ -164,7 +171,7 @@ class Sparkplug:
         return min(times, default=None)
 
     async def _rebirth(self, link: Link, place: tuple[bytes, bytes]) -> None:
-        """The one command that is ever sent.
+        """The one command that is sent without anybody asking for it.
 
         Source: Eclipse Sparkplug 3.0, section 5.3 ("Node Control/Rebirth")
         """
@@ -174,6 +181,43 @@ class Sparkplug:
         topic = f"spBv1.0/{place[0].decode()}/NCMD/{place[1].decode()}"
         self.traffic.requests += 1
         await link.publish(topic, command.SerializeToString(), self._config.timeout_s)
+
+    async def write(self, writes: Sequence[PointWrite]) -> None:
+        """Send commands in order; the first refusal stops the rest. Each is waited for until its metric tells the value.
+
+        Raises: Rejected if nobody is there to take it or the value does not fit; NotConnected if nobody knows whether it arrived
+        """
+        if self._link is None or self._link.lost is not None:
+            raise NotConnected((self._link and self._link.lost) or "not open")
+        for sent in [command(self._host, item) for item in writes]:
+            if not sent.target.rows and self._config.confirm == "node":
+                raise Rejected(f"{sent.address}: no tag reads this metric, so nobody could tell what became of it")
+            try:
+                await self._send(sent)
+            except NotConnected as error:
+                self.traffic.errors += 1
+                self.traffic.last_error = str(error)
+                raise
+
+    async def _send(self, sent: Command) -> None:
+        link, answers, timeout_s = self._link, self._answers, self._config.timeout_s
+        if link is None:
+            raise NotConnected("not open")
+        same = answers.tells(sent)
+        with answers.awaited(sent) as told:
+            self.traffic.requests += 1
+            data = sent.payload(self._context.clock.now_ns() // 1_000_000)
+            await link.publish(sent.target.topic, data, timeout_s)
+            await link.settle(timeout_s)
+            if same or self._config.confirm == "broker":
+                return
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await told
+            except TimeoutError:
+                raise NotConnected(
+                    f"write {sent.address}: the node did not tell the value within {timeout_s:g} s"
+                ) from None
 
     async def browse(self, root: str = "") -> Sequence[Found]:
         """All metrics of the births that were heard; without a running stream, of those heard in three seconds.

@@ -18,7 +18,7 @@ from isthmus.drivers.sparkplug import payload as sparkplug
 from isthmus.drivers.sparkplug.address import parse, write
 from isthmus.ports.drivers import Found, Point, Traffic
 from isthmus.values import status
-from isthmus.values.errors import Malformed
+from isthmus.values.errors import Malformed, Rejected
 from isthmus.values.sample import ValueType
 
 NAMESPACE: Final = b"spBv1.0"
@@ -75,6 +75,8 @@ class _Metric:
     only: tuple[int, ValueType, bool] | None = (
         None  # the fast way: one tag, whole metric; whether an integer becomes a float
     )
+    alias: int | None = None
+    read_only: bool = False
 
     def prepare(self) -> None:
         self.field = _FIELDS.get(self.datatype, "")
@@ -86,6 +88,17 @@ class _Metric:
             wanted = self.tags[0].type
             if wanted is kind or (wanted is ValueType.FLOAT and kind is ValueType.INT):
                 self.only = self.tags[0].row, wanted, wanted is not kind
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A metric as a command names it: by its alias where it has one, by its name otherwise. ``rows`` are the tags that read it."""
+
+    topic: str
+    name: str
+    alias: int | None
+    datatype: int
+    rows: tuple[tuple[int, ValueType], ...]
 
 
 @dataclass(slots=True)
@@ -182,6 +195,38 @@ class Host:
                         found.append(Found(address, metric.name, kind, sparkplug.NAMES[metric.datatype]))
         return found
 
+    def target(self, text: str) -> Target:
+        """Whom a command to this address goes to.
+
+        Raises: Rejected if node or device are not there, or the metric is unknown or cannot be written
+        Source: Eclipse Sparkplug 3.0, sections 4.1 (topics), 6.4.6 (an alias, where there is one, in place of the name)
+        """
+        address = parse(text)
+        group, name, device = address.source
+        node = self._nodes.get((group.encode(), name.encode()))
+        if node is None:
+            raise Rejected(f"{text}: nothing was heard of the node {group}/{name} yet")
+        if not node.alive:
+            raise Rejected(f"{text}: the node {group}/{name} is offline")
+        if device not in node.born:
+            raise Rejected(f"{text}: the device {device} of {group}/{name} is offline, or there is none")
+        metric = node.metrics[device].get(address.metric)
+        if metric is None:
+            raise Rejected(f"{text}: the birth names no metric {address.metric}")
+        if address.members:
+            raise Rejected(f"{text}: a member of a template cannot be written alone")
+        if metric.read_only:
+            raise Rejected(f"{text}: its birth says that it is read-only")
+        if metric.datatype not in sparkplug.TYPES or metric.name == "bdSeq":
+            what = sparkplug.NAMES.get(metric.datatype, f"datatype {metric.datatype}")
+            raise Rejected(f"{text}: a metric of {what} cannot be written")
+        if metric.alias is not None and node.aliases.get(metric.alias) is not metric:
+            raise Rejected(f"{text}: its alias {metric.alias} stands for another metric as well")
+        topic = f"spBv1.0/{group}/DCMD/{name}/{device}" if device else f"spBv1.0/{group}/NCMD/{name}"
+        rows = tuple((t.row, t.type) for t in metric.tags if not t.members)
+        named = metric.name if metric.alias is None else ""
+        return Target(topic, named, metric.alias, metric.datatype, rows)
+
     # ---------------------------------------------------------------- births
 
     def _node_birth(self, place: tuple[bytes, bytes], message: Any, now_ns: int) -> None:
@@ -219,6 +264,8 @@ class Host:
                 break
             metric = _Metric(said.name, said.datatype, tuple(wanted.get(said.name, ())))
             metric.prepare()
+            metric.alias = said.alias if said.HasField("alias") else None
+            metric.read_only = sparkplug.is_read_only(said)
             metrics[metric.name] = metric
             if said.HasField("alias"):
                 self._alias(place, node, said.alias, metric)

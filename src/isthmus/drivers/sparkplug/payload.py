@@ -57,6 +57,9 @@ MASKS: Final = {INT8: (0xFF, 0x80), INT16: (0xFFFF, 0x8000), INT32: (2**32 - 1, 
 UNSIGNED: Final = {UINT8: 0xFF, UINT16: 0xFFFF, UINT32: 2**32 - 1}
 """What an unsigned number may have at most; some senders leave more bits set."""
 
+READ_ONLY: Final = "readOnly"
+"""The property by which a birth says that nobody may write a metric; a custom of senders, not of the standard."""
+
 _FIELD: Final = descriptor_pb2.FieldDescriptorProto
 _PACKAGE: Final = "isthmus.sparkplug"
 
@@ -79,6 +82,13 @@ def _classes() -> tuple[Any, Any]:
     _field(template, "metrics", 2, _FIELD.TYPE_MESSAGE, many=True, of="Metric")
     _field(template, "template_ref", 4, _FIELD.TYPE_STRING)
     _field(template, "is_definition", 5, _FIELD.TYPE_BOOL)
+    worth = file.message_type.add(name="PropertyValue")
+    worth.oneof_decl.add(name="value")
+    _field(worth, "type", 1, _FIELD.TYPE_UINT32)
+    _field(worth, "boolean_value", 7, _FIELD.TYPE_BOOL, choice=True)  # of no other kind is anything looked at
+    properties = file.message_type.add(name="PropertySet")
+    _field(properties, "keys", 1, _FIELD.TYPE_STRING, many=True)
+    _field(properties, "values", 2, _FIELD.TYPE_MESSAGE, many=True, of="PropertyValue")
     metric = file.message_type.add(name="Metric")
     metric.oneof_decl.add(name="value")
     _field(metric, "name", 1, _FIELD.TYPE_STRING)
@@ -88,6 +98,7 @@ def _classes() -> tuple[Any, Any]:
     _field(metric, "is_historical", 5, _FIELD.TYPE_BOOL)
     _field(metric, "is_transient", 6, _FIELD.TYPE_BOOL)
     _field(metric, "is_null", 7, _FIELD.TYPE_BOOL)
+    _field(metric, "properties", 9, _FIELD.TYPE_MESSAGE, of="PropertySet")
     _field(metric, "int_value", 10, _FIELD.TYPE_UINT32, choice=True)
     _field(metric, "long_value", 11, _FIELD.TYPE_UINT64, choice=True)
     _field(metric, "float_value", 12, _FIELD.TYPE_FLOAT, choice=True)
@@ -148,6 +159,7 @@ def add_metric(
     *,
     alias: int | None = None,
     historical: bool = False,
+    read_only: bool = False,
 ) -> None:
     """Append one metric; ``name`` empty where only the alias is said, ``value`` None for null."""
     metric = payload.metrics.add(timestamp=time_ms, datatype=datatype)
@@ -157,6 +169,9 @@ def add_metric(
         metric.alias = alias
     if historical:
         metric.is_historical = True
+    if read_only:
+        metric.properties.keys.append(READ_ONLY)
+        metric.properties.values.add(type=BOOLEAN, boolean_value=True)
     if value is None:
         metric.is_null = True
     elif datatype == FLOAT:
@@ -171,3 +186,11 @@ def add_metric(
         metric.long_value = int(value) & (2**64 - 1)
     else:
         metric.int_value = int(value) & (2**32 - 1)
+
+
+def is_read_only(metric: Any) -> bool:
+    """Whether a metric of a birth says that it may not be written."""
+    if not metric.HasField("properties"):
+        return False
+    said = metric.properties
+    return any(k == READ_ONLY and v.boolean_value for k, v in zip(said.keys, said.values, strict=False))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from isthmus.simulators.bottling.hall import OPCUA, PLCS
+from isthmus.simulators.bottling.hall import MACHINES, OPCUA, PANELS, PLCS
 from isthmus.values.clock import NS_PER_S, Clock, SystemClock
 from isthmus.values.errors import ConfigError
 
@@ -28,20 +28,42 @@ _DEVICE: Final = {
     "freeze": "{} shows the same values for ever",
 }
 
-FAULTS: Final[Mapping[str, Fault]] = {
-    "jam": Fault("plc-filler", "A bottle jams the filler; it is held"),
-    "web-break": Fault("plc-line1", "The label web breaks; the labeller is held and the accumulation fills"),
-    "cap-empty": Fault("plc-capper", "The cap hopper runs empty; the capper is held"),
-    "guard-open": Fault("plc-line1", "Somebody opens a guard of the palletiser; it aborts"),
-    "overheat": Fault("plc-capper", "The drive of the capper overheats until it trips"),
-    "air-leak": Fault("plc-utilities", "A hose bursts; header pressure falls until machines hold"),
-    "refill-stuck": Fault("plc-tanks", "The refill valve of the product tank sticks shut; the filler runs dry"),
-} | {
-    f"{plc}-{name}": Fault(plc, text.format(plc))
-    for plc in PLCS
-    for name, text in _DEVICE.items()
-    if plc not in OPCUA or name == "freeze"
+_PANEL: Final = {
+    "local": "The panel of the {} is switched to local",
+    "touch": "Somebody changes a set-point of the {} at its controller",
+    "guard": "A guard of the {} opens; it aborts",
+    "estop": "Somebody presses the emergency stop of the {}; it aborts",
 }
+
+FAULTS: Final[Mapping[str, Fault]] = (
+    {
+        "jam": Fault("plc-filler", "A bottle jams the filler; it is held"),
+        "web-break": Fault("plc-line1", "The label web breaks; the labeller is held and the accumulation fills"),
+        "cap-empty": Fault("plc-capper", "The cap hopper runs empty; the capper is held"),
+        "guard-open": Fault("plc-line1", "Somebody opens a guard of the palletiser; it aborts"),
+        "overheat": Fault("plc-capper", "The drive of the capper overheats until it trips"),
+        "air-leak": Fault("plc-utilities", "A hose bursts; header pressure falls until machines hold"),
+        "refill-stuck": Fault("plc-tanks", "The refill valve of the product tank sticks shut; the filler runs dry"),
+        "heater-stuck": Fault(
+            "plc-tanks", "The steam valve of the cleaning tank sticks open; it heats until its jacket is shut off"
+        ),
+        "burner-stuck": Fault(
+            "plc-utilities", "The burner of the boiler runs at full load until its release is taken away"
+        ),
+    }
+    | {
+        f"{what}-{unit}": Fault(plc, text.format(unit))
+        for unit, plc in PANELS.items()
+        for what, text in _PANEL.items()
+        if unit in MACHINES or what in {"local", "touch"}
+    }
+    | {
+        f"{plc}-{name}": Fault(plc, text.format(plc))
+        for plc in PLCS
+        for name, text in _DEVICE.items()
+        if plc not in OPCUA or name == "freeze"
+    }
+)
 """All faults by name."""
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.simulators.bottling.machines import Capper, Conveyor, Filler, Labeller, Palletiser
-from isthmus.simulators.bottling.physics import STOPPED, Unit, field_names
+from isthmus.simulators.bottling.physics import STOPPED, Machine, Panel, Unit, field_names
 from isthmus.simulators.bottling.process import (
     LINE,
     Air,
@@ -59,6 +59,14 @@ PLCS: Final = tuple(UNITS)
 
 OPCUA: Final = ("plc-capper",)
 """Controllers that speak OPC UA; all others speak Modbus TCP."""
+
+PANELS: Final[Mapping[str, str]] = {
+    name: plc for plc, units in UNITS.items() for name, kind in units.items() if issubclass(kind, Panel)
+}
+"""Units with a switch between local and remote, and their controllers."""
+
+MACHINES: Final = tuple(name for plc in UNITS for name, kind in UNITS[plc].items() if issubclass(kind, Machine))
+"""Units with guards and an emergency stop."""
 
 RUN_IN_S: Final = 600
 """How long a new hall has been running when it is first seen."""

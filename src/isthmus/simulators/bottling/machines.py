@@ -17,8 +17,8 @@ from isthmus.simulators.bottling.physics import (
     PRODUCT,
     WEB,
     Machine,
+    Panel,
     See,
-    Unit,
     lag,
     ramp,
 )
@@ -58,6 +58,7 @@ class Filler(Machine):
     flow: float = 5.4  # m3/h from the product tank
     drawn_l: float = 0.0  # litres taken from the product tank, ever
     filled_l: float = 0.0  # litres in bottles, ever
+    volume_setpoint: float = 750.0  # ml
     volume_mean: float = 750.0
     volume_spread: float = 0.8
     head1: float = 750.0
@@ -92,7 +93,7 @@ class Filler(Machine):
             return
         heads = []
         for i in range(1, HEADS + 1):
-            mean = 750.0 + 0.4 * ((i * 5) % 7 - 3)
+            mean = self.volume_setpoint + 0.4 * ((i * 5) % 7 - 3)
             value = lag(getattr(self, f"head{i}"), mean + chance.gauss(0.0, 1.2), float(taken), 6.0)
             setattr(self, f"head{i}", value)
             heads.append(value)
@@ -103,7 +104,7 @@ class Filler(Machine):
         """The valve opens with the speed (feed-forward) and what is missing to the set-point."""
         wanted = 0.5 * self.speed + 3.0 * (self.bowl_setpoint - self.bowl_level)
         self.valve = ramp(self.valve, max(0.0, min(100.0, wanted)), 20.0 * dt)
-        pressure = see("product.pressure")
+        pressure = see("product.pressure") if see("product.outlet_pump") > 0.5 else 0.0
         most_l = min(BOWL_L - self.bowl_l, see("product.volume") * 0.2)
         inflow_l = max(0.0, min(most_l, 0.03 * self.valve * dt)) if pressure > 0.05 else 0.0
         self.bowl_l += inflow_l
@@ -248,8 +249,11 @@ class Palletiser(Machine):
 
 
 @dataclass
-class Conveyor(Unit):
+class Conveyor(Panel):
     """The belts between the machines, with the accumulation table between capper and labeller."""
+
+    KNOB: ClassVar[str] = "speed_factor"
+    TURNED: ClassVar[float] = 85.0
 
     state: float = float(EXECUTE)
     line_state: float = float(EXECUTE)  # of the line: what its filler, the slowest machine, is
@@ -272,6 +276,7 @@ class Conveyor(Unit):
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Belts follow the machine they feed."""
+        self._panel(faults)
         self.line_state = see("filler.state")
         pairs = (("filler", "capper"), ("capper", "labeller"), ("labeller", "palletiser"))
         for i, (above, below) in enumerate(pairs, 1):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from isthmus.simulators.bottling.machines import RECIPES
-from isthmus.simulators.bottling.physics import CAUSES
+from isthmus.simulators.bottling.physics import CAUSES, COMMAND_WORDS
 from isthmus.simulators.bottling.points import Block, Point, TypeMap
 
 P = Point
@@ -25,7 +25,8 @@ _MACHINE = TypeMap(
             at="hr 2",
             kind="state",
             map={1: "Production", 2: "Maintenance", 3: "Manual"},
-            description="PackML mode",
+            write={"role": "supervisor", "interlock": "state == Stopped or state == Idle or state == Aborted"},
+            description="PackML mode; Maintenance does not start, Manual runs at 30 bottles a minute",
         ),
         P(
             name="speed",
@@ -110,7 +111,18 @@ _MACHINE = TypeMap(
             description="Compressed air at the machine",
         ),
         P(name="inside", at="hr 22", unit="bottles", decimals=0, deadband=1, description="Bottles inside the machine"),
+        P(
+            name="command",
+            at="hr 23",
+            kind="state",
+            map=COMMAND_WORDS,
+            every=QUICK,
+            write={"role": "operator", "interlock": "guard_closed and estop_ok"},
+            description="Command word: the last order, which counts each time it is written",
+        ),
         P(name="guard_closed", at="di 0", kind="switch", every=FAST, description="All guards closed"),
+        P(name="local", at="di 2", kind="switch", every=FAST, description="Panel switched to local"),
+        P(name="estop_ok", at="di 3", kind="switch", every=FAST, description="No emergency stop is pressed"),
         P(
             name="enabled",
             at="co 0",
@@ -163,7 +175,8 @@ _FILLER = TypeMap(
             scale=0.01,
             range=(20, 80),
             decimals=1,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "product_temp < 20"},
             description="Bowl level set-point",
         ),
         P(
@@ -228,8 +241,19 @@ _FILLER = TypeMap(
             decimals=2,
             deadband=0.05,
             every=QUICK,
+            setpoint="volume_setpoint",
             alarms={"low": 746, "high": 754},
             description="Mean fill volume of all heads",
+        ),
+        P(
+            name="volume_setpoint",
+            at="hr 80 float32",
+            unit="ml",
+            range=(700, 800),
+            decimals=1,
+            every=QUICK,
+            write={"role": "supervisor", "interlock": "state != Aborted"},
+            description="Fill volume set-point",
         ),
         P(
             name="spread",
@@ -285,7 +309,8 @@ _CAPPER = TypeMap(
             unit="N*m",
             range=(1, 3),
             decimals=2,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "guard_closed"},
             description="Closing torque set-point",
         ),
         *(
@@ -354,7 +379,8 @@ _LABELLER = TypeMap(
             scale=0.1,
             range=(8, 25),
             decimals=1,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "guard_closed"},
             description="Web tension set-point",
         ),
         P(
@@ -374,7 +400,8 @@ _LABELLER = TypeMap(
             unit="°C",
             range=(100, 180),
             decimals=1,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "state != Aborted"},
             description="Glue temperature set-point",
         ),
         P(
@@ -601,9 +628,11 @@ _ACCUMULATION = TypeMap(
             unit="%",
             range=(50, 120),
             decimals=0,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "not full"},
             description="Belt speed against the machines",
         ),
+        P(name="local", at="di 0", kind="switch", every=FAST, description="Panel switched to local"),
         P(
             name="hall_temp",
             at="ir 5 int16",
@@ -662,7 +691,8 @@ _TANK = TypeMap(
             unit="°C",
             range=(2, 90),
             decimals=1,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "jacket"},
             description="Temperature set-point",
         ),
         P(
@@ -673,6 +703,7 @@ _TANK = TypeMap(
             range=(0, 4),
             decimals=3,
             deadband=0.001,
+            alarms={"high": (0.6, "high", "Pressure in the tank", "Shut off the jacket, look at the vent")},
             description="Pressure at the outlet",
         ),
         P(
@@ -729,8 +760,53 @@ _TANK = TypeMap(
             description="Conductivity",
         ),
         P(name="pump", at="co 0", kind="switch", map=None, every=QUICK, description="Refill pump runs"),
-        P(name="agitator", at="co 1", kind="switch", write="operator", description="Agitator runs"),
-        P(name="auto_refill", at="co 2", kind="switch", write="operator", description="Refills by itself"),
+        P(
+            name="agitator",
+            at="co 1",
+            kind="switch",
+            every=QUICK,
+            write={"role": "operator", "interlock": "level > 15"},
+            description="Agitator runs",
+        ),
+        P(
+            name="auto_refill",
+            at="co 2",
+            kind="switch",
+            every=QUICK,
+            write={"role": "operator"},
+            description="Refills by itself",
+        ),
+        P(
+            name="jacket",
+            at="co 3",
+            kind="switch",
+            every=QUICK,
+            write={"role": "operator"},
+            description="Jacket released to heat and cool",
+        ),
+        P(
+            name="outlet_pump",
+            at="co 4",
+            kind="switch",
+            every=QUICK,
+            write={"role": "operator"},
+            description="Outlet pump runs",
+        ),
+        P(name="local", at="di 0", kind="switch", every=FAST, description="Panel switched to local"),
+        P(
+            name="pump_temp",
+            at="hr 16 int16",
+            unit="°C",
+            scale=0.1,
+            range=(-20, 200),
+            decimals=1,
+            deadband=0.3,
+            alarms={
+                "high": (70, "medium", "Outlet pump runs hot", "Look at the level and at the strainer"),
+                "high_high": (95, "high", "Outlet pump runs dry", "Stop the outlet pump"),
+            },
+            description="Bearing of the outlet pump",
+        ),
         P(
             name="filled",
             of="filled_l",
@@ -769,9 +845,32 @@ _BOILER = TypeMap(
             unit="bar",
             range=(6, 10),
             decimals=1,
-            write="engineer",
+            every=QUICK,
+            write={"role": "supervisor", "interlock": "flame and water_level > 30"},
             description="Steam pressure set-point",
         ),
+        *(
+            P(
+                name=f"pressure{i}",
+                at=f"ir {12 + 2 * i} float32",
+                unit="bar",
+                range=(0, 14),
+                decimals=2,
+                deadband=0.02,
+                every=QUICK,
+                description=f"Steam pressure, transmitter {i}",
+            )
+            for i in (2, 3)
+        ),
+        P(
+            name="burner_release",
+            at="co 0",
+            kind="switch",
+            every=QUICK,
+            write={"role": "supervisor"},
+            description="Burner released",
+        ),
+        P(name="local", at="di 2", kind="switch", every=FAST, description="Panel switched to local"),
         P(
             name="burner",
             at="ir 3",
@@ -939,9 +1038,11 @@ _AIR = TypeMap(
             unit="bar",
             range=(5.5, 7.5),
             decimals=1,
-            write="engineer",
+            every=QUICK,
+            write={"role": "supervisor", "interlock": "pressure > 4"},
             description="Header pressure set-point",
         ),
+        P(name="local", at="di 0", kind="switch", every=FAST, description="Panel switched to local"),
         P(
             name="flow",
             at="ir 3",
@@ -994,9 +1095,11 @@ _CHILLED = TypeMap(
             scale=0.01,
             range=(2, 12),
             decimals=1,
-            write="operator",
+            every=QUICK,
+            write={"role": "operator", "interlock": "pump1 or pump2"},
             description="Supply temperature set-point",
         ),
+        P(name="local", at="di 2", kind="switch", every=FAST, description="Panel switched to local"),
         P(
             name="return",
             of="back",

@@ -30,10 +30,19 @@ CAUSES: Final[dict[int, str]] = {
     9: "Air pressure low",
     10: "Product supply low",
     11: "Stopped by operator",
+    12: "Emergency stop",
 }
 """Why a machine stands."""
 
-STARVED, BLOCKED, JAM, CAPS, WEB, GUARD, CHANGE, HOT, AIR, PRODUCT, OPERATOR = range(1, 12)
+STARVED, BLOCKED, JAM, CAPS, WEB, GUARD, CHANGE, HOT, AIR, PRODUCT, OPERATOR, ESTOP = range(1, 13)
+
+COMMAND_WORDS: Final[dict[int, str]] = {0: "None", 1: "Start", 2: "Stop", 3: "Reset"}
+"""What can be ordered from a machine; the last word stays to be seen, and counts each time it is written."""
+
+START, STOP, RESET = range(1, 4)
+PRODUCTION, MAINTENANCE, MANUAL = range(1, 4)
+JOG: Final = 30.0
+"""Bottles a minute in mode Manual, at most."""
 
 CLEARING, STOPPED, STARTING = (STATE_NUMBERS[name] for name in ("Clearing", "Stopped", "Starting"))
 IDLE, SUSPENDED, EXECUTE = (STATE_NUMBERS[name] for name in ("Idle", "Suspended", "Execute"))
@@ -89,6 +98,10 @@ class Unit:
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Live for ``dt`` seconds."""
 
+    def obey(self, field: str, value: float) -> None:
+        """Somebody wrote a set-point, at the panel or from afar."""
+        setattr(self, field, value)
+
     def restore(self, numbers: Collection[float]) -> None:
         """Take over a state. Shapes: as many numbers as `field_names` has"""
         for name, number in zip(field_names(type(self)), numbers, strict=True):
@@ -96,7 +109,33 @@ class Unit:
 
 
 @dataclass
-class Machine(Unit):
+class Panel(Unit):
+    """Equipment with a panel: a switch between local and remote, and a knob that people turn there.
+
+    Faults on command move both: `local-NAME` is the switch, `touch-NAME` turns the knob once, by nobody's order.
+    """
+
+    KNOB: ClassVar[str] = ""  # the set-point it turns
+    TURNED: ClassVar[float] = 0.0  # and to what
+
+    local: float = 0.0  # the switch stands at local
+    touched: float = 0.0  # the knob was turned in this fault already
+
+    @classmethod
+    def called(cls) -> str:
+        """Its name among the units of the hall."""
+        return cls.__name__.lower()
+
+    def _panel(self, faults: Collection[str]) -> None:
+        self.local = float(f"local-{self.called()}" in faults)
+        touched = f"touch-{self.called()}" in faults
+        if touched and not self.touched:
+            setattr(self, self.KNOB, self.TURNED)
+        self.touched = float(touched)
+
+
+@dataclass
+class Machine(Panel):
     """A machine of the line: a ring of places that bottles enter, travel round in, and leave as good or rejected.
 
     Bottles are counted, never measured: infeed = good + reject + inside, at every moment.
@@ -107,6 +146,8 @@ class Machine(Unit):
     RATED_KW: ClassVar[float] = 8.0
     STOPS: ClassVar[tuple[tuple[int, float, float], ...]] = ()  # cause, mean time between in s, mean repair in s
     COMMANDS: ClassVar[dict[str, int]] = {}  # fault on command: cause
+    KNOB: ClassVar[str] = "target"
+    TURNED: ClassVar[float] = 90.0
     HEATED_BY: ClassVar[str] = ""  # fault on command that heats its drive
     UPSTREAM: ClassVar[str] = ""  # machine whose good bottles come in; without one they never end
     DOWNSTREAM: ClassVar[str] = ""  # machine that takes the good ones
@@ -119,6 +160,9 @@ class Machine(Unit):
     target: float = 120.0
     enabled: float = 1.0
     guard_closed: float = 1.0
+    estop_ok: float = 1.0
+    command: float = 0.0  # the last word, to be seen
+    ordered: float = 1.0  # to run
     infeed: float = 0.0
     good: float = 0.0
     reject: float = 0.0
@@ -137,10 +181,12 @@ class Machine(Unit):
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Neighbours, state, motion, bottles, then what follows from them."""
+        self._panel(faults)
         self._look(see)
         self._command(chance, dt, faults)
         self._advance(dt)
         goal = self._wanted(see) if self.state == EXECUTE else 0.0
+        goal = min(goal, JOG) if self.mode == MANUAL else goal
         self.speed = ramp(self.speed, goal, (25.0 if goal else 60.0) * dt)
         self._move(dt, chance)
         self._warm(dt, chance, faults)
@@ -170,6 +216,23 @@ class Machine(Unit):
         """Slower when little waits before it, so that it does not run in jerks."""
         return self.target * min(1.0, 0.4 + self.queue / 60.0)
 
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    def obey(self, field: str, value: float) -> None:
+        """As every unit; a command word acts each time it is written, and a mode that is none changes nothing."""
+        if field != "command":
+            if field != "mode" or value in {PRODUCTION, MAINTENANCE, MANUAL}:
+                Panel.obey(self, field, value)
+            return
+        self.command = value if value in COMMAND_WORDS else 0.0
+        if self.command in {START, STOP}:
+            self.ordered = float(self.command == START)
+        elif self.command == RESET and self.state in {HELD, ABORTED}:
+            self.wait_s = 0.0  # what still holds it holds it again at once
+
+    def _released(self) -> bool:
+        return bool(self.enabled and self.ordered and self.mode != MAINTENANCE)
+
     # --- state -------------------------------------------------------------------------------------------------------
 
     def _command(self, chance: Random, dt: float, faults: Collection[str]) -> None:
@@ -179,18 +242,24 @@ class Machine(Unit):
                 if happens(chance, dt, mean_s):
                     self._stop(cause, min(3.0 * repair_s, chance.expovariate(1.0 / repair_s)))
                     return
+        guard, estop = f"guard-{self.called()}" in faults, f"estop-{self.called()}" in faults
         ordered = next((cause for name, cause in self.COMMANDS.items() if name in faults), 0)
-        own = ordered or self._own_fault()
-        if own and self.state in {EXECUTE, SUSPENDED, IDLE, STARTING}:
+        own = ESTOP if estop else GUARD if guard else ordered or self._own_fault()
+        if own in {ESTOP, GUARD} and self.state not in {ABORTING, ABORTED, CLEARING, STOPPED}:
+            self._stop(own, 0.0)  # whatever it was doing
+        elif own and self.state in {EXECUTE, SUSPENDED, IDLE, STARTING}:
             self._stop(own, 0.0)
-        elif not self.enabled and self.state in {EXECUTE, SUSPENDED, IDLE}:
+        elif not self._released() and self.state in {EXECUTE, SUSPENDED, IDLE}:
             self._enter(STOPPING, OPERATOR)
         elif own:
+            if own in {ESTOP, GUARD} and self.state == ABORTED:
+                self.cause = float(own)
             if self.state in {HELD, ABORTED} and self.cause == own:
                 self.wait_s = max(self.wait_s, dt + 0.5)  # not repaired while it lasts
         elif self.state == EXECUTE and (outside := self._external()):
             self._enter(SUSPENDING, outside)
-        self.guard_closed = 0.0 if self.cause == GUARD and self.state in {ABORTING, ABORTED} else 1.0
+        self.estop_ok = float(not estop)
+        self.guard_closed = 0.0 if guard or (self.cause == GUARD and self.state in {ABORTING, ABORTED}) else 1.0
 
     def _own_fault(self) -> int:
         """A drive that tripped stays out until it has cooled down."""
@@ -198,7 +267,7 @@ class Machine(Unit):
 
     def _stop(self, cause: int, repair_s: float) -> None:
         self.stops += 1
-        self._enter({GUARD: ABORTING, CHANGE: COMPLETING}.get(cause, HOLDING), cause)
+        self._enter({GUARD: ABORTING, ESTOP: ABORTING, CHANGE: COMPLETING}.get(cause, HOLDING), cause)
         self.wait_s += repair_s
 
     def _enter(self, state: int, cause: int | None = None) -> None:
@@ -223,9 +292,9 @@ class Machine(Unit):
             self._enter(UNHOLDING)
         elif state == ABORTED and self.wait_s <= 0.0:
             self._enter(CLEARING)
-        elif (state == COMPLETE and self.wait_s <= 0.0) or (state == STOPPED and self.enabled):
+        elif (state == COMPLETE and self.wait_s <= 0.0) or (state == STOPPED and self._released()):
             self._enter(RESETTING)
-        elif state == IDLE and self.enabled:
+        elif state == IDLE and self._released():
             self._enter(STARTING)
         elif state == SUSPENDED:
             outside = self._external()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from isthmus.simulators.bottling import load
+from isthmus.simulators.bottling import guarded, load
 from isthmus.simulators.bottling.hall import OPCUA
 from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, LINE, LINE_FLOW, TYPES, points_of
 from isthmus.simulators.bottling.points import Limit, Point, TypeMap, template
@@ -126,6 +126,10 @@ def plant_yaml(ports: Mapping[str, int], scale: int = 0, load_ports: Sequence[in
     lines.append(_SENSOR_TYPES)
     if servers:
         lines += load.type_lines(send_all=False)
+    for section, entries in guarded.of_plant().items():
+        lines.append(f"{section}:\n")
+        lines += [f"  {name}: {_flow(said)}\n" for name, said in entries.items()]
+        lines.append("\n")
     lines.append("assets:\n")
     lines += _asset_lines()
     lines += _sensor_lines()
@@ -152,16 +156,19 @@ def _type_lines(mapped: TypeMap) -> Iterator[str]:
     yield f"    description: {_scalar(mapped.description)}\n    tags:\n"
     width = max(len(name) for name in [*(p.name for p in mapped.points), *mapped.formulas]) + 1
     for point in mapped.points:
-        yield f"      {point.name + ':':<{width}} {_flow(_tag(point))}\n"
+        yield f"      {point.name + ':':<{width}} {_flow(_tag(mapped.name, point))}\n"
     for name, tag in mapped.formulas.items():
         yield f"      {name + ':':<{width}} {_flow(tag)}\n"
-    for section, value in mapped.extra.items():
+    for section, value in {**mapped.extra, **guarded.of_type(mapped.name)}.items():
         yield f"    {section}: {_flow(value)}\n"
     yield "\n"
 
 
-def _tag(point: Point) -> dict[str, Any]:
-    """What the plant file says of a point, in the order people read it."""
+def _tag(type_name: str, point: Point) -> dict[str, Any]:
+    """What the plant file says of a point of a type, in the order people read it."""
+    key = type_name, point.name
+    limits = None if point.alarms is None else {k: _limit(v) for k, v in point.alarms.items()}
+    role = {"role": point.write} if isinstance(point.write, str) else point.write
     said = {
         "kind": None if point.kind == "value" or point.map else point.kind,
         "map": point.map,
@@ -173,8 +180,9 @@ def _tag(point: Point) -> dict[str, Any]:
         "decimals": point.decimals,
         "deadband": point.deadband,
         "setpoint": point.setpoint,
-        "alarms": None if point.alarms is None else {k: _limit(v) for k, v in point.alarms.items()},
-        "write": {"role": point.write} if isinstance(point.write, str) else point.write,
+        "alarms": guarded.alarms(key, limits),
+        "write": None if role is None else guarded.write(key, role),
+        "sis": guarded.is_sis(key) or None,
         "description": point.description,
     }
     return {key: value for key, value in said.items() if value not in (None, "")}

@@ -15,6 +15,7 @@ from isthmus.simulators.bottling import faults
 from isthmus.simulators.bottling.hall import Hall, open_state, place
 from isthmus.simulators.bottling.maps import BLOCKS, points_of
 from isthmus.simulators.bottling.points import Block, Encoder, Place, Point
+from isthmus.simulators.bottling.writes import WriteLog
 from isthmus.simulators.modbus import Memory, ModbusServer
 from isthmus.values.clock import NS_PER_S, Clock
 
@@ -34,6 +35,8 @@ class Plc:
         rows = [(block, point, _place(block, point)) for block in BLOCKS[name] for point in points_of(block.type)]
         self.encoder = Encoder(self.memory, rows)
         self.server = ModbusServer("127.0.0.1", port, {1: self.memory})
+        self._log = WriteLog(state_dir, name, clock)
+        self.server.on_frame = self._log.add
         self._faults = faults.Watch(state_dir, clock)
         self._chance = Random(seed)
         self._last_ns = clock.monotonic_ns()
@@ -71,7 +74,7 @@ class Plc:
                 continue
             block, point, where = found
             done.add(where)
-            setattr(self.hall.units[block.unit], _field(block, point), self.encoder.read(point, where))
+            self.hall.units[block.unit].obey(_field(block, point), self.encoder.read(point, where))
 
 
 def _field(block: Block, point: Point) -> str:

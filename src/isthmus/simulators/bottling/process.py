@@ -8,18 +8,25 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Final
 
-from isthmus.simulators.bottling.physics import CHANGE, EXECUTE, HALL_C, See, Unit, happens, lag, ramp
+from isthmus.simulators.bottling.physics import CHANGE, EXECUTE, HALL_C, Panel, See, Unit, happens, lag, ramp
 
 LINE: Final = ("filler", "capper", "labeller", "palletiser")
 COMPRESSORS: Final = 3
 
 
 @dataclass
-class Tank(Unit):
+class Tank(Panel):
     """A tank with an outlet and a refill pump that starts low and stops high.
 
-    Litres leave by what others count as drawn, so nothing is lost between two processes.
+    Litres leave by what others count as drawn, so nothing is lost between two processes. The outlet pump runs hot when the tank
+    runs dry, and a jacket whose valve sticks open heats whatever its set-point says, until it is shut off.
     """
+
+    KNOB: ClassVar[str] = "temp_setpoint"
+    TURNED: ClassVar[float] = 15.0
+    RUNAWAY_BY: ClassVar[str] = ""  # fault on command that keeps the valve of its jacket open
+    FED_BY: ClassVar[tuple[str, ...]] = ()  # outlet pumps that must run for it to be refilled
+    DRY: ClassVar[float] = 8.0  # % of level below which the outlet pump draws air
 
     SIZE_L: ClassVar[float] = 10_000.0
     REFILL_L_S: ClassVar[float] = 4.0
@@ -46,21 +53,36 @@ class Tank(Unit):
     agitator: float = 1.0
     conductivity: float = 410.0  # uS/cm
     auto_refill: float = 1.0
+    jacket: float = 1.0  # released to heat and cool
+    outlet_pump: float = 1.0
+    pump_temp: float = 40.0
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Out, in, then heat."""
+        self._panel(faults)
         drawn = sum(see(key) * share for key, share in self.DRAWS)
         out_l = max(0.0, min(self.volume, drawn - self.taken_l))
         self.taken_l += out_l
         self.volume -= out_l
         self.outflow = lag(self.outflow, 3.6 * out_l / dt, dt, 4.0)
-        self._refill(dt, self.STUCK_BY in faults, chance)
+        fed = all(see(pump) > 0.5 for pump in self.FED_BY)
+        self._refill(dt, self.STUCK_BY in faults or not fed, chance)
         self.level = 100.0 * self.volume / self.SIZE_L
-        self.pressure = 0.0032 * self.level
-        self.temp = lag(self.temp, HALL_C, dt, self.AMBIENT_S)
-        self.temp = lag(self.temp, self.temp_setpoint, dt, self.HEAT_S) + chance.gauss(0.0, 0.004)
+        self._heat(dt, chance, self.RUNAWAY_BY in faults)
+        self.pressure = 0.0032 * self.level + 0.06 * max(0.0, self.temp - 95.0)
         self.conductivity = max(0.0, lag(self.conductivity, 410.0, dt, 300.0) + chance.gauss(0.0, 0.3))
         self.power = 2.2 * self.pump * self.valve / 100.0 + 0.4 * self.agitator
+
+    def _heat(self, dt: float, chance: Random, runaway: bool) -> None:
+        """The content by the jacket and the hall, the outlet pump by its work."""
+        self.temp = lag(self.temp, HALL_C, dt, self.AMBIENT_S)
+        if runaway and self.jacket:
+            self.temp = min(118.0, self.temp + 0.25 * dt)
+        elif self.jacket:
+            self.temp = lag(self.temp, self.temp_setpoint, dt, self.HEAT_S)
+        self.temp += chance.gauss(0.0, 0.004)
+        warm = 0.0 if not self.outlet_pump else 120.0 if self.level < self.DRY else 19.0
+        self.pump_temp = lag(self.pump_temp, HALL_C + warm, dt, 120.0)
 
     def _refill(self, dt: float, stuck: bool, chance: Random) -> None:
         if self.level < self.START:
@@ -109,6 +131,7 @@ class Product(Tank):
     SIZE_L: ClassVar[float] = 4000.0
     REFILL_L_S: ClassVar[float] = 3.0
     DRAWS: ClassVar[tuple[tuple[str, float], ...]] = (("filler.drawn_l", 1.0),)
+    FED_BY: ClassVar[tuple[str, ...]] = ("water.outlet_pump", "syrup.outlet_pump")
     STUCK_BY: ClassVar[str] = "refill-stuck"
     START: ClassVar[float] = 45.0
     volume: float = 2500.0
@@ -127,21 +150,30 @@ class Cip(Tank):
     temp_setpoint: float = 75.0
     washed_l: float = 0.0  # litres used for cleaning, ever
     DRAWS: ClassVar[tuple[tuple[str, float], ...]] = (("cip.washed_l", 1.0),)
+    FED_BY: ClassVar[tuple[str, ...]] = ("water.outlet_pump",)
+    RUNAWAY_BY: ClassVar[str] = "heater-stuck"
+    TURNED: ClassVar[float] = 82.0
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """As every tank, with its own washing."""
-        if see("filler.cause") == CHANGE:
+        if see("filler.cause") == CHANGE and self.outlet_pump:
             self.washed_l += 2.0 * dt
         Tank.step(self, dt, see, chance, faults)
 
 
 @dataclass
-class Boiler(Unit):
-    """Steam for the cleaning tank, the labeller's glue and the bottle washer; the burner holds the pressure."""
+class Boiler(Panel):
+    """Steam for the cleaning tank, the labeller's glue and the bottle washer; the burner holds the pressure, unless its valve sticks."""
+
+    KNOB: ClassVar[str] = "pressure_setpoint"
+    TURNED: ClassVar[float] = 8.0
 
     state: float = float(EXECUTE)
     pressure: float = 9.0  # bar
+    pressure2: float = 9.0  # the second and the third transmitter
+    pressure3: float = 9.0
     pressure_setpoint: float = 9.0
+    burner_release: float = 1.0
     burner: float = 35.0  # %
     flame: float = 1.0
     integral: float = 35.0
@@ -158,16 +190,23 @@ class Boiler(Unit):
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Demand, burner, balance."""
+        self._panel(faults)
         running = sum(see(f"{name}.speed") for name in LINE) / 480.0
         demand = 300.0 + 420.0 * running + 8.0 * max(0.0, see("cip.temp_setpoint") - see("cip.temp"))
         self.steam_flow = max(0.0, lag(self.steam_flow, demand, dt, 25.0) + chance.gauss(0.0, 2.0))
         missing = self.pressure_setpoint - self.pressure
         self.integral = max(0.0, min(100.0, self.integral + 0.08 * missing * dt))
-        self.burner = ramp(self.burner, max(0.0, min(100.0, self.integral + 25.0 * missing)), 4.0 * dt)
+        wanted = 100.0 if "burner-stuck" in faults else max(0.0, min(100.0, self.integral + 25.0 * missing))
+        if self.burner_release:
+            self.burner = ramp(self.burner, wanted, 4.0 * dt)
+        else:
+            self.burner, self.integral = ramp(self.burner, 0.0, 25.0 * dt), 0.0
         self.flame = float(self.burner > 3.0)
         made = 16.0 * self.burner
         self.pressure += (made - self.steam_flow) * dt / 60_000.0
         self.pressure = max(0.0, min(12.0, self.pressure + chance.gauss(0.0, 0.001)))
+        self.pressure2 = max(0.0, self.pressure + chance.gauss(0.02, 0.002))
+        self.pressure3 = max(0.0, self.pressure + chance.gauss(-0.02, 0.002))
         self.steam_total += self.steam_flow * dt / 3600.0
         self.gas_flow = 1.15 * self.burner * self.flame
         self.gas_total += self.gas_flow * dt / 3600.0
@@ -188,8 +227,11 @@ class Boiler(Unit):
 
 
 @dataclass
-class Air(Unit):
+class Air(Panel):
     """Three compressors that start and stop by the pressure of the header, the least used one first."""
+
+    KNOB: ClassVar[str] = "pressure_setpoint"
+    TURNED: ClassVar[float] = 6.2
 
     state: float = float(EXECUTE)
     pressure: float = 6.9  # bar
@@ -217,6 +259,7 @@ class Air(Unit):
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Demand, cascade, balance."""
+        self._panel(faults)
         use = 1.2 + sum(see(f"{name}.speed") for name in LINE) * 0.0085
         self.leak = ramp(self.leak, 12.5 if "air-leak" in faults else 0.0, 1.5 * dt)
         lost = self.leak * min(1.0, self.pressure / 6.0)
@@ -258,8 +301,11 @@ class Air(Unit):
 
 
 @dataclass
-class Chilled(Unit):
+class Chilled(Panel):
     """Chilled water for the product tank; the compressor follows the supply temperature."""
+
+    KNOB: ClassVar[str] = "supply_setpoint"
+    TURNED: ClassVar[float] = 8.0
 
     state: float = float(EXECUTE)
     supply: float = 6.2
@@ -279,6 +325,7 @@ class Chilled(Unit):
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """What it is asked, what it gives."""
+        self._panel(faults)
         asked = 40.0 + 9.0 * see("product.inflow") + 0.25 * see("filler.speed")
         above = self.supply - self.supply_setpoint
         self.integral = max(0.0, min(100.0, self.integral + 0.012 * above * dt))

@@ -17,7 +17,7 @@ from isthmus.simulators.bottling.plant import USER, plant_yaml
 
 LOAD: Final = "load"
 SENSORS: Final = "sensors"
-_READY_S: Final = 30.0
+_READY_S: Final = 90.0  # on a machine that does much else
 _STOP_S: Final = 5.0
 
 

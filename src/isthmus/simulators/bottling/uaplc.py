@@ -20,7 +20,8 @@ from isthmus.simulators.bottling.hall import Hall, open_state, place
 from isthmus.simulators.bottling.maps import BLOCKS, points_of
 from isthmus.simulators.bottling.plc import LONGEST_S, STEP_S, ended
 from isthmus.simulators.bottling.points import Block, Point, parse_at
-from isthmus.simulators.opcua import URI, OpcUaServer, Variable
+from isthmus.simulators.bottling.writes import WriteLog
+from isthmus.simulators.opcua import URI, NodeWrite, OpcUaServer, Variable
 from isthmus.values.clock import NS_PER_S, Clock
 
 
@@ -79,6 +80,9 @@ class UaPlc:
         self.hall = Hall(open_state(state_dir), (name,), seed)
         self.server = OpcUaServer(port, home, users)
         self._points = [(block, point) for block in BLOCKS[name] for point in points_of(block.type)]
+        self._setpoints = {node_name(b, p): (b, p) for b, p in self._points if p.write is not None}
+        self._log = WriteLog(state_dir, name, clock)
+        self.server.on_write = self._written
         self._faults = faults.Watch(state_dir, clock)
         self._shown: dict[str, Any] = {}
         self._last_ns = clock.monotonic_ns()
@@ -107,12 +111,11 @@ class UaPlc:
             await asyncio.sleep(due - loop.time())
 
     async def tick(self) -> None:
-        """Take set-points, live for as long as it was since the last tick, and show what changed."""
+        """Live for as long as it was since the last tick, and show what changed."""
         now_ns = self._clock.monotonic_ns()
         dt = min(LONGEST_S, (now_ns - self._last_ns) / NS_PER_S)
         self._last_ns = now_ns
         held = self._faults.active()
-        await self._take_setpoints()
         if dt > 0:
             self.hall.step(dt, self._clock.now_ns(), held)
         if f"{self.name}-freeze" in held:
@@ -123,16 +126,17 @@ class UaPlc:
                 self._shown[name] = value
                 await self.server.set(name, value, kind_of(block, point))
 
-    async def _take_setpoints(self) -> None:
-        for block, point in self._points:
-            if point.write is None:
-                continue
-            name = node_name(block, point)
-            wanted = await self.server.get(name)
-            if wanted != self._shown[name]:
-                low, high = point.range or (float("-inf"), float("inf"))
-                field = point.field.format(n=block.number)
-                setattr(self.hall.units[block.unit], field, min(high, max(low, float(wanted) * (point.scale or 1.0))))
+    def _written(self, write: NodeWrite) -> None:
+        """A client wrote: a set-point takes effect, within its range."""
+        self._log.add(write)
+        found = self._setpoints.get(write.name)
+        if found is None or write.status:
+            return
+        block, point = found
+        self._shown[write.name] = write.value  # so that what it becomes is shown if it is something else
+        low, high = point.range or (float("-inf"), float("inf"))
+        value = min(high, max(low, float(write.value) * (point.scale or 1.0)))
+        self.hall.units[block.unit].obey(point.field.format(n=block.number), value)
 
     def _value(self, block: Block, point: Point) -> Any:
         number = float(self.hall.numbers[place(f"{block.unit}.{point.field.format(n=block.number)}")])

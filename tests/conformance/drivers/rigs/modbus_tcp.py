@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from isthmus.drivers.modbus_tcp.address import parse
 from isthmus.simulators.modbus import Memory, ModbusServer
 
 
 class Rig:
     refused = "hr 900"
-    writable = {"hr 50": 7, "hr 52 float32 cdab": 2.5, "hr 54 int64": -5, "hr 60 string 4": "valve", "co 9": 1}  # noqa: RUF012  read only
+    writable = {  # noqa: RUF012  read only
+        "hr 50": 7,
+        "hr 52 float32 cdab": 2.5,
+        "hr 54 int64": -5,
+        "hr 60 string 4": "valve",
+        "hr 70.3": 1,
+        "co 9": 1,
+    }
+    unfit = {  # noqa: RUF012  read only
+        "hr 50": [65_536, -1, 1.5, "7"],
+        "hr 52 float32 cdab": [1e39, "2.5", math.nan],
+        "hr 54 int64": [2**63, 0.5],
+        "hr 60 string 4": ["a text too long", 5],
+        "hr 70.3": [2, "on"],
+        "co 9": [2, -1, math.nan],
+    }
     truth = {  # noqa: RUF012  read only
         "hr 0": 65_535,
         "hr 1 int16": -2,
@@ -56,3 +73,8 @@ class Rig:
     @property
     def asked(self) -> int:
         return self._server.requests
+
+    async def arrived(self, address: str) -> int:
+        place = parse(address)
+        functions = {5, 15} if place.area == "co" else {6, 16, 22}
+        return sum(f.taken and f.start == place.start and f.function in functions for f in self._server.writes)

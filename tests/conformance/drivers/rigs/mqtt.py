@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import math
 import os
 import shutil
 import socket
@@ -14,6 +16,7 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from isthmus.bus.broker import free_port
+from isthmus.drivers.mqtt.address import parse
 from isthmus.simulators.link import Link
 
 _PLACES = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
@@ -72,6 +75,19 @@ class Rig:
         "'plant/hall 1/level' int": -5,
         "plant/n $.n int": 1_000,
     }
+    refused = "plant/press/state $.temp"  # declares no topic to write to
+    writable = {  # noqa: RUF012  read only
+        "plant/oven/state $.speed write=plant/oven/set/speed": 2.5,
+        "plant/oven/state $.count int write=plant/oven/set/count as=$.set.to": -7,
+        """plant/oven/state $.open bool write=plant/oven/set/open as='{"cmd":"open","to":["$value"]}'""": 1,
+        "plant/oven/state $.name text write='plant/oven/set/the name'": "grün",
+        "plant/oven/state $.fast int write=plant/oven/set/fast qos=0": 2**40,
+    }
+    unfit = {  # noqa: RUF012  read only
+        "plant/oven/state $.count int write=plant/oven/set/count as=$.set.to": [0.5, 2**63, "7", math.nan],
+        """plant/oven/state $.open bool write=plant/oven/set/open as='{"cmd":"open","to":["$value"]}'""": [2, "true"],
+        "plant/oven/state $.name text write='plant/oven/set/the name'": [5, "\ud800"],
+    }
     later = {"plant/press/state $.temp": 22.25, "'plant/hall 1/level' int": 6}  # noqa: RUF012  read only
     counting = "plant/n $.n int"
     last_seen_s = 0.3
@@ -86,6 +102,8 @@ class Rig:
         self._broker = Broker()
         self._device: paho.Client | None = None
         self._present = dict(self.truth)
+        self._oven = {"speed": 1.0, "count": 0, "open": False, "name": "", "fast": 0}
+        self._taken: list[str] = []
 
     def settings(self, timeout_s: float) -> dict[str, Any]:
         return {
@@ -100,10 +118,13 @@ class Rig:
         await self._broker.start()
         if self._device is None:
             self._device = paho.Client(paho.CallbackAPIVersion.VERSION2, "device")
+            self._device.on_message = self._obey
             self._device.connect("127.0.0.1", self._broker.port)
+            self._device.subscribe("plant/oven/set/+", 1)
             self._device.loop_start()
             await self.change({})
             await self._say("plant/n", _counted(self.truth[self.counting]))
+            await self._say("plant/oven/state", json.dumps(self._oven))
 
     async def stop(self) -> None:
         if self._device is not None:
@@ -146,3 +167,21 @@ class Rig:
         for payload in ("{", "", "[" * 5000, '{"temp": 1e', "\x00\x01"):
             await self._say("plant/press/state", payload, retain=False)
         return 5
+
+    def _obey(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        """In the client's thread: take a value out of its message, and show it."""
+        name = message.topic.rpartition("/")[2].replace("the name", "name")
+        said = message.payload.decode()
+        value = said if name == "name" else json.loads(said)
+        if name == "count":
+            value = value["set"]["to"]
+        elif name == "open":
+            (value,) = value["to"]
+        assert type(value) is type(self._oven[name])
+        assert not message.retain
+        self._oven[name] = value
+        self._taken.append(message.topic)
+        client.publish("plant/oven/state", json.dumps(self._oven), 1, retain=True)
+
+    async def arrived(self, address: str) -> int:
+        return self._taken.count(parse(address).write)

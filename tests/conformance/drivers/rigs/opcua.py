@@ -7,6 +7,7 @@ against it in tests/unit/drivers/opcua.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ class Rig:
         "poll": {"read", "browse", "probe", "write"},
     }
     refused = "ns=2;s=Pump.Nothing"
+    unfit = {  # noqa: RUF012  read only
+        "ns=2;s=Pump.Step int": [65_536, -1, 1.5, "4", math.nan],
+        "ns=2;s=Pump.Set": ["3.25", math.inf],
+        "ns=2;s=Pump.Label text": [5],
+    }
     writable = {"ns=2;s=Pump.Step int": 4, "ns=2;s=Pump.Set": 3.25, "ns=2;s=Pump.Label text": "flap"}  # noqa: RUF012  read only
     truth = {  # noqa: RUF012  read only
         "ns=2;s=Pump.Speed": 1.5,
@@ -86,3 +92,7 @@ class Rig:
         await self._child.asked(do="set", values=odd)
         await self._child.asked(do="set", values={name: opcua_server.DEVICE[name] for name in odd})
         return 0
+
+    async def arrived(self, address: str) -> int:
+        name = address.rsplit(";s=", 1)[1].split(maxsplit=1)[0]
+        return int(await self._child.asked(do="arrived", name=name))

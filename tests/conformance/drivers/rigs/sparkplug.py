@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,13 @@ _TYPES = {
 }
 
 
+_TAKES = {
+    "plant/press/motor:speed float": ("motor", "speed", sparkplug.FLOAT, 0.0),
+    "plant/press/motor:steps int": ("motor", "steps", sparkplug.INT8, 0),
+    "plant/press/motor:enable int": ("motor", "enable", sparkplug.BOOLEAN, False),
+    "plant/press/motor:label text": ("motor", "label", sparkplug.STRING, "none"),
+    "plant/press:limit int": ("", "limit", sparkplug.UINT32, 0),
+}
 _PAD = "x" * 4000  # so that the buffers of the system hold few messages
 
 
@@ -46,6 +54,21 @@ class Rig:
         "plant/press/motor:running int": 1,
         "plant/press/motor:note text": "grün",
         "plant/press/motor:n int": 1_000,
+    }
+    refused = "plant/press/motor:temperature float"  # its birth says that it is read-only
+    writable = {  # noqa: RUF012  read only
+        "plant/press/motor:speed float": 2.5,
+        "plant/press/motor:steps int": -5,
+        "plant/press/motor:enable int": 1,
+        "plant/press/motor:label text": "grün",
+        "plant/press:limit int": 2**32 - 2,
+    }
+    unfit = {  # noqa: RUF012  read only
+        "plant/press/motor:speed float": [1e39, "2.5"],
+        "plant/press/motor:steps int": [128, -129, 0.5, math.nan],
+        "plant/press/motor:enable int": [2, "true"],
+        "plant/press/motor:label text": [5],
+        "plant/press:limit int": [-1, 2**32],
     }
     later = {"plant/press/motor:temperature float": 22.25, "plant/press/motor:offset int": -300}  # noqa: RUF012  read only
     counting = "plant/press/motor:n int"
@@ -90,7 +113,16 @@ class Rig:
             device, name, datatype = _TYPES[address]
             metrics.setdefault(device, {})[name] = (datatype, bool(value) if datatype == sparkplug.BOOLEAN else value)
         metrics["motor"]["pad"] = (sparkplug.STRING, "")
-        self._node = EdgeNode(self._broker.port, "plant", "press", metrics)
+        for device, name, datatype, value in _TAKES.values():
+            metrics[device][name] = (datatype, value)
+        self._node = EdgeNode(
+            self._broker.port,
+            "plant",
+            "press",
+            metrics,
+            writable={(device, name) for device, name, _, _ in _TAKES.values()},
+            read_only={("motor", "temperature")},
+        )
         self._node.start()
         async with asyncio.timeout(10):
             while not self._node.born.is_set():  # a thread to wait in would outlive the test
@@ -122,3 +154,7 @@ class Rig:
         for data in (b"\xff", b"\x12\x7f", b"{}"):
             self._node.raw("DDATA", "motor", data)
         return 3
+
+    async def arrived(self, address: str) -> int:
+        device, name, _, _ = _TAKES[address]
+        return 0 if self._node is None else sum(c[:2] == (device, name) for c in list(self._node.commands))

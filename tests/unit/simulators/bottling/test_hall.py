@@ -14,7 +14,24 @@ from isthmus.simulators.bottling.faults import FAULTS
 from isthmus.simulators.bottling.hall import PLCS, SIZE, Hall, fresh, place, span
 from isthmus.simulators.bottling.machines import ACCUMULATION
 from isthmus.simulators.bottling.maps import BLOCKS, points_of
-from isthmus.simulators.bottling.physics import BLOCKED, EXECUTE, HELD, JAM, STARVED, STOPPED, SUSPENDED
+from isthmus.simulators.bottling.physics import (
+    ABORTED,
+    BLOCKED,
+    ESTOP,
+    EXECUTE,
+    HELD,
+    JAM,
+    JOG,
+    MAINTENANCE,
+    MANUAL,
+    PRODUCTION,
+    RESET,
+    START,
+    STARVED,
+    STOP,
+    STOPPED,
+    SUSPENDED,
+)
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.packml import STATES
 
@@ -157,6 +174,8 @@ def test_a_web_break_fills_the_accumulation_and_then_stops_the_filler() -> None:
         ("cap-empty", "capper", {HELD}, 10),
         ("web-break", "labeller", {HELD}, 10),
         ("guard-open", "palletiser", {9}, 10),
+        ("guard-filler", "filler", {9}, 10),
+        ("estop-labeller", "labeller", {9}, 10),
         ("overheat", "capper", {HELD}, 400),
         ("air-leak", "filler", {SUSPENDED}, 600),
         ("refill-stuck", "filler", {SUSPENDED}, 1800),
@@ -190,6 +209,175 @@ def test_an_operator_stops_and_releases_a_machine_and_changes_its_speed() -> Non
     filler.enabled = 1.0
     run.go(30)
     assert run["filler.state"] == EXECUTE
+
+
+GUARDED = {
+    place(f"{block.unit}.{point.field.format(n=block.number)}"): f"{block.asset}/{point.name}"
+    for blocks in BLOCKS.values()
+    for block in blocks
+    for point in points_of(block.type)
+    if point.write is not None
+}
+
+
+def _a_day_of_physics(dt: float, seed: int) -> None:
+    """Nothing but what controllers do by themselves, jams and change-overs included."""
+    run = Run(seed, tuple(plc for plc in PLCS if plc != "meters"), at_speed())
+    at = np.array(list(GUARDED))
+    before = run.numbers[at].copy()
+    stops = run["filler.stops"]
+    for _ in range(round(86_400 / dt)):
+        run.go(dt, dt)
+        now = run.numbers[at]
+        changed = [GUARDED[int(i)] for i in at[now != before]]
+        assert not changed
+    assert run["filler.stops"] > stops + 10
+    assert run["palletiser.good"] > 60_000
+
+
+@pytest.mark.mission("M22", "M42")
+def test_in_a_day_nothing_that_is_guarded_changes_by_itself() -> None:
+    assert len(GUARDED) >= 30
+    _a_day_of_physics(10.0, 3)
+
+
+@pytest.mark.soak
+@pytest.mark.mission("M22", "M42")
+@pytest.mark.parametrize("seed", range(4))
+def test_in_many_days_nothing_that_is_guarded_changes_by_itself(seed) -> None:
+    _a_day_of_physics(1.0, seed)
+
+
+@pytest.mark.mission("M22")
+def test_a_machine_obeys_command_words_each_time_they_are_written() -> None:
+    run = Run(numbers=at_speed())
+    filler = run.hall.units["filler"]
+    for _ in range(2):
+        filler.obey("command", STOP)
+        run.go(10)
+        assert (run["filler.state"], run["filler.speed"], run["filler.command"]) == (STOPPED, 0.0, STOP)
+        filler.obey("command", START)
+        run.go(40)
+        assert run["filler.state"] == EXECUTE
+        assert run["filler.enabled"] == 1.0
+    filler.obey("command", 77.0)
+    run.go(2)
+    assert (run["filler.state"], run["filler.command"]) == (EXECUTE, 0.0)
+
+
+@pytest.mark.mission("M22", "M84")
+def test_reset_mends_what_is_over_and_nothing_else() -> None:
+    run = Run(numbers=at_speed())
+    filler = run.hall.units["filler"]
+    filler._stop(JAM, 600.0)  # a jam of its own, ten minutes to clear
+    run.go(5)
+    assert run["filler.state"] == HELD
+    filler.obey("command", RESET)
+    run.go(5)
+    assert run["filler.state"] == EXECUTE
+    run.go(5, faults={"estop-filler"})
+    filler.obey("command", RESET)
+    run.go(5, faults={"estop-filler"})
+    assert (run["filler.state"], run["filler.cause"], run["filler.estop_ok"]) == (ABORTED, ESTOP, 0.0)
+    run.go(60)
+    assert run["filler.estop_ok"] == 1.0
+    assert run["filler.state"] == EXECUTE
+
+
+@pytest.mark.mission("M84", "M22")
+def test_an_emergency_stop_holds_even_behind_an_open_guard() -> None:
+    run = Run(numbers=at_speed()).go(5, faults={"guard-filler"})
+    assert (run["filler.state"], run["filler.guard_closed"], run["filler.estop_ok"]) == (ABORTED, 0.0, 1.0)
+    run.go(5, faults={"guard-filler", "estop-filler"})
+    run.go(60, faults={"estop-filler"})
+    assert (run["filler.state"], run["filler.cause"], run["filler.guard_closed"]) == (ABORTED, ESTOP, 1.0)
+
+
+@pytest.mark.mission("M31", "M22")
+def test_modes_limit_what_a_machine_does() -> None:
+    run = Run(numbers=at_speed())
+    filler = run.hall.units["filler"]
+    filler.obey("mode", MANUAL)
+    run.go(20)
+    assert run["filler.speed"] == JOG
+    filler.obey("mode", MAINTENANCE)
+    run.go(120)
+    assert run["filler.state"] == STOPPED
+    filler.obey("mode", PRODUCTION)
+    run.go(60)
+    assert run["filler.state"] == EXECUTE
+    assert run["filler.speed"] > JOG
+
+
+@pytest.mark.mission("M34", "M22")
+def test_a_panel_in_local_and_a_knob_that_somebody_turns() -> None:
+    run = Run(numbers=at_speed()).go(2)
+    assert (run["filler.local"], run["filler.target"]) == (0.0, 120.0)
+    run.go(2, faults={"local-filler"})
+    assert (run["filler.local"], run["filler.target"]) == (1.0, 120.0)
+    run.go(2, faults={"local-filler", "touch-filler"})
+    assert run["filler.target"] == 90.0
+    run.hall.units["filler"].obey("target", 110.0)
+    run.go(2, faults={"touch-filler"})
+    assert (run["filler.local"], run["filler.target"]) == (0.0, 110.0)  # turned once, not held
+    run.go(2)
+    run.go(2, faults={"touch-filler"})
+    assert run["filler.target"] == 90.0
+
+
+@pytest.mark.mission("M68")
+def test_a_jacket_that_sticks_overheats_its_tank_until_it_is_shut_off() -> None:
+    run = Run(numbers=at_speed()).go(120, faults={"heater-stuck"})
+    assert run["cip.temp"] > 95.0
+    assert run["cip.pressure"] > 0.2
+    hot = run["cip.temp"]
+    run.hall.units["cip"].obey("jacket", 0.0)
+    run.go(1)
+    assert run["cip.temp"] <= hot + 0.05
+    run.go(600, faults={"heater-stuck"})
+    assert run["cip.temp"] < hot
+    run.hall.units["cip"].obey("jacket", 1.0)
+    run.go(4000)
+    assert run["cip.temp"] == pytest.approx(75.0, abs=2.0)
+
+
+@pytest.mark.mission("M68")
+def test_a_burner_that_sticks_blows_the_boiler_up_until_its_release_is_gone() -> None:
+    run = Run(numbers=at_speed()).go(200, faults={"burner-stuck"})
+    for name in ("pressure", "pressure2", "pressure3"):
+        assert run[f"boiler.{name}"] > 10.8
+    run.hall.units["boiler"].obey("burner_release", 0.0)
+    run.go(60, faults={"burner-stuck"})
+    assert (run["boiler.burner"], run["boiler.flame"]) == (0.0, 0.0)
+    run.go(300, faults={"burner-stuck"})
+    assert run["boiler.pressure"] < 10.8
+
+
+@pytest.mark.mission("M68")
+def test_a_pump_that_runs_dry_gets_hot_until_it_is_stopped_and_the_filler_starves() -> None:
+    run = Run(numbers=at_speed())
+    product = run.hall.units["product"]
+    product.volume = 200.0
+    run.go(300, faults={"refill-stuck"})
+    assert run["product.pump_temp"] > 95.0
+    product.obey("outlet_pump", 0.0)
+    run.go(600)
+    assert run["product.pump_temp"] < 40.0
+    assert run["product.level"] > 20.0  # refilled, as nobody draws
+    assert run["filler.state"] == SUSPENDED
+    product.obey("outlet_pump", 1.0)
+    run.go(300)
+    assert run["filler.state"] == EXECUTE
+
+
+@pytest.mark.mission("M22")
+def test_without_water_no_product_is_mixed() -> None:
+    run = Run(numbers=at_speed())
+    run.hall.units["water"].obey("outlet_pump", 0.0)
+    filled = run["product.filled_l"]
+    run.hall.units["product"].volume = 1000.0
+    run.go(120)
+    assert run["product.filled_l"] == pytest.approx(filled, abs=1.0)
 
 
 def test_controllers_stepped_apart_lose_nothing_and_a_dead_one_counts_as_stopped() -> None:

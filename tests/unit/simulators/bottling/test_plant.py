@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import orjson
 import pytest
 
 from isthmus.app.plantcheck import check_plant
 from isthmus.drivers.modbus_tcp.address import parse
-from isthmus.simulators.bottling import faults, load
+from isthmus.simulators.bottling import faults, guarded, load
 from isthmus.simulators.bottling.hall import PLCS, fresh, open_state, place
-from isthmus.simulators.bottling.maps import BLOCKS, points_of
+from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, TYPES, points_of
 from isthmus.simulators.bottling.plant import plant_yaml
 from isthmus.simulators.bottling.plc import SIZE, Plc
 from isthmus.simulators.bottling.points import parse_at, template
+from isthmus.simulators.bottling.recipe import DEMO_RECIPES
+from isthmus.simulators.bottling.screens import SCREENS
+from isthmus.simulators.bottling.writes import MAX_BYTES, writes
 from isthmus.simulators.modbus import Memory
 from isthmus.values.clock import ManualClock
 from isthmus.values.errors import ConfigError
@@ -26,8 +30,74 @@ PORTS = {plc: 15_020 + i for i, plc in enumerate(PLCS)}
 def test_the_plant_file_is_good() -> None:
     plant, warnings = check_plant(plant_yaml(PORTS), {}, "plant.yaml")
     assert all("not active in this version" in w for w in map(str, warnings))
-    assert 280 <= len(plant.tags) <= 420
+    assert 280 <= len(plant.tags) <= 460
     assert {c.name for c in plant.connections} == {*PLCS, "sensors", "door"}
+
+
+@pytest.mark.mission("M22")
+def test_what_may_be_written_is_at_connections_that_may_be_written() -> None:
+    writable = {name for name, about in CONNECTIONS.items() if about.get("access") == "read-write"}
+    for plc, blocks in BLOCKS.items():
+        written = [p.name for b in blocks for p in points_of(b.type) if p.write is not None]
+        assert bool(written) == (plc in writable), plc
+
+
+@pytest.mark.mission("M22", "M34", "M68", "M84")
+def test_what_is_said_beyond_the_points_is_about_points_that_are(monkeypatch) -> None:
+    points = {(t, p.name): p for t in TYPES for p in points_of(t)}
+    types = {b.asset: b.type for blocks in BLOCKS.values() for b in blocks}
+    assert points.keys() >= guarded.WRITES.keys() | guarded.ALARMS.keys() | guarded.SIS_TAGS
+    assert all(points[key].write is not None for key in guarded.WRITES)
+    assert all(points[key].write is None for key in guarded.SIS_TAGS)
+    assert all((name, local) in points for name, local in guarded.LOCALS.items())
+    for trip in guarded.TRIPPING.values():
+        type_name = types[trip["at"]]
+        assert all(points[type_name, action["set"]].write is not None for action in trip["actions"])
+    for key, alarms in guarded.ALARMS.items():
+        for name, about in alarms.items():
+            if name not in {"states", "deviation"}:
+                assert name in (points[key].alarms or {}), (key, name)
+                assert about.keys() >= {"cause", "consequence", "response_time"}, (key, name)
+    for switch in ("EXTENDED_ALARMS", "LOCAL", "WRITE_LIMITS", "SIS", "TRIPS"):
+        monkeypatch.setattr(guarded, switch, True)
+    text = plant_yaml(PORTS)
+    for words in (
+        "cause:",
+        "local: local",
+        "second_person: true",
+        "sis: true",
+        "trips:",
+        "hold: {lease: 30 min, safe: 6}",
+    ):
+        assert words in text, words
+
+
+@pytest.mark.mission("M31")
+def test_recipes_name_points_that_may_be_written_within_their_range() -> None:
+    points = {
+        f"{b.asset}/{p.name}": p for blocks in BLOCKS.values() for b in blocks for p in points_of(b.type) if p.write
+    }
+    for one in DEMO_RECIPES:
+        assert orjson.loads(orjson.dumps(one)) == one
+        for item in one["items"]:
+            low, high = points[f"{one['asset']}/{item['tag']}"].range or (-np.inf, np.inf)
+            assert low <= item["value"] <= high
+
+
+@pytest.mark.mission("M23")
+def test_screens_show_tags_that_are() -> None:
+    plant, _ = check_plant(plant_yaml(PORTS), {}, "plant.yaml")
+    paths = {tag.path for tag in plant.tags}
+    ids = {screen.id for screen in SCREENS}
+    assert len(ids) == len(SCREENS)
+    for screen in SCREENS:
+        assert not screen.above or screen.above in ids
+        for element in screen.elements:
+            assert not element.to or element.to in ids
+            assert element.x + element.width <= 1600
+            assert element.y + element.height <= 900
+            for tag in element.tags:
+                assert f"{screen.asset}/{tag}".lstrip("/") in paths, (screen.id, tag)
 
 
 def test_load_servers_add_a_thousand_tags_each() -> None:
@@ -103,6 +173,22 @@ def test_set_points_take_effect_within_their_range_and_nothing_else_can_be_writt
     clock.advance(0.1)
     plc.tick()
     assert np.array_equal(level, plc.memory.hr[40:42]) or plc.memory.hr[40:42].any()
+
+
+@pytest.mark.mission("M22", "M42")
+def test_every_write_to_a_controller_is_on_its_list(tmp_path, monkeypatch) -> None:
+    clock = ManualClock()
+    plc = Plc("plc-filler", tmp_path, clock)
+    assert writes(tmp_path, "plc-filler") == []
+    assert plc.server.answer(bytes.fromhex("0001 0000 0006 01 06 0017 0002"))[0][7] == 6  # command word: stop
+    assert plc.server.answer(bytes.fromhex("0002 0000 0006 01 06 03e8 0002"))[0][7] == 0x86
+    assert plc.hall.units["filler"].command == 2.0
+    found = [(w["function"], w["start"], w["values"], w["taken"]) for w in writes(tmp_path, "plc-filler")]
+    assert found == [(6, 23, [2], True), (6, 1000, [2], False)]
+    monkeypatch.setattr("isthmus.simulators.bottling.writes.MAX_BYTES", 10)
+    assert MAX_BYTES > 10
+    plc.server.answer(bytes.fromhex("0003 0000 0006 01 06 0017 0001"))
+    assert len(writes(tmp_path, "plc-filler")) == 3
 
 
 def test_a_frozen_device_shows_the_same_while_the_hall_goes_on(tmp_path) -> None:
