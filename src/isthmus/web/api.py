@@ -19,6 +19,7 @@ from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
 from isthmus.web.routes import (
     account,
     accounts,
+    alarms,
     analytics,
     audit,
     changes,
@@ -75,6 +76,7 @@ ROUTERS = (
     transfer.router,
     replay.router,
     analytics.router,
+    alarms.router,
     connections.router,
     connectors.router,
     edges.router,
