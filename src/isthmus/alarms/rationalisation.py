@@ -49,11 +49,46 @@ _TEXTS: Final = frozenset({"message", "cause", "consequence", "response", "conse
 Value = float | bool | str | None
 
 
-class Declared(Protocol):
-    """An alarm as the plant file has it. ``values`` by the names of `EDITABLE`; what is not said is missing or None."""
+class Spec(Protocol):
+    """What the plant file says of an alarm, as it was compiled. Units: limit and deadband of a rate per second"""
 
     @property
-    def alarm(self) -> str: ...
+    def kind(self) -> str: ...
+    @property
+    def priority(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def limit(self) -> float | None: ...
+    @property
+    def deadband(self) -> float: ...
+    @property
+    def on_delay_s(self) -> float: ...
+    @property
+    def off_delay_s(self) -> float: ...
+    @property
+    def latch(self) -> bool: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def consequence(self) -> str: ...
+    @property
+    def consequence_class(self) -> str: ...
+    @property
+    def response(self) -> str: ...
+    @property
+    def response_s(self) -> float | None: ...
+    @property
+    def per_s(self) -> float: ...
+
+
+class DeclaredAlarm(Protocol):
+    """An alarm of the plant."""
+
+    @property
+    def key(self) -> str: ...
     @property
     def path(self) -> str: ...
     @property
@@ -61,11 +96,48 @@ class Declared(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def declared(self) -> Mapping[str, Any]: ...
+    def spec(self) -> Spec: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An alarm as a line of the table: ``values`` by the names of `EDITABLE`; what this alarm cannot have is missing."""
+
+    alarm: str
+    path: str
+    asset: str
+    name: str
+    kind: str
+    unit: str
+    values: Mapping[str, Value]
+
+
+def declared(alarm: DeclaredAlarm) -> Declared:
+    """A line as the plant file says it; a rate as it was said, per second, minute or hour."""
+    spec = alarm.spec
+    values: dict[str, Value] = {"priority": spec.priority}
+    if spec.limit is not None:
+        per_s = spec.per_s if spec.kind == "rate" else 1.0
+        values |= {"limit": _round(spec.limit * per_s), "deadband": _round(spec.deadband * per_s)}
+    if spec.kind != "communication":  # a connection says its priority and nothing else
+        values |= {
+            "on_delay_s": spec.on_delay_s,
+            "off_delay_s": spec.off_delay_s,
+            "latch": spec.latch,
+            "message": spec.message,
+            "cause": spec.cause,
+            "consequence": spec.consequence,
+            "response": spec.response,
+            "response_time_s": spec.response_s,
+            "consequence_class": spec.consequence_class,
+        }
+    unit = spec.unit + {1.0: "/s", 60.0: "/min", 3600.0: "/h"}.get(spec.per_s, "") * (spec.kind == "rate")
+    return Declared(alarm.key, alarm.path, alarm.asset, alarm.name, spec.kind, unit, values)
+
+
+def _round(value: float) -> float:
+    """A number that was divided and multiplied again, as it was written."""
+    return float(f"{value:.12g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +155,7 @@ def lines(definitions: Iterable[Declared], delimiter: str = ",") -> Iterator[str
     """The table, line by line, the first naming the columns."""
     yield _line(COLUMNS, delimiter)
     for one in definitions:
-        cells = [one.alarm, one.asset, one.kind, one.unit, *(cell_of(one.declared.get(name)) for name in EDITABLE)]
+        cells = [one.alarm, one.asset, one.kind, one.unit, *(cell_of(one.values.get(name)) for name in EDITABLE)]
         yield _line([guarded(cell, name) for cell, name in zip(cells, COLUMNS, strict=True)], delimiter)
 
 
@@ -246,16 +318,19 @@ class _Cells:
         for column in EDITABLE:
             if column in given:
                 self._cell(line, one, column, given[column].strip(), changes)
+        if {"priority", "consequence_class"} <= changes.keys():
+            problem = "the priority follows from consequence_class and response_time; change it or them, not both"
+            self._report.add(problem, line=line, column=self._places["priority"], path=f"{name}.priority")
         return _Row(line, one, changes, self._places)
 
     def _cell(self, line: int, one: Declared, column: str, text: str, changes: dict[str, Value]) -> None:
-        before = one.declared.get(column)
+        before = one.values.get(column)
         try:
             value = self._value(column, text)
-            if value is None and column == "limit" and before is not None:
-                raise ConfigError("a limit cannot be taken away here; take the alarm out of the plant file")
-            if value is not None and column == "limit" and before is None:
-                raise ConfigError("this alarm has no limit")
+            if value is not None and column not in one.values:
+                raise ConfigError(f"an alarm of the kind {one.kind} has no {column}")
+            if value is None and column in {"limit", "priority"} and before is not None:
+                raise ConfigError("may not be empty; to take an alarm away, take it out of the plant file")
         except ConfigError as error:
             path = f"{one.alarm}.{column}"
             self._report.add(str(error), line=line, column=self._places[column], path=path, value=text)
@@ -312,15 +387,18 @@ ABSENT: Final = _Absent()
 
 def spots(one: Declared, of_type: Callable[[str], Sequence[str]]) -> list[Spot]:
     """Where an alarm may be written down, the one that outranks the others first."""
-    if one.path.startswith("connections/"):
-        return [("connections", one.path.split("/")[1], "alarm")]
-    if not one.asset and not one.path:
-        return [("alarms", one.name)]
-    tag = one.path.removeprefix(one.asset).strip("/") if one.path != one.asset else ""
-    within: Spot = ("tags", tag, "alarms") if tag else ("alarms",)
-    homes: list[Spot] = [("assets", one.asset), *(("types", name) for name in of_type(one.asset))]
-    leaves: list[Spot] = [("states", one.name), (one.name,)] if one.kind == "state" else [(one.name,)]
-    return [(*home, *within, *leaf) for home in homes for leaf in leaves]
+    if one.kind == "communication":
+        return [("connections", one.path.removeprefix("connections/"), "alarm")]
+    if one.path == one.asset:  # an expression
+        return (
+            [("types", name, "alarms", one.name) for name in of_type(one.asset)]
+            if one.asset
+            else [("alarms", one.name)]
+        )
+    tag = one.path.removeprefix(one.asset).removeprefix("/")
+    leaf = ("states", one.name.removeprefix("state:")) if one.kind == "state" else (one.name,)
+    homes = [("assets", one.asset), *(("types", name) for name in of_type(one.asset))]
+    return [(*home, "tags", tag, "alarms", *leaf) for home in homes]
 
 
 class _Places:
@@ -348,9 +426,9 @@ class _Places:
         """Where it is written; empty where it is nowhere in this file."""
         for spot in spots(one, self._chain):
             node = self._document.find(spot)
-            if node is not None and node.value is not None:
+            if one.kind == "communication" or (node is not None and node.value is not None):
                 return spot
-        return ("connections", one.path.split("/")[1], "alarm") if one.path.startswith("connections/") else ()
+        return ()
 
     def wanted(self, rows: Sequence[_Row]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The changes as a tree of the document's keys, and the alarms that differ by them."""
@@ -373,32 +451,49 @@ class _Places:
             if spot[0] != "types" or (same and len(some) == self._shared[spot]):
                 self._put(tree, spot, some[0])
                 continue
-            whole = self._section(spot)
             for row in some:
-                own = next(s for s in spots(row.alarm, lambda _: ()) if len(s) == len(spot))
-                _grow(tree, own, {**whole, **_said(row.changes)})
+                self._own(tree, spot, row)
         return tree, tuple(row.alarm.alarm for some in groups.values() for row in some)
 
-    def _section(self, spot: Spot) -> dict[str, Any]:
-        """What is written at a place, the short form written out."""
-        node = self._document.find(spot)
-        data = None if node is None else plain_data(node)
-        return dict(data) if isinstance(data, dict) else {} if data is None else {self._short(spot): data}
+    def _refuse(self, row: _Row, column: str, problem: str) -> None:
+        place = row.places.get(column, row.places["alarm"])
+        self._report.add(problem, line=row.line, column=place, path=f"{row.alarm.alarm}.{column}")
 
-    @staticmethod
-    def _short(spot: Spot) -> str:
-        """What a bare value at this place means."""
-        return "priority" if spot[0] == "connections" else "limit"
+    def _own(self, tree: dict[str, Any], spot: Spot, row: _Row) -> None:
+        """What differs from the type, at the asset; the type goes on saying the rest."""
+        own = next((s for s in spots(row.alarm, lambda _: ()) if len(s) == len(spot)), None)
+        if own is None:
+            problem = f"stands in the type {spot[1]} for all its assets; give all of them the same"
+            self._refuse(row, next(iter(row.changes)), problem)
+            return
+        said = _said(row.changes)
+        for column, value in row.changes.items():
+            if value is None or value in (0.0, False):
+                self._refuse(row, column, f"an asset cannot take away what its type {spot[1]} says; change all of them")
+                return
+        if "limit" in row.alarm.values:
+            said.setdefault("limit", _plain_number(row.alarm.values["limit"]))
+        _grow(tree, own, said)
 
     def _put(self, tree: dict[str, Any], spot: Spot, row: _Row) -> None:
+        """Changes where the alarm is written."""
         node = self._document.find(spot)
         said = _said(row.changes)
-        if node is None or not isinstance(node.value, dict):
-            _grow(tree, spot, {**self._section(spot), **said}, whole=True)
+        if row.alarm.kind == "communication":
+            _grow(tree, spot[:-1], {spot[-1]: said["priority"]})
             return
-        for key, value in said.items():
-            if value is ABSENT and key not in node.value:  # what it inherits is outranked by saying nothing
-                said[key] = ""
+        if node is None or not isinstance(node.value, dict):  # the short form
+            short = "limit" if "limit" in row.alarm.values else "priority"
+            before = {} if node is None else {short: plain_data(node)}
+            _grow(tree, spot, {**before, **said}, whole=True)
+            return
+        for other, mine in (("consequence_class", "priority"), ("priority", "consequence_class")):
+            if mine in said and said[mine] is not ABSENT and other in node.value:
+                said[other] = ABSENT  # either way of telling the priority takes the other's place
+        for column, value in row.changes.items():
+            if value is None and _SECONDS.get(column, column) not in node.value:
+                self._refuse(row, column, "is said by the type of the asset; change it for all of that type")
+                return
         _grow(tree, spot, said)
 
 
@@ -411,8 +506,13 @@ def _said(changes: Mapping[str, Value]) -> dict[str, Any]:
         elif column in _SECONDS:
             found[_SECONDS[column]] = f"{cell_of(value)} s"
         else:
-            found[column] = int(value) if isinstance(value, float) and value.is_integer() else value
+            found[column] = _plain_number(value)
     return found
+
+
+def _plain_number(value: Value) -> int | bool | float | str | None:
+    """Whole numbers as people write them."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ def create_app(services: Services) -> FastAPI:
         lambda: services.site_status()["edges"],
         services.clock,
         policies=services.policies,
+        alarms=alarms.News(services),
     )
     app.state.services, app.state.live = services, hub
     refusals = RefusalNotes(services)

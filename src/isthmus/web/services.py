@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from isthmus.acquisition.replay import ReplayReport
+from isthmus.alarms.rationalisation import DeclaredAlarm
 from isthmus.analytics.model import Counts
 from isthmus.analytics.store import Event
 from isthmus.namespace.changes import ChangeRequests
@@ -259,7 +260,7 @@ class AlarmRow(Protocol):
     @property
     def raised_ns(self) -> int | None: ...
     @property
-    def changed_ns(self) -> int: ...
+    def changed_ns(self) -> int | None: ...
     @property
     def returned_ns(self) -> int | None: ...
     @property
@@ -287,25 +288,30 @@ class AlarmRow(Protocol):
 
 
 class AlarmCounts(Protocol):
-    """How many alarms there are. ``active`` are those not put aside, ``unacknowledged`` some of them; by priority."""
+    """How many alarms are in each state, and of those not put aside how many by priority."""
 
     @property
-    def active(self) -> Mapping[str, int]: ...
+    def states(self) -> Mapping[State, int]: ...
+    @property
+    def priorities(self) -> Mapping[str, int]: ...
     @property
     def unacknowledged(self) -> Mapping[str, int]: ...
+
+
+class AlarmEntry(Protocol):
+    """One line of the journal."""
+
     @property
-    def shelved(self) -> int: ...
+    def change(self) -> AlarmChange: ...
     @property
-    def suppressed(self) -> int: ...
-    @property
-    def out_of_service(self) -> int: ...
+    def comment(self) -> str: ...
 
 
 class AlarmOccurrence(Protocol):
     """One row of the journal from raised to cleared; times as `AlarmRow`."""
 
     @property
-    def occurrence(self) -> int: ...
+    def id(self) -> int: ...
     @property
     def alarm(self) -> str: ...
     @property
@@ -329,12 +335,14 @@ class AlarmOccurrence(Protocol):
 
 
 class AlarmDefinition(Protocol):
-    """An alarm as it is judged now. ``values`` are in force, ``declared`` is what the plant file says, by the names of
-    `isthmus.alarms.rationalisation.EDITABLE`; where the two differ somebody changed it while Isthmus ran.
+    """An alarm as it is judged now. ``values`` are in force; ``declared`` is what the plant file says of those that
+    somebody changed while Isthmus ran. ``alarm`` is None for one that another room reports.
     """
 
     @property
-    def alarm(self) -> str: ...
+    def alarm(self) -> DeclaredAlarm | None: ...
+    @property
+    def key(self) -> str: ...
     @property
     def path(self) -> str: ...
     @property
@@ -344,19 +352,29 @@ class AlarmDefinition(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def unit(self) -> str: ...
-    @property
     def values(self) -> Mapping[str, Any]: ...
     @property
     def declared(self) -> Mapping[str, Any]: ...
     @property
+    def changed_by(self) -> str: ...
+    @property
+    def changed_ns(self) -> int | None: ...
+    @property
+    def change_reason(self) -> str: ...
+    @property
     def state(self) -> State: ...
+
+
+class Sees(Protocol):
+    """Which part of the plant somebody may see."""
+
+    def path(self, path: str, /) -> bool: ...
 
 
 class AlarmDesk(Protocol):
     """What people do with alarms. ``who`` is asked for permission here in web, and recorded there.
 
-    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells by path what may be seen.
+    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells what may be seen.
     Deeds return what they changed; what no longer fits (acknowledged by somebody else meanwhile) is left out of it.
     Raises: ConfigError where an alarm or an occurrence does not exist
     """
@@ -370,7 +388,7 @@ class AlarmDesk(Protocol):
         states: Sequence[State] = (),
         priorities: Sequence[str] = (),
         limit: int = 500,
-        sight: Callable[[str], bool] | None = None,
+        sight: Sees | None = None,
     ) -> Sequence[AlarmRow]: ...
     def counts(self) -> AlarmCounts: ...
     async def wait(self, version: int, timeout_s: float, /) -> int: ...
@@ -394,7 +412,7 @@ class AlarmDesk(Protocol):
         alarm: str = "",
         limit: int = 1000,
         before: int = 2**63 - 1,
-    ) -> Sequence[AlarmChange]: ...
+    ) -> Sequence[AlarmEntry]: ...
     async def occurrences(
         self, start_ns: int, end_ns: int, *, under: str = "", alarm: str = "", limit: int = 100_000
     ) -> Sequence[AlarmOccurrence]: ...

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -15,17 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from isthmus.alarms import performance
-from isthmus.alarms.rationalisation import edit_plant, guarded, lines
+from isthmus.alarms.rationalisation import Declared, declared, edit_plant, guarded, lines
 from isthmus.security.model import Action, Principal
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
-from isthmus.values.messages.alarms import PRIORITIES, AlarmChange, State
+from isthmus.values.messages.alarms import PRIORITIES, State
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
 from isthmus.web.problems import NotFound, Refused
 from isthmus.web.routes.plant import PlanRequest, PlanWithText, plan_answer, plan_of
-from isthmus.web.services import AlarmCounts, AlarmDefinition, AlarmDesk, AlarmOccurrence, AlarmRow, Services
+from isthmus.web.services import AlarmDefinition, AlarmDesk, AlarmEntry, AlarmOccurrence, AlarmRow, Sees, Services
 from isthmus.web.times import iso, parse_time
 
 router = APIRouter(tags=["alarms"])
@@ -86,7 +86,7 @@ class AlarmAnswer(BaseModel):
     unit: str
     limit: float | None
     raised_at: str | None
-    changed_at: str
+    changed_at: str | None
     returned_at: str | None
     cleared_at: str | None
     acknowledged_at: str | None
@@ -164,6 +164,7 @@ class JournalLine(BaseModel):
     unit: str
     limit: float | None
     by: str
+    comment: str
     replayed: bool = Field(description="was over before anybody could hear of it")
 
 
@@ -217,9 +218,19 @@ class DefinitionAnswer(BaseModel):
     kind: str
     unit: str
     state: State
+    message: str
+    cause: str
+    consequence: str
+    response: str
+    response_s: float | None
+    latch: bool
     values: dict[str, Any] = Field(description="in force")
-    declared: dict[str, Any] = Field(description="as the plant file says")
-    differs: list[str] = Field(description="names of values that were changed while Isthmus ran")
+    declared: dict[str, Any] = Field(
+        description="what the plant file says of those that were changed while Isthmus ran"
+    )
+    changed_by: str
+    changed_at: str | None
+    reason: str = Field(description="of that change")
 
 
 class Definitions(BaseModel):
@@ -294,9 +305,9 @@ def _desk(services: Services) -> AlarmDesk:
     return services.alarms
 
 
-def _eyes(sight: Sight) -> Callable[[str], bool] | None:
+def _eyes(sight: Sight) -> Sees | None:
     """What the desk is told about sight; None where nothing is narrowed."""
-    return sight.path if sight.narrowed else None
+    return sight if sight.narrowed else None
 
 
 def _at(time_ns: int | None) -> str | None:
@@ -311,36 +322,48 @@ def _range(services: Services, start: str, end: str) -> tuple[int, int]:
     return start_ns, end_ns
 
 
-def counts_answer(desk: AlarmDesk, eyes: Callable[[str], bool] | None) -> dict[str, Any]:
+def counts_answer(desk: AlarmDesk, eyes: Sees | None) -> dict[str, Any]:
     """How many alarms somebody sees. Cost: constant for who sees everything, else linear in the rows"""
     if eyes is None:
-        return _counts(desk.counts())
+        counts = desk.counts()
+        return _shaped(counts.states, counts.priorities, counts.unacknowledged)
+    states: dict[State, int] = dict.fromkeys(State, 0)
     active, waiting = dict.fromkeys(PRIORITIES, 0), dict.fromkeys(PRIORITIES, 0)
-    aside = dict.fromkeys(ASIDE, 0)
     for row in desk.rows(limit=MOST_ROWS, sight=eyes):
-        if row.state in ASIDE:
-            aside[row.state] += 1
-            continue
-        active[row.priority] += 1
-        waiting[row.priority] += row.state in UNACKNOWLEDGED
-    return _shaped(
-        active, waiting, aside[State.SHELVED], aside[State.SUPPRESSED_BY_DESIGN], aside[State.OUT_OF_SERVICE]
-    )
+        states[row.state] += 1
+        if row.state not in ASIDE:
+            active[row.priority] += 1
+            waiting[row.priority] += row.state in UNACKNOWLEDGED
+    return _shaped(states, active, waiting)
 
 
-def _counts(counts: AlarmCounts) -> dict[str, Any]:
-    return _shaped(counts.active, counts.unacknowledged, counts.shelved, counts.suppressed, counts.out_of_service)
-
-
-def _shaped(
-    active: Mapping[str, int], waiting: Mapping[str, int], shelved: int, suppressed: int, out: int
-) -> dict[str, Any]:
+def _shaped(states: Mapping[State, int], active: Mapping[str, int], waiting: Mapping[str, int]) -> dict[str, Any]:
     return {
         **{p: {"active": active.get(p, 0), "unacknowledged": waiting.get(p, 0)} for p in PRIORITIES},
-        "shelved": shelved,
-        "suppressed": suppressed,
-        "out_of_service": out,
+        "shelved": states.get(State.SHELVED, 0),
+        "suppressed": states.get(State.SUPPRESSED_BY_DESIGN, 0),
+        "out_of_service": states.get(State.OUT_OF_SERVICE, 0),
     }
+
+
+class News:
+    """How the alarms are, for the live stream."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @property
+    def version(self) -> int:
+        """Grows with each change; -1 where no alarms are judged."""
+        return -1 if self._services.alarms is None else self._services.alarms.version
+
+    def told(self, principal: Principal) -> str:
+        """The version and the counts that somebody sees, as JSON."""
+        desk = self._services.alarms
+        if desk is None:
+            return orjson.dumps({"alarms": None}).decode()
+        sight = Sight(self._services.policies.current(), principal)
+        return orjson.dumps({"alarms": {"version": desk.version, "counts": counts_answer(desk, _eyes(sight))}}).decode()
 
 
 def row_answer(row: AlarmRow) -> dict[str, Any]:
@@ -359,7 +382,7 @@ def row_answer(row: AlarmRow) -> dict[str, Any]:
         "unit": row.unit,
         "limit": row.limit,
         "raised_at": _at(row.raised_ns),
-        "changed_at": iso(row.changed_ns),
+        "changed_at": _at(row.changed_ns),
         "returned_at": _at(row.returned_ns),
         "cleared_at": _at(row.cleared_ns),
         "acknowledged_at": _at(row.acknowledged_ns),
@@ -403,7 +426,7 @@ async def list_alarms(
     version, counts = desk.version, counts_answer(desk, eyes)
     rows = desk.rows(under=under, states=state, priorities=priority, limit=MOST_ROWS, sight=eyes)
     if order == "newest":
-        rows = sorted(rows, key=lambda row: -(row.raised_ns or row.changed_ns))
+        rows = sorted(rows, key=lambda row: -(row.raised_ns or row.changed_ns or 0))
     head = {"version": version, "counts": counts, "total": len(rows)}
     body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows[:limit]))
     return Response(body, media_type="application/json")
@@ -427,11 +450,11 @@ async def wait_for_alarms(
 # --- what people do with it ----------------------------------------------------------------------------------------------
 
 
-def _rows_of(desk: AlarmDesk, eyes: Callable[[str], bool] | None, occurrences: Sequence[int]) -> list[AlarmRow]:
+def _rows_of(desk: AlarmDesk, eyes: Sees | None, occurrences: Sequence[int]) -> list[AlarmRow]:
     """The rows of occurrences that are still there; who may not see one is told that there is none."""
     wanted = set(occurrences)
     found = {row.occurrence: row for row in desk.rows(limit=MOST_ROWS) if row.occurrence in wanted}
-    hidden = [n for n, row in found.items() if eyes is not None and not eyes(row.path)]
+    hidden = [n for n, row in found.items() if eyes is not None and not eyes.path(row.path)]
     if hidden:
         raise NotFound(f"there is no alarm {hidden[0]}", "unknown_alarm")
     return list(found.values())
@@ -558,17 +581,19 @@ class _Wanted:
         self._sight, self._priority = sight, frozenset(priority)
         self._by, self._words = by.casefold(), text.casefold().split()
 
-    def __call__(self, change: AlarmChange) -> bool:
+    def __call__(self, entry: AlarmEntry) -> bool:
+        change = entry.change
         if not self._sight.path(change.path) or (self._priority and change.priority not in self._priority):
             return False
         if self._by and self._by != change.by.casefold():
             return False
-        said = f"{change.path} {change.message} {change.by}".casefold() if self._words else ""
+        said = f"{change.path} {change.message} {change.by} {entry.comment}".casefold() if self._words else ""
         return all(word in said for word in self._words)
 
 
-def journal_line(change: AlarmChange) -> dict[str, Any]:
+def journal_line(entry: AlarmEntry) -> dict[str, Any]:
     """A change as it is sent."""
+    change = entry.change
     return {
         "seq": change.seq,
         "time": iso(change.time_ns),
@@ -585,6 +610,7 @@ def journal_line(change: AlarmChange) -> dict[str, Any]:
         "unit": change.unit,
         "limit": change.limit,
         "by": change.by,
+        "comment": entry.comment,
         "replayed": change.replayed,
     }
 
@@ -606,14 +632,14 @@ async def search_alarm_journal(
     """Every change of every alarm in [start, end), newest first."""
     desk, (start_ns, end_ns) = _desk(services), _range(services, start, end)
     wanted = _Wanted(sight, priority, by, text)
-    found: list[AlarmChange] = []
+    found: list[AlarmEntry] = []
     looked = 0
     while len(found) < limit and looked < MOST_LOOKED_AT:
         page = await desk.journal(start_ns, end_ns, under=under, alarm=alarm, limit=_PAGE, before=before)
-        for place, change in enumerate(page):
-            before = change.seq
-            if wanted(change):
-                found.append(change)
+        for place, entry in enumerate(page):
+            before = entry.change.seq
+            if wanted(entry):
+                found.append(entry)
             if len(found) == limit and place < len(page) - 1:
                 break
         else:
@@ -621,7 +647,7 @@ async def search_alarm_journal(
                 before = 0
                 break
         looked += len(page)
-    return Journal(changes=[JournalLine(**journal_line(c)) for c in found], before=before)
+    return Journal(changes=[JournalLine(**journal_line(one)) for one in found], before=before)
 
 
 CHANGE_COLUMNS: Final = (
@@ -638,6 +664,7 @@ CHANGE_COLUMNS: Final = (
     "unit",
     "limit",
     "by",
+    "comment",
     "occurrence",
     "replayed",
     "seq",
@@ -681,18 +708,18 @@ async def _changes(
     before = 2**53
     while True:
         page = await desk.journal(start_ns, end_ns, under=under, alarm=alarm, limit=_PAGE, before=before)
-        rows = [journal_line(change) for change in page if wanted(change)]
+        rows = [journal_line(entry) for entry in page if wanted(entry)]
         if rows:
             yield await asyncio.to_thread(_csv, CHANGE_COLUMNS, rows)
         if len(page) < _PAGE:
             return
-        before = page[-1].seq
+        before = page[-1].change.seq
 
 
 def occurrence_answer(one: AlarmOccurrence) -> dict[str, Any]:
     """An occurrence as it is sent."""
     return {
-        "occurrence": one.occurrence,
+        "occurrence": one.id,
         "alarm": one.alarm,
         "path": one.path,
         "asset": one.asset,
@@ -764,7 +791,7 @@ async def _occurrences(
     found = await desk.occurrences(start_ns, end_ns, under=under, alarm=alarm, limit=limit + 1)
     complete = len(found) <= limit
     seen = [one for one in found[:limit] if sight.path(one.path)]
-    return sorted(seen, key=lambda one: (-one.raised_ns, -one.occurrence)), complete
+    return sorted(seen, key=lambda one: (-one.raised_ns, -one.id)), complete
 
 
 @router.get("/alarms/occurrences", dependencies=allow(Action.READ, "history", part=True), response_model=Occurrences)
@@ -843,18 +870,26 @@ def _judged(found: Sequence[AlarmOccurrence], start_ns: int, end_ns: int, comple
 
 def definition_answer(one: AlarmDefinition) -> dict[str, Any]:
     """A definition as it is sent."""
-    values, declared = dict(one.values), dict(one.declared)
+    spec = None if one.alarm is None else one.alarm.spec
     return {
-        "alarm": one.alarm,
+        "alarm": one.key,
         "path": one.path,
         "asset": one.asset,
         "name": one.name,
         "kind": one.kind,
-        "unit": one.unit,
+        "unit": "" if spec is None else spec.unit,
         "state": one.state.value,
-        "values": values,
-        "declared": declared,
-        "differs": [name for name, value in values.items() if value != declared.get(name)],
+        "message": "" if spec is None else spec.message,
+        "cause": "" if spec is None else spec.cause,
+        "consequence": "" if spec is None else spec.consequence,
+        "response": "" if spec is None else spec.response,
+        "response_s": None if spec is None else spec.response_s,
+        "latch": spec is not None and spec.latch,
+        "values": dict(one.values),
+        "declared": dict(one.declared),
+        "changed_by": one.changed_by,
+        "changed_at": _at(one.changed_ns),
+        "reason": one.change_reason,
     }
 
 
@@ -883,7 +918,7 @@ async def change_alarm_definition(
     if not values:
         raise ConfigError("values: names nothing to change")
     path = _paths_of(desk, [asked.alarm])[asked.alarm]
-    before = next((one for one in desk.definitions(path) if one.alarm == asked.alarm), None)
+    before = next((one for one in desk.definitions(path) if one.key == asked.alarm), None)
     if before is None:
         raise NotFound(f"there is no alarm {asked.alarm[:200]!r}", "unknown_alarm")
     told(request).update(
@@ -910,10 +945,15 @@ async def export_rationalisation(
 ) -> StreamingResponse:
     """Every alarm as the plant file has it, as CSV to work on in a spreadsheet (UTF-8)."""
     found = (one for one in _desk(services).definitions(under) if sight.path(one.path))
-    text = lines(found, ";" if delimiter == "semicolon" else ",")
+    text = lines(_declared(found), ";" if delimiter == "semicolon" else ",")
     body = itertools.chain((b"\xef\xbb\xbf",), _blocks(text))
     headers = {"content-disposition": 'attachment; filename="alarms.csv"'}
     return StreamingResponse(body, media_type="text/csv", headers=headers)
+
+
+def _declared(definitions: Iterable[AlarmDefinition]) -> Iterator[Declared]:
+    """What of them the plant file says; alarms that other rooms report stand in no file."""
+    return (declared(one.alarm) for one in definitions if one.alarm is not None)
 
 
 def _blocks(text: Iterator[str]) -> Iterator[bytes]:
@@ -939,7 +979,7 @@ def _planned(services: Services, data: bytes) -> RationalisationPlan:
     version = services.namespace.current().version
     if not version:
         raise ConfigError("plant: no plant was applied yet, so there is no alarm to change")
-    edited = edit_plant(services.namespace.version(version).text, data, _desk(services).definitions())
+    edited = edit_plant(services.namespace.version(version).text, data, _declared(_desk(services).definitions()))
     result = plan_of(services, PlanRequest(text=edited.text, base=version, files={}))
     return RationalisationPlan.model_validate(
         {**plan_answer(services, result), "text": edited.text, "alarms": list(edited.alarms)}
