@@ -1,5 +1,6 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
+import { AlarmBar } from './alarms/bar'
 import { ApiError, post } from './api/client'
 import { useConnections, useSession, useSite } from './api/queries'
 import type { Session } from './api/types'
@@ -19,8 +20,9 @@ const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/alarms' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
+  { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
@@ -102,7 +104,10 @@ function Shell({ session }: { session: Session }) {
         <Clock />
         <User session={session} onHelp={() => setHelp(true)} />
       </header>
-      <HealthBar />
+      <div className="strip-row">
+        <AlarmBar session={session} />
+        <HealthBar />
+      </div>
       <div className="bars">
         <LostBar />
         <Notice session={session} />
@@ -321,7 +326,7 @@ function HealthBar() {
       </div>
       <div className="health-side">
         {edges.length ? (
-          <span className="health-edge" title={edges.map((e) => `${e.name}: ${e.state || t('running')}`).join('\n')}>
+          <span className="health-edge" data-wrong={quiet.length ? '' : undefined} title={edges.map((e) => `${e.name}: ${e.state || t('running')}`).join('\n')}>
             {quiet.length ? (
               <b>{quiet[0]?.state && quiet[0].state !== 'running' ? `${quiet[0].name}: ${quiet[0].state}` : t('{{edge}} silent', { edge: quiet[0]?.name ?? '' })}</b>
             ) : (

@@ -30,4 +30,11 @@ export const en: Record<string, string> = {
   'Chain verified, {{count}} records_other': 'Chain verified, {{count}} records',
   '{{count}} connections_one': '{{count}} connection',
   '{{count}} connections_other': '{{count}} connections',
+  // alarms
+  '{{count}} alarms_one': '{{count}} alarm',
+  '{{count}} alarms_other': '{{count}} alarms',
+  '{{count}} alarms differ_one': '{{count}} alarm differs',
+  '{{count}} alarms differ_other': '{{count}} alarms differ',
+  '{{count}} new alarms_one': '{{count}} new alarm',
+  '{{count}} new alarms_other': '{{count}} new alarms',
 }

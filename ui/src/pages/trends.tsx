@@ -15,6 +15,9 @@ import { clamp } from '../model/scale'
 import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
 import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
+import { AlarmMark } from '../alarms/mark'
+import { PRIORITY_WORDS } from '../alarms/model'
+import { usePenAlarms, type PenAlarm } from '../trends/alarms'
 import { AXIS, Lane, PEN_DASH, PEN_WIDTH, X_AXIS, type ChartPen } from '../trends/chart'
 import { useTrendData } from '../trends/data'
 import { bandsOf, isBandPen, lineOf, moved, statistics, valueAt, wordAt, type PenData } from '../trends/series'
@@ -154,6 +157,9 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
     () => (outages.data ?? []).filter((o) => known.some((tag) => tag.connection === o.connection) && Date.parse(o.start) < range[1] && (o.end === null || Date.parse(o.end) > range[0])),
     [outages.data, known, range],
   )
+  const penPaths = useMemo(() => shown.map((tag) => tag.path), [shown])
+  const alarms = usePenAlarms(penPaths, range, view.live)
+  const inView = useMemo(() => alarms.filter((one) => one.from < range[1] && (one.to === undefined || one.to > range[0])), [alarms, range])
   useTrendKeys(view, dispatch, data.pens, shown, () => dispatch({ do: 'table', on: !view.table }))
   const [exportNote, setExportNote] = useState('')
   const exportCsv = useCallback(() => void saveCsv(shown, rangeAt(view, store.now())).then(setExportNote), [shown, view])
@@ -215,7 +221,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
               <DataTable tags={shown} data={data.pens} from={range[0]} to={range[1]} version={data.version} />
             </Suspense>
           ) : (
-            <Chart view={view} dispatch={dispatch} tags={shown} data={data} earlier={earlier} events={events} hover={hover} onHover={setHover} onRange={setRange} />
+            <Chart view={view} dispatch={dispatch} tags={shown} data={data} earlier={earlier} events={events} alarms={alarms} hover={hover} onHover={setHover} onRange={setRange} />
           )}
           <Suspense fallback={null}>{view.play === undefined ? null : <Playback view={{ ...view, play: view.play }} dispatch={dispatch} />}</Suspense>
         </section>
@@ -232,7 +238,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
         </div>
         <div className="trends-right">
           <PenList view={view} dispatch={dispatch} tags={tags} data={data.pens} earlier={earlier.pens} cursor={cursor} range={range} version={data.version} />
-          <Events events={events} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+          <Events events={events} alarms={inView} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
         </div>
       </div>
     </div>
@@ -301,13 +307,14 @@ interface ChartProps extends Part {
   data: ReturnType<typeof useTrendData>
   earlier: ReturnType<typeof useTrendData>
   events: readonly Outage[]
+  alarms: readonly PenAlarm[]
   hover: number | undefined
   onHover: (at: number | undefined) => void
   onRange: (range: [number, number]) => void
 }
 
 /** Lanes, cursors and gestures. Drawing is imperative: a live second costs no React work. */
-function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, onRange }: ChartProps) {
+function Chart({ view, dispatch, tags, data, earlier, events, alarms, hover, onHover, onRange }: ChartProps) {
   const area = useRef<HTMLDivElement>(null)
   const hosts = useRef<(HTMLDivElement | null)[]>([])
   const lanes = useRef<Lane[]>([])
@@ -365,6 +372,7 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
           line: own && !own.words ? lineOf(own, gaps, until) : undefined,
           bands: isBandPen(tag) ? (own ? bandsOf(own, until) : []) : undefined,
           earlier: before && !before.words ? moved(lineOf(before, [], Math.min(before.to, to - byMs)), byMs) : undefined,
+          alarms: alarms.filter((one) => one.path === tag.path),
         }
       })
       lanes.current[i]?.draw(pens, from, to)
@@ -379,7 +387,7 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
       el.style.left = `${clamp(at, 0, 1) * 100}%`
     }
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [view, tags, groups, data.version, data.need, earlier.version, earlier.need, axes, dark, size, events])
+  }, [view, tags, groups, data.version, data.need, earlier.version, earlier.need, axes, dark, size, events, alarms])
 
   useEffect(() => {
     draw()
@@ -732,13 +740,24 @@ function YearStrip({ tag, range, onPick }: { tag: Tag; range: [number, number]; 
   )
 }
 
-function Events({ events, onGo }: { events: readonly Outage[]; onGo: (at: number) => void }) {
+function Events({ events, alarms, onGo }: { events: readonly Outage[]; alarms: readonly PenAlarm[]; onGo: (at: number) => void }) {
   return (
     <Panel title={t('Events in view')} className="events">
-      {events.length === 0 ? (
-        <p className="pad muted small">{t('No connection of these pens was lost in this time.')}</p>
+      {events.length === 0 && alarms.length === 0 ? (
+        <p className="pad muted small">{t('No alarm of these pens was raised and no connection lost in this time.')}</p>
       ) : (
         <ul className="pad">
+          {alarms.slice(0, 12).map((one) => (
+            <li key={`${one.path}${one.from}${one.message}`}>
+              <button type="button" className="event" onClick={() => onGo(one.from)}>
+                <AlarmMark priority={one.priority} look={one.to === undefined ? 'ack' : 'rtn'} size={16} title={t(PRIORITY_WORDS[one.priority])} />
+                <span className="muted">{timeOrDay(one.from, store.now())}</span>
+                <span>
+                  {one.message}, {one.to === undefined ? t('still active') : t('for {{age}}', { age: formatAge((one.to - one.from) / 1000) })}
+                </span>
+              </button>
+            </li>
+          ))}
           {events.slice(0, 8).map((event) => (
             <li key={`${event.connection}${event.start}`}>
               <button type="button" className="event" onClick={() => onGo(Date.parse(event.start))}>
