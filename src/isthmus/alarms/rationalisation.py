@@ -335,6 +335,8 @@ class _Cells:
             path = f"{one.alarm}.{column}"
             self._report.add(str(error), line=line, column=self._places[column], path=path, value=text)
             return
+        if isinstance(before, str):  # block texts end in a line break, which no cell keeps
+            before = before.replace("\r\n", "\n").strip()
         if value != before and not (value is None and before in (None, "", 0.0, False)):
             changes[column] = value
 
@@ -351,7 +353,7 @@ class _Cells:
             if found is None:
                 raise ConfigError("must be yes or no")
             return found
-        text = _bare(text)
+        text = _bare(text).replace("\r\n", "\n")
         if column == "priority" and text not in PRIORITIES:
             raise ConfigError("must be one of " + ", ".join(PRIORITIES) + did_you_mean(text, PRIORITIES))
         if len(text) > MAX_TEXT_CHARS:

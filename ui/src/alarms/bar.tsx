@@ -19,8 +19,9 @@ const POLITE_MS = 5000
 
 /** At every level of the screens: how many alarms by priority, the newest that nobody has answered, and what is put aside. */
 export const AlarmBar = memo(function AlarmBar({ session }: { session: Session }) {
-  const counts = useCounts()
+  const told = useCounts()
   const newest = useNewest()
+  const counts = told ?? newest.data?.counts
   const rows = newest.data?.alarms
   const lost = useLink() === 'lost'
   const first = rows?.[0]

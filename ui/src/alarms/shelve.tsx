@@ -1,6 +1,6 @@
 import { useState } from 'react'
 import { outOfService, shelve, type Alarm } from '../api/alarms'
-import { SheetForm, written } from '../components/records'
+import { ChoiceField, SheetForm, written } from '../components/records'
 import { t } from '../i18n'
 import { formatAge, shortPath } from '../model/format'
 import { refresh } from './live'
@@ -22,17 +22,8 @@ export function ShelveSheet({ row, onClose }: { row: Alarm; onClose: () => void 
       }}
     >
       <Which row={row} />
-      <label className="field">
-        <span>{t('For how long')}</span>
-        <select name="minutes" defaultValue="30">
-          {TIMES.map((minutes) => (
-            <option key={minutes} value={minutes}>
-              {formatAge(minutes * 60)}
-            </option>
-          ))}
-        </select>
-        <small className="muted">{t('At most {{age}}; then it comes back by itself.', { age: formatAge(MOST_MINUTES * 60) })}</small>
-      </label>
+      <ChoiceField name="minutes" label={t('For how long')} defaultValue="30" options={TIMES.map((minutes) => [String(minutes), formatAge(minutes * 60)])} />
+      <p className="muted small">{t('At most {{age}}; then it comes back by itself.', { age: formatAge(MOST_MINUTES * 60) })}</p>
       <ReasonField options={[t('Maintenance work'), t('Start-up or shutdown'), t('Faulty sensor, work is ordered'), t('Chatters, limit is being looked at')]} />
     </SheetForm>
   )
@@ -52,17 +43,7 @@ export function OutOfServiceSheet({ row, onClose }: { row: Alarm; onClose: () =>
     >
       <Which row={row} />
       <p>{t('Nobody is told while it is out of service. It is counted in the bar above every page until it is put back.')}</p>
-      <label className="field">
-        <span>{t('For how long')}</span>
-        <select name="minutes" defaultValue="0">
-          <option value={0}>{t('Until somebody puts it back')}</option>
-          {[60, 480, 1440, 10_080].map((minutes) => (
-            <option key={minutes} value={minutes}>
-              {formatAge(minutes * 60)}
-            </option>
-          ))}
-        </select>
-      </label>
+      <ChoiceField name="minutes" label={t('For how long')} defaultValue="0" options={[['0', t('Until somebody puts it back')], ...[60, 480, 1440, 10_080].map((minutes): [string, string] => [String(minutes), formatAge(minutes * 60)])]} />
       <ReasonField options={[t('Sensor is being replaced'), t('Machine is dismantled'), t('Not needed with this product')]} />
     </SheetForm>
   )

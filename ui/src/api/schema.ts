@@ -116,6 +116,296 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarms
+         * @description Alarms that are not Normal, and how many there are.
+         */
+        get: operations["list_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge Alarms
+         * @description Say that somebody has seen these and takes care of them: only what was on the screen, never all there are.
+         */
+        post: operations["acknowledge_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/definitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarm Definitions
+         * @description Every alarm that is judged, with what is in force and what the plant file says.
+         */
+        get: operations["list_alarm_definitions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Alarm Definition
+         * @description Change an alarm while everything runs: it outlives a restart, and is shown as differing from the plant file.
+         */
+        patch: operations["change_alarm_definition"];
+        trace?: never;
+    };
+    "/api/v1/alarms/in-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put Alarms In Service
+         * @description Judge alarms again.
+         */
+        post: operations["put_alarms_in_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Alarm Journal
+         * @description Every change of every alarm in [start, end), newest first.
+         */
+        get: operations["search_alarm_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/journal/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Alarm Journal
+         * @description The journal of [start, end) as CSV, streamed. `priority`, `by` and `text` narrow changes.
+         */
+        get: operations["export_alarm_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/occurrences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarm Occurrences
+         * @description Alarms that were active or annunciated at some time in [start, end).
+         */
+        get: operations["list_alarm_occurrences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/out-of-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Alarms Out Of Service
+         * @description Judge alarms no more until they are put in service again, or the time is up: for work on what they watch.
+         */
+        post: operations["take_alarms_out_of_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/performance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alarm Performance
+         * @description How well the alarm system serves its operators in [start, end): the figures of ISA-18.2 and IEC 62682.
+         */
+        get: operations["alarm_performance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/rationalisation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Rationalisation
+         * @description Every alarm as the plant file has it, as CSV to work on in a spreadsheet (UTF-8).
+         */
+        get: operations["export_rationalisation"];
+        put?: never;
+        /**
+         * Plan Rationalisation
+         * @description The plant file as such a table wants it, and what applying it would change; changes nothing.
+         *
+         *     Applied like any other plan, by `POST plant/apply` or `POST plant/changes` with this text and base.
+         */
+        post: operations["plan_rationalisation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset Alarms
+         * @description Let latched alarms go whose condition has returned.
+         */
+        post: operations["reset_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/shelve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shelve Alarms
+         * @description Put alarms aside for a while, with a reason; they come back by themselves.
+         */
+        post: operations["shelve_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/unshelve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Unshelve Alarms
+         * @description Take alarms back that were put aside.
+         */
+        post: operations["unshelve_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wait For Alarms
+         * @description The counts as soon as there is another version, or when the time is up.
+         */
+        get: operations["wait_for_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assets": {
         parameters: {
             query?: never;
@@ -1748,12 +2038,145 @@ export interface components {
              */
             totp: boolean;
         };
+        /** Acknowledge */
+        Acknowledge: {
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /** Occurrences */
+            occurrences: number[];
+        };
         /**
          * Action
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        /** AlarmAnswer */
+        AlarmAnswer: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /**
+             * Alarm
+             * @description permanent key
+             */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Cause */
+            cause: string;
+            /** Changed At */
+            changed_at: string | null;
+            /** Cleared At */
+            cleared_at: string | null;
+            /** Comment */
+            comment: string;
+            /** Consequence */
+            consequence: string;
+            /** Kind */
+            kind: string;
+            /** Latched */
+            latched: boolean;
+            /** Limit */
+            limit: number | null;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /**
+             * Occurrence
+             * @description 0 while the condition does not hold
+             */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /** Raised At */
+            raised_at: string | null;
+            /** Reason */
+            reason: string;
+            /** Response */
+            response: string;
+            /**
+             * Response S
+             * @description how long there is to answer it
+             */
+            response_s: number | null;
+            /** Returned At */
+            returned_at: string | null;
+            /** Shelved Until */
+            shelved_until: string | null;
+            state: components["schemas"]["State"];
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+        };
+        /** AlarmCountsAnswer */
+        AlarmCountsAnswer: {
+            critical: components["schemas"]["PriorityCounts"];
+            high: components["schemas"]["PriorityCounts"];
+            low: components["schemas"]["PriorityCounts"];
+            medium: components["schemas"]["PriorityCounts"];
+            /** Out Of Service */
+            out_of_service: number;
+            /** Shelved */
+            shelved: number;
+            /** Suppressed */
+            suppressed: number;
+        };
+        /** AlarmKeys */
+        AlarmKeys: {
+            /** Alarms */
+            alarms: string[];
+        };
+        /** AlarmList */
+        AlarmList: {
+            /** Alarms */
+            alarms: components["schemas"]["AlarmAnswer"][];
+            counts: components["schemas"]["AlarmCountsAnswer"];
+            /**
+             * Total
+             * @description rows that match, up to 20,000
+             */
+            total: number;
+            /** Version */
+            version: number;
+        };
+        /** AlarmNews */
+        AlarmNews: {
+            counts: components["schemas"]["AlarmCountsAnswer"];
+            /** Version */
+            version: number;
+        };
+        /** AlarmsDone */
+        AlarmsDone: {
+            /** Done */
+            done: string[];
+            /** Version */
+            version: number;
+        };
+        /**
+         * AlarmValues
+         * @description What may be changed while everything runs.
+         */
+        AlarmValues: {
+            /** Deadband */
+            deadband?: number | null;
+            /** Limit */
+            limit?: number | null;
+            /** Off Delay S */
+            off_delay_s?: number | null;
+            /** On Delay S */
+            on_delay_s?: number | null;
+            /** Priority */
+            priority?: ("critical" | "high" | "medium" | "low") | null;
+        };
         /** Answer */
         Answer: {
             /**
@@ -2140,6 +2563,14 @@ export interface components {
             /** Subject */
             subject: string;
         };
+        /** ChangeAlarm */
+        ChangeAlarm: {
+            /** Alarm */
+            alarm: string;
+            /** Reason */
+            reason: string;
+            values: components["schemas"]["AlarmValues"];
+        };
         /** ChangeAnswer */
         ChangeAnswer: {
             /** Action */
@@ -2519,6 +2950,64 @@ export interface components {
              */
             reason: string;
         };
+        /** DefinitionAnswer */
+        DefinitionAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Changed At */
+            changed_at: string | null;
+            /** Changed By */
+            changed_by: string;
+            /** Consequence */
+            consequence: string;
+            /**
+             * Declared
+             * @description what the plant file says of those that were changed while Isthmus ran
+             */
+            declared: {
+                [key: string]: unknown;
+            };
+            /** Kind */
+            kind: string;
+            /** Latch */
+            latch: boolean;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /**
+             * Reason
+             * @description of that change
+             */
+            reason: string;
+            /** Response */
+            response: string;
+            /** Response S */
+            response_s: number | null;
+            state: components["schemas"]["State"];
+            /** Unit */
+            unit: string;
+            /**
+             * Values
+             * @description in force
+             */
+            values: {
+                [key: string]: unknown;
+            };
+        };
+        /** Definitions */
+        Definitions: {
+            /** Definitions */
+            definitions: components["schemas"]["DefinitionAnswer"][];
+            /** Total */
+            total: number;
+        };
         /** DifferenceAnswer */
         DifferenceAnswer: {
             computed: components["schemas"]["ReplaySample"] | null;
@@ -2718,6 +3207,33 @@ export interface components {
             /** Who */
             who: string;
         };
+        /** FigureAnswer */
+        FigureAnswer: {
+            /**
+             * Met
+             * @description null where there is nothing to judge
+             */
+            met: boolean | null;
+            /** Name */
+            name: string;
+            /** Source */
+            source: string;
+            /** Target */
+            target: number;
+            /** Value */
+            value: number;
+        };
+        /** FloodAnswer */
+        FloodAnswer: {
+            /** Alarms */
+            alarms: number;
+            /** End */
+            end: string;
+            /** Peak */
+            peak: number;
+            /** Start */
+            start: string;
+        };
         /** FlowAnswer */
         FlowAnswer: {
             /**
@@ -2742,6 +3258,15 @@ export interface components {
              * @description the two parties, where it is machines
              */
             what: string;
+        };
+        /** FrequentAnswer */
+        FrequentAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Count */
+            count: number;
+            /** Share */
+            share: number;
         };
         /** GapAnswer */
         GapAnswer: {
@@ -2861,6 +3386,57 @@ export interface components {
              */
             token: string;
         };
+        /** Journal */
+        Journal: {
+            /**
+             * Before
+             * @description asks for the next page; 0 when there is none
+             */
+            before: number;
+            /**
+             * Changes
+             * @description newest first
+             */
+            changes: components["schemas"]["JournalLine"][];
+        };
+        /** JournalLine */
+        JournalLine: {
+            after: components["schemas"]["State"];
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            before: components["schemas"]["State"];
+            /** By */
+            by: string;
+            /** Comment */
+            comment: string;
+            /** Limit */
+            limit: number | null;
+            /** Message */
+            message: string;
+            /** Occurrence */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /**
+             * Replayed
+             * @description was over before anybody could hear of it
+             */
+            replayed: boolean;
+            /** Seq */
+            seq: number;
+            /** Time */
+            time: string;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+            /** Zone */
+            zone: string;
+        };
         /** KeptAnswer */
         KeptAnswer: {
             /** Erasing */
@@ -2960,6 +3536,13 @@ export interface components {
             who: string;
             /** Why */
             why: string;
+        };
+        /** LongAnswer */
+        LongAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Since */
+            since: string;
         };
         /**
          * Methods
@@ -3151,6 +3734,54 @@ export interface components {
              */
             zone: string;
         };
+        /** OccurrenceAnswer */
+        OccurrenceAnswer: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Cleared At */
+            cleared_at: string | null;
+            /** Message */
+            message: string;
+            /** Occurrence */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /** Raised At */
+            raised_at: string;
+            /** Returned At */
+            returned_at: string | null;
+        };
+        /** Occurrences */
+        Occurrences: {
+            /**
+             * Complete
+             * @description false when there are more than the limit
+             */
+            complete: boolean;
+            /**
+             * Occurrences
+             * @description raised last first
+             */
+            occurrences: components["schemas"]["OccurrenceAnswer"][];
+        };
+        /** OccurrencesDone */
+        OccurrencesDone: {
+            /**
+             * Done
+             * @description what was changed; what somebody else did meanwhile is left out
+             */
+            done: number[];
+            /** Version */
+            version: number;
+        };
         /** OneSession */
         OneSession: {
             /** Created */
@@ -3249,6 +3880,15 @@ export interface components {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
         };
+        /** OutOfService */
+        OutOfService: {
+            /** Alarms */
+            alarms: string[];
+            /** Minutes */
+            minutes?: number | null;
+            /** Reason */
+            reason: string;
+        };
         /** OwnedAnswer */
         OwnedAnswer: {
             /**
@@ -3311,6 +3951,54 @@ export interface components {
         Passkeys: {
             /** Passkeys */
             passkeys: components["schemas"]["Passkey"][];
+        };
+        /** PerformanceAnswer */
+        PerformanceAnswer: {
+            /** Alarms */
+            alarms: number;
+            /**
+             * Average
+             * @description alarms per ten minutes
+             */
+            average: number;
+            /** Chattering */
+            chattering: components["schemas"]["FrequentAnswer"][];
+            /**
+             * Complete
+             * @description false when there are more than could be counted
+             */
+            complete: boolean;
+            /** Distribution */
+            distribution: {
+                [key: string]: number;
+            };
+            /** End */
+            end: string;
+            /** Figures */
+            figures: components["schemas"]["FigureAnswer"][];
+            /** Fleeting */
+            fleeting: components["schemas"]["FrequentAnswer"][];
+            /** Flood Share */
+            flood_share: number;
+            /** Floods */
+            floods: components["schemas"]["FloodAnswer"][];
+            /** Peak */
+            peak: number;
+            /** Peak At */
+            peak_at: string | null;
+            /** Per Day */
+            per_day: number;
+            rate: components["schemas"]["Rate"];
+            /** Stale */
+            stale: components["schemas"]["LongAnswer"][];
+            /** Standing */
+            standing: components["schemas"]["LongAnswer"][];
+            /** Start */
+            start: string;
+            /** Top */
+            top: components["schemas"]["FrequentAnswer"][];
+            /** Top Share */
+            top_share: number;
         };
         /** PersonAnswer */
         PersonAnswer: {
@@ -3470,6 +4158,16 @@ export interface components {
             /** Zones */
             zones: components["schemas"]["ZoneAnswer"][];
         };
+        /** PriorityCounts */
+        PriorityCounts: {
+            /**
+             * Active
+             * @description not put aside
+             */
+            active: number;
+            /** Unacknowledged */
+            unacknowledged: number;
+        };
         /** PrivacyAnswer */
         PrivacyAnswer: {
             /** Kept */
@@ -3576,6 +4274,40 @@ export interface components {
             /** Used */
             used: number;
         };
+        /** Rate */
+        Rate: {
+            /**
+             * Peaks
+             * @description most alarms in ten minutes, bar by bar
+             */
+            peaks: number[];
+            /**
+             * Slot S
+             * @description width of a bar; a multiple of ten minutes
+             */
+            slot_s: number;
+            /** Start */
+            start: string;
+        };
+        /** RationalisationPlan */
+        RationalisationPlan: {
+            /**
+             * Alarms
+             * @description alarms that differ
+             */
+            alarms: string[];
+            /** Base */
+            base: number;
+            /** Changes */
+            changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
+            /** Text */
+            text: string;
+            /** Token */
+            token: string;
+            /** Warnings */
+            warnings: components["schemas"]["Place"][];
+        };
         /** Receiver */
         Receiver: {
             /** Delivered */
@@ -3646,6 +4378,11 @@ export interface components {
             status: string;
             /** Value */
             value: number | string | null;
+        };
+        /** Reset */
+        Reset: {
+            /** Occurrences */
+            occurrences: number[];
         };
         /**
          * Role
@@ -3811,6 +4548,15 @@ export interface components {
          * @enum {string}
          */
         Shape: "raw" | "bounded" | "aggregate";
+        /** Shelve */
+        Shelve: {
+            /** Alarms */
+            alarms: string[];
+            /** Minutes */
+            minutes: number;
+            /** Reason */
+            reason: string;
+        };
         /** Site */
         Site: {
             /** Edges */
@@ -3843,6 +4589,12 @@ export interface components {
              */
             owner: number;
         };
+        /**
+         * State
+         * @description Source: ANSI/ISA-18.2-2016, 5.3 (alarm state transition diagram)
+         * @enum {string}
+         */
+        State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -4596,6 +5348,982 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarms: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description urgent: unacknowledged first, then by priority, then newest */
+                order?: "urgent" | "newest";
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                state?: components["schemas"]["State"][];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acknowledge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrencesDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarm_definitions: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Definitions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_alarm_definition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeAlarm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefinitionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_alarms_in_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmKeys"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_alarm_journal: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                before?: number;
+                by?: string;
+                end?: string;
+                limit?: number;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                start?: string;
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journal"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_alarm_journal: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                by?: string;
+                end?: string;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                /** @description occurrences: one line an alarm, with durations */
+                shape?: "changes" | "occurrences";
+                start?: string;
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarm_occurrences: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                end?: string;
+                limit?: number;
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Occurrences"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_alarms_out_of_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OutOfService"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alarm_performance: {
+        parameters: {
+            query?: {
+                end?: string;
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PerformanceAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_rationalisation: {
+        parameters: {
+            query?: {
+                delimiter?: "comma" | "semicolon";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    plan_rationalisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RationalisationPlan"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reset"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrencesDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    shelve_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Shelve"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unshelve_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmKeys"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wait_for_alarms: {
+        parameters: {
+            query?: {
+                timeout_s?: number;
+                /** @description as answered last */
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmNews"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
