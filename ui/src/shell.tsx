@@ -1,6 +1,5 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
-import { AlarmBar } from './alarms/bar'
 import { ApiError, post } from './api/client'
 import { useConnections, useSession, useSite } from './api/queries'
 import type { Session } from './api/types'
@@ -15,6 +14,7 @@ import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
 import { useSignOut } from './sign-out'
 import { keysOn } from './theme'
 
+const AlarmBar = lazy(() => import('./alarms/bar').then((m) => ({ default: m.AlarmBar })))
 const loadPalette = () => import('./palette')
 const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
@@ -105,7 +105,9 @@ function Shell({ session }: { session: Session }) {
         <User session={session} onHelp={() => setHelp(true)} />
       </header>
       <div className="strip-row">
-        <AlarmBar session={session} />
+        <Suspense fallback={null}>
+          <AlarmBar session={session} />
+        </Suspense>
         <HealthBar />
       </div>
       <div className="bars">

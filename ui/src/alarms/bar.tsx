@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import { memo, useEffect, useRef, useState } from 'react'
-import { acknowledge, PRIORITIES, useNewest, type Alarm } from '../api/alarms'
+import { acknowledge, useNewest, type Alarm } from '../api/alarms'
+import { PRIORITIES } from './priorities'
 import type { Session } from '../api/types'
 import { Icon } from '../components/icons'
 import { Button } from '../components/ui'

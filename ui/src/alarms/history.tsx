@@ -1,6 +1,7 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { get, url } from '../api/client'
-import { PRIORITIES, type JournalLine } from '../api/alarms'
+import type { JournalLine } from '../api/alarms'
+import { PRIORITIES } from './priorities'
 import { Icon } from '../components/icons'
 import { Records } from '../components/records'
 import { Button, Empty, Loading, Panel, Segmented, Trouble } from '../components/ui'

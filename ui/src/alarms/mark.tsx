@@ -1,5 +1,6 @@
 import { memo } from 'react'
-import type { AlarmState, Priority } from '../api/alarms'
+import type { AlarmState } from '../api/alarms'
+import type { Priority } from './priorities'
 import { t } from '../i18n'
 import { digit, PRIORITY_WORDS, WORDS } from './model'
 

@@ -1,4 +1,5 @@
-import { PRIORITIES, WAITING, type Alarm, type AlarmState, type Priority } from '../api/alarms'
+import { WAITING, type Alarm, type AlarmState } from '../api/alarms'
+import { PRIORITIES, type Priority } from './priorities'
 import { m, t } from '../i18n'
 import { formatAge } from '../model/format'
 

@@ -1,4 +1,4 @@
-import type { Priority } from '../api/alarms'
+import type { Priority } from './priorities'
 
 /* One tone for each priority: pitch in Hz, how many beeps, and after how many seconds it comes again while nobody answers. */
 const TONES: Record<Priority, readonly [pitch: number, beeps: number, againS: number]> = {

@@ -1,11 +1,9 @@
 import { useQuery, type UseQueryResult } from '@tanstack/react-query'
+import type { Priority } from '../alarms/priorities'
 import { get, patch, post, type ApiError } from './client'
 import type { components } from './schema'
 
 type S = components['schemas']
-
-export const PRIORITIES = ['critical', 'high', 'medium', 'low'] as const
-export type Priority = (typeof PRIORITIES)[number]
 
 export type AlarmState = S['State']
 export type Alarm = Omit<S['AlarmAnswer'], 'priority'> & { priority: Priority }

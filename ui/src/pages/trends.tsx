@@ -15,8 +15,6 @@ import { clamp } from '../model/scale'
 import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
 import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
-import { AlarmMark } from '../alarms/mark'
-import { PRIORITY_WORDS } from '../alarms/model'
 import { usePenAlarms, type PenAlarm } from '../trends/alarms'
 import { AXIS, Lane, PEN_DASH, PEN_WIDTH, X_AXIS, type ChartPen } from '../trends/chart'
 import { useTrendData } from '../trends/data'
@@ -29,6 +27,7 @@ import '../styles/trends.css'
 // What only some want comes when they want it: the first picture is what counts.
 const Playback = lazy(() => import('../trends/playback').then((page) => ({ default: page.Playback })))
 const DataTable = lazy(() => import('../trends/data-table').then((page) => ({ default: page.DataTable })))
+const Events = lazy(() => import('../trends/events').then((page) => ({ default: page.Events })))
 const AddPen = lazy(() => import('../trends/add-pen').then((page) => ({ default: page.AddPen })))
 
 /** The pens' tags; one question each, so that a trend opens without the whole tag list. */
@@ -238,7 +237,9 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
         </div>
         <div className="trends-right">
           <PenList view={view} dispatch={dispatch} tags={tags} data={data.pens} earlier={earlier.pens} cursor={cursor} range={range} version={data.version} />
-          <Events events={events} alarms={inView} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+          <Suspense fallback={null}>
+            <Events events={events} alarms={inView} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+          </Suspense>
         </div>
       </div>
     </div>
@@ -737,43 +738,6 @@ function YearStrip({ tag, range, onPick }: { tag: Tag; range: [number, number]; 
         ))}
       </div>
     </div>
-  )
-}
-
-function Events({ events, alarms, onGo }: { events: readonly Outage[]; alarms: readonly PenAlarm[]; onGo: (at: number) => void }) {
-  return (
-    <Panel title={t('Events in view')} className="events">
-      {events.length === 0 && alarms.length === 0 ? (
-        <p className="pad muted small">{t('No alarm of these pens was raised and no connection lost in this time.')}</p>
-      ) : (
-        <ul className="pad">
-          {alarms.slice(0, 12).map((one) => (
-            <li key={`${one.path}${one.from}${one.message}`}>
-              <button type="button" className="event" onClick={() => onGo(one.from)}>
-                <AlarmMark priority={one.priority} look={one.to === undefined ? 'ack' : 'rtn'} size={16} title={t(PRIORITY_WORDS[one.priority])} />
-                <span className="muted">{timeOrDay(one.from, store.now())}</span>
-                <span>
-                  {one.message}, {one.to === undefined ? t('still active') : t('for {{age}}', { age: formatAge((one.to - one.from) / 1000) })}
-                </span>
-              </button>
-            </li>
-          ))}
-          {events.slice(0, 8).map((event) => (
-            <li key={`${event.connection}${event.start}`}>
-              <button type="button" className="event" onClick={() => onGo(Date.parse(event.start))}>
-                <Icon name="flag" size={16} />
-                <span className="muted">{timeOrDay(Date.parse(event.start), store.now())}</span>
-                <span>
-                  {event.end
-                    ? t('{{name}} lost for {{age}}', { name: event.connection, age: formatAge((Date.parse(event.end) - Date.parse(event.start)) / 1000) })
-                    : t('{{name}} lost, still', { name: event.connection })}
-                </span>
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
-    </Panel>
   )
 }
 

@@ -1,7 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import { useMemo } from 'react'
 import { get } from '../api/client'
-import type { Occurrence, Priority } from '../api/alarms'
+import type { Occurrence } from '../api/alarms'
+import type { Priority } from '../alarms/priorities'
 
 /** An alarm of a pen while its condition held. Times in ms; `to` is undefined while it does. */
 export interface PenAlarm {

@@ -8,7 +8,7 @@ import { shapeOf, spoken } from '../model/tree'
 import { t } from '../i18n'
 import { scaleOf } from './view'
 import type { PenAlarm } from './alarms'
-import { PRIORITIES } from '../api/alarms'
+import { PRIORITIES } from '../alarms/priorities'
 import { axisRange, extent, type Band, type Line } from './series'
 
 export const AXIS = 58
