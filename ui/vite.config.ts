@@ -34,6 +34,12 @@ export default defineConfig({
     assetsInlineLimit: 0, // the content security policy allows no data: URLs for fonts and scripts
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 400,
+    rolldownOptions: {
+      output: {
+        // What every page needs is one file: in many small ones it packs worse.
+        codeSplitting: { groups: [{ name: 'shell', test: /ui\/src\/(api\/(client|queries)|live\/|components\/(ui|icons)|model\/(time|format|scale|tree|quality|connection)|i18n|theme)/ }] },
+      },
+    },
   },
   server: {
     host: '127.0.0.1',

@@ -1,9 +1,11 @@
 // A stand-in for the backend (docs/api.md), for work on the screens:
 //   node mock/server.mjs [--port 8421] [--tags 10000] [--frozen] [--all-good] [--empty] [--static DIR] [--rate 1]
+//     [--role operator] [--alarms 10000] [--burst 5]
 import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
 import { extname, join, normalize } from 'node:path'
 import { WebSocketServer } from 'ws'
+import { makeAlarms } from './alarms.mjs'
 import { DRIVERS, makePlant, PLANT_TEXT } from './plant.mjs'
 
 const flag = (name) => process.argv.includes(`--${name}`)
@@ -87,6 +89,7 @@ const connection = ([name, zone, port, latency]) => {
 }
 
 const session = () => ({ user: { name: 'L. Garnier', role, has_password: hasPassword }, enterprise: 'acme', site: 'lyon', timezone: 'Europe/Paris', version: '0.1.0' })
+const alarms = flag('no-alarms') ? undefined : makeAlarms({ plant, now, iso, count: Number(option('alarms', '0')), fail, burstS: Number(option('burst', '0')) })
 const strip = ({ base, spread, ...tag }) => tag
 const routes = {
   'GET health': () => ({ status: 'ok' }),
@@ -122,6 +125,7 @@ const routes = {
     return { base: plantVersion, token: 'x', changes: [{ action: 'add', what: 'connection', path: `connections/${body.name}`, detail: config }], warnings: ['No asset reads from this connection yet'], text: `${plantText}  ${body.name}: {${config}}\n` }
   },
   'POST plant/apply': (q, body) => { if (body.base !== plantVersion) fail(409, 'The plant was changed meanwhile', 'stale_base'); plantVersion += 1; plantText = body.text; return { version: plantVersion } },
+  ...(alarms?.routes ?? {}),
   'POST control/writes': () => fail(403, 'No write path', 'write_path_absent'),
 }
 function fail(status, title, code) { throw Object.assign(new Error(title), { status, code }) }
@@ -180,7 +184,7 @@ function frameOf(view, tags, slots) {
 
 const sockets = new WebSocketServer({ server, path: '/api/v1/live' })
 sockets.on('connection', (socket) => {
-  let view = 0, tags = [], slots = []
+  let view = 0, tags = [], slots = [], told = -1
   socket.on('message', (data) => {
     const message = JSON.parse(data.toString())
     view = message.view
@@ -196,6 +200,7 @@ sockets.on('connection', (socket) => {
       const changing = tags.map((tag, i) => [tag, slots[i]]).filter(([tag]) => (tag.id + tick) % Math.max(1, Math.round(10 / RATE)) === 0)
       if (changing.length) socket.send(frameOf(view, changing.map(([tag]) => tag), changing.map(([, slot]) => slot)))
     }
+    if (alarms && told !== alarms.version()) { told = alarms.version(); socket.send(JSON.stringify({ alarms: { version: told, counts: alarms.counts() } })) }
     if (tick % 20 === 1) socket.send(JSON.stringify({ beat: now(), edges: { 'edge-1': 0.4 }, model_version: plantVersion }))
   }, 100)
   socket.on('close', () => clearInterval(timer))

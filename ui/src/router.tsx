@@ -58,6 +58,15 @@ const trendsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/trends'), 'TrendsPage'),
 })
 
+const ALARM_KEYS = ['tab', 'under', 'priority', 'q', 'open', 'span'] as const
+export type AlarmsSearch = Partial<Record<(typeof ALARM_KEYS)[number], string>>
+const alarmsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/alarms',
+  validateSearch: (search: Record<string, unknown>): AlarmsSearch => only(search, ALARM_KEYS),
+  component: lazyRouteComponent(() => import('./pages/alarms'), 'AlarmsPage'),
+})
+
 const ASSET_KEYS = ['tag'] as const
 const assetRootRoute = createRoute({
   getParentRoute: () => rootRoute,
@@ -156,6 +165,7 @@ export const router = createRouter({
     overviewRoute,
     tagsRoute,
     trendsRoute,
+    alarmsRoute,
     assetRootRoute,
     assetRoute,
     connectionsRoute,

@@ -14,13 +14,15 @@ import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
 import { useSignOut } from './sign-out'
 import { keysOn } from './theme'
 
+const AlarmBar = lazy(() => import('./alarms/bar').then((m) => ({ default: m.AlarmBar })))
 const loadPalette = () => import('./palette')
 const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/alarms' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
+  { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
@@ -103,7 +105,12 @@ function Shell({ session }: { session: Session }) {
         <Clock />
         <User session={session} onHelp={() => setHelp(true)} />
       </header>
-      <HealthBar />
+      <div className="strip-row">
+        <Suspense fallback={null}>
+          <AlarmBar session={session} />
+        </Suspense>
+        <HealthBar />
+      </div>
       <div className="bars">
         <LostBar />
         <Notice session={session} />
@@ -322,7 +329,7 @@ function HealthBar() {
       </div>
       <div className="health-side">
         {edges.length ? (
-          <span className="health-edge" title={edges.map((e) => `${e.name}: ${e.state || t('running')}`).join('\n')}>
+          <span className="health-edge" data-wrong={quiet.length ? '' : undefined} title={edges.map((e) => `${e.name}: ${e.state || t('running')}`).join('\n')}>
             {quiet.length ? (
               <b>{quiet[0]?.state && quiet[0].state !== 'running' ? `${quiet[0].name}: ${quiet[0].state}` : t('{{edge}} silent', { edge: quiet[0]?.name ?? '' })}</b>
             ) : (

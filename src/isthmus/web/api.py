@@ -19,6 +19,7 @@ from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
 from isthmus.web.routes import (
     account,
     accounts,
+    alarms,
     analytics,
     audit,
     callout,
@@ -77,6 +78,7 @@ ROUTERS = (
     transfer.router,
     replay.router,
     analytics.router,
+    alarms.router,
     connections.router,
     connectors.router,
     edges.router,
@@ -103,6 +105,7 @@ def create_app(services: Services) -> FastAPI:
         lambda: services.site_status()["edges"],
         services.clock,
         policies=services.policies,
+        alarms=alarms.News(services),
     )
     app.state.services, app.state.live = services, hub
     refusals = RefusalNotes(services)

@@ -200,7 +200,8 @@ def _limit(path: str) -> int:
     """Bytes a request may bring. Who asks is known before any of them is read."""
     if path == f"{API}/history/import":
         return _IMPORT_LIMIT
-    return _PLANT_LIMIT if path.startswith(f"{API}/plant/") else _BODY_LIMIT
+    large = path.startswith(f"{API}/plant/") or path == f"{API}/alarms/rationalisation"
+    return _PLANT_LIMIT if large else _BODY_LIMIT
 
 
 def _strict(host: str) -> bool:

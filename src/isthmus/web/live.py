@@ -13,7 +13,7 @@ import logging
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import orjson
@@ -40,6 +40,7 @@ MOST_SLOTS: Final = 50_000
 MOST_VIEWERS: Final = 1_000
 TICK_S: Final = 0.05
 BEAT_TICKS: Final = 40
+ALARM_TICKS: Final = 5
 PROTOCOL: Final = "isthmus.live.v1"
 SIGNED_OUT: Final = 4401
 NOT_ALLOWED: Final = 4403
@@ -187,6 +188,14 @@ class Viewer:
         return messages
 
 
+class AlarmNews(Protocol):
+    """How the alarms are, for clients that opened their stream with `?alarms=1`; ``version`` grows with each change."""
+
+    @property
+    def version(self) -> int: ...
+    def told(self, principal: Principal, /) -> str: ...
+
+
 @dataclass(eq=False, slots=True)
 class _Seat:
     """A connected client, as the hub sees it."""
@@ -196,6 +205,8 @@ class _Seat:
     loop: asyncio.AbstractEventLoop
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     beat: str | None = None
+    alarms: int | None = None  # the version told last; None for who did not ask
+    alarms_due: bool = False
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def cut(self) -> None:
@@ -215,8 +226,10 @@ class LiveHub:
         clock: Clock,
         tick_s: float = TICK_S,
         policies: Policies | None = None,
+        alarms: AlarmNews | None = None,
     ) -> None:
         self._policies = policies or Policies(lambda: table.plant)
+        self._alarms = alarms
         self._table, self._security, self._edges, self._clock = table, security, edges, clock
         self._tick_s = tick_s
         self._seats: set[_Seat] = set()
@@ -246,6 +259,9 @@ class LiveHub:
         who = principal  # not None from here on, also within the lambda
         viewer = Viewer(self._table, lambda: self._policies.current().sight(who, "live"))
         seat = _Seat(viewer, principal, asyncio.get_running_loop())
+        if self._alarms is not None and b"alarms=1" in socket.scope.get("query_string", b"").split(b"&"):
+            seat.alarms, seat.alarms_due = -1, True
+            seat.wake.set()
         self._seats.add(seat)
         self.empty.clear()
         if self._ticker is None:
@@ -328,6 +344,9 @@ class LiveHub:
                     return NOT_ALLOWED, allowed.reason
                 beat, seat.beat = seat.beat, None
                 await socket.send_text(beat)
+            if seat.alarms_due and self._alarms is not None:
+                seat.alarms, seat.alarms_due = self._alarms.version, False
+                await socket.send_text(self._alarms.told(seat.principal))
             answer = seat.viewer.turn()
             if answer is not None:
                 await socket.send_text(answer.decode())
@@ -349,10 +368,13 @@ class LiveHub:
             await asyncio.sleep(self._tick_s)
             count += 1
             beat = self._beat() if count % BEAT_TICKS == 0 else None
+            version = self._alarms.version if self._alarms is not None and count % ALARM_TICKS == 0 else None
             for seat in self._seats:
                 if beat is not None:
                     seat.beat = beat
-                if beat is not None or seat.viewer.waiting:
+                if version is not None and seat.alarms not in (None, version):
+                    seat.alarms_due = True
+                if beat is not None or seat.alarms_due or seat.viewer.waiting:
                     seat.wake.set()
 
     def _beat(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypedDict
 
 from isthmus.acquisition.replay import ReplayReport
 from isthmus.alarms.callout.service import CallOut
-from isthmus.alarms.service import Alarms
+from isthmus.alarms.rationalisation import DeclaredAlarm
 from isthmus.analytics.model import Counts
 from isthmus.analytics.store import Event
 from isthmus.control.lines import Lines
@@ -26,6 +26,7 @@ from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
 from isthmus.security.audit.service import Trail
+from isthmus.security.model import Principal
 from isthmus.security.oidc import SignOn
 from isthmus.security.passkeys import Passkeys
 from isthmus.security.policy import Lockouts, Policies
@@ -33,6 +34,7 @@ from isthmus.security.privacy import Privacy
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Finding
+from isthmus.values.messages.alarms import AlarmChange, State
 from isthmus.web.brake import Brake
 from isthmus.web.system import BackupOutcome, System
 
@@ -247,6 +249,198 @@ class Connectors(Protocol):
     async def dead_letters(self, name: str, limit: int, /) -> Sequence[DeadLetter]: ...
 
 
+class AlarmRow(Protocol):
+    """An alarm that is not simply Normal: somebody may have to do something, or somebody put it aside.
+
+    Units: UTC ns, None where it has not happened; ``occurrence`` is 0 where the condition does not hold
+    """
+
+    @property
+    def occurrence(self) -> int: ...
+    @property
+    def alarm(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def asset(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def priority(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def value(self) -> float | int | str | None: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def limit(self) -> float | None: ...
+    @property
+    def raised_ns(self) -> int | None: ...
+    @property
+    def changed_ns(self) -> int | None: ...
+    @property
+    def returned_ns(self) -> int | None: ...
+    @property
+    def cleared_ns(self) -> int | None: ...
+    @property
+    def acknowledged_ns(self) -> int | None: ...
+    @property
+    def by(self) -> str: ...
+    @property
+    def comment(self) -> str: ...
+    @property
+    def shelved_until_ns(self) -> int | None: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def consequence(self) -> str: ...
+    @property
+    def response(self) -> str: ...
+    @property
+    def response_s(self) -> float | None: ...
+    @property
+    def latched(self) -> bool: ...
+
+
+class AlarmCounts(Protocol):
+    """How many alarms are in each state, and of those not put aside how many by priority."""
+
+    @property
+    def states(self) -> Mapping[State, int]: ...
+    @property
+    def priorities(self) -> Mapping[str, int]: ...
+    @property
+    def unacknowledged(self) -> Mapping[str, int]: ...
+
+
+class AlarmEntry(Protocol):
+    """One line of the journal."""
+
+    @property
+    def change(self) -> AlarmChange: ...
+    @property
+    def comment(self) -> str: ...
+
+
+class AlarmOccurrence(Protocol):
+    """One row of the journal from raised to cleared; times as `AlarmRow`."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def alarm(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def asset(self) -> str: ...
+    @property
+    def priority(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def raised_ns(self) -> int: ...
+    @property
+    def acknowledged_ns(self) -> int | None: ...
+    @property
+    def returned_ns(self) -> int | None: ...
+    @property
+    def cleared_ns(self) -> int | None: ...
+    @property
+    def by(self) -> str: ...
+
+
+class AlarmDefinition(Protocol):
+    """An alarm as it is judged now. ``values`` are in force; ``declared`` is what the plant file says of those that
+    somebody changed while Isthmus ran. ``alarm`` is None for one that another room reports.
+    """
+
+    @property
+    def alarm(self) -> DeclaredAlarm | None: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def asset(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+    @property
+    def declared(self) -> Mapping[str, Any]: ...
+    @property
+    def changed_by(self) -> str: ...
+    @property
+    def changed_ns(self) -> int | None: ...
+    @property
+    def change_reason(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+
+
+class Sees(Protocol):
+    """Which part of the plant somebody may see."""
+
+    def path(self, path: str, /) -> bool: ...
+
+
+class AlarmDesk(Protocol):
+    """What people do with alarms. ``who`` is asked for permission here in web, and recorded there.
+
+    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells what may be seen.
+    Deeds return what they changed; what no longer fits (acknowledged by somebody else meanwhile) is left out of it.
+    Raises: ConfigError where an alarm or an occurrence does not exist
+    """
+
+    @property
+    def version(self) -> int: ...
+    def rows(
+        self,
+        *,
+        under: str = "",
+        states: Sequence[State] = (),
+        priorities: Sequence[str] = (),
+        limit: int = 500,
+        sight: Sees | None = None,
+    ) -> Sequence[AlarmRow]: ...
+    def counts(self) -> AlarmCounts: ...
+    async def wait(self, version: int, timeout_s: float, /) -> int: ...
+    async def acknowledge(self, who: Principal, occurrences: Sequence[int], comment: str, /) -> Sequence[int]: ...
+    async def reset(self, who: Principal, occurrences: Sequence[int], /) -> Sequence[int]: ...
+    async def shelve(self, who: Principal, alarms: Sequence[str], until_ns: int, reason: str, /) -> Sequence[str]: ...
+    async def unshelve(self, who: Principal, alarms: Sequence[str], /) -> Sequence[str]: ...
+    async def out_of_service(
+        self, who: Principal, alarms: Sequence[str], reason: str, until_ns: int | None, /
+    ) -> Sequence[str]: ...
+    async def in_service(self, who: Principal, alarms: Sequence[str], /) -> Sequence[str]: ...
+    async def change(
+        self, who: Principal, alarm: str, values: Mapping[str, Any], reason: str, /
+    ) -> AlarmDefinition: ...
+    async def journal(
+        self,
+        start_ns: int,
+        end_ns: int,
+        *,
+        under: str = "",
+        alarm: str = "",
+        limit: int = 1000,
+        before: int = 2**63 - 1,
+    ) -> Sequence[AlarmEntry]: ...
+    async def occurrences(
+        self, start_ns: int, end_ns: int, *, under: str = "", alarm: str = "", limit: int = 100_000
+    ) -> Sequence[AlarmOccurrence]: ...
+    def definitions(self, under: str = "") -> Sequence[AlarmDefinition]: ...
+
+
 RuleEvents = Callable[[str, int, int, str | None, int], Awaitable[Sequence[Event]]]
 """(under, start_ns, end_ns, rule, limit) -> events that held at some time in the range, newest first."""
 
@@ -288,6 +482,7 @@ class Services:
     audit: Trail
     privacy: Privacy
     imports: HistoryImports | None = None
+    alarms: AlarmDesk | None = None
     changes: ChangeRequests | None = None
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
@@ -298,7 +493,6 @@ class Services:
     """The certificate of this installation's authority, which everybody may have."""
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
-    alarms: Alarms | None = None
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
     clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ from isthmus.web.system import (
 )
 from isthmus.web.times import iso
 
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests here can share `fake_alarms`
 ORIGINS = Origins(("https://plant.example", "http://localhost:8420"))
 NOW = 1_700_000_000 * NS_PER_S
 

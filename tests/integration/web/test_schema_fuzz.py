@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from fake_alarms import FakeDesk, alarm_at
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 
@@ -41,6 +42,7 @@ async def fuzz(works: Any, port: int, examples: int, start: int = 7) -> list[str
     schema = schemathesis.openapi.from_dict(openapi_document())
     schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
     works.services.imports = Imports()
+    works.services.alarms = FakeDesk(alarm_at("hall/line1/filler/speed"), alarm_at("hall/line2/filler/speed", "low", 2))
     found: list[str] = []
     token = works.tokens["admin"]
 

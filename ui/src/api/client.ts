@@ -47,14 +47,15 @@ async function problemOf(response: Response): Promise<Problem> {
 async function send<T>(method: string, target: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' }
   if (method !== 'GET') headers['X-Isthmus'] = '1'
-  if (body !== undefined) headers['Content-Type'] = 'application/json'
+  const file = body instanceof Blob
+  if (body !== undefined) headers['Content-Type'] = file ? 'text/csv' : 'application/json'
   let response: Response
   try {
     response = await fetch(target, {
       method,
       headers,
       credentials: 'same-origin',
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: file ? body : JSON.stringify(body) }),
       ...(signal ? { signal } : {}),
     })
   } catch (error) {
@@ -74,6 +75,8 @@ async function send<T>(method: string, target: string, body?: unknown, signal?: 
 export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> =>
   send<T>('GET', url(path, query), undefined, signal)
 export const post = <T>(path: string, body?: unknown): Promise<T> => send<T>('POST', url(path), body ?? {})
+/** A file as it is, byte for byte. */
+export const postFile = <T>(path: string, file: Blob): Promise<T> => send<T>('POST', url(path), file)
 export const put = <T>(path: string, body: unknown): Promise<T> => send<T>('PUT', url(path), body)
 export const patch = <T>(path: string, body: unknown): Promise<T> => send<T>('PATCH', url(path), body)
 export const remove = <T>(path: string): Promise<T> => send<T>('DELETE', url(path))

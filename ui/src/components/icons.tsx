@@ -38,12 +38,17 @@ const shapes: Record<string, ReactNode> = {
   globe: <path d="M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18" />,
   key: <path d="M8 16a4 4 0 1 1 3.5-6H21v4h-2v3h-4v-3h-3.5A4 4 0 0 1 8 16zM8 12h.5" />,
   folder: <path d="M3 6h7l2 2h9v11H3z" />,
+  alarm: <path d="M12 4L22 20H2zM12 10v5M12 17v.5" />,
+  wrench: <path d="M20 7a5 5 0 0 1-6.5 6L7 19.5 4.5 17l6.5-6.5A5 5 0 0 1 17 4l-3 3 3 3z" />,
+  sound: <path d="M4 9v6h4l5 4V5L8 9zM16 9a4 4 0 0 1 0 6M18.5 6.5a8 8 0 0 1 0 11" />,
+  soundOff: <path d="M4 9v6h4l5 4V5L8 9zM17 10l4 4M21 10l-4 4" />,
 }
 
 export type IconName =
   | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
   | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder' | 'key'
+  | 'alarm' | 'wrench' | 'sound' | 'soundOff'
 
 export function Icon({ name, size = 18, className = '' }: { name: IconName; size?: number; className?: string }) {
   return (

@@ -1,5 +1,6 @@
 import { decodeFrame } from './frame'
 import { LiveStore, SILENCE_MS } from './store'
+import type { AlarmCounts } from '../api/alarms'
 
 interface SlotsMessage {
   view: number
@@ -13,6 +14,10 @@ interface BeatMessage {
   beat: number
   edges: Record<string, number>
   model_version: number
+}
+
+interface AlarmsMessage {
+  alarms: { version: number; counts: AlarmCounts } | null
 }
 
 /** Waits between attempts, ms; the last one repeats. */
@@ -33,6 +38,7 @@ export class LiveClient {
   private modelVersion = -1
   private readonly store: LiveStore
   onModel: (version: number) => void = () => undefined
+  onAlarms: (told: AlarmsMessage['alarms']) => void = () => undefined
 
   constructor(store: LiveStore) {
     this.store = store
@@ -59,7 +65,7 @@ export class LiveClient {
 
   private open(): void {
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
-    const socket = new WebSocket(`${scheme}://${location.host}/api/v1/live`)
+    const socket = new WebSocket(`${scheme}://${location.host}/api/v1/live?alarms=1`)
     socket.binaryType = 'arraybuffer'
     this.socket = socket
     socket.onopen = () => {
@@ -95,11 +101,13 @@ export class LiveClient {
       this.store.takeFrame(decodeFrame(data))
       return
     }
-    const message = JSON.parse(data) as SlotsMessage | LastGoodMessage | BeatMessage
+    const message = JSON.parse(data) as SlotsMessage | LastGoodMessage | BeatMessage | AlarmsMessage
     if ('slots' in message) {
       this.store.takeSlots(message.view, message.slots)
     } else if ('last_good' in message) {
       this.store.takeLastGood(message.of_view, message.last_good)
+    } else if ('alarms' in message) {
+      this.onAlarms(message.alarms)
     } else if ('beat' in message) {
       this.store.takeBeat(message.beat, message.edges)
       if (this.modelVersion >= 0 && message.model_version !== this.modelVersion) this.onModel(message.model_version)

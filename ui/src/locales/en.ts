@@ -35,4 +35,11 @@ export const en: Record<string, string> = {
   '{{count}} calls under way_other': '{{count}} calls under way',
   'and {{count}} more alarms_one': 'and one more alarm',
   'and {{count}} more alarms_other': 'and {{count}} more alarms',
+  // alarms
+  '{{count}} alarms_one': '{{count}} alarm',
+  '{{count}} alarms_other': '{{count}} alarms',
+  '{{count}} alarms differ_one': '{{count}} alarm differs',
+  '{{count}} alarms differ_other': '{{count}} alarms differ',
+  '{{count}} new alarms_one': '{{count}} new alarm',
+  '{{count}} new alarms_other': '{{count}} new alarms',
 }

@@ -2,6 +2,7 @@ import { Link, useParams } from '@tanstack/react-router'
 import { lazy, memo, Suspense, useMemo, useState, type CSSProperties } from 'react'
 import { useAssets, useConnections, useSession, useTags } from '../api/queries'
 import type { Asset, Connection, Tag } from '../api/types'
+import { OpenAlarms } from '../alarms/open-alarms'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
 import { Sparkline } from '../components/sparkline'
@@ -112,6 +113,7 @@ function Group({ node, title, tags }: { node: TreeNode; title: string; tags: rea
           </div>
         </Panel>
       ) : null}
+      <OpenAlarms under={node.asset.path} most={8} />
       {own.length ? <TagRows title={t('Tags of {{name}} itself', { name: title })} tags={own} /> : null}
     </div>
   )
@@ -229,6 +231,7 @@ function Machine({ asset, title, tags: byPath }: { asset: Asset; title: string; 
         <div className="asset-layout">
           <div className="asset-left">
             {state ? <StatePanel tag={state} name={title} /> : null}
+            <OpenAlarms under={asset.path} />
             {rest.length ? <Switches tags={rest} /> : null}
             <ConnectionPanel name={connection} tags={tags} />
           </div>

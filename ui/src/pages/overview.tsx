@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query'
 import { get } from '../api/client'
 import { useAssets, useConnections, useSession, useSite, useTags, useTagValues } from '../api/queries'
 import type { Asset, Connection, History, Tag } from '../api/types'
+import { OpenAlarms } from '../alarms/open-alarms'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
 import { Sparkline } from '../components/sparkline'
@@ -107,6 +108,7 @@ export function OverviewPage() {
           </section>
         )}
         <div className="overview-side">
+          <OpenAlarms under="" urgent />
           <OpenNow connections={connections.data} />
           <GoodPerHour assets={assets.data ?? []} tags={tags.data} />
           <Recorder />

@@ -15,6 +15,7 @@ import { clamp } from '../model/scale'
 import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
 import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
+import { usePenAlarms, type PenAlarm } from '../trends/alarms'
 import { AXIS, Lane, PEN_DASH, PEN_WIDTH, X_AXIS, type ChartPen } from '../trends/chart'
 import { useTrendData } from '../trends/data'
 import { bandsOf, isBandPen, lineOf, moved, statistics, valueAt, wordAt, type PenData } from '../trends/series'
@@ -26,6 +27,7 @@ import '../styles/trends.css'
 // What only some want comes when they want it: the first picture is what counts.
 const Playback = lazy(() => import('../trends/playback').then((page) => ({ default: page.Playback })))
 const DataTable = lazy(() => import('../trends/data-table').then((page) => ({ default: page.DataTable })))
+const Events = lazy(() => import('../trends/events').then((page) => ({ default: page.Events })))
 const AddPen = lazy(() => import('../trends/add-pen').then((page) => ({ default: page.AddPen })))
 
 /** The pens' tags; one question each, so that a trend opens without the whole tag list. */
@@ -154,6 +156,9 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
     () => (outages.data ?? []).filter((o) => known.some((tag) => tag.connection === o.connection) && Date.parse(o.start) < range[1] && (o.end === null || Date.parse(o.end) > range[0])),
     [outages.data, known, range],
   )
+  const penPaths = useMemo(() => shown.map((tag) => tag.path), [shown])
+  const alarms = usePenAlarms(penPaths, range, view.live)
+  const inView = useMemo(() => alarms.filter((one) => one.from < range[1] && (one.to === undefined || one.to > range[0])), [alarms, range])
   useTrendKeys(view, dispatch, data.pens, shown, () => dispatch({ do: 'table', on: !view.table }))
   const [exportNote, setExportNote] = useState('')
   const exportCsv = useCallback(() => void saveCsv(shown, rangeAt(view, store.now())).then(setExportNote), [shown, view])
@@ -215,7 +220,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
               <DataTable tags={shown} data={data.pens} from={range[0]} to={range[1]} version={data.version} />
             </Suspense>
           ) : (
-            <Chart view={view} dispatch={dispatch} tags={shown} data={data} earlier={earlier} events={events} hover={hover} onHover={setHover} onRange={setRange} />
+            <Chart view={view} dispatch={dispatch} tags={shown} data={data} earlier={earlier} events={events} alarms={alarms} hover={hover} onHover={setHover} onRange={setRange} />
           )}
           <Suspense fallback={null}>{view.play === undefined ? null : <Playback view={{ ...view, play: view.play }} dispatch={dispatch} />}</Suspense>
         </section>
@@ -232,7 +237,9 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
         </div>
         <div className="trends-right">
           <PenList view={view} dispatch={dispatch} tags={tags} data={data.pens} earlier={earlier.pens} cursor={cursor} range={range} version={data.version} />
-          <Events events={events} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+          <Suspense fallback={null}>
+            <Events events={events} alarms={inView} onGo={(at) => dispatch({ do: 'cursor', which: 1, at })} />
+          </Suspense>
         </div>
       </div>
     </div>
@@ -301,13 +308,14 @@ interface ChartProps extends Part {
   data: ReturnType<typeof useTrendData>
   earlier: ReturnType<typeof useTrendData>
   events: readonly Outage[]
+  alarms: readonly PenAlarm[]
   hover: number | undefined
   onHover: (at: number | undefined) => void
   onRange: (range: [number, number]) => void
 }
 
 /** Lanes, cursors and gestures. Drawing is imperative: a live second costs no React work. */
-function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, onRange }: ChartProps) {
+function Chart({ view, dispatch, tags, data, earlier, events, alarms, hover, onHover, onRange }: ChartProps) {
   const area = useRef<HTMLDivElement>(null)
   const hosts = useRef<(HTMLDivElement | null)[]>([])
   const lanes = useRef<Lane[]>([])
@@ -365,6 +373,7 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
           line: own && !own.words ? lineOf(own, gaps, until) : undefined,
           bands: isBandPen(tag) ? (own ? bandsOf(own, until) : []) : undefined,
           earlier: before && !before.words ? moved(lineOf(before, [], Math.min(before.to, to - byMs)), byMs) : undefined,
+          alarms: alarms.filter((one) => one.path === tag.path),
         }
       })
       lanes.current[i]?.draw(pens, from, to)
@@ -379,7 +388,7 @@ function Chart({ view, dispatch, tags, data, earlier, events, hover, onHover, on
       el.style.left = `${clamp(at, 0, 1) * 100}%`
     }
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [view, tags, groups, data.version, data.need, earlier.version, earlier.need, axes, dark, size, events])
+  }, [view, tags, groups, data.version, data.need, earlier.version, earlier.need, axes, dark, size, events, alarms])
 
   useEffect(() => {
     draw()
@@ -729,32 +738,6 @@ function YearStrip({ tag, range, onPick }: { tag: Tag; range: [number, number]; 
         ))}
       </div>
     </div>
-  )
-}
-
-function Events({ events, onGo }: { events: readonly Outage[]; onGo: (at: number) => void }) {
-  return (
-    <Panel title={t('Events in view')} className="events">
-      {events.length === 0 ? (
-        <p className="pad muted small">{t('No connection of these pens was lost in this time.')}</p>
-      ) : (
-        <ul className="pad">
-          {events.slice(0, 8).map((event) => (
-            <li key={`${event.connection}${event.start}`}>
-              <button type="button" className="event" onClick={() => onGo(Date.parse(event.start))}>
-                <Icon name="flag" size={16} />
-                <span className="muted">{timeOrDay(Date.parse(event.start), store.now())}</span>
-                <span>
-                  {event.end
-                    ? t('{{name}} lost for {{age}}', { name: event.connection, age: formatAge((Date.parse(event.end) - Date.parse(event.start)) / 1000) })
-                    : t('{{name}} lost, still', { name: event.connection })}
-                </span>
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
-    </Panel>
   )
 }
 

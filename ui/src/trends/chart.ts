@@ -7,6 +7,8 @@ import { formatNumber } from '../model/format'
 import { shapeOf, spoken } from '../model/tree'
 import { t } from '../i18n'
 import { scaleOf } from './view'
+import type { PenAlarm } from './alarms'
+import { PRIORITIES } from '../alarms/priorities'
 import { axisRange, extent, type Band, type Line } from './series'
 
 export const AXIS = 58
@@ -16,7 +18,7 @@ export const PEN_DASH: readonly (readonly number[])[] = [[], [7, 4], [2, 3], [9,
 export const PEN_WIDTH: readonly number[] = [1.6, 1.6, 1.8, 1.6, 2.8, 2.8, 2.8, 2.8]
 
 /** The variables of the theme, read once per drawing. */
-export function palette(): Record<'ink' | 'muted' | 'edge' | 'divider' | 'band' | 'panel' | 'symbol' | 'well' | 'bar', string> & { pens: string[] } {
+export function palette(): Record<'ink' | 'muted' | 'edge' | 'divider' | 'band' | 'panel' | 'symbol' | 'well' | 'bar', string> & { pens: string[]; alarms: Record<PenAlarm['priority'], string> } {
   const style = getComputedStyle(document.documentElement)
   const v = (name: string): string => style.getPropertyValue(`--${name}`).trim()
   return {
@@ -30,6 +32,7 @@ export function palette(): Record<'ink' | 'muted' | 'edge' | 'divider' | 'band' 
     well: v('well'),
     bar: v('bar'),
     pens: [1, 2, 3, 4, 1, 2, 3, 4].map((n) => v(`pen${n}`)),
+    alarms: { critical: v('p1'), high: v('p2'), medium: v('p3'), low: v('p4') },
   }
 }
 type Palette = ReturnType<typeof palette>
@@ -40,6 +43,7 @@ export interface ChartPen {
   line: Line | undefined
   bands: Band[] | undefined
   earlier: Line | undefined // the same pen of an earlier period, moved to this one
+  alarms?: readonly PenAlarm[] // while their conditions held
 }
 
 /** Labels in the middle of their ticks; one that would be cut at the right edge is left out. */
@@ -306,10 +310,41 @@ export class Lane {
         hatch(ctx, x0, bbox.top, x1 - x0, bbox.height, c.edge, ratio)
       }
     }
+    for (const one of this.pens) this.alarms(u, one)
     ctx.setLineDash([])
     ctx.strokeStyle = c.divider
     ctx.lineWidth = ratio
     ctx.strokeRect(bbox.left, bbox.top, bbox.width, bbox.height)
+  }
+
+  /** Alarms: a bar along the foot of the lane for as long as one lasted, with the digit of its priority where it began. */
+  private alarms(u: uPlot, pen: ChartPen): void {
+    const { ctx, bbox } = u
+    const ratio = devicePixelRatio
+    const foot = bbox.top + bbox.height
+    ctx.save()
+    ctx.beginPath()
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+    ctx.clip()
+    ctx.font = `700 ${11 * ratio}px "Inter Variable", system-ui, sans-serif`
+    ctx.textBaseline = 'bottom'
+    for (const alarm of pen.alarms ?? []) {
+      const to = alarm.to ?? this.to
+      if (to < this.from || alarm.from > this.to) continue
+      const x0 = u.valToPos(alarm.from, 'x', true)
+      const x1 = Math.max(x0 + 2 * ratio, u.valToPos(to, 'x', true))
+      ctx.fillStyle = ctx.strokeStyle = this.colors.alarms[alarm.priority]
+      ctx.fillRect(x0, foot - 4 * ratio, x1 - x0, 4 * ratio)
+      ctx.setLineDash([2 * ratio, 2 * ratio])
+      ctx.lineWidth = ratio
+      ctx.beginPath()
+      ctx.moveTo(x0, bbox.top)
+      ctx.lineTo(x0, foot)
+      ctx.stroke()
+      ctx.setLineDash([])
+      ctx.fillText(String(PRIORITIES.indexOf(alarm.priority) + 1), Math.max(bbox.left, x0) + 3 * ratio, foot - 5 * ratio)
+    }
+    ctx.restore()
   }
 
   private drawBands(pen: ChartPen, width: number, height: number): void {

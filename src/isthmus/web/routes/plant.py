@@ -133,7 +133,8 @@ def files_of(request: PlanRequest) -> dict[str, bytes]:
     return given
 
 
-def _planned(services: Services, request: PlanRequest) -> PlanResult:
+def plan_of(services: Services, request: PlanRequest) -> PlanResult:
+    """What applying a text would change. Called from threads."""
     base = services.namespace.current().version if request.base is None else request.base
     return services.namespace.plan(request.text, base, files_of(request))
 
@@ -195,7 +196,8 @@ def _control(services: Services, demands: Demands) -> dict[str, Any]:
     }
 
 
-def _plan(services: Services, result: PlanResult) -> dict[str, Any]:
+def plan_answer(services: Services, result: PlanResult) -> dict[str, Any]:
+    """A plan as it is sent."""
     return {
         "base": result.base,
         "token": result.token,
@@ -259,14 +261,14 @@ async def get_version(services: Room, n: Annotated[int, Path(ge=1, le=2**31 - 1)
 @router.post("/plant/plan", dependencies=allow(Action.PLANT_CHANGE))
 async def plan_plant(request: PlanRequest, services: Room) -> Plan:
     """What applying this text would change; changes nothing."""
-    result = await asyncio.to_thread(_planned, services, request)
-    return Plan.model_validate(_plan(services, result))
+    result = await asyncio.to_thread(plan_of, services, request)
+    return Plan.model_validate(plan_answer(services, result))
 
 
 @router.post("/plant/apply", dependencies=allow(Action.PLANT_CHANGE))
 async def apply_plant(request: ApplyRequest, services: Room, principal: Who, http: Request) -> Applied:
     """Make this text the plant, in one transaction, if `base` is still the current version."""
-    planned = await asyncio.to_thread(_planned, services, request)
+    planned = await asyncio.to_thread(plan_of, services, request)
     check_policy_change(services, principal, (change.what for change in planned.changes))
     before = services.namespace.current()
     told(http).update(reason=request.reason, old={"version": before.version})
@@ -290,8 +292,8 @@ async def tell_rooms(services: Services, version: int) -> None:
 async def add_connection(new: NewConnection, services: Room) -> PlanWithText:
     """The plant text with one more connection, comments kept, and what applying it would change; changes nothing."""
     text = await asyncio.to_thread(_with_connection, services, new)
-    result = await asyncio.to_thread(_planned, services, PlanRequest(text=text, base=new.base, files={}))
-    return PlanWithText.model_validate({**_plan(services, result), "text": text})
+    result = await asyncio.to_thread(plan_of, services, PlanRequest(text=text, base=new.base, files={}))
+    return PlanWithText.model_validate({**plan_answer(services, result), "text": text})
 
 
 def _with_connection(services: Services, new: NewConnection) -> str:

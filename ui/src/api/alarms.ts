@@ -1,0 +1,76 @@
+import { useQuery, type UseQueryResult } from '@tanstack/react-query'
+import type { Priority } from '../alarms/priorities'
+import { get, patch, post, type ApiError } from './client'
+import type { components } from './schema'
+
+type S = components['schemas']
+
+export type AlarmState = S['State']
+export type Alarm = Omit<S['AlarmAnswer'], 'priority'> & { priority: Priority }
+export type AlarmCounts = S['AlarmCountsAnswer']
+export interface AlarmList {
+  version: number
+  counts: AlarmCounts
+  total: number
+  alarms: Alarm[]
+}
+export type JournalLine = Omit<S['JournalLine'], 'priority'> & { priority: Priority }
+export type Occurrence = Omit<S['OccurrenceAnswer'], 'priority'> & { priority: Priority }
+export type Performance = S['PerformanceAnswer']
+export type RationalisationPlan = S['RationalisationPlan']
+
+/** As many rows as a list holds. */
+const MOST = 10_000
+
+export const useAlarms = (): UseQueryResult<AlarmList, ApiError> =>
+  useQuery<AlarmList, ApiError>({
+    queryKey: ['alarms', 'all'],
+    structuralSharing: false, // comparing thousands of rows costs more than it saves
+    queryFn: ({ signal }) => get('alarms', { limit: MOST }, signal),
+    staleTime: 1000,
+    refetchInterval: 30_000, // the live stream tells of changes; this is for when it cannot
+  })
+
+export const WAITING: readonly AlarmState[] = ['Unacknowledged', 'ReturnedUnacknowledged']
+
+/** What somebody has to answer, the newest first. */
+export const useNewest = (limit = 20): UseQueryResult<AlarmList, ApiError> =>
+  useQuery<AlarmList, ApiError>({
+    queryKey: ['alarms', 'newest', limit],
+    queryFn: ({ signal }) => get('alarms', { state: WAITING, order: 'newest', limit }, signal),
+    staleTime: 1000,
+    refetchInterval: 30_000,
+  })
+
+/** Open alarms at or below a path. */
+export const useAlarmsUnder = (under: string, limit: number, priority?: readonly Priority[]): UseQueryResult<AlarmList, ApiError> =>
+  useQuery<AlarmList, ApiError>({
+    queryKey: ['alarms', 'under', under, limit, ...(priority ?? [])],
+    queryFn: ({ signal }) =>
+      get('alarms', { under: under || undefined, state: ['Unacknowledged', 'Acknowledged', 'ReturnedUnacknowledged', 'Latched'], priority, limit }, signal),
+    staleTime: 1000,
+    refetchInterval: 30_000,
+  })
+
+export const useOccurrences = (under: string, start: string, end: string, enabled: boolean): UseQueryResult<{ occurrences: Occurrence[] }, ApiError> =>
+  useQuery<{ occurrences: Occurrence[] }, ApiError>({
+    queryKey: ['alarm-occurrences', under, start, end],
+    queryFn: ({ signal }) => get('alarms/occurrences', { under: under || undefined, start, end, limit: 1000 }, signal),
+    staleTime: 15_000,
+    refetchInterval: 30_000,
+    enabled,
+  })
+
+interface Done<T> {
+  version: number
+  done: T[]
+}
+export const acknowledge = (occurrences: readonly number[], comment = ''): Promise<Done<number>> => post('alarms/acknowledge', { occurrences, comment })
+export const reset = (occurrences: readonly number[]): Promise<Done<number>> => post('alarms/reset', { occurrences })
+export const shelve = (alarms: readonly string[], minutes: number, reason: string): Promise<Done<string>> => post('alarms/shelve', { alarms, minutes, reason })
+export const unshelve = (alarms: readonly string[]): Promise<Done<string>> => post('alarms/unshelve', { alarms })
+export const outOfService = (alarms: readonly string[], reason: string, minutes?: number): Promise<Done<string>> =>
+  post('alarms/out-of-service', { alarms, reason, ...(minutes ? { minutes } : {}) })
+export const inService = (alarms: readonly string[]): Promise<Done<string>> => post('alarms/in-service', { alarms })
+export const changeAlarm = (alarm: string, values: Record<string, number | string>, reason: string): Promise<S['DefinitionAnswer']> =>
+  patch('alarms/definitions', { alarm, values, reason })
