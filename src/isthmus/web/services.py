@@ -18,6 +18,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.oidc import SignOn
 from isthmus.security.passkeys import Passkeys
@@ -266,6 +267,7 @@ class Services:
     privacy: Privacy
     imports: HistoryImports | None = None
     changes: ChangeRequests | None = None
+    screens: Screens | None = None
     enrolment: Enrolment | None = None
     root: Path | None = None
     """The certificate of this installation's authority, which everybody may have."""

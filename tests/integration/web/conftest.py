@@ -25,6 +25,8 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.screens.service import Screens
+from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
 from isthmus.security.audit.store import metadata as audit_metadata
 from isthmus.security.model import Role
@@ -290,6 +292,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     metadata.create_all(engine)
     audit_metadata.create_all(engine)
     namespace_metadata.create_all(engine)
+    screens_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -354,6 +357,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         privacy=Privacy(engine, security, trail),
         clock=clock,
         drivers=lambda: {"sine": spec},
+        screens=Screens(engine, namespace.current, clock),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )
