@@ -18,6 +18,9 @@ export function MorePage() {
     <div className="page narrow">
       <PageHead title={t('More')} />
       <Panel flush>
+        <Link to="/screens" className="more-row">
+          <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
