@@ -396,6 +396,7 @@ def _elements(reader: _Reader, raw: Any) -> list[dict[str, Any]]:
         return []
     kept: list[dict[str, Any]] = []
     seen: set[str] = set()
+    placed: list[tuple[str, dict[Any, Any]]] = []
     for i, one in enumerate(raw):
         if not isinstance(one, dict):
             reader.wrong(f"elements[{i}]", "must be an object", one)
@@ -405,8 +406,10 @@ def _elements(reader: _Reader, raw: Any) -> list[dict[str, Any]]:
         if at.startswith("elements.") and at in seen:
             reader.wrong(f"elements[{i}].id", "is used twice", ident)
         seen.add(at)
+        placed.append((at, one))
         kept.append(_element(reader, one, at))
-    _check_ends(reader, kept)
+    known = {at.removeprefix("elements.") for at, one in placed if one.get("kind") != "pipe"}
+    _check_ends(reader, kept, known)
     return kept
 
 
@@ -427,8 +430,7 @@ def _element(reader: _Reader, one: dict[Any, Any], at: str) -> dict[str, Any]:
     return element
 
 
-def _check_ends(reader: _Reader, elements: list[dict[str, Any]]) -> None:
-    known = {e.get("id") for e in elements if e.get("kind") != "pipe"}
+def _check_ends(reader: _Reader, elements: list[dict[str, Any]], known: set[str]) -> None:
     for element in elements:
         for end in ("from", "to"):
             tied = element.get(end) if element.get("kind") == "pipe" else None

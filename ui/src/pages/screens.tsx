@@ -2,7 +2,7 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { useEffect, useRef, useState } from 'react'
 import { useAssets, useSession } from '../api/queries'
 import type { Asset, Tag } from '../api/types'
-import { Confirm, SheetForm, TextField, When, written } from '../components/records'
+import { ChoiceField, Confirm, SheetForm, TextField, When, written } from '../components/records'
 import { Icon } from '../components/icons'
 import { Button, Empty, Loading, PageHead, Panel, Select, TableHead, Trouble } from '../components/ui'
 import { t } from '../i18n'
@@ -104,17 +104,7 @@ function NewScreen({ known, onClose }: { known: readonly ScreenSummary[]; onClos
   return (
     <SheetForm title={t('New screen')} verb={t('Draw it')} onClose={onClose} send={send}>
       <TextField name="title" label={t('Title')} maxLength={120} autoFocus />
-      <label className="field">
-        <span>{t('Begin with')}</span>
-        <select name="from">
-          <option value="">{t('an empty sheet')}</option>
-          {groups.slice(0, 500).map((one) => (
-            <option key={one.path} value={one.path}>
-              {t('the machines of {{path}}', { path: one.path })}
-            </option>
-          ))}
-        </select>
-      </label>
+      <ChoiceField name="from" label={t('Begin with')} options={[['', t('an empty sheet')], ...groups.slice(0, 500).map((one) => [one.path, t('the machines of {{path}}', { path: one.path })] as const)]} />
     </SheetForm>
   )
 }

@@ -388,6 +388,8 @@ function PaletteFace({ what }: { what: What }) {
   )
 }
 
+const NOTE = { name: 'note', rows: 3, maxLength: 1000 }
+
 function SendToReview({ isDisabled, nothing, title, send }: { isDisabled: boolean; nothing: boolean; title: string; send: (note: string) => Promise<void> }) {
   const [open, setOpen] = useState(false)
   return (
@@ -399,7 +401,7 @@ function SendToReview({ isDisabled, nothing, title, send }: { isDisabled: boolea
         <SheetForm title={t('Send {{title}} to review', { title })} verb={t('Send to review')} onClose={() => setOpen(false)} send={(form) => send(written(form, 'note'))}>
           <label className="field">
             <span>{t('What was changed')}</span>
-            <textarea name="note" rows={3} maxLength={1000} />
+            <textarea {...NOTE} />
           </label>
           <p className="muted">{t('It is saved first. Another person looks at it and publishes it.')}</p>
         </SheetForm>

@@ -53,6 +53,7 @@ export function TextBox({ label, value, onChange, rows = 1, max = 200, hint }: {
 }
 
 const FEW = 40
+const EXAMPLE = './speed'
 
 /** Tags to choose from: of the asset first, by words as soon as some are typed. */
 function useFoundTags(words: string, base: string, open: boolean): Tag[] {
@@ -129,7 +130,7 @@ export function TagPicker({ label, value, base, onChange }: TagPickerProps) {
           aria-controls={`${id}-list`}
           aria-autocomplete="list"
           {...(open && at >= 0 ? { 'aria-activedescendant': `${id}-${at}` } : {})}
-          placeholder={base ? './speed' : t('path of a tag')}
+          placeholder={base ? EXAMPLE : t('path of a tag')}
           maxLength={400}
           value={text}
           title={full}

@@ -4,6 +4,8 @@ import { Button } from '../components/ui'
 import { t } from '../i18n'
 import { moveScreen, useDifference, useScreensChanged, useScreenVersions, type Difference, type ScreenAnswer } from './api'
 
+const REASON = { name: 'reason', required: true, rows: 3, maxLength: 1000 }
+
 /** Publish or give back, for who looks at somebody's drawing. */
 export function ReviewBar({ screen, onMoved }: { screen: ScreenAnswer; onMoved: (answer: ScreenAnswer) => void }) {
   const act = useAct()
@@ -38,7 +40,7 @@ export function ReviewBar({ screen, onMoved }: { screen: ScreenAnswer; onMoved: 
         <SheetForm title={t('Give back {{title}}', { title: screen.title })} verb={t('Give back')} onClose={() => setAsks(undefined)} send={(form) => moved('return', { reason: written(form, 'reason') })}>
           <label className="field">
             <span>{t('What is wrong with it')}</span>
-            <textarea name="reason" required rows={3} maxLength={1000} />
+            <textarea {...REASON} />
           </label>
         </SheetForm>
       ) : null}
