@@ -82,7 +82,7 @@ def check_binding(value: Any) -> str:
 
     Raises: ConfigError
     """
-    text = _text(MAX_PATH_CHARS)(value)
+    text: str = _text(MAX_PATH_CHARS)(value)
     if not text:
         return ""
     try:

@@ -21,6 +21,7 @@ from isthmus.screens.store import Screen, Version
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError, Denied, Finding, Findings
 from isthmus.values.ids import is_under
+from isthmus.values.sample import ValueType
 
 MOST_SCREENS: Final = 2000
 DRAFT, REVIEW, PUBLISHED = "draft", "review", "published"
@@ -377,9 +378,12 @@ _WORDS: Final = (
     ("pump", r"pump"), ("control_valve", r"control.?valve"), ("valve", r"valve"), ("motor", r"motor|drive"),
 )  # fmt: skip
 _LEVEL: Final = re.compile(r"level|fill_height|fullness", re.IGNORECASE)
-_COLUMN, _MARGIN, _TOP_Y = 176, 32, 96
-_MOST_MACHINES: Final = 14
+_COLUMN, _MARGIN, _HEAD = 160, 32, 40
+_IN_A_ROW: Final = 8
+_MOST_MACHINES: Final = 16
 _MOST_VALUES: Final = 4
+_DRAWN: Final = {"conveyor": (128, 24), "tank": (56, 72), "vessel": (112, 56)}
+"""Width and height of symbols that fill their box; the others are square."""
 
 
 def symbol_for(asset: Asset) -> str:
@@ -410,69 +414,101 @@ def starter(plant: Plant, asset: str) -> dict[str, Any]:
     parents = {a.parent for a in below}
     machines = [a for a in sorted(below, key=lambda a: a.order) if a.path not in parents and a.path in tags] or [root]
     shown = machines[:_MOST_MACHINES]
-    columns = [_Column(plant, a, tags.get(a.path, []), asset) for a in shown]
-    per_row = len(shown) if len(shown) <= 7 else math.ceil(len(shown) / 2)
-    rows = [columns[i : i + per_row] for i in range(0, len(columns), per_row)]
-    elements: list[dict[str, Any]] = [
-        _text_at("title", _MARGIN, 24, 560, root.description or _spoken(root.name or plant.site), 20)
-    ]
-    if len(machines) > len(shown):
-        more = f"{len(machines) - len(shown)} more machines are not drawn"
-        elements.append(_text_at("more", _MARGIN, 56, 400, more, 12))
-    y = _TOP_Y
-    for number, row in enumerate(rows):
-        tall = max(column.height for column in row)
+    rows_of = math.ceil(len(shown) / _IN_A_ROW)
+    per_row = math.ceil(len(shown) / rows_of)
+    most = _MOST_VALUES if rows_of == 1 else 2
+    columns = [_Column(a, tags.get(a.path, []), asset, most) for a in shown]
+    elements: list[dict[str, Any]] = []
+    y = _HEAD
+    for number in range(rows_of):
+        row = columns[number * per_row : (number + 1) * per_row]
         elements += _row(row, number, y)
-        y += tall + 32
-    width = max(2 * _MARGIN + per_row * _COLUMN, 640)
-    return read({"schema": model.SCHEMA, "title": (root.description or _spoken(root.name or plant.site))[:120], "width": width, "height": max(y, 360), "grid": 8, "asset": asset, "elements": elements} if asset else {"schema": model.SCHEMA, "title": _spoken(plant.site or "site")[:120], "width": width, "height": max(y, 360), "grid": 8, "elements": elements}, "starter")  # fmt: skip
+        y += max(column.height for column in row) + 24
+    if len(machines) > len(shown):
+        elements.append(
+            _text_at("more", _MARGIN, y, 400, f"{len(machines) - len(shown)} more machines are not drawn", 12)
+        )
+        y += 32
+    document = {
+        "schema": model.SCHEMA,
+        "title": (root.description or _spoken(root.name or plant.site or "site"))[:120],
+        "width": max(2 * _MARGIN + per_row * _COLUMN, 640),
+        "height": max(y, 360),
+        "grid": 8,
+        "elements": elements,
+    }
+    return read({**document, "asset": asset} if asset else document, "starter")
 
 
 class _Column:
-    """One machine of a first drawing."""
+    """One machine of a first drawing: what it is drawn by, its main value, and others that have a scale."""
 
-    def __init__(self, plant: Plant, asset: Asset, tags: Sequence[Tag], root: str) -> None:
+    def __init__(self, asset: Asset, tags: Sequence[Tag], root: str, most: int) -> None:
         self.asset, self.symbol = asset, symbol_for(asset)
         self.own = _relative(asset.path, root)
         targets = {tag.setpoint for tag in tags if tag.setpoint}
         named = asset.production.get("state") if asset.production else None
-        self.state = next((t for t in tags if t.path == named), None) or next(
-            (t for t in tags if t.kind == "state"), None
-        )
-        numbers = [
-            t
-            for t in sorted(tags, key=lambda t: t.order)
-            if t.kind == "value" and t.type != "text" and t.path not in targets
-        ]
+        states = [t for t in tags if t.path == named] or [t for t in tags if t.kind == "state"]
+        self.state = states[0] if states else None
+        numbers = [t for t in tags if t.kind == "value" and t.type is not ValueType.TEXT and t.path not in targets]
+        numbers.sort(key=lambda t: t.order)
         self.level = next((t for t in numbers if _LEVEL.search(t.name)), None)
-        scaled = [t for t in numbers if _has_range(t)]
-        self.values = sorted(scaled, key=lambda t: (not t.setpoint, not t.limits))[:_MOST_VALUES]
-        self.value = next((t for t in self.values if t.unit.endswith(("/s", "/min", "/h"))), None) or next(
-            iter(self.values or numbers), None
-        )
-        self.height = 176 + 72 * len(self.values)
+        rates = [t for t in numbers if t.unit.endswith(("/s", "/min", "/h"))]
+        self.value = next(iter(rates or ([self.level] if self.level else numbers)), None)
+        scaled = [t for t in numbers if t is not self.value and _has_range(t)]
+        self.values = sorted(scaled, key=lambda t: (not t.setpoint, not t.limits))[:most]
+        self.height = 168 + 72 * len(self.values)
 
 
 def _row(columns: Sequence[_Column], number: int, y: float) -> list[dict[str, Any]]:
+    """Machines side by side on the line that the goods take."""
     made: list[dict[str, Any]] = []
-    line = y + 128
+    floor = y + 120
     if len(columns) > 1:
-        points = [[_MARGIN, line], [_MARGIN + len(columns) * _COLUMN, line]]
+        points = [[_MARGIN, floor], [_MARGIN + len(columns) * _COLUMN - 16, floor]]
         made.append({"id": f"flow{number}", "kind": "pipe", "points": points, "line": "main", "arrow": True})
     for i, column in enumerate(columns):
-        x, ident = _MARGIN + i * _COLUMN, f"m{number}x{i}"
-        own = {"asset": column.own} if column.own else {}
-        made.append(_text_at(f"{ident}n", x, y - 8, _COLUMN - 16, _spoken(column.asset.name), 14, bold=True))
-        if column.state is not None:
-            made.append({"id": f"{ident}s", "kind": "state", "x": x, "y": y + 16, "w": _COLUMN - 16, "h": 20, "bind": {"state": f"./{column.state.name}"}, **own})  # fmt: skip
-        slots = SYMBOLS[column.symbol]
-        given = {"state": column.state, "level": column.level, "position": column.value, "value": None}
-        bind = {slot: f"./{tag.name}" for slot in slots if (tag := given[slot]) is not None}
-        made.append({"id": ident, "kind": "symbol", "symbol": column.symbol, "x": x, "y": y + 48, "w": 72, "h": 72, "bind": bind, "on_click": "asset", **({"asset": column.own} if column.own else {"asset": "."})})  # fmt: skip
-        if column.value is not None:
-            made.append({"id": f"{ident}v", "kind": "value", "x": x, "y": y + 136, "w": _COLUMN - 16, "h": 24, "size": 16, "bind": {"value": f"./{column.value.name}"}, **own})  # fmt: skip
-        for k, tag in enumerate(column.values):
-            made.append({"id": f"{ident}i{k}", "kind": "indicator", "x": x, "y": y + 176 + 72 * k, "w": _COLUMN - 16, "h": 64, "label": _spoken(tag.name), "bind": {"value": f"./{tag.name}"}, **own})  # fmt: skip
+        made += _machine(column, f"m{number}x{i}", _MARGIN + i * _COLUMN, y, floor)
+    return made
+
+
+def _machine(column: _Column, ident: str, x: float, y: float, floor: float) -> list[dict[str, Any]]:
+    wide = _COLUMN - 16
+    own = {"asset": column.own} if column.own else {}
+    w, h = _DRAWN.get(column.symbol, (72, 72))
+    given = {"state": column.state, "level": column.level, "position": column.value, "value": None}
+    bind = {slot: f"./{tag.name}" for slot in SYMBOLS[column.symbol] if (tag := given[slot]) is not None}
+    made = [
+        _text_at(f"{ident}n", x, y - 16, wide, _spoken(column.asset.name), 14, bold=True),
+        {
+            "id": ident, "kind": "symbol", "symbol": column.symbol, "x": x, "y": floor - 2 - h, "w": w, "h": h, "bind": bind,
+            "on_click": "asset", "asset": column.own or ".",
+        },
+    ]  # fmt: skip
+    if column.state is not None:
+        state = {"state": f"./{column.state.name}"}
+        made.append({"id": f"{ident}s", "kind": "state", "x": x, "y": y + 8, "w": wide, "h": 20, "bind": state, **own})
+    if column.value is not None:
+        value = {"value": f"./{column.value.name}"}
+        made.append(
+            {
+                "id": f"{ident}v",
+                "kind": "value",
+                "x": x,
+                "y": floor + 8,
+                "w": wide,
+                "h": 24,
+                "size": 16,
+                "bind": value,
+                **own,
+            }
+        )
+    for k, tag in enumerate(column.values):
+        place = {"x": x, "y": floor + 48 + 72 * k, "w": wide, "h": 60}
+        bound = {"value": f"./{tag.name}"}
+        made.append(
+            {"id": f"{ident}i{k}", "kind": "indicator", **place, "label": _spoken(tag.name), "bind": bound, **own}
+        )
     return made
 
 
@@ -487,7 +523,7 @@ def _relative(path: str, root: str) -> str:
 
 
 def _spoken(name: str) -> str:
-    words = re.sub(r"[_-]+", " ", name).strip()
+    words = re.sub(r"([a-z]{3,})(\d+)$", r"\1 \2", re.sub(r"[_-]+", " ", name).strip())
     return words[:1].upper() + words[1:]
 
 

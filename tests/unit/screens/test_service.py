@@ -221,8 +221,8 @@ def test_a_first_drawing_shows_a_line_in_flow_order() -> None:
     assert "hall/line1/filler/speed" in paths_of(document)
     assert "hall/line1/filler/target" not in paths_of(document)  # it is the pointer's set-point
     many = starter(PLANT, "hall/pumps")
-    assert sum(e["kind"] == "symbol" for e in many["elements"]) == 14
-    assert any("26 more machines" in e.get("text", "") for e in many["elements"])
+    assert sum(e["kind"] == "symbol" for e in many["elements"]) == 16
+    assert any("24 more machines" in e.get("text", "") for e in many["elements"])
     assert find(many, PLANT) == []
     for asset in ("", "hall/line1/filler"):
         assert find(starter(PLANT, asset), PLANT) == []

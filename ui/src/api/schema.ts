@@ -1075,6 +1075,198 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/screens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Screens
+         * @description Screens in use, by title; those that were never published only for who may draw or publish.
+         */
+        get: operations["list_screens"];
+        put?: never;
+        /**
+         * Create Screen
+         * @description A new screen as a draft: a document, or a first drawing of what is below an asset.
+         */
+        post: operations["create_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Screen
+         * @description One screen with its document; the draft where it was never published.
+         */
+        get: operations["get_screen"];
+        /**
+         * Save Screen
+         * @description Save the draft; refused whole with every element that is wrong, or when somebody else saved meanwhile.
+         */
+        put: operations["save_screen"];
+        post?: never;
+        /**
+         * Retire Screen
+         * @description Take a screen out of use; what was published of it stays in the records.
+         */
+        delete: operations["retire_screen"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Screen
+         * @description What differs between two versions, element by element.
+         */
+        get: operations["compare_screen"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish Screen
+         * @description Let people see it, as another person than those who drew it; a token cannot do it for a person.
+         */
+        post: operations["publish_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Screen
+         * @description Make what was published once the draft.
+         */
+        post: operations["restore_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/return": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return Screen
+         * @description Not as it is: a reviewer says why. Who drew it saves the draft anew, or takes it back without a reason.
+         */
+        post: operations["return_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Review Screen
+         * @description Put the draft to review; refused with every element that would show nothing.
+         */
+        post: operations["review_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Screen Versions
+         * @description What was published, newest first.
+         */
+        get: operations["list_screen_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Drawing
+         * @description An SVG drawing, cleaned: what may hurt is taken out and told. Nothing is kept.
+         */
+        post: operations["import_drawing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1753,7 +1945,7 @@ export interface components {
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** Answer */
         Answer: {
             /**
@@ -2302,6 +2494,11 @@ export interface components {
             /** Code */
             code: string;
         };
+        /** Compared */
+        Compared: {
+            /** Differences */
+            differences: components["schemas"]["Difference"][];
+        };
         /** CompensationAnswer */
         CompensationAnswer: {
             /** Connection */
@@ -2519,6 +2716,26 @@ export interface components {
              */
             reason: string;
         };
+        /** Difference */
+        Difference: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "add" | "change" | "remove";
+            /**
+             * Id
+             * @description the element; empty for the screen itself
+             */
+            id: string;
+            /** Kind */
+            kind: string;
+            /**
+             * What
+             * @description the keys that differ
+             */
+            what: string[];
+        };
         /** DifferenceAnswer */
         DifferenceAnswer: {
             computed: components["schemas"]["ReplaySample"] | null;
@@ -2554,6 +2771,23 @@ export interface components {
             state: string;
             /** Total Bytes */
             total_bytes: number;
+        };
+        /** Drawing */
+        Drawing: {
+            /** Height */
+            height: number;
+            /**
+             * Source
+             * @description the clean drawing as a data: URL, for an element of kind image
+             */
+            source: string;
+            /**
+             * Told
+             * @description what was taken out
+             */
+            told: components["schemas"]["TakenOut"][];
+            /** Width */
+            width: number;
         };
         /** DriverAnswer */
         DriverAnswer: {
@@ -2758,6 +2992,20 @@ export interface components {
         Gaps: {
             /** Gaps */
             gaps: components["schemas"]["GapAnswer"][];
+        };
+        /** GiveBack */
+        GiveBack: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /**
+             * Reason
+             * @description what is wrong with it; who drew it needs none
+             * @default
+             */
+            reason: string;
         };
         /** Health */
         Health: {
@@ -3052,6 +3300,20 @@ export interface components {
             name: string;
             /** Password */
             password: string;
+        };
+        /** NewScreen */
+        NewScreen: {
+            /**
+             * Asset
+             * @description draw what is below this asset, where there is no document
+             */
+            asset?: string | null;
+            /** Document */
+            document?: {
+                [key: string]: unknown;
+            } | null;
+            /** Id */
+            id: string;
         };
         /** NewStation */
         NewStation: {
@@ -3647,6 +3909,16 @@ export interface components {
             /** Value */
             value: number | string | null;
         };
+        /** Restore */
+        Restore: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /** Version */
+            version: number;
+        };
         /**
          * Role
          * @description The roles every plant has; its own ones, named in the plant file, stand beside them as plain text.
@@ -3757,6 +4029,171 @@ export interface components {
              */
             zones: string[];
         };
+        /** ScreenAnswer */
+        ScreenAnswer: {
+            /**
+             * Asset
+             * @description the asset it shows when none is asked for; empty: none
+             */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Draft At */
+            draft_at: string;
+            /** Draft By */
+            draft_by: string;
+            /** Elements */
+            elements: number;
+            /**
+             * Findings
+             * @description of the draft: what stands against putting it to review
+             */
+            findings: components["schemas"]["Place"][];
+            /** Id */
+            id: string;
+            /**
+             * Live
+             * @description the version people see
+             */
+            live: number | null;
+            /** Live At */
+            live_at: string | null;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("save" | "review" | "publish" | "return" | "retire")[];
+            /**
+             * Note
+             * @description what its author says, or why it came back
+             */
+            note: string;
+            /** Published By */
+            published_by: string;
+            /**
+             * Rev
+             * @description grows with everything that happens to its draft
+             */
+            rev: number;
+            /** Review At */
+            review_at: string | null;
+            /** Review By */
+            review_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "review" | "published";
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @description the asset type it can be opened for; empty: it is no template
+             */
+            type: string;
+            /**
+             * Version
+             * @description which one this is; 0 is the draft
+             */
+            version: number;
+        };
+        /** ScreenDraft */
+        ScreenDraft: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+        };
+        /** ScreenList */
+        ScreenList: {
+            /** Screens */
+            screens: components["schemas"]["ScreenSummary"][];
+        };
+        /** ScreenSummary */
+        ScreenSummary: {
+            /**
+             * Asset
+             * @description the asset it shows when none is asked for; empty: none
+             */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Draft At */
+            draft_at: string;
+            /** Draft By */
+            draft_by: string;
+            /** Elements */
+            elements: number;
+            /** Id */
+            id: string;
+            /**
+             * Live
+             * @description the version people see
+             */
+            live: number | null;
+            /** Live At */
+            live_at: string | null;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("save" | "review" | "publish" | "return" | "retire")[];
+            /**
+             * Note
+             * @description what its author says, or why it came back
+             */
+            note: string;
+            /** Published By */
+            published_by: string;
+            /**
+             * Rev
+             * @description grows with everything that happens to its draft
+             */
+            rev: number;
+            /** Review At */
+            review_at: string | null;
+            /** Review By */
+            review_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "review" | "published";
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @description the asset type it can be opened for; empty: it is no template
+             */
+            type: string;
+        };
+        /** ScreenVersion */
+        ScreenVersion: {
+            /** Authors */
+            authors: string[];
+            /** Note */
+            note: string;
+            /** Published At */
+            published_at: string;
+            /** Published By */
+            published_by: string;
+            /** Version */
+            version: number;
+        };
+        /** ScreenVersions */
+        ScreenVersions: {
+            /** Versions */
+            versions: components["schemas"]["ScreenVersion"][];
+        };
         /** Session */
         Session: {
             /**
@@ -3866,6 +4303,11 @@ export interface components {
             code: string;
             /** Password */
             password: string;
+        };
+        /** SvgText */
+        SvgText: {
+            /** Svg */
+            svg: string;
         };
         /** System */
         System: {
@@ -3992,6 +4434,13 @@ export interface components {
             /** Values */
             values: components["schemas"]["TagValue"][];
         };
+        /** TakenOut */
+        TakenOut: {
+            /** Count */
+            count: number;
+            /** What */
+            what: string;
+        };
         /** TeamRule */
         TeamRule: {
             /**
@@ -4071,6 +4520,28 @@ export interface components {
         Tokens: {
             /** Tokens */
             tokens: components["schemas"]["TokenAnswer"][];
+        };
+        /** ToPublish */
+        ToPublish: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+        };
+        /** ToReview */
+        ToReview: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /**
+             * Note
+             * @description what was changed, for who looks at it
+             * @default
+             */
+            note: string;
         };
         /** Trouble */
         Trouble: {
@@ -7400,6 +7871,731 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Events"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_screens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewScreen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_screen: {
+        parameters: {
+            query?: {
+                /** @description 0 is the draft; what people see if absent */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScreenDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retire_screen: {
+        parameters: {
+            query: {
+                base: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_screen: {
+        parameters: {
+            query: {
+                new?: number;
+                /** @description a version; 0 is the draft */
+                old: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Compared"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    publish_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToPublish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    return_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GiveBack"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    review_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToReview"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_screen_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_drawing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SvgText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawing"];
                 };
             };
             /** @description Problem */

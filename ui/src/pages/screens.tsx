@@ -184,7 +184,7 @@ function Sheet({ doc, asset }: { doc: Doc; asset: string }) {
   const [zoom, setZoom] = useState<number>()
   const small = useSmall()
   const fit = (): number => Math.min(2, (host.current?.clientWidth ?? doc.width) / doc.width)
-  const least = small ? 0.62 : undefined
+  const least = small ? 1 : undefined
   const wide = zoom ?? least
   return (
     <div className="screen-panel panel">

@@ -16,6 +16,9 @@ export interface OpenAsset {
   (path: string, from: SVGElement): void
 }
 
+/** A small drawing does not fill a wall by itself. */
+const MOST_FIT = 1.25
+
 interface Props {
   doc: Doc
   asset: string
@@ -46,7 +49,7 @@ export function ScreenView({ doc, asset, onOpenAsset, zoom }: Props) {
       role="group"
       aria-label={doc.title}
       viewBox={`0 0 ${doc.width} ${doc.height}`}
-      {...(zoom ? { width: doc.width * zoom, height: doc.height * zoom } : {})}
+      {...(zoom ? { width: doc.width * zoom, height: doc.height * zoom } : { style: { maxWidth: doc.width * MOST_FIT } })}
       data-ready={ready ? '1' : '0'}
       onClick={chosen}
       onKeyDown={key}
