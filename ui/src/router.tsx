@@ -104,6 +104,24 @@ const calloutRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
 })
 
+export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
+const screensRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/screens',
+  component: lazyRouteComponent(() => import('./pages/screens'), 'ScreensPage'),
+})
+const screenRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/screens/$id',
+  validateSearch: (search: Record<string, unknown>): ScreenSearch => only(search, ['asset', 'draft'] as const),
+  component: lazyRouteComponent(() => import('./pages/screens'), 'ScreenPage'),
+})
+const screenEditRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/screens/$id/edit',
+  component: lazyRouteComponent(() => import('./pages/screen-edit'), 'ScreenEditPage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -171,6 +189,9 @@ export const router = createRouter({
     connectionsRoute,
     changesRoute,
     calloutRoute,
+    screensRoute,
+    screenRoute,
+    screenEditRoute,
     systemRoute,
     accountRoute,
     adminRoute,

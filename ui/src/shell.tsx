@@ -20,9 +20,10 @@ const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/alarms' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/alarms' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
+  { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
@@ -192,7 +193,7 @@ function Rail() {
 }
 
 function BottomBar() {
-  const items = [...PAGES.slice(0, 4), MORE]
+  const items = [...PAGES.filter((page) => page.to !== '/screens').slice(0, 4), MORE]
   return (
     <nav className="bottom" aria-label={t('Pages')}>
       {items.map((page) => (
@@ -222,6 +223,10 @@ function Crumbs({ session }: { session: Session }) {
         ),
       })
     })
+  } else if (path.startsWith('/screens/')) {
+    const id = decodeURIComponent(path.slice(9)).split('/')[0] ?? ''
+    parts.push({ key: '/screens', text: t('Screens'), href: <Link to="/screens">{t('Screens')}</Link> })
+    parts.push({ key: id, text: id, href: undefined })
   } else {
     const page = [...PAGES, MORE, ...OTHER].find((one) => one.to === path)
     if (page && path !== '/overview') parts.push({ key: path, text: t(page.name), href: undefined })

@@ -52,6 +52,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
 from isthmus.security.oidc import SignOn
@@ -86,6 +87,7 @@ class Core:
         migrate(self._engine, data.records, log)
         self._namespace = Namespace(self._engine, self._clock, driver_spec)
         self._changes = ChangeRequests(self._engine, self._namespace, self._clock, log)
+        self._screens = Screens(self._engine, self._namespace.current, self._clock, log)
         self._security = Security(
             self._engine,
             self._clock,
@@ -195,6 +197,7 @@ class Core:
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
         await self._control.open()
+        await asyncio.to_thread(self._screens.load, self._data.screens)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
@@ -469,6 +472,7 @@ class Core:
                 history=self._historian,
                 imports=self._historian,
                 changes=self._changes,
+                screens=self._screens,
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),

@@ -75,6 +75,11 @@ class DataDir:
         return self.root / "backups.json"
 
     @property
+    def screens(self) -> Path:
+        """Screens that come along with a plant, one document a file; core publishes those it does not know."""
+        return self.root / "screens"
+
+    @property
     def audit(self) -> Path:
         """The audit log and its key."""
         return self.root / "audit"

@@ -69,6 +69,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "ip6-localhost"})
 _BODY_LIMIT: Final = 256 * 1024
 _PLANT_LIMIT: Final = 32 * 1024 * 1024
+_SCREEN_LIMIT: Final = 4 * 1024 * 1024
 _IMPORT_LIMIT: Final = 256 * 1024 * 1024
 _BEARER_PROTOCOL: Final = "isthmus.bearer."
 _MOST_PLACED: Final = 4096
@@ -200,6 +201,8 @@ def _limit(path: str) -> int:
     """Bytes a request may bring. Who asks is known before any of them is read."""
     if path == f"{API}/history/import":
         return _IMPORT_LIMIT
+    if path == f"{API}/screens" or path.startswith(f"{API}/screens/"):
+        return _SCREEN_LIMIT
     large = path.startswith(f"{API}/plant/") or path == f"{API}/alarms/rationalisation"
     return _PLANT_LIMIT if large else _BODY_LIMIT
 

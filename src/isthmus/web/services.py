@@ -25,6 +25,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
 from isthmus.security.oidc import SignOn
@@ -484,6 +485,7 @@ class Services:
     imports: HistoryImports | None = None
     alarms: AlarmDesk | None = None
     changes: ChangeRequests | None = None
+    screens: Screens | None = None
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
     callout: CallOut | None = None

@@ -16,6 +16,7 @@ import isthmus.alarms.store
 import isthmus.analytics.store
 import isthmus.app.delivery_store
 import isthmus.namespace.store
+import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
 import isthmus.security.passkey_store
@@ -37,6 +38,7 @@ def declared() -> MetaData:
         isthmus.analytics.store,
         isthmus.app.delivery_store,
         isthmus.namespace.store,
+        isthmus.screens.store,
         isthmus.security.audit.store,
         isthmus.security.store,
     ):

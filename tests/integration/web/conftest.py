@@ -31,6 +31,8 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.screens.service import Screens
+from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
 from isthmus.security.audit.store import metadata as audit_metadata
 from isthmus.security.model import Role
@@ -298,6 +300,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     audit_metadata.create_all(engine)
     namespace_metadata.create_all(engine)
     callout_metadata.create_all(engine)
+    screens_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -371,6 +374,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         ),
         clock=clock,
         drivers=lambda: {"sine": spec},
+        screens=Screens(engine, namespace.current, clock),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

@@ -116,296 +116,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/alarms": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Alarms
-         * @description Alarms that are not Normal, and how many there are.
-         */
-        get: operations["list_alarms"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/acknowledge": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Acknowledge Alarms
-         * @description Say that somebody has seen these and takes care of them: only what was on the screen, never all there are.
-         */
-        post: operations["acknowledge_alarms"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/definitions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Alarm Definitions
-         * @description Every alarm that is judged, with what is in force and what the plant file says.
-         */
-        get: operations["list_alarm_definitions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /**
-         * Change Alarm Definition
-         * @description Change an alarm while everything runs: it outlives a restart, and is shown as differing from the plant file.
-         */
-        patch: operations["change_alarm_definition"];
-        trace?: never;
-    };
-    "/api/v1/alarms/in-service": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Put Alarms In Service
-         * @description Judge alarms again.
-         */
-        post: operations["put_alarms_in_service"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/journal": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Search Alarm Journal
-         * @description Every change of every alarm in [start, end), newest first.
-         */
-        get: operations["search_alarm_journal"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/journal/export": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Export Alarm Journal
-         * @description The journal of [start, end) as CSV, streamed. `priority`, `by` and `text` narrow changes.
-         */
-        get: operations["export_alarm_journal"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/occurrences": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List Alarm Occurrences
-         * @description Alarms that were active or annunciated at some time in [start, end).
-         */
-        get: operations["list_alarm_occurrences"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/out-of-service": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Take Alarms Out Of Service
-         * @description Judge alarms no more until they are put in service again, or the time is up: for work on what they watch.
-         */
-        post: operations["take_alarms_out_of_service"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/performance": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Alarm Performance
-         * @description How well the alarm system serves its operators in [start, end): the figures of ISA-18.2 and IEC 62682.
-         */
-        get: operations["alarm_performance"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/rationalisation": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Export Rationalisation
-         * @description Every alarm as the plant file has it, as CSV to work on in a spreadsheet (UTF-8).
-         */
-        get: operations["export_rationalisation"];
-        put?: never;
-        /**
-         * Plan Rationalisation
-         * @description The plant file as such a table wants it, and what applying it would change; changes nothing.
-         *
-         *     Applied like any other plan, by `POST plant/apply` or `POST plant/changes` with this text and base.
-         */
-        post: operations["plan_rationalisation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/reset": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Reset Alarms
-         * @description Let latched alarms go whose condition has returned.
-         */
-        post: operations["reset_alarms"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/shelve": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Shelve Alarms
-         * @description Put alarms aside for a while, with a reason; they come back by themselves.
-         */
-        post: operations["shelve_alarms"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/unshelve": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Unshelve Alarms
-         * @description Take alarms back that were put aside.
-         */
-        post: operations["unshelve_alarms"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/alarms/wait": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Wait For Alarms
-         * @description The counts as soon as there is another version, or when the time is up.
-         */
-        get: operations["wait_for_alarms"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/assets": {
         parameters: {
             query?: never;
@@ -1365,6 +1075,198 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/screens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Screens
+         * @description Screens in use, by title; those that were never published only for who may draw or publish.
+         */
+        get: operations["list_screens"];
+        put?: never;
+        /**
+         * Create Screen
+         * @description A new screen as a draft: a document, or a first drawing of what is below an asset.
+         */
+        post: operations["create_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Screen
+         * @description One screen with its document; the draft where it was never published.
+         */
+        get: operations["get_screen"];
+        /**
+         * Save Screen
+         * @description Save the draft; refused whole with every element that is wrong, or when somebody else saved meanwhile.
+         */
+        put: operations["save_screen"];
+        post?: never;
+        /**
+         * Retire Screen
+         * @description Take a screen out of use; what was published of it stays in the records.
+         */
+        delete: operations["retire_screen"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Screen
+         * @description What differs between two versions, element by element.
+         */
+        get: operations["compare_screen"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish Screen
+         * @description Let people see it, as another person than those who drew it; a token cannot do it for a person.
+         */
+        post: operations["publish_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Screen
+         * @description Make what was published once the draft.
+         */
+        post: operations["restore_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/return": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return Screen
+         * @description Not as it is: a reviewer says why. Who drew it saves the draft anew, or takes it back without a reason.
+         */
+        post: operations["return_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Review Screen
+         * @description Put the draft to review; refused with every element that would show nothing.
+         */
+        post: operations["review_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Screen Versions
+         * @description What was published, newest first.
+         */
+        get: operations["list_screen_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Drawing
+         * @description An SVG drawing, cleaned: what may hurt is taken out and told. Nothing is kept.
+         */
+        post: operations["import_drawing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -2038,145 +1940,12 @@ export interface components {
              */
             totp: boolean;
         };
-        /** Acknowledge */
-        Acknowledge: {
-            /**
-             * Comment
-             * @default
-             */
-            comment: string;
-            /** Occurrences */
-            occurrences: number[];
-        };
         /**
          * Action
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
         Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
-        /** AlarmAnswer */
-        AlarmAnswer: {
-            /** Acknowledged At */
-            acknowledged_at: string | null;
-            /**
-             * Alarm
-             * @description permanent key
-             */
-            alarm: string;
-            /** Asset */
-            asset: string;
-            /** By */
-            by: string;
-            /** Cause */
-            cause: string;
-            /** Changed At */
-            changed_at: string | null;
-            /** Cleared At */
-            cleared_at: string | null;
-            /** Comment */
-            comment: string;
-            /** Consequence */
-            consequence: string;
-            /** Kind */
-            kind: string;
-            /** Latched */
-            latched: boolean;
-            /** Limit */
-            limit: number | null;
-            /** Message */
-            message: string;
-            /** Name */
-            name: string;
-            /**
-             * Occurrence
-             * @description 0 while the condition does not hold
-             */
-            occurrence: number;
-            /** Path */
-            path: string;
-            /** Priority */
-            priority: string;
-            /** Raised At */
-            raised_at: string | null;
-            /** Reason */
-            reason: string;
-            /** Response */
-            response: string;
-            /**
-             * Response S
-             * @description how long there is to answer it
-             */
-            response_s: number | null;
-            /** Returned At */
-            returned_at: string | null;
-            /** Shelved Until */
-            shelved_until: string | null;
-            state: components["schemas"]["State"];
-            /** Unit */
-            unit: string;
-            /** Value */
-            value: number | string | null;
-        };
-        /** AlarmCountsAnswer */
-        AlarmCountsAnswer: {
-            critical: components["schemas"]["PriorityCounts"];
-            high: components["schemas"]["PriorityCounts"];
-            low: components["schemas"]["PriorityCounts"];
-            medium: components["schemas"]["PriorityCounts"];
-            /** Out Of Service */
-            out_of_service: number;
-            /** Shelved */
-            shelved: number;
-            /** Suppressed */
-            suppressed: number;
-        };
-        /** AlarmKeys */
-        AlarmKeys: {
-            /** Alarms */
-            alarms: string[];
-        };
-        /** AlarmList */
-        AlarmList: {
-            /** Alarms */
-            alarms: components["schemas"]["AlarmAnswer"][];
-            counts: components["schemas"]["AlarmCountsAnswer"];
-            /**
-             * Total
-             * @description rows that match, up to 20,000
-             */
-            total: number;
-            /** Version */
-            version: number;
-        };
-        /** AlarmNews */
-        AlarmNews: {
-            counts: components["schemas"]["AlarmCountsAnswer"];
-            /** Version */
-            version: number;
-        };
-        /** AlarmsDone */
-        AlarmsDone: {
-            /** Done */
-            done: string[];
-            /** Version */
-            version: number;
-        };
-        /**
-         * AlarmValues
-         * @description What may be changed while everything runs.
-         */
-        AlarmValues: {
-            /** Deadband */
-            deadband?: number | null;
-            /** Limit */
-            limit?: number | null;
-            /** Off Delay S */
-            off_delay_s?: number | null;
-            /** On Delay S */
-            on_delay_s?: number | null;
-            /** Priority */
-            priority?: ("critical" | "high" | "medium" | "low") | null;
-        };
         /** Answer */
         Answer: {
             /**
@@ -2563,14 +2332,6 @@ export interface components {
             /** Subject */
             subject: string;
         };
-        /** ChangeAlarm */
-        ChangeAlarm: {
-            /** Alarm */
-            alarm: string;
-            /** Reason */
-            reason: string;
-            values: components["schemas"]["AlarmValues"];
-        };
         /** ChangeAnswer */
         ChangeAnswer: {
             /** Action */
@@ -2732,6 +2493,11 @@ export interface components {
         Code: {
             /** Code */
             code: string;
+        };
+        /** Compared */
+        Compared: {
+            /** Differences */
+            differences: components["schemas"]["Difference"][];
         };
         /** CompensationAnswer */
         CompensationAnswer: {
@@ -2950,63 +2716,25 @@ export interface components {
              */
             reason: string;
         };
-        /** DefinitionAnswer */
-        DefinitionAnswer: {
-            /** Alarm */
-            alarm: string;
-            /** Asset */
-            asset: string;
-            /** Cause */
-            cause: string;
-            /** Changed At */
-            changed_at: string | null;
-            /** Changed By */
-            changed_by: string;
-            /** Consequence */
-            consequence: string;
+        /** Difference */
+        Difference: {
             /**
-             * Declared
-             * @description what the plant file says of those that were changed while Isthmus ran
+             * Action
+             * @enum {string}
              */
-            declared: {
-                [key: string]: unknown;
-            };
+            action: "add" | "change" | "remove";
+            /**
+             * Id
+             * @description the element; empty for the screen itself
+             */
+            id: string;
             /** Kind */
             kind: string;
-            /** Latch */
-            latch: boolean;
-            /** Message */
-            message: string;
-            /** Name */
-            name: string;
-            /** Path */
-            path: string;
             /**
-             * Reason
-             * @description of that change
+             * What
+             * @description the keys that differ
              */
-            reason: string;
-            /** Response */
-            response: string;
-            /** Response S */
-            response_s: number | null;
-            state: components["schemas"]["State"];
-            /** Unit */
-            unit: string;
-            /**
-             * Values
-             * @description in force
-             */
-            values: {
-                [key: string]: unknown;
-            };
-        };
-        /** Definitions */
-        Definitions: {
-            /** Definitions */
-            definitions: components["schemas"]["DefinitionAnswer"][];
-            /** Total */
-            total: number;
+            what: string[];
         };
         /** DifferenceAnswer */
         DifferenceAnswer: {
@@ -3043,6 +2771,23 @@ export interface components {
             state: string;
             /** Total Bytes */
             total_bytes: number;
+        };
+        /** Drawing */
+        Drawing: {
+            /** Height */
+            height: number;
+            /**
+             * Source
+             * @description the clean drawing as a data: URL, for an element of kind image
+             */
+            source: string;
+            /**
+             * Told
+             * @description what was taken out
+             */
+            told: components["schemas"]["TakenOut"][];
+            /** Width */
+            width: number;
         };
         /** DriverAnswer */
         DriverAnswer: {
@@ -3207,33 +2952,6 @@ export interface components {
             /** Who */
             who: string;
         };
-        /** FigureAnswer */
-        FigureAnswer: {
-            /**
-             * Met
-             * @description null where there is nothing to judge
-             */
-            met: boolean | null;
-            /** Name */
-            name: string;
-            /** Source */
-            source: string;
-            /** Target */
-            target: number;
-            /** Value */
-            value: number;
-        };
-        /** FloodAnswer */
-        FloodAnswer: {
-            /** Alarms */
-            alarms: number;
-            /** End */
-            end: string;
-            /** Peak */
-            peak: number;
-            /** Start */
-            start: string;
-        };
         /** FlowAnswer */
         FlowAnswer: {
             /**
@@ -3259,15 +2977,6 @@ export interface components {
              */
             what: string;
         };
-        /** FrequentAnswer */
-        FrequentAnswer: {
-            /** Alarm */
-            alarm: string;
-            /** Count */
-            count: number;
-            /** Share */
-            share: number;
-        };
         /** GapAnswer */
         GapAnswer: {
             /** Edge */
@@ -3283,6 +2992,20 @@ export interface components {
         Gaps: {
             /** Gaps */
             gaps: components["schemas"]["GapAnswer"][];
+        };
+        /** GiveBack */
+        GiveBack: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /**
+             * Reason
+             * @description what is wrong with it; who drew it needs none
+             * @default
+             */
+            reason: string;
         };
         /** Health */
         Health: {
@@ -3386,57 +3109,6 @@ export interface components {
              */
             token: string;
         };
-        /** Journal */
-        Journal: {
-            /**
-             * Before
-             * @description asks for the next page; 0 when there is none
-             */
-            before: number;
-            /**
-             * Changes
-             * @description newest first
-             */
-            changes: components["schemas"]["JournalLine"][];
-        };
-        /** JournalLine */
-        JournalLine: {
-            after: components["schemas"]["State"];
-            /** Alarm */
-            alarm: string;
-            /** Asset */
-            asset: string;
-            before: components["schemas"]["State"];
-            /** By */
-            by: string;
-            /** Comment */
-            comment: string;
-            /** Limit */
-            limit: number | null;
-            /** Message */
-            message: string;
-            /** Occurrence */
-            occurrence: number;
-            /** Path */
-            path: string;
-            /** Priority */
-            priority: string;
-            /**
-             * Replayed
-             * @description was over before anybody could hear of it
-             */
-            replayed: boolean;
-            /** Seq */
-            seq: number;
-            /** Time */
-            time: string;
-            /** Unit */
-            unit: string;
-            /** Value */
-            value: number | string | null;
-            /** Zone */
-            zone: string;
-        };
         /** KeptAnswer */
         KeptAnswer: {
             /** Erasing */
@@ -3537,13 +3209,6 @@ export interface components {
             /** Why */
             why: string;
         };
-        /** LongAnswer */
-        LongAnswer: {
-            /** Alarm */
-            alarm: string;
-            /** Since */
-            since: string;
-        };
         /**
          * Methods
          * @description What signing in offers here, to this browser.
@@ -3635,6 +3300,20 @@ export interface components {
             name: string;
             /** Password */
             password: string;
+        };
+        /** NewScreen */
+        NewScreen: {
+            /**
+             * Asset
+             * @description draw what is below this asset, where there is no document
+             */
+            asset?: string | null;
+            /** Document */
+            document?: {
+                [key: string]: unknown;
+            } | null;
+            /** Id */
+            id: string;
         };
         /** NewStation */
         NewStation: {
@@ -3734,54 +3413,6 @@ export interface components {
              */
             zone: string;
         };
-        /** OccurrenceAnswer */
-        OccurrenceAnswer: {
-            /** Acknowledged At */
-            acknowledged_at: string | null;
-            /** Alarm */
-            alarm: string;
-            /** Asset */
-            asset: string;
-            /** By */
-            by: string;
-            /** Cleared At */
-            cleared_at: string | null;
-            /** Message */
-            message: string;
-            /** Occurrence */
-            occurrence: number;
-            /** Path */
-            path: string;
-            /** Priority */
-            priority: string;
-            /** Raised At */
-            raised_at: string;
-            /** Returned At */
-            returned_at: string | null;
-        };
-        /** Occurrences */
-        Occurrences: {
-            /**
-             * Complete
-             * @description false when there are more than the limit
-             */
-            complete: boolean;
-            /**
-             * Occurrences
-             * @description raised last first
-             */
-            occurrences: components["schemas"]["OccurrenceAnswer"][];
-        };
-        /** OccurrencesDone */
-        OccurrencesDone: {
-            /**
-             * Done
-             * @description what was changed; what somebody else did meanwhile is left out
-             */
-            done: number[];
-            /** Version */
-            version: number;
-        };
         /** OneSession */
         OneSession: {
             /** Created */
@@ -3880,15 +3511,6 @@ export interface components {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
         };
-        /** OutOfService */
-        OutOfService: {
-            /** Alarms */
-            alarms: string[];
-            /** Minutes */
-            minutes?: number | null;
-            /** Reason */
-            reason: string;
-        };
         /** OwnedAnswer */
         OwnedAnswer: {
             /**
@@ -3951,54 +3573,6 @@ export interface components {
         Passkeys: {
             /** Passkeys */
             passkeys: components["schemas"]["Passkey"][];
-        };
-        /** PerformanceAnswer */
-        PerformanceAnswer: {
-            /** Alarms */
-            alarms: number;
-            /**
-             * Average
-             * @description alarms per ten minutes
-             */
-            average: number;
-            /** Chattering */
-            chattering: components["schemas"]["FrequentAnswer"][];
-            /**
-             * Complete
-             * @description false when there are more than could be counted
-             */
-            complete: boolean;
-            /** Distribution */
-            distribution: {
-                [key: string]: number;
-            };
-            /** End */
-            end: string;
-            /** Figures */
-            figures: components["schemas"]["FigureAnswer"][];
-            /** Fleeting */
-            fleeting: components["schemas"]["FrequentAnswer"][];
-            /** Flood Share */
-            flood_share: number;
-            /** Floods */
-            floods: components["schemas"]["FloodAnswer"][];
-            /** Peak */
-            peak: number;
-            /** Peak At */
-            peak_at: string | null;
-            /** Per Day */
-            per_day: number;
-            rate: components["schemas"]["Rate"];
-            /** Stale */
-            stale: components["schemas"]["LongAnswer"][];
-            /** Standing */
-            standing: components["schemas"]["LongAnswer"][];
-            /** Start */
-            start: string;
-            /** Top */
-            top: components["schemas"]["FrequentAnswer"][];
-            /** Top Share */
-            top_share: number;
         };
         /** PersonAnswer */
         PersonAnswer: {
@@ -4158,16 +3732,6 @@ export interface components {
             /** Zones */
             zones: components["schemas"]["ZoneAnswer"][];
         };
-        /** PriorityCounts */
-        PriorityCounts: {
-            /**
-             * Active
-             * @description not put aside
-             */
-            active: number;
-            /** Unacknowledged */
-            unacknowledged: number;
-        };
         /** PrivacyAnswer */
         PrivacyAnswer: {
             /** Kept */
@@ -4274,40 +3838,6 @@ export interface components {
             /** Used */
             used: number;
         };
-        /** Rate */
-        Rate: {
-            /**
-             * Peaks
-             * @description most alarms in ten minutes, bar by bar
-             */
-            peaks: number[];
-            /**
-             * Slot S
-             * @description width of a bar; a multiple of ten minutes
-             */
-            slot_s: number;
-            /** Start */
-            start: string;
-        };
-        /** RationalisationPlan */
-        RationalisationPlan: {
-            /**
-             * Alarms
-             * @description alarms that differ
-             */
-            alarms: string[];
-            /** Base */
-            base: number;
-            /** Changes */
-            changes: components["schemas"]["ChangeAnswer"][];
-            control: components["schemas"]["Control"];
-            /** Text */
-            text: string;
-            /** Token */
-            token: string;
-            /** Warnings */
-            warnings: components["schemas"]["Place"][];
-        };
         /** Receiver */
         Receiver: {
             /** Delivered */
@@ -4379,10 +3909,15 @@ export interface components {
             /** Value */
             value: number | string | null;
         };
-        /** Reset */
-        Reset: {
-            /** Occurrences */
-            occurrences: number[];
+        /** Restore */
+        Restore: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /** Version */
+            version: number;
         };
         /**
          * Role
@@ -4494,6 +4029,171 @@ export interface components {
              */
             zones: string[];
         };
+        /** ScreenAnswer */
+        ScreenAnswer: {
+            /**
+             * Asset
+             * @description the asset it shows when none is asked for; empty: none
+             */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Draft At */
+            draft_at: string;
+            /** Draft By */
+            draft_by: string;
+            /** Elements */
+            elements: number;
+            /**
+             * Findings
+             * @description of the draft: what stands against putting it to review
+             */
+            findings: components["schemas"]["Place"][];
+            /** Id */
+            id: string;
+            /**
+             * Live
+             * @description the version people see
+             */
+            live: number | null;
+            /** Live At */
+            live_at: string | null;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("save" | "review" | "publish" | "return" | "retire")[];
+            /**
+             * Note
+             * @description what its author says, or why it came back
+             */
+            note: string;
+            /** Published By */
+            published_by: string;
+            /**
+             * Rev
+             * @description grows with everything that happens to its draft
+             */
+            rev: number;
+            /** Review At */
+            review_at: string | null;
+            /** Review By */
+            review_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "review" | "published";
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @description the asset type it can be opened for; empty: it is no template
+             */
+            type: string;
+            /**
+             * Version
+             * @description which one this is; 0 is the draft
+             */
+            version: number;
+        };
+        /** ScreenDraft */
+        ScreenDraft: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+        };
+        /** ScreenList */
+        ScreenList: {
+            /** Screens */
+            screens: components["schemas"]["ScreenSummary"][];
+        };
+        /** ScreenSummary */
+        ScreenSummary: {
+            /**
+             * Asset
+             * @description the asset it shows when none is asked for; empty: none
+             */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Draft At */
+            draft_at: string;
+            /** Draft By */
+            draft_by: string;
+            /** Elements */
+            elements: number;
+            /** Id */
+            id: string;
+            /**
+             * Live
+             * @description the version people see
+             */
+            live: number | null;
+            /** Live At */
+            live_at: string | null;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("save" | "review" | "publish" | "return" | "retire")[];
+            /**
+             * Note
+             * @description what its author says, or why it came back
+             */
+            note: string;
+            /** Published By */
+            published_by: string;
+            /**
+             * Rev
+             * @description grows with everything that happens to its draft
+             */
+            rev: number;
+            /** Review At */
+            review_at: string | null;
+            /** Review By */
+            review_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "review" | "published";
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @description the asset type it can be opened for; empty: it is no template
+             */
+            type: string;
+        };
+        /** ScreenVersion */
+        ScreenVersion: {
+            /** Authors */
+            authors: string[];
+            /** Note */
+            note: string;
+            /** Published At */
+            published_at: string;
+            /** Published By */
+            published_by: string;
+            /** Version */
+            version: number;
+        };
+        /** ScreenVersions */
+        ScreenVersions: {
+            /** Versions */
+            versions: components["schemas"]["ScreenVersion"][];
+        };
         /** Session */
         Session: {
             /**
@@ -4548,15 +4248,6 @@ export interface components {
          * @enum {string}
          */
         Shape: "raw" | "bounded" | "aggregate";
-        /** Shelve */
-        Shelve: {
-            /** Alarms */
-            alarms: string[];
-            /** Minutes */
-            minutes: number;
-            /** Reason */
-            reason: string;
-        };
         /** Site */
         Site: {
             /** Edges */
@@ -4589,12 +4280,6 @@ export interface components {
              */
             owner: number;
         };
-        /**
-         * State
-         * @description Source: ANSI/ISA-18.2-2016, 5.3 (alarm state transition diagram)
-         * @enum {string}
-         */
-        State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -4618,6 +4303,11 @@ export interface components {
             code: string;
             /** Password */
             password: string;
+        };
+        /** SvgText */
+        SvgText: {
+            /** Svg */
+            svg: string;
         };
         /** System */
         System: {
@@ -4744,6 +4434,13 @@ export interface components {
             /** Values */
             values: components["schemas"]["TagValue"][];
         };
+        /** TakenOut */
+        TakenOut: {
+            /** Count */
+            count: number;
+            /** What */
+            what: string;
+        };
         /** TeamRule */
         TeamRule: {
             /**
@@ -4823,6 +4520,28 @@ export interface components {
         Tokens: {
             /** Tokens */
             tokens: components["schemas"]["TokenAnswer"][];
+        };
+        /** ToPublish */
+        ToPublish: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+        };
+        /** ToReview */
+        ToReview: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /**
+             * Note
+             * @description what was changed, for who looks at it
+             * @default
+             */
+            note: string;
         };
         /** Trouble */
         Trouble: {
@@ -5348,982 +5067,6 @@ export interface operations {
             };
             /** @description Problem */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_alarms: {
-        parameters: {
-            query?: {
-                limit?: number;
-                /** @description urgent: unacknowledged first, then by priority, then newest */
-                order?: "urgent" | "newest";
-                priority?: ("critical" | "high" | "medium" | "low")[];
-                state?: components["schemas"]["State"][];
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlarmList"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    acknowledge_alarms: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Acknowledge"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["OccurrencesDone"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_alarm_definitions: {
-        parameters: {
-            query?: {
-                limit?: number;
-                offset?: number;
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Definitions"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    change_alarm_definition: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ChangeAlarm"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DefinitionAnswer"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    put_alarms_in_service: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AlarmKeys"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlarmsDone"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    search_alarm_journal: {
-        parameters: {
-            query?: {
-                alarm?: string;
-                before?: number;
-                by?: string;
-                end?: string;
-                limit?: number;
-                priority?: ("critical" | "high" | "medium" | "low")[];
-                start?: string;
-                text?: string;
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Journal"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    export_alarm_journal: {
-        parameters: {
-            query?: {
-                alarm?: string;
-                by?: string;
-                end?: string;
-                priority?: ("critical" | "high" | "medium" | "low")[];
-                /** @description occurrences: one line an alarm, with durations */
-                shape?: "changes" | "occurrences";
-                start?: string;
-                text?: string;
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                    "text/csv": string;
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_alarm_occurrences: {
-        parameters: {
-            query?: {
-                alarm?: string;
-                end?: string;
-                limit?: number;
-                start?: string;
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Occurrences"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    take_alarms_out_of_service: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["OutOfService"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlarmsDone"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    alarm_performance: {
-        parameters: {
-            query?: {
-                end?: string;
-                start?: string;
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PerformanceAnswer"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    export_rationalisation: {
-        parameters: {
-            query?: {
-                delimiter?: "comma" | "semicolon";
-                /** @description at or below this path; empty: everything */
-                under?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": unknown;
-                    "text/csv": string;
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    plan_rationalisation: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "text/csv": string;
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RationalisationPlan"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    reset_alarms: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Reset"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["OccurrencesDone"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    shelve_alarms: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Shelve"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlarmsDone"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    unshelve_alarms: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AlarmKeys"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlarmsDone"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Any other problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    wait_for_alarms: {
-        parameters: {
-            query?: {
-                timeout_s?: number;
-                /** @description as answered last */
-                version?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AlarmNews"];
-                };
-            };
-            /** @description Problem */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9128,6 +7871,731 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Events"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_screens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewScreen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_screen: {
+        parameters: {
+            query?: {
+                /** @description 0 is the draft; what people see if absent */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScreenDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retire_screen: {
+        parameters: {
+            query: {
+                base: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_screen: {
+        parameters: {
+            query: {
+                new?: number;
+                /** @description a version; 0 is the draft */
+                old: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Compared"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    publish_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToPublish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    return_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GiveBack"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    review_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToReview"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_screen_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_drawing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SvgText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawing"];
                 };
             };
             /** @description Problem */

@@ -4,6 +4,7 @@ import type { ReactNode } from 'react'
 const shapes: Record<string, ReactNode> = {
   overview: <path d="M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z" />,
   assets: <path d="M4 20V9l5 3V9l5 3V5h6v15zM8 16h1M12 16h1M16 16h1" />,
+  screens: <path d="M3 5h18v12H3zM9 21h6M12 17v4M7 11h3M14 11h3M10 11a2 2 0 1 0 4 0 2 2 0 1 0-4 0" />,
   tags: <path d="M4 4h8l8 8-8 8-8-8zM8 8h.5" />,
   trends: <path d="M4 4v16h16M7 15l4-5 3 3 5-7" />,
   connections: <path d="M8 4v5M16 4v5M6 9h12v3a6 6 0 0 1-12 0zM12 18v3" />,
@@ -45,7 +46,7 @@ const shapes: Record<string, ReactNode> = {
 }
 
 export type IconName =
-  | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
+  | 'overview' | 'screens' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
   | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder' | 'key'
   | 'alarm' | 'wrench' | 'sound' | 'soundOff'

@@ -21,6 +21,9 @@ export function MorePage() {
         <Link to="/trends" className="more-row">
           <Icon name="trends" /> {t('Trends')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/screens" className="more-row">
+          <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>

@@ -1,0 +1,242 @@
+"""Process screens: drawn, bound, reviewed, published by another person and seen live; by mouse, by keys, on a phone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import struct
+import time
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, WebSocketRoute, expect
+
+from .conftest import AXE, PATIENCE_S, Screen
+from .test_pages import CUT, SERIOUS, WIDER
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.leaks("the browser and the demo serve all tests of this folder"),
+    pytest.mark.real("chromium"),
+    pytest.mark.mission("M23", "M24"),
+]
+
+LINE = "packaging/line1"
+PATIENT = PATIENCE_S * 1000
+_HEADER = struct.Struct("<BBHIIId")  # docs/api.md, "Live stream"
+
+
+async def person(demo: Any, chromium: Any, name: str, role: str) -> Any:
+    """The cookies of somebody with a role."""
+    made = await demo.ask("POST", "users/link", {"name": name, "role": role})
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(f"{demo.origin}{made['link']}" if made["link"].startswith("/") else made["link"])
+    await page.get_by_role("button", name="Later").click()
+    await expect(page).to_have_url(f"{demo.origin}/overview")
+    state = await context.storage_state()
+    await context.close()
+    return state
+
+
+async def quiet(screen: Screen) -> Screen:
+    """Where alarms have no list yet, one without alarms."""
+
+    async def none(route: Any) -> None:
+        answer = json.dumps({"version": 0, "counts": {}, "alarms": []})
+        await route.fulfill(status=200, content_type="application/json", body=answer)
+
+    await screen.page.route(re.compile(r"/api/v1/alarms\?"), none)
+    return screen
+
+
+async def element(page: Page, ident: str) -> Any:
+    return page.locator(f'[data-el="{ident}"]').first
+
+
+async def test_a_pump_is_drawn_bound_reviewed_published_and_seen_live(demo, chromium, signed_in, opens):
+    eva, sam = await person(demo, chromium, "Eva Draws", "engineer"), await person(demo, chromium, "Sam Looks", "supervisor")  # fmt: skip
+    drawing = await quiet(await opens(demo.origin, eva))
+    page = await drawing.go("/screens")
+    await page.get_by_role("button", name="New screen").click()
+    await page.get_by_label("Title", exact=True).fill("Water supply")
+    await page.get_by_role("button", name="Draw it").click()
+    await expect(page).to_have_url(f"{demo.origin}/screens/water-supply/edit")
+    await page.get_by_role("region", name="Symbols").get_by_role("button", name="Filler", exact=True).click()
+    await page.get_by_label("Asset", exact=True).fill(f"{LINE}/filler")
+    await page.get_by_label("Asset", exact=True).press("Enter")
+    await page.get_by_role("combobox", name="State").fill("state")
+    await page.get_by_role("option").filter(has_text="./state").first.click()
+    await page.get_by_role("combobox", name="Value").fill("./speed")
+    await page.get_by_role("combobox", name="Value").press("Enter")
+    await page.get_by_role("button", name="Try with live values").click()
+    await expect(await element(page, "filler1")).to_have_attribute("data-run", re.compile("running|stopped|waiting"))
+    await page.get_by_role("button", name="Send to review").click()
+    await page.get_by_label("What was changed").fill("the filler")
+    await page.get_by_role("dialog").get_by_role("button", name="Send to review").click()
+    await expect(page.get_by_text("put forward by Eva Draws")).to_be_visible()
+    await expect(page.get_by_role("button", name="Publish", exact=True)).to_have_count(0)
+
+    looking = await quiet(await opens(demo.origin, sam))
+    page = await looking.go("/screens/water-supply")
+    await expect(await element(page, "filler1")).to_be_visible()
+    await page.get_by_role("button", name="Publish", exact=True).click()
+    await page.get_by_role("dialog").get_by_role("button", name="Publish").click()
+    await expect(page.get_by_text(re.compile(r"^version 1, "))).to_be_visible()
+
+    seeing = await quiet(await opens(demo.origin, signed_in))
+    page = await seeing.go("/screens")
+    await page.get_by_role("link", name="Water supply", exact=True).click()
+    filler = await element(page, "filler1")
+    await expect(filler).to_have_attribute("data-q", "good")
+    await expect(filler.locator(".el-num")).to_have_text(re.compile(r"\d"))
+    await expect(filler).to_have_attribute("aria-label", re.compile(r"Filler.*Speed [\d.,]+"))
+    first = await filler.locator(".el-num").text_content()
+    await expect(filler.locator(".el-num")).not_to_have_text(first or "")
+    await filler.focus()
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{demo.origin}/asset/{LINE}/filler")
+
+
+async def test_a_drawing_is_made_by_keys_alone_and_nothing_is_lost(demo, chromium, signed_in, opens):
+    await demo.ask("POST", "screens", {"id": "by-keys", "document": {"schema": 1, "title": "Keys", "width": 800, "height": 400, "grid": 8, "elements": []}})  # fmt: skip
+    screen = await quiet(await opens(demo.origin, signed_in))
+    page = await screen.go("/screens/by-keys/edit")
+    symbols, sheet = page.get_by_role("region", name="Symbols"), page.get_by_role("application")
+    for name in ("Pump", "Tank"):
+        await symbols.get_by_role("button", name=name, exact=True).focus()
+        await page.keyboard.press("Enter")
+        await expect(sheet).to_be_focused()
+        for _ in range(4 if name == "Tank" else 0):
+            await page.keyboard.press("ArrowRight")
+    x = page.get_by_label("X", exact=True)
+    before = float(await x.input_value())
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("Alt+ArrowRight")
+    await expect(x).to_have_value(f"{before + 9:g}")
+    wide = float(await page.get_by_label("W", exact=True).input_value())
+    await page.keyboard.press("Shift+ArrowRight")
+    await expect(page.get_by_label("W", exact=True)).to_have_value(f"{wide + 8:g}")
+    await page.keyboard.press("Control+a")
+    await page.get_by_role("button", name="Connect two objects").focus()
+    await page.keyboard.press("Enter")
+    await expect(await element(page, "pipe1")).to_be_attached()
+    await sheet.focus()
+    await page.keyboard.press("Control+z")
+    await expect(await element(page, "pipe1")).not_to_be_attached()
+    await page.keyboard.press("Control+y")
+    await expect(await element(page, "pipe1")).to_be_attached()
+    await page.keyboard.press("Control+d")
+    await expect(await element(page, "pipe2")).to_be_attached()
+    await expect(page.get_by_text("Not saved yet; kept in this browser")).to_be_visible()
+    await page.wait_for_function("() => Object.keys(localStorage).some((key) => key.startsWith('isthmus.screen.'))")
+    again = await screen.page.context.new_page()
+    await again.goto(page.url)
+    await again.get_by_role("button", name="Take it up").click()
+    await expect(await element(again, "pipe2")).to_be_attached()
+    await again.get_by_role("application").focus()
+    await again.keyboard.press("Control+s")
+    await expect(again.get_by_text(re.compile("^Saved "))).to_be_visible()
+    kept = await demo.ask("GET", "screens/by-keys?version=0")
+    assert {e["id"] for e in kept["document"]["elements"]} == {"pump1", "tank1", "pipe1", "pipe2"}
+    pipe = next(e for e in kept["document"]["elements"] if e["id"] == "pipe1")
+    assert (pipe["from"]["id"], pipe["to"]["id"]) == ("pump1", "tank1")
+    await again.close()
+
+
+async def test_a_drawing_of_another_program_is_cleaned_and_told(demo, signed_in, opens):
+    await demo.ask("POST", "screens", {"id": "imported", "document": {"schema": 1, "title": "Imported", "width": 800, "height": 400, "elements": []}})  # fmt: skip
+    page = await (await quiet(await opens(demo.origin, signed_in))).go("/screens/imported/edit")
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="200" height="100"><script>document.title="x"</script><rect width="90" height="40"/></svg>'  # fmt: skip
+    await page.locator("input[type=file]").set_input_files({"name": "plan.svg", "mimeType": "image/svg+xml", "buffer": svg})  # fmt: skip
+    await expect(page.get_by_text("1 × scripts")).to_be_visible()
+    await expect(page.locator("[data-el=picture1] image")).to_have_attribute("href", re.compile("^data:image/svg"))
+    await page.get_by_role("button", name="Save draft").click()
+    await expect(page.get_by_text(re.compile("^Saved "))).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desk", "phone"])
+async def test_screens_shut_nobody_out_and_fit(demo, signed_in, opens, size, theme):
+    if not any(s["id"] == "line-1" for s in (await demo.ask("GET", "screens"))["screens"]):
+        await demo.ask("POST", "screens", {"id": "line-1", "asset": LINE})
+    screen = await quiet(await opens(demo.origin, signed_in, size, theme, AXE))
+    found: list[str] = []
+    for path, alive in (("/screens", ".records tbody tr"), ("/screens/line-1", ".el[data-q=good]"), ("/screens/line-1/edit", ".ed-sheet [data-el]")):  # fmt: skip
+        page = await screen.go(path)
+        await expect(page.locator("main").locator(alive).first).to_be_attached()
+        wider = await page.evaluate(WIDER)
+        if wider > 1:
+            found.append(f"{path}: {wider} px wider than the screen")
+        found += [f"{path}: {violation}" for violation in await page.evaluate(SERIOUS)]
+        if size == "desk":
+            found += [f"{path}: cut off: {cut}" for cut in await page.evaluate(CUT)]
+    assert not found, "\n".join(found)
+
+
+FRAMES = """(ms) => new Promise((done) => { const gaps = []; let last = performance.now(); const end = last + ms
+    const next = (now) => { gaps.push(now - last); last = now; now < end ? requestAnimationFrame(next) : done(gaps) }
+    requestAnimationFrame(next) })"""
+
+
+@pytest.mark.soak
+async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
+    """Every one of 200 symbols changes state and value five times a second; the figure is printed."""
+    tags = (await demo.ask("GET", "tags?limit=5000"))["tags"]
+    paths = [t["path"] for t in tags if t["kind"] == "value" and t["type"] == "float"][:200]
+    symbols = ("pump", "motor", "tank", "valve", "fan", "filler", "conveyor", "mixer")
+    slot = {"tank": "level", "mixer": "level"}
+    elements = [
+        {
+            "id": f"e{i}", "kind": "symbol", "symbol": symbols[i % 8], "x": 16 + 64 * (i % 20), "y": 16 + 72 * (i // 20), "w": 40, "h": 40,
+            "bind": {"state": path} | {slot.get(symbols[i % 8], "value" if symbols[i % 8] not in slot else "level"): path},
+        }
+        for i, path in enumerate(paths)
+    ]  # fmt: skip
+    await demo.ask("POST", "screens", {"id": "many", "document": {"schema": 1, "title": "Many", "width": 1320, "height": 760, "elements": elements}})  # fmt: skip
+    screen = await quiet(await opens(demo.origin, signed_in))
+    seen: dict[str, Any] = {"view": 0, "slots": []}
+    tasks: list[asyncio.Task[None]] = []
+
+    async def pump(ws: WebSocketRoute) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(0.2)
+            n, turn = len(seen["slots"]), turn + 1
+            now = time.time() * 1000
+            head = _HEADER.pack(1, 1, 0, n, seen["view"], 0, now)
+            values = [float((i * 7 + turn * 13) % 100 if (i + turn) % 3 else 0) for i in range(n)]
+            ws.send(
+                head + struct.pack(f"<{n}d", *[now] * n) + struct.pack(f"<{n}d", *values) + struct.pack(f"<{n}I", *range(n))
+                + b"\0" * (4 * (n % 2)) + struct.pack(f"<{n}I", *[0] * n)
+            )  # fmt: skip
+
+    def between(ws: WebSocketRoute) -> None:
+        server = ws.connect_to_server()
+
+        def heard(message: str | bytes) -> None:
+            if isinstance(message, bytes):
+                return  # only the made frames count
+            said = json.loads(message)
+            if "slots" in said:
+                seen.update(said)
+            ws.send(message)
+
+        server.on_message(heard)
+        tasks.append(asyncio.ensure_future(pump(ws)))
+
+    await screen.page.route_web_socket(re.compile("/api/v1/live"), between)
+    page = await screen.go("/screens/many")
+    try:
+        await expect(page.locator(".el[data-q=good]")).to_have_count(len(paths))
+        gaps = sorted((await page.evaluate(FRAMES, 10_000))[2:])
+        changed = await page.locator(".el-num").all_text_contents()
+        await asyncio.sleep(0.6)
+        assert changed != await page.locator(".el-num").all_text_contents()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    p95, p99 = gaps[int(len(gaps) * 0.95)], gaps[int(len(gaps) * 0.99)]
+    print(f"\n{len(paths)} live symbols at 5 Hz: {len(gaps)} frames in 10 s, p50 {gaps[len(gaps) // 2]:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms, worst {gaps[-1]:.1f} ms")  # noqa: T201  the figure  # fmt: skip

@@ -1,0 +1,342 @@
+import type { Tag } from '../api/types'
+import { describe, noteOf } from '../live/react'
+import type { LiveStore, Reading } from '../live/store'
+import { formatValue } from '../model/format'
+import type { Quality } from '../model/quality'
+import { fraction, rangeOf, sideOf } from '../model/scale'
+import { human, shapeOf } from '../model/tree'
+import type { AlarmMark } from './alarms'
+import { nameOf, openedBy, pathsOf, type Element } from './model'
+import { t } from '../i18n'
+
+/**
+ * Paints live values onto a drawn screen by writing attributes and text nodes. It listens once to each path that is bound; an
+ * element of which several values changed is painted once, in the frame in which they came. React renders nothing.
+ */
+
+interface Painted {
+  element: Element
+  node: SVGGElement
+  paths: Map<string, string>
+  parts: Map<string, globalThis.Element>
+  marks: string
+}
+
+const SVG = 'http://www.w3.org/2000/svg'
+const RANK: Record<Reading['quality'], number> = { good: 0, none: 1, uncertain: 2, stale: 3, bad: 4 }
+
+export class Painter {
+  private stops: (() => void)[] = []
+  private painted: Painted[] = []
+  private dirty = new Set<Painted>()
+  private renamed = new Set<Painted>()
+  private asked = false
+  private labels: ReturnType<typeof setInterval> | undefined
+  private alarms: ReadonlyMap<string, AlarmMark> = new Map()
+  private readonly store: LiveStore
+  private readonly tags: ReadonlyMap<string, Tag>
+  private readonly asset: string
+  paints = 0
+
+  constructor(store: LiveStore, tags: ReadonlyMap<string, Tag>, asset: string) {
+    this.store = store
+    this.tags = tags
+    this.asset = asset
+  }
+
+  /** Takes over the elements drawn below a node; `data-el` names them. */
+  start(root: globalThis.Element, elements: readonly Element[]): void {
+    const byPath = new Map<string, Painted[]>()
+    const byId = new Map(elements.map((one) => [one.id, one]))
+    for (const node of root.querySelectorAll<SVGGElement>('[data-el]')) {
+      const element = byId.get(node.dataset['el'] ?? '')
+      if (!element || element.kind === 'trend' || element.kind === 'spark') continue
+      const paths = pathsOf(element, this.asset)
+      const one: Painted = { element, node, paths, parts: partsOf(node), marks: '' }
+      this.painted.push(one)
+      for (const path of paths.values()) {
+        byPath.set(path, [...(byPath.get(path) ?? []), one])
+        const setpoint = this.tags.get(path)?.setpoint
+        if (setpoint && element.kind === 'indicator') byPath.set(setpoint, [...(byPath.get(setpoint) ?? []), one])
+      }
+    }
+    for (const [path, some] of byPath) {
+      this.stops.push(
+        this.store.listen(path, this.tags.get(path)?.edge ?? '', () => {
+          for (const one of some) this.dirty.add(one)
+          this.soon()
+        }),
+      )
+    }
+    for (const one of this.painted) this.dirty.add(one)
+    this.paint()
+    this.labels = setInterval(() => this.rename(), 1000)
+    this.rename()
+  }
+
+  stop(): void {
+    for (const stop of this.stops) stop()
+    clearInterval(this.labels)
+    this.stops = []
+    this.painted = []
+    this.dirty.clear()
+    this.renamed.clear()
+  }
+
+  /** Takes everything away again that was painted: a drawing that is not live must not look as if it were. */
+  clear(): void {
+    for (const one of this.painted) {
+      one.node.querySelector(':scope > .alarm-mark')?.remove()
+      one.node.dataset['q'] = 'none'
+      for (const name of ['run', 'out', 'alarm']) delete one.node.dataset[name]
+      if (one.node.dataset['shape']) one.node.dataset['shape'] = 'none'
+      if (!one.paths.size) continue
+      for (const num of one.node.querySelectorAll('.el-num, .el-state')) say(num, '–')
+      for (const rest of one.node.querySelectorAll('.el-unit, .el-said, .el-note')) say(rest, '')
+      for (const moving of one.node.querySelectorAll('.mai-pointer, .mai-set')) moving.classList.add('hidden')
+      one.parts.get('level')?.setAttribute('height', '0')
+    }
+  }
+
+  /** Which assets and tags have alarms now. */
+  setAlarms(alarms: ReadonlyMap<string, AlarmMark>): void {
+    this.alarms = alarms
+    for (const one of this.painted) this.dirty.add(one)
+    this.soon()
+  }
+
+  /** The store tells its listeners within an animation frame; a microtask is still in that frame. */
+  private soon(): void {
+    if (this.asked) return
+    this.asked = true
+    queueMicrotask(() => this.paint())
+  }
+
+  private paint(): void {
+    this.asked = false
+    for (const one of this.dirty) this.paintOne(one)
+    this.paints += 1
+    this.dirty.clear()
+  }
+
+  private read(one: Painted, slot: string): { tag: Tag | undefined; reading: Reading } | undefined {
+    const path = one.paths.get(slot)
+    return path === undefined ? undefined : { tag: this.tags.get(path), reading: this.store.read(path) }
+  }
+
+  private paintOne(one: Painted): void {
+    this.renamed.add(one)
+    switch (one.element.kind) {
+      case 'symbol':
+        this.symbol(one)
+        break
+      case 'value':
+        this.figure(one, 'figure', 'value', true)
+        break
+      case 'state':
+        this.state(one)
+        break
+      case 'indicator':
+        this.indicator(one)
+        break
+      case 'table':
+        for (const at of one.paths.keys()) this.row(one, at)
+        break
+    }
+    this.mark(one)
+  }
+
+  private symbol(one: Painted): void {
+    let worst: Reading['quality'] = one.paths.size ? 'good' : 'none'
+    let note = ''
+    for (const slot of one.paths.keys()) {
+      const { reading } = this.read(one, slot) as { reading: Reading }
+      if (RANK[reading.quality] > RANK[worst]) {
+        worst = reading.quality
+        note = noteOf(reading)
+      }
+    }
+    const state = this.read(one, 'state')
+    const run = state ? runOf(state.tag, state.reading) : 'none'
+    set(one.node, 'run', run)
+    set(one.node, 'q', worst)
+    const noted = one.parts.get('note')
+    if (noted) say(noted, one.paths.has('value') || one.paths.has('position') || one.parts.has('level-text') ? '' : note)
+    this.figure(one, 'figure', one.paths.has('value') ? 'value' : 'position', false)
+    const level = this.read(one, 'level')
+    if (level) {
+      this.level(one, level.tag, level.reading)
+      this.figure(one, 'level-text', 'level', false)
+    }
+  }
+
+  private level(one: Painted, tag: Tag | undefined, reading: Reading): void {
+    const rect = one.parts.get('level') as SVGRectElement | undefined
+    if (!rect) return
+    const range = (tag && rangeOf(tag)) ?? [0, 100]
+    const shown = numberOf(reading)
+    const full = Number(rect.dataset['full'])
+    const height = shown === undefined ? 0 : Math.round(fraction(shown, range[0], range[1]) * full * 10) / 10
+    const bottom = Number(rect.dataset['base'] ?? full)
+    attr(rect, 'height', String(height))
+    attr(rect, 'y', String(Math.round((bottom - height) * 10) / 10))
+  }
+
+  private figure(one: Painted, part: string, slot: string, frame: boolean): void {
+    const text = one.parts.get(part)
+    const got = this.read(one, slot)
+    if (!text || !got) return
+    this.write(text, got.tag, got.reading)
+    if (frame) set(one.node, 'q', got.reading.quality)
+    const out = isOut(got.tag, got.reading)
+    if (frame || out || one.node.dataset['out']) set(one.node, 'out', out ? '1' : '0')
+  }
+
+  private write(text: globalThis.Element, tag: Tag | undefined, reading: Reading): void {
+    const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
+    const number = tag ? formatValue(tag, shown) : plain(shown)
+    const [num, unit, said] = [child(text, 'el-num'), child(text, 'el-unit'), child(text, 'el-said')]
+    if (num) say(num, number)
+    if (unit) say(unit, tag && tag.states === null && number !== '–' ? tag.unit : '')
+    if (said) say(said, noteOf(reading))
+    set(text as SVGElement, 'q', reading.quality)
+  }
+
+  private state(one: Painted): void {
+    const got = this.read(one, 'state')
+    const word = one.parts.get('word')
+    if (!got || !word) return
+    set(one.node, 'shape', runOf(got.tag, got.reading))
+    set(one.node, 'q', got.reading.quality)
+    const said = got.reading.quality === 'bad' ? t('Bad data') : got.tag ? formatValue(got.tag, got.reading.value) : plain(got.reading.value)
+    const note = got.reading.quality === 'bad' ? '' : noteOf(got.reading)
+    say(word, note ? `${said} (${note})` : said)
+  }
+
+  private indicator(one: Painted): void {
+    this.figure(one, 'figure', 'value', true)
+    const got = this.read(one, 'value')
+    const tag = got?.tag
+    const range = tag && rangeOf(tag)
+    if (!got || !tag || !range || one.element.kind !== 'indicator') return
+    const h = one.element.h
+    const at = (v: number): string => `translate(0 ${(0.5 + (1 - fraction(v, range[0], range[1])) * (h - 1)).toFixed(1)})`
+    const value = got.reading.quality === 'bad' ? undefined : numberOf(got.reading)
+    point(one.parts.get('pointer'), value, at)
+    const mai = one.parts.get('mai')
+    if (mai) set(mai as SVGElement, 'q', got.reading.quality)
+    if (tag.setpoint) {
+      const wish = this.store.read(tag.setpoint)
+      point(one.parts.get('set'), wish.quality === 'bad' ? undefined : numberOf(wish), at)
+    }
+  }
+
+  private row(one: Painted, at: string): void {
+    const got = this.read(one, at)
+    const text = one.parts.get(`row-${at}`)?.querySelector('[data-part=figure]')
+    if (!got || !text) return
+    this.write(text, got.tag, got.reading)
+    set(text as SVGElement, 'out', isOut(got.tag, got.reading) ? '1' : '0')
+  }
+
+  /** The alarm's mark at the upper right, by shape; made only where there is one. */
+  private mark(one: Painted): void {
+    let worst: AlarmMark | undefined
+    const asset = one.element.kind === 'symbol' ? openedBy({ ...one.element, on_click: 'asset' }, this.asset) : ''
+    for (const key of [asset, ...one.paths.values()]) {
+      const alarm = key ? this.alarms.get(key) : undefined
+      if (alarm && (!worst || alarm.priority < worst.priority || (alarm.priority === worst.priority && alarm.state === 'unack'))) worst = alarm
+    }
+    const key = worst ? `${worst.priority} ${worst.state}` : ''
+    if (key === one.marks) return
+    one.marks = key
+    one.node.querySelector(':scope > .alarm-mark')?.remove()
+    if (!worst) {
+      delete one.node.dataset['alarm']
+      return
+    }
+    set(one.node, 'alarm', String(worst.priority))
+    if (one.element.kind !== 'pipe') one.node.append(alarmMark(worst, one.element.w, one.node.ownerDocument))
+  }
+
+  /** Names for screen readers and tooltips follow once a second. */
+  private rename(): void {
+    for (const one of this.renamed) {
+      const base = one.node.dataset['name'] ?? nameOf(one.element)
+      const parts: string[] = [base]
+      for (const [slot, path] of one.paths) {
+        const { tag, reading } = this.read(one, slot) as { tag: Tag | undefined; reading: Reading }
+        const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
+        const value = `${tag ? formatValue(tag, shown) : plain(shown)} ${tag?.unit ?? ''}`.trim()
+        const why = tag && reading.quality !== 'good' ? ` (${describe(tag, reading)})` : ''
+        parts.push(`${human(tag?.name ?? path.split('/').at(-1) ?? '')} ${value}${why}`)
+      }
+      if (one.marks) parts.push(t('Alarm, priority {{n}}', { n: one.marks.split(' ')[0] ?? '' }))
+      const name = parts.join(', ')
+      if (one.paths.size || one.marks) attr(one.node, 'aria-label', name)
+    }
+    this.renamed.clear()
+  }
+}
+
+function partsOf(node: globalThis.Element): Map<string, globalThis.Element> {
+  const parts = new Map<string, globalThis.Element>()
+  for (const part of node.querySelectorAll('[data-part]')) {
+    const name = part.getAttribute('data-part') as string
+    if (!parts.has(name)) parts.set(name, part)
+  }
+  return parts
+}
+
+export function runOf(tag: Tag | undefined, reading: Reading): string {
+  if (reading.quality === 'none') return 'none'
+  if (reading.quality === 'bad') return 'bad'
+  if (typeof reading.value === 'number' && tag?.kind !== 'state' && !tag?.states) return reading.value > 0 ? 'running' : 'stopped'
+  return shapeOf(tag ? formatValue(tag, reading.value) : plain(reading.value))
+}
+
+const plain = (value: number | string | undefined): string => (value === undefined || Number.isNaN(value) ? '–' : String(value))
+const numberOf = (reading: Reading): number | undefined => (typeof reading.value === 'number' && !Number.isNaN(reading.value) ? reading.value : undefined)
+const isOut = (tag: Tag | undefined, reading: Reading): boolean => tag !== undefined && reading.quality === 'good' && typeof reading.value === 'number' && sideOf(tag, reading.value) !== 'in'
+const child = (node: globalThis.Element, name: string): globalThis.Element | undefined => [...node.children].find((one) => one.classList.contains(name))
+
+function set(node: SVGElement, name: string, value: string | Quality): void {
+  if (node.dataset[name] !== value) node.dataset[name] = value
+}
+function attr(node: globalThis.Element, name: string, value: string): void {
+  if (node.getAttribute(name) !== value) node.setAttribute(name, value)
+}
+/** Changes the text node itself: replacing it would cost a layout more. */
+function say(node: globalThis.Element, text: string): void {
+  const first = node.firstChild
+  if (first?.nodeType === 3) {
+    if (first.nodeValue !== text) first.nodeValue = text
+  } else if (text !== '') node.textContent = text
+}
+function point(node: globalThis.Element | undefined, value: number | undefined, at: (v: number) => string): void {
+  if (!node) return
+  node.classList.toggle('hidden', value === undefined)
+  if (value !== undefined) attr(node, 'transform', at(value))
+}
+
+const SHAPES = ['M1 1H19V19H1Z', 'M10 0L20 19H0Z', 'M0 1H20L10 20Z', 'M10 0a10 10 0 1 0 .01 0Z']
+const DIGIT_Y = [14.5, 16.5, 12.5, 14.5]
+
+/** Shape and digit tell the priority; filled is active, hollow has returned. */
+export function alarmMark(alarm: AlarmMark, w: number, of: Document): SVGGElement {
+  const mark = of.createElementNS(SVG, 'g')
+  mark.setAttribute('class', 'alarm-mark')
+  mark.setAttribute('transform', `translate(${w - 8} -12)`)
+  mark.dataset['priority'] = String(alarm.priority)
+  mark.dataset['state'] = alarm.state
+  const i = Math.min(4, Math.max(1, alarm.priority)) - 1
+  const shape = of.createElementNS(SVG, 'path')
+  shape.setAttribute('d', SHAPES[i] as string)
+  const digit = of.createElementNS(SVG, 'text')
+  digit.setAttribute('x', '10')
+  digit.setAttribute('y', String(DIGIT_Y[i]))
+  digit.setAttribute('text-anchor', 'middle')
+  digit.textContent = String(alarm.priority)
+  mark.append(shape, digit)
+  return mark
+}
