@@ -38,12 +38,18 @@ const shapes: Record<string, ReactNode> = {
   globe: <path d="M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18" />,
   key: <path d="M8 16a4 4 0 1 1 3.5-6H21v4h-2v3h-4v-3h-3.5A4 4 0 0 1 8 16zM8 12h.5" />,
   folder: <path d="M3 6h7l2 2h9v11H3z" />,
+  line: <path d="M3 18h18M5 18v-6h4v6M10 18V8h4v10M15 18v-8h4v8M3 21h18" />,
+  control: <path d="M4 7h9M17 7h3M15 5v4M4 12h3M11 12h9M9 10v4M4 17h11M19 17h1M17 15v4" />,
+  lock: <path d="M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3M12 15v2" />,
+  hand: <path d="M8 13V6.5a1.5 1.5 0 0 1 3 0V11V4.5a1.5 1.5 0 0 1 3 0V11V6a1.5 1.5 0 0 1 3 0v8c0 4-2 7-5.5 7S7 19.5 5 15.5c-.6-1.3.8-2.4 2-1.3z" />,
+  keypad: <path d="M6 5h2M11 5h2M16 5h2M6 10h2M11 10h2M16 10h2M6 15h2M11 15h2M16 15h2M11 20h2" />,
 }
 
 export type IconName =
   | 'overview' | 'assets' | 'tags' | 'trends' | 'connections' | 'system' | 'more' | 'search' | 'user' | 'close' | 'check' | 'cross'
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
   | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder' | 'key'
+  | 'line' | 'control' | 'lock' | 'hand' | 'keypad'
 
 export function Icon({ name, size = 18, className = '' }: { name: IconName; size?: number; className?: string }) {
   return (
