@@ -173,7 +173,7 @@ export const isAbsent = (error: unknown): boolean => error instanceof ApiError &
 /** What would clear a refusal, where the server says it apart. */
 export const clearsOf = (error: ApiError): string => (error.problem as { clears?: string }).clears ?? ''
 
-const patient = (failures: number, error: unknown): boolean => !isAbsent(error) && failures < 2
+const patient = (failures: number, error: Error): boolean => !isAbsent(error) && failures < 2
 
 export const usePoints = (under: string, everyMs = 2000, enabled = true): UseQueryResult<Point[]> =>
   useQuery({

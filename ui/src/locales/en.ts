@@ -30,4 +30,11 @@ export const en: Record<string, string> = {
   'Chain verified, {{count}} records_other': 'Chain verified, {{count}} records',
   '{{count}} connections_one': '{{count}} connection',
   '{{count}} connections_other': '{{count}} connections',
+  // control, lines and faceplates
+  '{{count}} requests wait_one': '{{count}} request waits',
+  '{{count}} requests wait_other': '{{count}} requests wait',
+  '{{count}} changes unexplained_one': '{{count}} change unexplained',
+  '{{count}} changes unexplained_other': '{{count}} changes unexplained',
+  'Write {{count}} values_one': 'Write {{count}} value',
+  'Write {{count}} values_other': 'Write {{count}} values',
 }
