@@ -119,7 +119,7 @@ function Shell({ session }: { session: Session }) {
         <Notice session={session} />
         {session.user.role === 'viewer' ? null : (
           <Suspense fallback={null}>
-            <WaitingNotice me={session.user.name} />
+            <WaitingNotice />
           </Suspense>
         )}
       </div>

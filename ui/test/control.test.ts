@@ -25,7 +25,8 @@ const point = (more: Partial<Point> = {}): Point => ({
   interlock: { expression: 'guard == 1', holds: true, inputs: [] },
   local: false,
   mode: 'normal',
-  lockout: null,
+  lockout: '',
+  zone: 'line1',
   may: { allowed: true, code: '', reason: '', clears: '' },
   recent: null,
   ...more,
@@ -39,6 +40,10 @@ const write = (state: WriteState, more: Partial<Write> = {}): Write => ({
   state,
   by: 'perrin',
   approved_by: '',
+  settled: state !== 'uncertain' && state !== 'sent' && state !== 'awaiting_approval',
+  own: true,
+  why: '',
+  expires_at: null,
   reason: '',
   code: '',
   clears: '',
@@ -151,10 +156,10 @@ describe('the life of a write', () => {
   })
   it('finds a lost request by what it was, not by an older one like it', () => {
     const at = Date.parse('2026-11-12T13:26:40Z')
-    const rows = [write('done', { id: 'other', by: 'roche' }), write('done', { id: 'mine' }), write('done', { id: 'old', requested_at: '2026-11-12T12:00:00Z' })]
-    expect(findLost(rows, speed.path, 'perrin', 90, at - 1000)?.id).toBe('mine')
-    expect(findLost(rows.slice(2), speed.path, 'perrin', 90, at - 1000)).toBeUndefined()
-    expect(findLost(rows, speed.path, 'perrin', 91, at - 1000)).toBeUndefined()
+    const rows = [write('done', { id: 'other', by: 'roche', own: false }), write('done', { id: 'mine' }), write('done', { id: 'old', requested_at: '2026-11-12T12:00:00Z' })]
+    expect(findLost(rows, speed.path, 90, at - 1000)?.id).toBe('mine')
+    expect(findLost(rows.slice(2), speed.path, 90, at - 1000)).toBeUndefined()
+    expect(findLost(rows, speed.path, 91, at - 1000)).toBeUndefined()
   })
 })
 

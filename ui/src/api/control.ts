@@ -16,15 +16,16 @@ export interface Write {
   state: WriteState
   by: string
   approved_by: string
-  settled?: boolean // nothing more will be known of it
-  why?: string // what whoever asked for it said
-  reason: string // how it ended, in words
+  settled: boolean // nothing more will be known of it
+  own: boolean // whether whoever asks is who asked for it
+  why: string // why it was asked for
+  reason: string // how it ended, where there is a code; else why it was asked for
   code: string
   clears: string
   requested_at: string
   sent_at: string | null
   done_at: string | null
-  expires_at?: string | null
+  expires_at: string | null // until when it waits for a second person
   read_back: Written | null
   edge: string
 }
@@ -64,8 +65,8 @@ export interface Point {
   interlock: Interlock | null
   local: boolean | null
   mode: ZoneMode
-  zone?: string
-  lockout: string | null
+  zone: string
+  lockout: string // who locked it out and why; empty where nobody did
   may: May
   recent: { state: WriteState; value: Written; by: string; at: string } | null
 }
@@ -82,30 +83,30 @@ export interface ModeRow {
   by: string
   reason: string
   since: string | null
-  edges?: string[]
-  pending?: string[] // edges that have not confirmed it yet
+  edges: string[]
+  pending: string[] // edges that have not confirmed it yet
 }
 
 export interface LockoutRow {
   path: string
-  by: string
-  reason: string
-  since?: string | null
-  source?: string // "plant" where the plant file says so
+  who: string
+  why: string
+  since: string
+  declared: boolean // by the plant file; only a plan takes it away
 }
 
 export interface TripRow {
   name: string
   asset: string
-  edge?: string
+  edge: string
   state: 'armed' | 'tripped' | 'test' | 'cannot judge' | 'unknown'
   cause: string
   message: string
   since: string | null
-  conditions?: string[]
-  need?: number
-  actions?: { path: string; value: Written }[]
-  priority?: string
+  votes: string[]
+  need: number
+  actions: number // how many values it writes; 0: an alert only
+  priority: string
 }
 
 export interface UnexplainedRow {
@@ -117,8 +118,8 @@ export interface UnexplainedRow {
   value: Written | null
   unit: string
   at: string
-  by?: string
-  reason?: string
+  by: string
+  reason: string
 }
 
 /** A named set of values: for every asset of a type, for one asset, or (both empty) for paths of the plant. */
@@ -142,10 +143,10 @@ export interface RecipeVersion {
   state: 'draft' | 'approved'
   items: RecipeItem[]
   author: string
-  created_at: string
+  created: string
   reason: string
   approved_by: string
-  approved_at: string | null
+  approved: string | null
 }
 
 /** What became of one value of a download; `state` is that of its write, or "not written". */
@@ -161,7 +162,7 @@ export interface DownloadLine {
 
 export interface Download {
   recipe: string
-  number: number
+  version: number
   asset: string
   state: 'running' | 'done' | 'refused' | 'stopped' | 'broken'
   lines: DownloadLine[]
@@ -199,12 +200,8 @@ export const getWrite = (id: string): Promise<Write> => get(`control/writes/${en
 export const approveWrite = (id: string): Promise<Write> => post(`control/writes/${encodeURIComponent(id)}/approve`)
 export const rejectWrite = (id: string, reason: string): Promise<Write> => post(`control/writes/${encodeURIComponent(id)}/reject`, { reason })
 
-export interface WritePage {
-  writes: Write[]
-  before?: string | number | null
-}
-export const writesOf = (under: string, limit: number, signal?: AbortSignal): Promise<Write[]> =>
-  get<WritePage>('control/writes', { under: under || undefined, limit }, signal).then((page) => page.writes)
+export const writesOf = (under: string, limit: number, signal?: AbortSignal, before?: string): Promise<Write[]> =>
+  get<{ writes: Write[] }>('control/writes', { under: under || undefined, limit, before }, signal).then((page) => page.writes)
 
 export const useWrites = (under: string, limit: number, everyMs = 5000, enabled = true): UseQueryResult<Write[]> =>
   useQuery({
@@ -218,20 +215,21 @@ export const useWrites = (under: string, limit: number, everyMs = 5000, enabled 
 
 const PAGE = 200
 
-export const useJournal = (under: string): UseInfiniteQueryResult<InfiniteData<WritePage>> =>
+/** Page by page into the past; each page begins where the one before ended. */
+export const useJournal = (under: string): UseInfiniteQueryResult<InfiniteData<Write[]>> =>
   useInfiniteQuery({
     queryKey: ['control', 'journal', under],
-    initialPageParam: undefined as string | number | undefined,
-    queryFn: ({ signal, pageParam }) => get<WritePage>('control/writes', { under: under || undefined, limit: PAGE, before: pageParam }, signal),
-    getNextPageParam: (page) => page.before || undefined,
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ signal, pageParam }) => writesOf(under, PAGE, signal, pageParam),
+    getNextPageParam: (page) => page.at(-1)?.requested_at,
     retry: patient,
   })
 
 /** One list of the control page, asked for again while it is looked at. */
-function useList<T>(key: string, everyMs = 3000): UseQueryResult<T[]> {
+function useList<T>(key: string, everyMs = 3000, list = key): UseQueryResult<T[]> {
   return useQuery({
     queryKey: ['control', key],
-    queryFn: async ({ signal }) => (await get<Record<string, T[]>>(`control/${key}`, {}, signal))[key] ?? [],
+    queryFn: async ({ signal }) => (await get<Record<string, T[]>>(`control/${key}`, {}, signal))[list] ?? [],
     refetchInterval: (query) => (isAbsent(query.state.error) ? false : everyMs),
     staleTime: 1000,
     retry: patient,
@@ -240,14 +238,14 @@ function useList<T>(key: string, everyMs = 3000): UseQueryResult<T[]> {
 export const useModes = (): UseQueryResult<ModeRow[]> => useList('modes')
 export const useLockouts = (): UseQueryResult<LockoutRow[]> => useList('lockouts')
 export const useTrips = (): UseQueryResult<TripRow[]> => useList('trips', 2000)
-export const useUnexplained = (): UseQueryResult<UnexplainedRow[]> => useList('unexplained')
+export const useUnexplained = (): UseQueryResult<UnexplainedRow[]> => useList('unexplained', 3000, 'changes')
 
 /** Paths stand in the address as they are: the server takes the rest of it. */
 const pathPart = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 
 export const setMode = (zone: string, mode: ZoneMode, reason: string): Promise<unknown> => put(`control/modes/${encodeURIComponent(zone)}`, { mode, reason })
-export const lockOut = (path: string, reason: string): Promise<unknown> => post('control/lockouts', { path, reason })
-export const takeAway = (path: string): Promise<unknown> => remove(`control/lockouts/${pathPart(path)}`)
+export const lockOut = (path: string, why: string): Promise<unknown> => post('control/lockouts', { path, why })
+export const takeAway = (path: string, reason: string): Promise<unknown> => remove(`control/lockouts/${pathPart(path)}${reason ? `?${new URLSearchParams({ reason }).toString()}` : ''}`)
 export const tripDeed = (name: string, deed: 'reset' | 'test', reason: string): Promise<unknown> => post(`control/trips/${encodeURIComponent(name)}/${deed}`, { reason })
 export const acceptChange = (id: number, reason: string): Promise<unknown> => post(`control/unexplained/${id}/accept`, { reason })
 

@@ -831,7 +831,6 @@ export const de: Record<string, string> = {
   'It stopped: what comes after the failed value was not written.': 'Abgebrochen: Was nach dem gescheiterten Wert kommt, wurde nicht geschrieben.',
   'It tripped because of {{what}}. It is armed again only when that no longer holds; nothing is started by this.': 'Ausgelöst durch {{what}}. Sie wird erst wieder scharf, wenn das nicht mehr gilt; gestartet wird dadurch nichts.',
   'It was cut off. Look at each value.': 'Es wurde unterbrochen. Prüfen Sie jeden Wert.',
-  'It writes {{what}}': 'Sie schreibt {{what}}',
   'Journal': 'Journal',
   'Journal of writes': 'Journal der Schreibvorgänge',
   'Key values, last hour': 'Leitwerte, letzte Stunde',
@@ -1021,4 +1020,8 @@ export const de: Record<string, string> = {
   'Write {{count}} values_other': '{{count}} Werte schreiben',
   'QR code for the app on a phone': 'QR-Code für die App auf einem Telefon',
   'Point the app at the code, enter this key, or': 'Halten Sie die App auf den Code, geben Sie diesen Schlüssel ein, oder',
+  'Reason, because it is somebody else’s': 'Grund, weil sie jemand anderem gehört',
+  'It writes {{count}} values_one': 'Sie schreibt {{count}} Wert',
+  'It writes {{count}} values_other': 'Sie schreibt {{count}} Werte',
+  'An alert only': 'Nur eine Meldung',
 }

@@ -37,4 +37,6 @@ export const en: Record<string, string> = {
   '{{count}} changes unexplained_other': '{{count}} changes unexplained',
   'Write {{count}} values_one': 'Write {{count}} value',
   'Write {{count}} values_other': 'Write {{count}} values',
+  'It writes {{count}} values_one': 'It writes {{count}} value',
+  'It writes {{count}} values_other': 'It writes {{count}} values',
 }

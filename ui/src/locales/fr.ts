@@ -831,7 +831,6 @@ export const fr: Record<string, string> = {
   'It stopped: what comes after the failed value was not written.': 'Arrêt : ce qui suit la valeur en échec n’a pas été écrit.',
   'It tripped because of {{what}}. It is armed again only when that no longer holds; nothing is started by this.': 'Elle s’est déclenchée à cause de {{what}}. Elle n’est réarmée que si la cause a disparu ; rien n’est démarré.',
   'It was cut off. Look at each value.': 'Interrompu. Vérifiez chaque valeur.',
-  'It writes {{what}}': 'Elle écrit {{what}}',
   'Journal': 'Journal',
   'Journal of writes': 'Journal des écritures',
   'Key values, last hour': 'Valeurs clés, dernière heure',
@@ -1021,4 +1020,8 @@ export const fr: Record<string, string> = {
   'Write {{count}} values_other': 'Écrire {{count}} valeurs',
   'QR code for the app on a phone': 'Code QR pour l’application d’un téléphone',
   'Point the app at the code, enter this key, or': 'Visez le code avec l’application, saisissez cette clé, ou',
+  'Reason, because it is somebody else’s': 'Motif, car elle est d’une autre personne',
+  'It writes {{count}} values_one': 'Elle écrit {{count}} valeur',
+  'It writes {{count}} values_other': 'Elle écrit {{count}} valeurs',
+  'An alert only': 'Une alerte seulement',
 }

@@ -141,9 +141,9 @@ export const STATE_WORDS: Record<WriteState, string> = {
   rejected: m('Rejected'),
 }
 
-/** The newest write somebody asked for at or after a moment: what a request whose answer was lost became. */
-export function findLost(writes: readonly Write[], path: string, by: string, value: Written, sinceMs: number): Write | undefined {
-  return writes.find((write) => write.path === path && write.by === by && sameValue(write.value, value) && Date.parse(write.requested_at) >= sinceMs)
+/** One's newest write that was asked for at or after a moment: what a request whose answer was lost became. */
+export function findLost(writes: readonly Write[], path: string, value: Written, sinceMs: number): Write | undefined {
+  return writes.find((write) => write.path === path && write.own && sameValue(write.value, value) && Date.parse(write.requested_at) >= sinceMs)
 }
 
 /** Two versions of a recipe side by side: in the order of the new one, then what it no longer has. */

@@ -23,7 +23,7 @@ export function Journal({ search }: { search: ControlSearch }) {
   const known = useKnownTags()
   const rows = useMemo(() => {
     const who = (search.who ?? '').toLowerCase()
-    return (found.data?.pages ?? []).flatMap((page) => page.writes).filter((write) => (!search.state || write.state === search.state) && (!who || `${write.by} ${write.approved_by}`.toLowerCase().includes(who)))
+    return (found.data?.pages ?? []).flat().filter((write) => (!search.state || write.state === search.state) && (!who || `${write.by} ${write.approved_by}`.toLowerCase().includes(who)))
   }, [found.data, search.state, search.who])
   const narrow = useRef(typeof window !== 'undefined' && matchMedia('(max-width: 899px)').matches).current
   const list = useRef<HTMLDivElement>(null)
@@ -103,7 +103,7 @@ export function Journal({ search }: { search: ControlSearch }) {
 }
 
 function Row({ write, tag, top, height, index }: { write: Write; tag: Tag | undefined; top: number; height: number; index: number }) {
-  const why = [write.why, write.reason].filter(Boolean).join(' – ')
+  const why = [write.why, write.code ? write.reason : '', write.clears].filter(Boolean).join('. ')
   const who = [write.by, write.approved_by].filter(Boolean).join(' + ')
   return (
     <div className="journal-row" role="row" aria-rowindex={index + 2} data-state={write.state} style={{ height, transform: `translateY(${top}px)` }}>

@@ -1,11 +1,9 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useState } from 'react'
 import { lockOut } from '../../api/control'
 import { useAssets } from '../../api/queries'
 import { t } from '../../i18n'
 import { isConnection } from '../../model/tree'
 import { SheetForm, TextField, written } from '../records'
-import { Button } from '../ui'
 
 /** Asks what is locked out and why; who does it is known. */
 export function LockOutSheet({ path, onClose }: { path?: string; onClose: () => void }) {
@@ -39,18 +37,5 @@ export function LockOutSheet({ path, onClose }: { path?: string; onClose: () => 
       )}
       <TextField name="reason" label={t('Why, and who works there')} maxLength={1000} autoFocus={path !== undefined} />
     </SheetForm>
-  )
-}
-
-export function LockOutButton({ path, locked }: { path: string; locked: boolean }) {
-  const [open, setOpen] = useState(false)
-  if (locked) return null
-  return (
-    <>
-      <Button icon="lock" onPress={() => setOpen(true)}>
-        {t('Lock out …')}
-      </Button>
-      {open ? <LockOutSheet path={path} onClose={() => setOpen(false)} /> : null}
-    </>
   )
 }

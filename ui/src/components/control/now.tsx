@@ -9,7 +9,7 @@ import type { Tag } from '../../api/types'
 import { t } from '../../i18n'
 import { store } from '../../live/client'
 import { LiveValue } from '../../live/react'
-import { MODES, withUnit } from '../../model/control'
+import { MODES, STATE_WORDS, withUnit } from '../../model/control'
 import { timeOrDay } from '../../model/time'
 import { writeText } from '../faceplate/write-text'
 import { ChoiceField, Confirm, Refusal, SheetForm, TextField, useAct, When, written } from '../records'
@@ -40,24 +40,28 @@ export function Missing({ error, what }: { error: unknown; what: string }): Reac
 /* Changes of others that wait for a second person. */
 
 export function WaitsForYou() {
-  const session = useSession()
   const found = useWrites('', NEWEST, 2000)
   const known = useKnownTags()
+  const [decided, setDecided] = useState<readonly Write[]>([])
   const waiting = (found.data ?? []).filter((write) => write.state === 'awaiting_approval')
-  if (waiting.length === 0) return null
-  const me = session.data?.user.name ?? ''
+  if (waiting.length === 0 && decided.length === 0) return null
   return (
     <Panel title={t('Waits for a second person')} className="wide">
+      {decided.map((write) => (
+        <p key={write.id} className="pad" role="status">
+          <b>{pathName(write.path)}</b> {writeText(write, known.get(write.path))}: <b>{t(STATE_WORDS[write.state])}</b>
+          {write.code ? `. ${[write.reason, write.clears].filter(Boolean).join('. ')}` : ''}
+        </p>
+      ))}
       {waiting.map((write) => (
-        <WaitRow key={write.id} write={write} tag={known.get(write.path)} mine={write.by === me} />
+        <WaitRow key={write.id} write={write} tag={known.get(write.path)} mine={write.own} onDecided={(one) => setDecided((all) => [one, ...all.filter((other) => other.id !== one.id)].slice(0, 5))} />
       ))}
     </Panel>
   )
 }
 
-function WaitRow({ write, tag, mine }: { write: Write; tag: Tag | undefined; mine: boolean }) {
+function WaitRow({ write, tag, mine, onDecided }: { write: Write; tag: Tag | undefined; mine: boolean; onDecided: (write: Write) => void }) {
   const client = useQueryClient()
-  const act = useAct()
   const [sheet, setSheet] = useState<'approve' | 'reject'>()
   const done = (): Promise<void> => client.invalidateQueries({ queryKey: ['control'] })
   return (
@@ -84,18 +88,17 @@ function WaitRow({ write, tag, mine }: { write: Write; tag: Tag | undefined; min
             {t('Approve …')}
           </Button>
         )}
-        <Button isPending={act.busy} onPress={() => setSheet('reject')}>
+        <Button onPress={() => setSheet('reject')}>
           {mine ? t('Withdraw …') : t('Reject …')}
         </Button>
       </span>
-      <Refusal error={act.error} />
       {sheet === 'approve' ? (
         <Confirm
           title={t('Approve a change')}
           verb={t('Approve: write {{value}}', { value: tag ? withUnit(tag, write.value) : String(write.value) })}
           onClose={() => setSheet(undefined)}
           act={async () => {
-            await approveWrite(write.id)
+            onDecided(await approveWrite(write.id))
             await done()
           }}
         >
@@ -108,7 +111,7 @@ function WaitRow({ write, tag, mine }: { write: Write; tag: Tag | undefined; min
           verb={mine ? t('Withdraw') : t('Reject')}
           onClose={() => setSheet(undefined)}
           send={async (form) => {
-            await rejectWrite(write.id, written(form, 'reason'))
+            onDecided(await rejectWrite(write.id, written(form, 'reason')))
             await done()
           }}
         >
@@ -152,7 +155,7 @@ function Zone({ row }: { row: ModeRow }) {
             {[row.by, row.reason].filter(Boolean).join(': ')} {row.since ? <When iso={row.since} /> : null}
           </small>
         ) : null}
-        {row.pending?.length ? <small role="status">{t('Not confirmed yet by {{edges}}', { edges: row.pending.join(', ') })}</small> : null}
+        {row.pending.length ? <small role="status">{t('Not confirmed yet by {{edges}}', { edges: row.pending.join(', ') })}</small> : null}
       </span>
       <span className="row-buttons">
         {row.mode === 'halted' ? null : (
@@ -228,30 +231,31 @@ export function Lockouts() {
 
 function LockedOut({ row }: { row: LockoutRow }) {
   const client = useQueryClient()
+  const me = useSession().data?.user.name
   const [asks, setAsks] = useState(false)
-  const declared = row.source === 'plant'
   return (
     <div className="zone-row">
       <span className="row-what">
         <b>{row.path || t('Everything')}</b>
-        <span>{row.reason}</span>
+        <span>{row.why}</span>
         <small className="muted">
-          {declared ? t('in the plant file') : row.by} {row.since ? <When iso={row.since} /> : null}
+          {row.declared ? t('in the plant file') : row.who} <When iso={row.since || null} none="" />
         </small>
       </span>
-      {declared ? null : <Button onPress={() => setAsks(true)}>{t('Take away …')}</Button>}
+      {row.declared ? null : <Button onPress={() => setAsks(true)}>{t('Take away …')}</Button>}
       {asks ? (
-        <Confirm
+        <SheetForm
           title={t('Take a lock-out away')}
           verb={t('Take away')}
           onClose={() => setAsks(false)}
-          act={async () => {
-            await takeAway(row.path)
+          send={async (form) => {
+            await takeAway(row.path, written(form, 'reason'))
             await client.invalidateQueries({ queryKey: ['control'] })
           }}
         >
-          {t('{{path}} can be written again. {{who}} set it: {{reason}}', { path: row.path, who: row.by, reason: row.reason })}
-        </Confirm>
+          <p>{t('{{path}} can be written again. {{who}} set it: {{reason}}', { path: row.path, who: row.who, reason: row.why })}</p>
+          {row.who === me ? null : <TextField name="reason" label={t('Reason, because it is somebody else’s')} maxLength={1000} autoFocus />}
+        </SheetForm>
       ) : null}
     </div>
   )
@@ -282,7 +286,7 @@ export function Unexplained() {
               <span className="old-to-new">{`${say(row, row.before)} → ${say(row, row.value)}`}</span>
               <small className="muted">
                 <When iso={row.at} /> {row.kind === 'local' ? t('made at the machine') : t('by nobody that Isthmus knows')}
-                {row.state === 'accepted' ? `. ${t('Accepted by {{who}}: {{reason}}', { who: row.by ?? '', reason: row.reason ?? '' })}` : ''}
+                {row.state === 'accepted' ? `. ${t('Accepted by {{who}}: {{reason}}', { who: row.by, reason: row.reason })}` : ''}
               </small>
             </span>
             <span className="row-buttons">

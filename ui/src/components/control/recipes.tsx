@@ -111,7 +111,7 @@ function One({ recipe, search }: { recipe: Recipe; search: ControlSearch }) {
             <Select label={t('Compare with')} value={against ? String(against.number) : ''} options={[['', t('nothing')], ...options(all.filter((one) => one !== shown))]} onChange={(other) => go({ against: other })} />
           </div>
           <p className="muted small">
-            {t('by {{who}}', { who: shown.author })} <When iso={shown.created_at} />
+            {t('by {{who}}', { who: shown.author })} <When iso={shown.created} />
             {shown.reason ? `: ${shown.reason}` : ''}
             {shown.approved_by ? `. ${t('Approved by {{name}}.', { name: shown.approved_by })}` : ''}
             {shown.state === 'draft' && mine ? ` ${t('Somebody else must approve it.')}` : ''}

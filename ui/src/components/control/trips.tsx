@@ -5,7 +5,6 @@ import { m, t } from '../../i18n'
 import { SheetForm, TextField, When, written } from '../records'
 import { Button, Empty, Panel } from '../ui'
 import { Missing } from './now'
-import { pathName } from './path-name'
 
 const WORDS: Record<TripRow['state'], string> = { armed: m('Armed'), tripped: m('Tripped'), test: m('In test'), 'cannot judge': m('Cannot judge'), unknown: m('Unknown') }
 
@@ -39,9 +38,9 @@ function Trip({ row }: { row: TripRow }) {
         <b>{row.message || row.name}</b>
         {row.cause && row.state !== 'armed' ? <span>{t('First cause: {{what}}', { what: row.cause })}</span> : null}
         <small className="muted">
-          {[row.asset, row.conditions?.length ? t('{{need}} of: {{conditions}}', { need: row.need ?? 1, conditions: row.conditions.join('; ') }) : ''].filter(Boolean).join(' · ')}
+          {[row.asset, row.votes.length ? t('{{need}} of: {{conditions}}', { need: row.need, conditions: row.votes.join('; ') }) : ''].filter(Boolean).join(' · ')}
         </small>
-        {row.actions?.length ? <small className="muted">{t('It writes {{what}}', { what: row.actions.map((one) => `${pathName(one.path)} = ${one.value}`).join(', ') })}</small> : null}
+        <small className="muted">{row.actions ? t('It writes {{count}} values', { count: row.actions }) : t('An alert only')}</small>
         {row.since ? (
           <small className="muted">
             <When iso={row.since} />

@@ -6,10 +6,10 @@ import { pathName } from './path-name'
 const NEWEST = 200
 
 /** Says on every page that somebody else's change waits for a second person. */
-export function WaitingNotice({ me }: { me: string }) {
+export function WaitingNotice() {
   const found = useWrites('', NEWEST, 5000)
   const here = useRouterState({ select: (s) => s.location.pathname === '/control' })
-  const waiting = (found.data ?? []).filter((write) => write.state === 'awaiting_approval' && write.by !== me)
+  const waiting = (found.data ?? []).filter((write) => write.state === 'awaiting_approval' && !write.own)
   const first = waiting[0]
   if (!first || here) return null
   return (

@@ -7,7 +7,7 @@ import { useEverySecond } from '../../live/react'
 import { formatAge, formatNumber } from '../../model/format'
 import { timeOrDay } from '../../model/time'
 import { useReducer } from 'react'
-import { Refusal, useAct } from '../records'
+import { Refusal, useAct } from '../act'
 import { Button, Panel } from '../ui'
 import { PriorityMark } from './alarm-mark'
 

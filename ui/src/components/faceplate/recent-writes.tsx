@@ -4,7 +4,7 @@ import type { Tag } from '../../api/types'
 import { t } from '../../i18n'
 import { STATE_WORDS } from '../../model/control'
 import { human } from '../../model/tree'
-import { When } from '../records'
+import { When } from '../act'
 import { Panel } from '../ui'
 import { writeText } from './write-text'
 

@@ -2,7 +2,6 @@ import { useQueryClient } from '@tanstack/react-query'
 import { useEffect, useReducer, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from 'react'
 import { ApiError } from '../../api/client'
 import { clearsOf, getWrite, requestWrite, select, usePoints, writesOf, type Point, type Write, type Written } from '../../api/control'
-import { useSession } from '../../api/queries'
 import type { Problem, Tag } from '../../api/types'
 import { t } from '../../i18n'
 import { hold, isKiosk } from '../../kiosk'
@@ -25,7 +24,6 @@ const LOOK_MS = 1000
 
 /** One deliberate write: select, enter, review, confirm; then what the device and the record say, and nothing before. */
 export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag; onClose: () => void; what?: string }) {
-  const session = useSession()
   const client = useQueryClient()
   const [flow, tell] = useReducer(advance, undefined, () => begin())
   const [proposal] = useState(() => store.read(tag.path).value)
@@ -37,7 +35,6 @@ export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag
   const usable = reading.quality === 'good' || reading.quality === 'uncertain'
   const now: Written | null = usable && reading.value !== undefined && !Number.isNaN(reading.value) ? reading.value : null
   const link = useLink()
-  const me = session.data?.user.name ?? ''
   const sent = useRef(false) // a request goes out once, whatever is pressed how often
 
   useEffect(() => {
@@ -67,7 +64,7 @@ export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag
     let gone = false
     const look = async (): Promise<void> => {
       try {
-        const found = id ? await getWrite(id) : findLost(await writesOf(tag.path, 20), tag.path, me, flow.value as Written, flow.askedMs - 2000)
+        const found = id ? await getWrite(id) : findLost(await writesOf(tag.path, 20), tag.path, flow.value as Written, flow.askedMs - 2000)
         if (gone) return
         if (found) tell({ type: 'answered', write: found })
         else if (store.now() > (flow.selection?.expiresMs ?? 0) + 2000) tell({ type: 'never' })
@@ -81,7 +78,7 @@ export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag
       gone = true
       clearInterval(timer)
     }
-  }, [followed, flow.write?.id, flow.value, flow.askedMs, flow.selection?.expiresMs, tag.path, me])
+  }, [followed, flow.write?.id, flow.value, flow.askedMs, flow.selection?.expiresMs, tag.path])
 
   const out = isOut(flow)
   useEffect(() => (out ? hold() : undefined), [out])
@@ -416,6 +413,9 @@ function Refused({ problem, onClose, onAgain }: { problem: Problem; onClose: () 
   )
 }
 
+/** How it ended, in the server's words; without a code the reason is that of whoever asked. */
+const said = (write: Write): string => (write.code ? write.reason : '')
+
 function Outcome({ tag, write, onClose, onAgain }: { tag: Tag; write: Write; onClose: () => void; onAgain: () => void }) {
   const at = write.done_at ? clockTime(Date.parse(write.done_at)) : ''
   switch (write.state) {
@@ -431,7 +431,7 @@ function Outcome({ tag, write, onClose, onAgain }: { tag: Tag; write: Write; onC
     case 'uncertain':
       return (
         <Ending mark="help" title={t('Uncertain: it may have been written')} onClose={onClose} alarming>
-          <WhyNot reason={write.reason || t('The device did not confirm it.')} clears={write.clears} />
+          <WhyNot reason={said(write) || t('The device did not confirm it.')} clears={write.clears} />
           <p>{t('Isthmus does not send it again. Look at the value, and at the machine, before you do anything.')}</p>
           <p className="write-now">
             <span className="muted small">{t('Value now')}</span> <LiveValue tag={tag} className="mid" />
@@ -441,21 +441,21 @@ function Outcome({ tag, write, onClose, onAgain }: { tag: Tag; write: Write; onC
     case 'denied':
       return (
         <Ending mark="cross" title={t('Denied')} onClose={onClose} onAgain={onAgain}>
-          <WhyNot reason={write.reason || write.code} clears={write.clears} />
+          <WhyNot reason={said(write) || write.code} clears={write.clears} />
           <p>{t('Nothing reached the device.')}</p>
         </Ending>
       )
     case 'rejected':
       return (
         <Ending mark="cross" title={t('Rejected')} onClose={onClose} onAgain={onAgain}>
-          <WhyNot reason={write.reason ? `${write.approved_by ? `${write.approved_by}: ` : ''}${write.reason}` : t('The second person said no.')} clears="" />
+          <WhyNot reason={said(write) || t('The second person said no.')} clears="" />
           <p>{t('Nothing reached the device.')}</p>
         </Ending>
       )
     default:
       return (
         <Ending mark="clock" title={t('Expired')} onClose={onClose} onAgain={onAgain}>
-          <WhyNot reason={write.reason || t('Nobody approved it in time.')} clears={write.clears} />
+          <WhyNot reason={said(write) || t('Nobody approved it in time.')} clears={write.clears} />
           <p>{t('Nothing reached the device.')}</p>
         </Ending>
       )
