@@ -11,6 +11,7 @@ import './styles/parts.css'
 import { whenSignedOut } from './api/client'
 import { modelChanged, queryClient } from './api/queries'
 import { setLanguage, wishedLanguage } from './i18n'
+import { beginKiosk } from './kiosk'
 import { live } from './live/client'
 import { router } from './router'
 
@@ -20,6 +21,7 @@ whenSignedOut(() => {
   void queryClient.invalidateQueries({ queryKey: ['session'] })
 })
 live.onModel = modelChanged
+beginKiosk()
 
 /** Another language draws everything anew; what is chosen and filtered stands in the address and stays. */
 function App() {

@@ -67,7 +67,29 @@ const alarmsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/alarms'), 'AlarmsPage'),
 })
 
-const ASSET_KEYS = ['tag'] as const
+const LINE_KEYS = ['open', 'write'] as const
+const lineRootRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/line',
+  component: lazyRouteComponent(() => import('./pages/line'), 'LinePage'),
+})
+const lineRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/line/$',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof LINE_KEYS)[number], string>> => only(search, LINE_KEYS),
+  component: lazyRouteComponent(() => import('./pages/line'), 'LinePage'),
+})
+
+const CONTROL_KEYS = ['tab', 'under', 'who', 'state', 'recipe', 'version', 'against'] as const
+export type ControlSearch = Partial<Record<(typeof CONTROL_KEYS)[number], string>>
+const controlRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/control',
+  validateSearch: (search: Record<string, unknown>): ControlSearch => only(search, CONTROL_KEYS),
+  component: lazyRouteComponent(() => import('./pages/control'), 'ControlPage'),
+})
+
+const ASSET_KEYS = ['tag', 'write'] as const
 const assetRootRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/asset',
@@ -76,7 +98,7 @@ const assetRootRoute = createRoute({
 const assetRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/asset/$',
-  validateSearch: (search: Record<string, unknown>): Partial<Record<'tag', string>> => only(search, ASSET_KEYS),
+  validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof ASSET_KEYS)[number], string>> => only(search, ASSET_KEYS),
   component: lazyRouteComponent(() => import('./pages/asset'), 'AssetPage'),
 })
 
@@ -184,6 +206,9 @@ export const router = createRouter({
     tagsRoute,
     trendsRoute,
     alarmsRoute,
+    lineRootRoute,
+    lineRoute,
+    controlRoute,
     assetRootRoute,
     assetRoute,
     connectionsRoute,

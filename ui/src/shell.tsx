@@ -1,16 +1,19 @@
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
-import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState, type ReactNode } from 'react'
 import { ApiError, post } from './api/client'
-import { useConnections, useSession, useSite } from './api/queries'
+import { useAssets, useConnections, useSession, useSite } from './api/queries'
 import type { Session } from './api/types'
 import { Icon, Logo, type IconName } from './components/icons'
 import { Boundary, Button, Kbd, Loading, Trouble } from './components/ui'
+import { UnitLink } from './components/unit-link'
 import { m, t } from './i18n'
+import { isKiosk, setKiosk, useIdleReturn, useKiosk } from './kiosk'
 import { live, store } from './live/client'
 import { useEverySecond, useLink } from './live/react'
 import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from './model/connection'
 import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
+import { buildTree, findNode, type TreeNode } from './model/tree'
 import { useSignOut } from './sign-out'
 import { keysOn } from './theme'
 
@@ -18,20 +21,26 @@ const AlarmBar = lazy(() => import('./alarms/bar').then((m) => ({ default: m.Ala
 const loadPalette = () => import('./palette')
 const Palette = lazy(() => loadPalette().then((m) => ({ default: m.Palette })))
 const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.UserMenu })))
+const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/alarms' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
+  { to: '/line', icon: 'line', name: m('Lines'), key: 'n' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
+  { to: '/control', icon: 'control', name: m('Control'), key: 'k' },
   { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
   { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
-  { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },
+  { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'r' },
   { to: '/system', icon: 'system', name: m('System'), key: 's' },
 ]
+
+/** What a thumb reaches; the rest is below More. */
+const BOTTOM: readonly string[] = ['/overview', '/alarms', '/line', '/trends']
 
 const MORE = { to: '/more' as const, icon: 'more' as const, name: m('More'), key: '' }
 
@@ -81,6 +90,8 @@ function Shell({ session }: { session: Session }) {
   const [palette, setPalette] = useState(false)
   const [help, setHelp] = useState(false)
   useKeys(() => setPalette(true), () => setHelp(true))
+  const kiosk = useKiosk()
+  useIdleReturn(kiosk)
   const link = useLink()
   useEffect(() => {
     // Fetched before it is wanted: what is typed right after Ctrl K must not get lost.
@@ -104,7 +115,7 @@ function Shell({ session }: { session: Session }) {
           <Kbd>Ctrl K</Kbd>
         </button>
         <Clock />
-        <User session={session} onHelp={() => setHelp(true)} />
+        {kiosk ? <LeaveKiosk /> : <User session={session} onHelp={() => setHelp(true)} />}
       </header>
       <div className="strip-row">
         <Suspense fallback={null}>
@@ -115,6 +126,11 @@ function Shell({ session }: { session: Session }) {
       <div className="bars">
         <LostBar />
         <Notice session={session} />
+        {session.user.role === 'viewer' ? null : (
+          <Suspense fallback={null}>
+            <WaitingNotice />
+          </Suspense>
+        )}
       </div>
       <main id="main" tabIndex={-1}>
         <Boundary>
@@ -129,6 +145,21 @@ function Shell({ session }: { session: Session }) {
         {help ? <HelpSheet onClose={() => setHelp(false)} /> : null}
       </Suspense>
     </div>
+  )
+}
+
+/** The second touch leaves; without one it is as if nothing was. */
+function LeaveKiosk() {
+  const [asked, setAsked] = useState(false)
+  useEffect(() => {
+    if (!asked) return
+    const timer = setTimeout(() => setAsked(false), 5000)
+    return () => clearTimeout(timer)
+  }, [asked])
+  return (
+    <Button kind={asked ? 'plain' : 'quiet'} icon="out" onPress={() => (asked ? setKiosk(undefined) : setAsked(true))}>
+      {asked ? t('Leave, sure?') : t('Leave full screen')}
+    </Button>
   )
 }
 
@@ -193,7 +224,7 @@ function Rail() {
 }
 
 function BottomBar() {
-  const items = [...PAGES.filter((page) => page.to !== '/screens').slice(0, 4), MORE]
+  const items = [...PAGES.filter((page) => BOTTOM.includes(page.to)), MORE]
   return (
     <nav className="bottom" aria-label={t('Pages')}>
       {items.map((page) => (
@@ -206,21 +237,30 @@ function BottomBar() {
   )
 }
 
+function crumb(tree: TreeNode | undefined, path: string, text: string): ReactNode {
+  const node = tree ? findNode(tree, path) : undefined
+  return node ? (
+    <UnitLink node={node}>{text}</UnitLink>
+  ) : (
+    <Link to="/asset/$" params={{ _splat: path }}>
+      {text}
+    </Link>
+  )
+}
+
 function Crumbs({ session }: { session: Session }) {
   const path = useRouterState({ select: (s) => s.location.pathname })
   const parts: { text: string; href: ReactNode | undefined; key: string }[] = []
-  if (path.startsWith('/asset/')) {
-    const segments = decodeURIComponent(path.slice(7)).split('/').filter(Boolean)
+  const assets = useAssets()
+  const tree = useMemo(() => (assets.data ? buildTree(assets.data) : undefined), [assets.data])
+  if (path.startsWith('/asset/') || path.startsWith('/line/')) {
+    const segments = decodeURIComponent(path.slice(path.indexOf('/', 1) + 1)).split('/').filter(Boolean)
     segments.forEach((segment, i) => {
       const splat = segments.slice(0, i + 1).join('/')
       parts.push({
         key: splat,
         text: segment,
-        href: (
-          <Link to="/asset/$" params={{ _splat: splat }}>
-            {segment}
-          </Link>
-        ),
+        href: crumb(tree, splat, segment),
       })
     })
   } else if (path.startsWith('/screens/')) {
@@ -402,6 +442,7 @@ function useKeys(openPalette: () => void, openHelp: () => void): void {
   const after = useRef(0)
   useEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
+      if (isKiosk()) return // a station has one page
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
         event.preventDefault()
         openPalette()

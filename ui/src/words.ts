@@ -8,5 +8,6 @@ export const WORDS = [
   ...[m('link'), m('password'), m('passkey'), m('oidc'), m('badge'), m('break-glass')],
   ...[m('intent'), m('outcome'), m('note'), m('unknown')],
   ...[m('Good'), m('Slow'), m('Bad'), m('Connecting'), m('Stopped'), m('Stale'), m('Unknown')],
+  ...[m('draft'), m('approved')],
   ...[m('Connected'), m('Values read'), m('Answer in time')],
 ] as const

@@ -41,7 +41,7 @@ function scan(): Found {
       if (ts.isJsxText(node)) bare(node, node.text)
       if (ts.isJsxExpression(node) && node.expression && (ts.isJsxElement(node.parent) || ts.isJsxFragment(node.parent))) shown(node.expression)
       if (ts.isJsxAttribute(node) && ATTRIBUTES.has(node.name.getText()) && node.initializer) {
-        const own = !/^(input|meta|Field|TextField|ChoiceField|Icon|LiveState)$/.test(node.parent.parent.tagName.getText()) || node.name.getText() !== 'name'
+        const own = !/^(input|select|meta|Field|TextField|ChoiceField|Icon|LiveState)$/.test(node.parent.parent.tagName.getText()) || node.name.getText() !== 'name'
         if (own) shown(ts.isJsxExpression(node.initializer) ? (node.initializer.expression ?? node) : node.initializer)
       }
       ts.forEachChild(node, visit)

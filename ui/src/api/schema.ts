@@ -116,6 +116,296 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarms
+         * @description Alarms that are not Normal, and how many there are.
+         */
+        get: operations["list_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge Alarms
+         * @description Say that somebody has seen these and takes care of them: only what was on the screen, never all there are.
+         */
+        post: operations["acknowledge_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/definitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarm Definitions
+         * @description Every alarm that is judged, with what is in force and what the plant file says.
+         */
+        get: operations["list_alarm_definitions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Alarm Definition
+         * @description Change an alarm while everything runs: it outlives a restart, and is shown as differing from the plant file.
+         */
+        patch: operations["change_alarm_definition"];
+        trace?: never;
+    };
+    "/api/v1/alarms/in-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put Alarms In Service
+         * @description Judge alarms again.
+         */
+        post: operations["put_alarms_in_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Alarm Journal
+         * @description Every change of every alarm in [start, end), newest first.
+         */
+        get: operations["search_alarm_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/journal/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Alarm Journal
+         * @description The journal of [start, end) as CSV, streamed. `priority`, `by` and `text` narrow changes.
+         */
+        get: operations["export_alarm_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/occurrences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarm Occurrences
+         * @description Alarms that were active or annunciated at some time in [start, end).
+         */
+        get: operations["list_alarm_occurrences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/out-of-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Alarms Out Of Service
+         * @description Judge alarms no more until they are put in service again, or the time is up: for work on what they watch.
+         */
+        post: operations["take_alarms_out_of_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/performance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alarm Performance
+         * @description How well the alarm system serves its operators in [start, end): the figures of ISA-18.2 and IEC 62682.
+         */
+        get: operations["alarm_performance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/rationalisation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Rationalisation
+         * @description Every alarm as the plant file has it, as CSV to work on in a spreadsheet (UTF-8).
+         */
+        get: operations["export_rationalisation"];
+        put?: never;
+        /**
+         * Plan Rationalisation
+         * @description The plant file as such a table wants it, and what applying it would change; changes nothing.
+         *
+         *     Applied like any other plan, by `POST plant/apply` or `POST plant/changes` with this text and base.
+         */
+        post: operations["plan_rationalisation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset Alarms
+         * @description Let latched alarms go whose condition has returned.
+         */
+        post: operations["reset_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/shelve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shelve Alarms
+         * @description Put alarms aside for a while, with a reason; they come back by themselves.
+         */
+        post: operations["shelve_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/unshelve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Unshelve Alarms
+         * @description Take alarms back that were put aside.
+         */
+        post: operations["unshelve_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wait For Alarms
+         * @description The counts as soon as there is another version, or when the time is up.
+         */
+        get: operations["wait_for_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assets": {
         parameters: {
             query?: never;
@@ -230,6 +520,286 @@ export interface paths {
         get: operations["verify_audit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Callout
+         * @description Who is on duty now and next, rules and channels with what is wrong with them, and the calls under way.
+         */
+        get: operations["get_callout"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/answer/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Answer
+         * @description What a link acknowledges, and the button. Looking changes nothing: scanners of mail follow links.
+         */
+        get: operations["show_answer"];
+        put?: never;
+        /**
+         * Send Answer
+         * @description Acknowledge what the link is about, as the person it was sent to. It works once.
+         */
+        post: operations["send_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/channels/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Channel
+         * @description Put a channel in force; the version before is kept.
+         */
+        put: operations["put_channel"];
+        post?: never;
+        /**
+         * Remove Channel
+         * @description Take a channel away; its versions are kept. 409 while a rule refers to it.
+         */
+        delete: operations["remove_channel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/channels/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Channel Versions
+         * @description Every version of a channel, newest first.
+         */
+        get: operations["get_channel_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/contacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Contacts
+         * @description How people are reached; only for who may change it.
+         */
+        get: operations["get_contacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/contacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Contact
+         * @description Keep how somebody is reached. The audit log has the channels, never the addresses.
+         */
+        put: operations["put_contact"];
+        post?: never;
+        /**
+         * Remove Contact
+         * @description Forget how somebody is reached.
+         */
+        delete: operations["remove_contact"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Deliveries
+         * @description The delivery log with each attempt, newest first.
+         */
+        get: operations["get_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Rota
+         * @description Put a rota in force; the version before is kept.
+         */
+        put: operations["put_rota"];
+        post?: never;
+        /**
+         * Remove Rota
+         * @description Take a rota away; its versions are kept. 409 while a rule refers to it.
+         */
+        delete: operations["remove_rota"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Schedule
+         * @description Who is on duty on a rota over a time.
+         */
+        get: operations["get_schedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rota Versions
+         * @description Every version of a rota, newest first.
+         */
+        get: operations["get_rota_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Rule
+         * @description Put a rule in force; the version before is kept, and calls under way go on by theirs.
+         */
+        put: operations["put_rule"];
+        post?: never;
+        /**
+         * Remove Rule
+         * @description Take a rule away; its versions are kept, and calls under way go on.
+         */
+        delete: operations["remove_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rules/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rule Versions
+         * @description Every version of a rule, newest first.
+         */
+        get: operations["get_rule_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Test
+         * @description Send somebody a test message now, and say how it went.
+         */
+        post: operations["send_test"];
         delete?: never;
         options?: never;
         head?: never;
@@ -356,7 +926,131 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes": {
+    "/api/v1/control/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Journal
+         * @description Everything about writing, newest first: writes, changes nobody recorded, and what edges noted.
+         */
+        get: operations["get_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/lockouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Lockouts
+         * @description What is locked out: while it stands nothing there or below is written.
+         */
+        get: operations["list_lockouts"];
+        put?: never;
+        /**
+         * Lock Out
+         * @description Lock a tag, an asset or connections/NAME out, in one's own name.
+         */
+        post: operations["lock_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/lockouts/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take Lockout Away
+         * @description Take a lock-out away: one's own; somebody else's with `control.mode` and a reason.
+         */
+        delete: operations["take_lockout_away"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/modes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Modes
+         * @description What each zone lets pass, and which edges have not confirmed it yet.
+         */
+        get: operations["list_modes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/modes/{zone}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Mode
+         * @description Change what a zone lets pass. Stricter: whoever may write there. Letting more pass: `control.mode`.
+         */
+        put: operations["set_mode"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Points
+         * @description Points that may be written, with their interlocks as core sees them and whether whoever asks may write them now.
+         */
+        get: operations["list_points"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/selections": {
         parameters: {
             query?: never;
             header?: never;
@@ -366,10 +1060,174 @@ export interface paths {
         get?: never;
         put?: never;
         /**
+         * Select Point
+         * @description Choose a point for one write: good for a minute, once, and against the value it shows now.
+         */
+        post: operations["select_point"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/trips": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Trips
+         * @description Trips, judged at the edges, and how they are.
+         */
+        get: operations["list_trips"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/trips/{name}/{do}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Command Trip
+         * @description Reset a trip that fired (`control.write` at its asset), or test one (`control.mode`).
+         */
+        post: operations["command_trip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/unexplained": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Unexplained
+         * @description UnexplainedChanges of guarded points that no write explains, and those made at the machines, newest first.
+         */
+        get: operations["list_unexplained"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/unexplained/{n}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept Unexplained
+         * @description Say where a change comes from; its alarm ends.
+         */
+        post: operations["accept_unexplained"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Writes
+         * @description The journal of writes, newest first.
+         */
+        get: operations["list_writes"];
+        put?: never;
+        /**
          * Request Write
-         * @description Always refused: this version of Isthmus has no write path.
+         * @description Write a point. 200 with the finished write, whatever became of it at the edge; 202 while it waits for a person or an answer.
          */
         post: operations["request_write"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Write
+         * @description One write.
+         */
+        get: operations["get_write"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Write
+         * @description Agree to a write as a second person: it is checked anew and sent.
+         */
+        post: operations["approve_write"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject Write
+         * @description Say no to a write that waits, take back one's own, or give up asking how one ended.
+         */
+        post: operations["reject_write"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1010,6 +1868,130 @@ export interface paths {
          * @description Erase a person: their account, and what ties their pseudonym to their name.
          */
         delete: operations["erase_person"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Recipes
+         * @description Recipes by name, each with its newest and its approved version.
+         */
+        get: operations["list_recipes"];
+        put?: never;
+        /**
+         * Save Recipe
+         * @description A new recipe, or the next version of one. Refused whole where a value does not fit a point of any of its assets.
+         */
+        post: operations["save_recipe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Recipe
+         * @description One recipe.
+         */
+        get: operations["get_recipe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Download Recipe
+         * @description Write its values to an asset one by one; the report says what was written, what not, and what was there before.
+         */
+        post: operations["download_recipe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Downloads
+         * @description Reports of downloads, newest first.
+         */
+        get: operations["list_downloads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Recipe Versions
+         * @description All versions, newest first.
+         */
+        get: operations["list_recipe_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/versions/{n}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Recipe
+         * @description Agree to a version as another person than its author; only then it can be downloaded.
+         */
+        post: operations["approve_recipe"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1831,6 +2813,26 @@ export interface paths {
         patch: operations["change_user"];
         trace?: never;
     };
+    "/api/v1/users/{name}/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove User Passkeys
+         * @description Take somebody's passkeys no more, when the device they are on is gone; sessions that are open end.
+         */
+        delete: operations["remove_user_passkeys"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/{name}/sessions": {
         parameters: {
             query?: never;
@@ -1940,12 +2942,145 @@ export interface components {
              */
             totp: boolean;
         };
+        /** Acknowledge */
+        Acknowledge: {
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /** Occurrences */
+            occurrences: number[];
+        };
         /**
          * Action
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
         Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        /** AlarmAnswer */
+        AlarmAnswer: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /**
+             * Alarm
+             * @description permanent key
+             */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Cause */
+            cause: string;
+            /** Changed At */
+            changed_at: string | null;
+            /** Cleared At */
+            cleared_at: string | null;
+            /** Comment */
+            comment: string;
+            /** Consequence */
+            consequence: string;
+            /** Kind */
+            kind: string;
+            /** Latched */
+            latched: boolean;
+            /** Limit */
+            limit: number | null;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /**
+             * Occurrence
+             * @description 0 while the condition does not hold
+             */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /** Raised At */
+            raised_at: string | null;
+            /** Reason */
+            reason: string;
+            /** Response */
+            response: string;
+            /**
+             * Response S
+             * @description how long there is to answer it
+             */
+            response_s: number | null;
+            /** Returned At */
+            returned_at: string | null;
+            /** Shelved Until */
+            shelved_until: string | null;
+            state: components["schemas"]["State"];
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+        };
+        /** AlarmCountsAnswer */
+        AlarmCountsAnswer: {
+            critical: components["schemas"]["PriorityCounts"];
+            high: components["schemas"]["PriorityCounts"];
+            low: components["schemas"]["PriorityCounts"];
+            medium: components["schemas"]["PriorityCounts"];
+            /** Out Of Service */
+            out_of_service: number;
+            /** Shelved */
+            shelved: number;
+            /** Suppressed */
+            suppressed: number;
+        };
+        /** AlarmKeys */
+        AlarmKeys: {
+            /** Alarms */
+            alarms: string[];
+        };
+        /** AlarmList */
+        AlarmList: {
+            /** Alarms */
+            alarms: components["schemas"]["AlarmAnswer"][];
+            counts: components["schemas"]["AlarmCountsAnswer"];
+            /**
+             * Total
+             * @description rows that match, up to 20,000
+             */
+            total: number;
+            /** Version */
+            version: number;
+        };
+        /** AlarmNews */
+        AlarmNews: {
+            counts: components["schemas"]["AlarmCountsAnswer"];
+            /** Version */
+            version: number;
+        };
+        /** AlarmsDone */
+        AlarmsDone: {
+            /** Done */
+            done: string[];
+            /** Version */
+            version: number;
+        };
+        /**
+         * AlarmValues
+         * @description What may be changed while everything runs.
+         */
+        AlarmValues: {
+            /** Deadband */
+            deadband?: number | null;
+            /** Limit */
+            limit?: number | null;
+            /** Off Delay S */
+            off_delay_s?: number | null;
+            /** On Delay S */
+            on_delay_s?: number | null;
+            /** Priority */
+            priority?: ("critical" | "high" | "medium" | "low") | null;
+        };
         /** Answer */
         Answer: {
             /**
@@ -2311,6 +3446,159 @@ export interface components {
              */
             root: string;
         };
+        /** CallAnswer */
+        CallAnswer: {
+            /** Alarms */
+            alarms: number;
+            /** Answered By */
+            answered_by: string;
+            /** Began */
+            began: string;
+            /** Id */
+            id: number;
+            /**
+             * Message
+             * @description of its first alarm
+             */
+            message: string;
+            /**
+             * Next
+             * @description when somebody is told next
+             */
+            next: string | null;
+            /** Priority */
+            priority: string;
+            /** Rule */
+            rule: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "gathering" | "calling" | "acknowledged" | "over" | "unanswered";
+        };
+        /** CallChannel */
+        CallChannel: {
+            /** Changed */
+            changed: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            /** Name */
+            name: string;
+            /**
+             * Personal
+             * @description whether each person has an address of their own on it
+             * @default true
+             */
+            personal: boolean;
+            /**
+             * Queued
+             * @description messages that wait for it
+             */
+            queued: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Since
+             * @description since when it fails
+             */
+            since: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unused" | "delivers" | "failing" | "not set";
+            /**
+             * Url
+             * @description reference to a secret that holds an apprise address, with {address} in it where it is personal
+             */
+            url: string;
+            /** Version */
+            version: number;
+        };
+        /** CallOutAnswer */
+        CallOutAnswer: {
+            /**
+             * Calls
+             * @description those under way, newest first
+             */
+            calls: components["schemas"]["CallAnswer"][];
+            /** Channels */
+            channels: components["schemas"]["CallChannel"][];
+            /**
+             * Links
+             * @description whether messages hold links to acknowledge by
+             */
+            links: boolean;
+            /**
+             * People
+             * @description open accounts
+             */
+            people: components["schemas"]["Reached"][];
+            /** Rotas */
+            rotas: components["schemas"]["RotaAnswer"][];
+            /** Rules */
+            rules: components["schemas"]["CallRule"][];
+            /** Timezone */
+            timezone: string;
+        };
+        /** CallRule */
+        CallRule: {
+            /** Changed */
+            changed: string;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Group S
+             * @description alarms that come within this are one message
+             * @default 10
+             */
+            group_s: number;
+            /** Name */
+            name: string;
+            /** Priorities */
+            priorities: string[];
+            /** Problems */
+            problems: string[];
+            /**
+             * Quiet
+             * @default []
+             */
+            quiet: components["schemas"]["QuietBody"][];
+            /** Steps */
+            steps: components["schemas"]["StepBody"][];
+            /**
+             * Then S
+             * @description the same while a call of this rule is under way
+             * @default 60
+             */
+            then_s: number;
+            /**
+             * Under
+             * @description paths; empty: all
+             * @default []
+             */
+            under: string[];
+            /**
+             * Until
+             * @default acknowledged
+             * @enum {string}
+             */
+            until: "acknowledged" | "returned";
+            /** Version */
+            version: number;
+            /**
+             * Zones
+             * @description empty: all
+             * @default []
+             */
+            zones: string[];
+        };
         /** Certificate */
         Certificate: {
             /** Days Left */
@@ -2331,6 +3619,14 @@ export interface components {
             state: "ok" | "soon" | "expired" | "unreadable";
             /** Subject */
             subject: string;
+        };
+        /** ChangeAlarm */
+        ChangeAlarm: {
+            /** Alarm */
+            alarm: string;
+            /** Reason */
+            reason: string;
+            values: components["schemas"]["AlarmValues"];
         };
         /** ChangeAnswer */
         ChangeAnswer: {
@@ -2459,6 +3755,35 @@ export interface components {
              * @description what it touches; an empty text stands for what belongs to no zone
              */
             zones: string[];
+        };
+        /** ChannelBody */
+        ChannelBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            /**
+             * Personal
+             * @description whether each person has an address of their own on it
+             * @default true
+             */
+            personal: boolean;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Url
+             * @description reference to a secret that holds an apprise address, with {address} in it where it is personal
+             */
+            url: string;
         };
         /** ClockState */
         ClockState: {
@@ -2643,6 +3968,45 @@ export interface components {
             /** Connectors */
             connectors: components["schemas"]["ConnectorAnswer"][];
         };
+        /** ContactAnswer */
+        ContactAnswer: {
+            /**
+             * Addresses
+             * @description by name of the channel
+             */
+            addresses: {
+                [key: string]: string;
+            };
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "fr" | "de";
+            /** Person */
+            person: string;
+        };
+        /** ContactBody */
+        ContactBody: {
+            /**
+             * Addresses
+             * @description by name of the channel
+             */
+            addresses: {
+                [key: string]: string;
+            };
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "fr" | "de";
+        };
+        /** Contacts */
+        Contacts: {
+            /** Contacts */
+            contacts: components["schemas"]["ContactAnswer"][];
+        };
         /**
          * Control
          * @description What change control asks for.
@@ -2716,6 +4080,127 @@ export interface components {
              */
             reason: string;
         };
+        /** DefinitionAnswer */
+        DefinitionAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Changed At */
+            changed_at: string | null;
+            /** Changed By */
+            changed_by: string;
+            /** Consequence */
+            consequence: string;
+            /**
+             * Declared
+             * @description what the plant file says of those that were changed while Isthmus ran
+             */
+            declared: {
+                [key: string]: unknown;
+            };
+            /** Kind */
+            kind: string;
+            /** Latch */
+            latch: boolean;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /**
+             * Reason
+             * @description of that change
+             */
+            reason: string;
+            /** Response */
+            response: string;
+            /** Response S */
+            response_s: number | null;
+            state: components["schemas"]["State"];
+            /** Unit */
+            unit: string;
+            /**
+             * Values
+             * @description in force
+             */
+            values: {
+                [key: string]: unknown;
+            };
+        };
+        /** Definitions */
+        Definitions: {
+            /** Definitions */
+            definitions: components["schemas"]["DefinitionAnswer"][];
+            /** Total */
+            total: number;
+        };
+        /** Deliveries */
+        Deliveries: {
+            /** Deliveries */
+            deliveries: components["schemas"]["DeliveryAnswer"][];
+        };
+        /** DeliveryAnswer */
+        DeliveryAnswer: {
+            /**
+             * Answered
+             * @description when its link was used
+             */
+            answered: string | null;
+            /** Attempts */
+            attempts: components["schemas"]["DeliveryAttempt"][];
+            /** @description none for a test */
+            call: components["schemas"]["CallAnswer"] | null;
+            /** Channel */
+            channel: string;
+            /** Created */
+            created: string;
+            /** Ended */
+            ended: string | null;
+            /** Id */
+            id: number;
+            /**
+             * Next
+             * @description the next attempt
+             */
+            next: string | null;
+            /**
+             * Nth
+             * @description 0 the first time, then how often it was repeated
+             */
+            nth: number;
+            /** Person */
+            person: string;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "delivered" | "failed" | "withdrawn" | "nobody";
+            /**
+             * Step
+             * @description from 1
+             */
+            step: number;
+        };
+        /** DeliveryAttempt */
+        DeliveryAttempt: {
+            /** Ended */
+            ended: string | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Result
+             * @enum {string}
+             */
+            result: "started" | "delivered" | "failed" | "withdrawn" | "interrupted";
+            /** Time */
+            time: string;
+        };
         /** Difference */
         Difference: {
             /**
@@ -2772,6 +4257,57 @@ export interface components {
             /** Total Bytes */
             total_bytes: number;
         };
+        /** DownloadAnswer */
+        DownloadAnswer: {
+            /** Asset */
+            asset: string;
+            /** Began */
+            began: string;
+            /** By */
+            by: string;
+            /** Ended */
+            ended: string | null;
+            /** Id */
+            id: number;
+            /** Lines */
+            lines: components["schemas"]["LineAnswer"][];
+            /** Reason */
+            reason: string;
+            /** Recipe */
+            recipe: string;
+            /**
+             * State
+             * @description running, done, refused (nothing was written), stopped, or broken (core ended)
+             */
+            state: string;
+            /** Version */
+            version: number;
+        };
+        /** DownloadBody */
+        DownloadBody: {
+            /**
+             * Asset
+             * @description which asset of the type; not needed where there is one
+             * @default
+             */
+            asset: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Version
+             * @description the newest approved one unless told
+             * @default 0
+             */
+            version: number;
+        };
+        /** Downloads */
+        Downloads: {
+            /** Downloads */
+            downloads: components["schemas"]["DownloadAnswer"][];
+        };
         /** Drawing */
         Drawing: {
             /** Height */
@@ -2803,6 +4339,25 @@ export interface components {
             /** Drivers */
             drivers: components["schemas"]["DriverAnswer"][];
         };
+        /** DutyTurn */
+        DutyTurn: {
+            /** End */
+            end: string;
+            /**
+             * Person
+             * @description empty: nobody
+             */
+            person: string;
+            /** Reason */
+            reason: string;
+            /** Start */
+            start: string;
+            /**
+             * Why
+             * @enum {string}
+             */
+            why: "turn" | "hours" | "holiday" | "exception";
+        };
         /** Edge */
         Edge: {
             /**
@@ -2824,6 +4379,31 @@ export interface components {
             queued: number;
             /** State */
             state: string;
+        };
+        /** EdgeJournal */
+        EdgeJournal: {
+            /** Lines */
+            lines: components["schemas"]["EdgeJournalLine"][];
+        };
+        /** EdgeJournalLine */
+        EdgeJournalLine: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Edge */
+            edge: string;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @description write, unexplained, local, or what an edge noted: lease, trip, mode, lock
+             */
+            kind: string;
+            /** Path */
+            path: string;
+            /** Text */
+            text: string;
         };
         /** EdgeLag */
         EdgeLag: {
@@ -2923,6 +4503,31 @@ export interface components {
             /** Events */
             events: components["schemas"]["EventAnswer"][];
         };
+        /** ExchangeBody */
+        ExchangeBody: {
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /**
+             * Person
+             * @description empty: nobody
+             * @default
+             */
+            person: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Start
+             * Format: date-time
+             * @description plant time, without Z or offset
+             */
+            start: string;
+        };
         /** Explanation */
         Explanation: {
             /** Action */
@@ -2952,6 +4557,33 @@ export interface components {
             /** Who */
             who: string;
         };
+        /** FigureAnswer */
+        FigureAnswer: {
+            /**
+             * Met
+             * @description null where there is nothing to judge
+             */
+            met: boolean | null;
+            /** Name */
+            name: string;
+            /** Source */
+            source: string;
+            /** Target */
+            target: number;
+            /** Value */
+            value: number;
+        };
+        /** FloodAnswer */
+        FloodAnswer: {
+            /** Alarms */
+            alarms: number;
+            /** End */
+            end: string;
+            /** Peak */
+            peak: number;
+            /** Start */
+            start: string;
+        };
         /** FlowAnswer */
         FlowAnswer: {
             /**
@@ -2976,6 +4608,15 @@ export interface components {
              * @description the two parties, where it is machines
              */
             what: string;
+        };
+        /** FrequentAnswer */
+        FrequentAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Count */
+            count: number;
+            /** Share */
+            share: number;
         };
         /** GapAnswer */
         GapAnswer: {
@@ -3051,6 +4692,20 @@ export interface components {
             /** Tags */
             tags: string[];
         };
+        /** HolidayBody */
+        HolidayBody: {
+            /**
+             * Day
+             * Format: date
+             */
+            day: string;
+            /**
+             * Person
+             * @description empty: nobody
+             * @default
+             */
+            person: string;
+        };
         /** ImportPosition */
         ImportPosition: {
             /** Block */
@@ -3078,10 +4733,33 @@ export interface components {
              */
             stored: boolean;
         };
+        /** InputAnswer */
+        InputAnswer: {
+            /** Age S */
+            age_s: number | null;
+            /** Path */
+            path: string;
+            /** Status */
+            status: string;
+            /** Value */
+            value: number | string | null;
+        };
         /** IntentAnswer */
         IntentAnswer: {
             /** Id */
             id: string;
+        };
+        /** InterlockAnswer */
+        InterlockAnswer: {
+            /** Expression */
+            expression: string;
+            /**
+             * Holds
+             * @description by core's live values; null where that is not known. The truth is the edge's
+             */
+            holds: boolean | null;
+            /** Inputs */
+            inputs: components["schemas"]["InputAnswer"][];
         };
         /** Invite */
         Invite: {
@@ -3090,6 +4768,23 @@ export interface components {
              * @description for `isthmus edge join`; works once, for 15 minutes
              */
             token: string;
+        };
+        /** ItemAnswer */
+        ItemAnswer: {
+            /** Tag */
+            tag: string;
+            /** Value */
+            value: number | string;
+        };
+        /** ItemBody */
+        ItemBody: {
+            /**
+             * Tag
+             * @description path relative to the asset; of the plant where there is none
+             */
+            tag: string;
+            /** Value */
+            value: boolean | number | string;
         };
         /** Join */
         Join: {
@@ -3109,6 +4804,57 @@ export interface components {
              */
             token: string;
         };
+        /** Journal */
+        Journal: {
+            /**
+             * Before
+             * @description asks for the next page; 0 when there is none
+             */
+            before: number;
+            /**
+             * Changes
+             * @description newest first
+             */
+            changes: components["schemas"]["JournalLine"][];
+        };
+        /** JournalLine */
+        JournalLine: {
+            after: components["schemas"]["State"];
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            before: components["schemas"]["State"];
+            /** By */
+            by: string;
+            /** Comment */
+            comment: string;
+            /** Limit */
+            limit: number | null;
+            /** Message */
+            message: string;
+            /** Occurrence */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /**
+             * Replayed
+             * @description was over before anybody could hear of it
+             */
+            replayed: boolean;
+            /** Seq */
+            seq: number;
+            /** Time */
+            time: string;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+            /** Zone */
+            zone: string;
+        };
         /** KeptAnswer */
         KeptAnswer: {
             /** Erasing */
@@ -3121,6 +4867,11 @@ export interface components {
             what: string;
             /** Where */
             where: string;
+        };
+        /** KeptVersion */
+        KeptVersion: {
+            /** Version */
+            version: number;
         };
         /** Lags */
         Lags: {
@@ -3167,6 +4918,31 @@ export interface components {
             /** Low Low */
             low_low?: number | null;
         };
+        /** LineAnswer */
+        LineAnswer: {
+            /** Before */
+            before: number | string | null;
+            /** Clears */
+            clears: string;
+            /** Code */
+            code: string;
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @description of the write, or `not written`
+             */
+            state: string;
+            /** Value */
+            value: number | string;
+            /**
+             * Write
+             * @description its id in the journal
+             */
+            write: string;
+        };
         /** Link */
         Link: {
             /**
@@ -3198,6 +4974,22 @@ export interface components {
             /** Result */
             result: string;
         };
+        /** LockAnswer */
+        LockAnswer: {
+            /**
+             * Declared
+             * @description by the plant file; only a plan takes it away
+             */
+            declared: boolean;
+            /** Path */
+            path: string;
+            /** Since */
+            since: string;
+            /** Who */
+            who: string;
+            /** Why */
+            why: string;
+        };
         /** LockoutAnswer */
         LockoutAnswer: {
             /** Path */
@@ -3208,6 +5000,42 @@ export interface components {
             who: string;
             /** Why */
             why: string;
+        };
+        /** LockoutRequest */
+        LockoutRequest: {
+            /** Path */
+            path: string;
+            /** Why */
+            why: string;
+        };
+        /** LockoutsAnswer */
+        LockoutsAnswer: {
+            /** Lockouts */
+            lockouts: components["schemas"]["LockAnswer"][];
+        };
+        /** LongAnswer */
+        LongAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Since */
+            since: string;
+        };
+        /** MayAnswer */
+        MayAnswer: {
+            /** Allowed */
+            allowed: boolean;
+            /**
+             * Clears
+             * @description what would clear it
+             */
+            clears: string;
+            /**
+             * Code
+             * @description empty when allowed
+             */
+            code: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * Methods
@@ -3250,6 +5078,46 @@ export interface components {
              * @description second factors can be set up
              */
             totp: boolean;
+        };
+        /**
+         * Mode
+         * @description What a zone lets pass. Trips outrank it.
+         * @enum {string}
+         */
+        Mode: "normal" | "safe-direction-only" | "halted";
+        /** ModeAnswer */
+        ModeAnswer: {
+            /** By */
+            by: string;
+            /** Edges */
+            edges: string[];
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "normal" | "safe-direction-only" | "halted";
+            /**
+             * Pending
+             * @description edges that have not confirmed it yet
+             */
+            pending: string[];
+            /** Reason */
+            reason: string;
+            /** Since */
+            since: string | null;
+            /** Zone */
+            zone: string;
+        };
+        /** ModeRequest */
+        ModeRequest: {
+            mode: components["schemas"]["Mode"];
+            /** Reason */
+            reason: string;
+        };
+        /** ModesAnswer */
+        ModesAnswer: {
+            /** Modes */
+            modes: components["schemas"]["ModeAnswer"][];
         };
         /** NewConnection */
         NewConnection: {
@@ -3413,6 +5281,54 @@ export interface components {
              */
             zone: string;
         };
+        /** OccurrenceAnswer */
+        OccurrenceAnswer: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Cleared At */
+            cleared_at: string | null;
+            /** Message */
+            message: string;
+            /** Occurrence */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /** Raised At */
+            raised_at: string;
+            /** Returned At */
+            returned_at: string | null;
+        };
+        /** Occurrences */
+        Occurrences: {
+            /**
+             * Complete
+             * @description false when there are more than the limit
+             */
+            complete: boolean;
+            /**
+             * Occurrences
+             * @description raised last first
+             */
+            occurrences: components["schemas"]["OccurrenceAnswer"][];
+        };
+        /** OccurrencesDone */
+        OccurrencesDone: {
+            /**
+             * Done
+             * @description what was changed; what somebody else did meanwhile is left out
+             */
+            done: number[];
+            /** Version */
+            version: number;
+        };
         /** OneSession */
         OneSession: {
             /** Created */
@@ -3511,6 +5427,15 @@ export interface components {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
         };
+        /** OutOfService */
+        OutOfService: {
+            /** Alarms */
+            alarms: string[];
+            /** Minutes */
+            minutes?: number | null;
+            /** Reason */
+            reason: string;
+        };
         /** OwnedAnswer */
         OwnedAnswer: {
             /**
@@ -3543,6 +5468,28 @@ export interface components {
             /** Owners */
             owners: components["schemas"]["OwnedAnswer"][];
         };
+        /** PartVersion */
+        PartVersion: {
+            /** By */
+            by: string;
+            /** Changed */
+            changed: string;
+            /** Reason */
+            reason: string;
+            /** Removed */
+            removed: boolean;
+            /** Value */
+            value: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: number;
+        };
+        /** PartVersions */
+        PartVersions: {
+            /** Versions */
+            versions: components["schemas"]["PartVersion"][];
+        };
         /** Passkey */
         Passkey: {
             /** Created */
@@ -3573,6 +5520,54 @@ export interface components {
         Passkeys: {
             /** Passkeys */
             passkeys: components["schemas"]["Passkey"][];
+        };
+        /** PerformanceAnswer */
+        PerformanceAnswer: {
+            /** Alarms */
+            alarms: number;
+            /**
+             * Average
+             * @description alarms per ten minutes
+             */
+            average: number;
+            /** Chattering */
+            chattering: components["schemas"]["FrequentAnswer"][];
+            /**
+             * Complete
+             * @description false when there are more than could be counted
+             */
+            complete: boolean;
+            /** Distribution */
+            distribution: {
+                [key: string]: number;
+            };
+            /** End */
+            end: string;
+            /** Figures */
+            figures: components["schemas"]["FigureAnswer"][];
+            /** Fleeting */
+            fleeting: components["schemas"]["FrequentAnswer"][];
+            /** Flood Share */
+            flood_share: number;
+            /** Floods */
+            floods: components["schemas"]["FloodAnswer"][];
+            /** Peak */
+            peak: number;
+            /** Peak At */
+            peak_at: string | null;
+            /** Per Day */
+            per_day: number;
+            rate: components["schemas"]["Rate"];
+            /** Stale */
+            stale: components["schemas"]["LongAnswer"][];
+            /** Standing */
+            standing: components["schemas"]["LongAnswer"][];
+            /** Start */
+            start: string;
+            /** Top */
+            top: components["schemas"]["FrequentAnswer"][];
+            /** Top Share */
+            top_share: number;
         };
         /** PersonAnswer */
         PersonAnswer: {
@@ -3707,6 +5702,72 @@ export interface components {
             /** Warnings */
             warnings: components["schemas"]["Place"][];
         };
+        /** PointAnswer */
+        PointAnswer: {
+            /** High */
+            high: number | null;
+            /**
+             * Hold S
+             * @description lease: so long after a write its safe value is written; 0: it stays
+             */
+            hold_s: number;
+            interlock: components["schemas"]["InterlockAnswer"] | null;
+            /**
+             * Local
+             * @description operated at the machine; null where that is not known, or there is no such switch
+             */
+            local: boolean | null;
+            /**
+             * Lockout
+             * @description who locked it out and why; empty where nobody did
+             */
+            lockout: string;
+            /** Low */
+            low: number | null;
+            may: components["schemas"]["MayAnswer"];
+            /** Mode */
+            mode: string;
+            /** Needs Reason */
+            needs_reason: boolean;
+            /** Path */
+            path: string;
+            /**
+             * Rate S
+             * @description the most it may change per second
+             */
+            rate_s: number | null;
+            recent: components["schemas"]["RecentAnswer"] | null;
+            /** Role */
+            role: string;
+            /** Safe */
+            safe: number | null;
+            /**
+             * Safe Direction
+             * @enum {string}
+             */
+            safe_direction: "up" | "down" | "";
+            /** Second Person */
+            second_person: boolean;
+            /**
+             * Step
+             * @description the most it may change at once
+             */
+            step: number | null;
+            /** Unit */
+            unit: string;
+            /**
+             * Value
+             * @description null where it is not good
+             */
+            value: number | string | null;
+            /** Zone */
+            zone: string;
+        };
+        /** Points */
+        Points: {
+            /** Points */
+            points: components["schemas"]["PointAnswer"][];
+        };
         /** PolicyAnswer */
         PolicyAnswer: {
             /** Actions */
@@ -3731,6 +5792,16 @@ export interface components {
             zoned: boolean;
             /** Zones */
             zones: components["schemas"]["ZoneAnswer"][];
+        };
+        /** PriorityCounts */
+        PriorityCounts: {
+            /**
+             * Active
+             * @description not put aside
+             */
+            active: number;
+            /** Unacknowledged */
+            unacknowledged: number;
         };
         /** PrivacyAnswer */
         PrivacyAnswer: {
@@ -3838,6 +5909,62 @@ export interface components {
             /** Used */
             used: number;
         };
+        /** QuietBody */
+        QuietBody: {
+            /**
+             * Hours
+             * @description a window of plant time such as 22:00-06:00
+             */
+            hours: string;
+            /** Priorities */
+            priorities: string[];
+        };
+        /** Rate */
+        Rate: {
+            /**
+             * Peaks
+             * @description most alarms in ten minutes, bar by bar
+             */
+            peaks: number[];
+            /**
+             * Slot S
+             * @description width of a bar; a multiple of ten minutes
+             */
+            slot_s: number;
+            /** Start */
+            start: string;
+        };
+        /** RationalisationPlan */
+        RationalisationPlan: {
+            /**
+             * Alarms
+             * @description alarms that differ
+             */
+            alarms: string[];
+            /** Base */
+            base: number;
+            /** Changes */
+            changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
+            /** Text */
+            text: string;
+            /** Token */
+            token: string;
+            /** Warnings */
+            warnings: components["schemas"]["Place"][];
+        };
+        /** Reached */
+        Reached: {
+            /**
+             * Channels
+             * @description on which an address is known
+             */
+            channels: string[];
+            /** Language */
+            language: string;
+            /** Name */
+            name: string;
+        };
         /** Receiver */
         Receiver: {
             /** Delivered */
@@ -3850,6 +5977,92 @@ export interface components {
             reason: string;
             /** Waiting */
             waiting: number;
+        };
+        /** RecentAnswer */
+        RecentAnswer: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Id */
+            id: string;
+            /** State */
+            state: string;
+            /** Value */
+            value: number | string;
+        };
+        /** RecipeAnswer */
+        RecipeAnswer: {
+            /** @description what a download writes; null while no version is approved */
+            approved: components["schemas"]["RecipeVersionAnswer"] | null;
+            /** Asset */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            newest: components["schemas"]["RecipeVersionAnswer"] | null;
+            /** Type */
+            type: string;
+        };
+        /** RecipeBody */
+        RecipeBody: {
+            /**
+             * Asset
+             * @description or one asset
+             * @default
+             */
+            asset: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Items
+             * @description in the order in which they are written
+             */
+            items: components["schemas"]["ItemBody"][];
+            /** Name */
+            name: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Type
+             * @description asset type; every asset of it can take the recipe
+             * @default
+             */
+            type: string;
+        };
+        /** RecipesAnswer */
+        RecipesAnswer: {
+            /** Recipes */
+            recipes: components["schemas"]["RecipeAnswer"][];
+        };
+        /** RecipeVersionAnswer */
+        RecipeVersionAnswer: {
+            /** Approved */
+            approved: string | null;
+            /** Approved By */
+            approved_by: string;
+            /** Author */
+            author: string;
+            /** Created */
+            created: string;
+            /** Items */
+            items: components["schemas"]["ItemAnswer"][];
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @description draft or approved
+             */
+            state: string;
         };
         /** RecoveryCodes */
         RecoveryCodes: {
@@ -3909,6 +6122,11 @@ export interface components {
             /** Value */
             value: number | string | null;
         };
+        /** Reset */
+        Reset: {
+            /** Occurrences */
+            occurrences: number[];
+        };
         /** Restore */
         Restore: {
             /**
@@ -3956,6 +6174,122 @@ export interface components {
              */
             zones: string[];
         };
+        /** RotaAnswer */
+        RotaAnswer: {
+            /** Changed */
+            changed: string;
+            /**
+             * Exceptions
+             * @default []
+             */
+            exceptions: components["schemas"]["ExchangeBody"][];
+            /**
+             * First
+             * Format: date
+             * @description a day of the first one's first turn
+             */
+            first: string;
+            /**
+             * Gaps
+             * @description of the next 28 days: when nobody is on duty
+             */
+            gaps: components["schemas"]["DutyTurn"][];
+            /**
+             * Hand Over
+             * @description day and plant time
+             * @default Mon 08:00
+             */
+            hand_over: string;
+            /**
+             * Holidays
+             * @description from hand-over time to hand-over time
+             * @default []
+             */
+            holidays: components["schemas"]["HolidayBody"][];
+            /**
+             * Hours
+             * @description a window such as Mon 17:00-Fri 08:00; empty: always
+             * @default
+             */
+            hours: string;
+            /** Name */
+            name: string;
+            next: components["schemas"]["DutyTurn"] | null;
+            now: components["schemas"]["DutyTurn"];
+            /**
+             * People
+             * @description accounts, in the order of their turns
+             */
+            people: string[];
+            /** Problems */
+            problems: string[];
+            /** Version */
+            version: number;
+            /**
+             * Weeks
+             * @description how long a turn is
+             * @default 1
+             */
+            weeks: number;
+        };
+        /** RotaBody */
+        RotaBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Exceptions
+             * @default []
+             */
+            exceptions: components["schemas"]["ExchangeBody"][];
+            /**
+             * First
+             * Format: date
+             * @description a day of the first one's first turn
+             */
+            first: string;
+            /**
+             * Hand Over
+             * @description day and plant time
+             * @default Mon 08:00
+             */
+            hand_over: string;
+            /**
+             * Holidays
+             * @description from hand-over time to hand-over time
+             * @default []
+             */
+            holidays: components["schemas"]["HolidayBody"][];
+            /**
+             * Hours
+             * @description a window such as Mon 17:00-Fri 08:00; empty: always
+             * @default
+             */
+            hours: string;
+            /**
+             * People
+             * @description accounts, in the order of their turns
+             */
+            people: string[];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Weeks
+             * @description how long a turn is
+             * @default 1
+             */
+            weeks: number;
+        };
+        /** RotaSchedule */
+        RotaSchedule: {
+            /** Turns */
+            turns: components["schemas"]["DutyTurn"][];
+        };
         /** RuleAnswer */
         RuleAnswer: {
             /** Assets */
@@ -3976,6 +6310,63 @@ export interface components {
              * @description the condition with its units written out
              */
             when: string;
+        };
+        /** RuleBody */
+        RuleBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Group S
+             * @description alarms that come within this are one message
+             * @default 10
+             */
+            group_s: number;
+            /** Priorities */
+            priorities: string[];
+            /**
+             * Quiet
+             * @default []
+             */
+            quiet: components["schemas"]["QuietBody"][];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /** Steps */
+            steps: components["schemas"]["StepBody"][];
+            /**
+             * Then S
+             * @description the same while a call of this rule is under way
+             * @default 60
+             */
+            then_s: number;
+            /**
+             * Under
+             * @description paths; empty: all
+             * @default []
+             */
+            under: string[];
+            /**
+             * Until
+             * @default acknowledged
+             * @enum {string}
+             */
+            until: "acknowledged" | "returned";
+            /**
+             * Zones
+             * @description empty: all
+             * @default []
+             */
+            zones: string[];
         };
         /** RuleCounts */
         RuleCounts: {
@@ -4194,6 +6585,24 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["ScreenVersion"][];
         };
+        /** SelectionAnswer */
+        SelectionAnswer: {
+            /** Expires At */
+            expires_at: string;
+            point: components["schemas"]["PointAnswer"];
+            /** Selection */
+            selection: string;
+            /**
+             * Value
+             * @description what is shown; the write is held against it
+             */
+            value: number | string | null;
+        };
+        /** SelectRequest */
+        SelectRequest: {
+            /** Path */
+            path: string;
+        };
         /** Session */
         Session: {
             /**
@@ -4248,6 +6657,15 @@ export interface components {
          * @enum {string}
          */
         Shape: "raw" | "bounded" | "aggregate";
+        /** Shelve */
+        Shelve: {
+            /** Alarms */
+            alarms: string[];
+            /** Minutes */
+            minutes: number;
+            /** Reason */
+            reason: string;
+        };
         /** Site */
         Site: {
             /** Edges */
@@ -4280,6 +6698,12 @@ export interface components {
              */
             owner: number;
         };
+        /**
+         * State
+         * @description Source: ANSI/ISA-18.2-2016, 5.3 (alarm state transition diagram)
+         * @enum {string}
+         */
+        State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -4293,6 +6717,34 @@ export interface components {
         StationList: {
             /** Stations */
             stations: components["schemas"]["OneStation"][];
+        };
+        /** StepBody */
+        StepBody: {
+            /**
+             * After S
+             * @description after the call began
+             * @default 0
+             */
+            after_s: number;
+            /** Channels */
+            channels: string[];
+            /**
+             * Repeat S
+             * @description 0: not again
+             * @default 0
+             */
+            repeat_s: number;
+            /**
+             * Times
+             * @description how often again
+             * @default 0
+             */
+            times: number;
+            /**
+             * Who
+             * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
+             */
+            who: string;
         };
         /** StepUp */
         StepUp: {
@@ -4464,6 +6916,13 @@ export interface components {
             /** Value */
             value: number | string | null;
         };
+        /** TestMessage */
+        TestMessage: {
+            /** Channel */
+            channel: string;
+            /** Person */
+            person: string;
+        };
         /** TestResult */
         TestResult: {
             /** Steps */
@@ -4543,12 +7002,91 @@ export interface components {
              */
             note: string;
         };
+        /** TripAnswer */
+        TripAnswer: {
+            /**
+             * Actions
+             * @description how many values it writes; 0: an alert only
+             */
+            actions: number;
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Edge */
+            edge: string;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /** Need */
+            need: number;
+            /** Priority */
+            priority: string;
+            /** Since */
+            since: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "armed" | "tripped" | "test" | "cannot judge" | "unknown";
+            /** Votes */
+            votes: string[];
+        };
+        /** TripRequest */
+        TripRequest: {
+            /** Reason */
+            reason: string;
+        };
+        /** Trips */
+        Trips: {
+            /** Trips */
+            trips: components["schemas"]["TripAnswer"][];
+        };
         /** Trouble */
         Trouble: {
             /** Code */
             code: string;
             /** Detail */
             detail: string;
+        };
+        /** UnexplainedAnswer */
+        UnexplainedAnswer: {
+            /** Accepted At */
+            accepted_at: string | null;
+            /** At */
+            at: string;
+            /** Before */
+            before: number | string | null;
+            /** By */
+            by: string;
+            /** Id */
+            id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "unexplained" | "local";
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /** Seen At */
+            seen_at: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "accepted" | "recorded";
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+        };
+        /** UnexplainedChanges */
+        UnexplainedChanges: {
+            /** Changes */
+            changes: components["schemas"]["UnexplainedAnswer"][];
         };
         /** User */
         User: {
@@ -4627,6 +7165,11 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["VersionAnswer"][];
         };
+        /** VersionsAnswer */
+        VersionsAnswer: {
+            /** Versions */
+            versions: components["schemas"]["RecipeVersionAnswer"][];
+        };
         /** WelcomeAnswer */
         WelcomeAnswer: {
             /**
@@ -4650,6 +7193,107 @@ export interface components {
             port: number;
             /** Server Name */
             server_name: string;
+        };
+        /** WriteAnswer */
+        WriteAnswer: {
+            /** Approved By */
+            approved_by: string;
+            /** Base */
+            base: number | string | null;
+            /**
+             * Before
+             * @description what the device held before
+             */
+            before: number | string | null;
+            /** By */
+            by: string;
+            /** Clears */
+            clears: string;
+            /** Code */
+            code: string;
+            /** Done At */
+            done_at: string | null;
+            /** Edge */
+            edge: string;
+            /**
+             * Expires At
+             * @description until when it waits for a second person
+             */
+            expires_at: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Own
+             * @description whether whoever asks is who asked for it
+             */
+            own: boolean;
+            /** Path */
+            path: string;
+            /** Read Back */
+            read_back: number | string | null;
+            /**
+             * Reason
+             * @description how it ended, where there is a code; else why it was asked for
+             */
+            reason: string;
+            /** Requested At */
+            requested_at: string;
+            /** Sent At */
+            sent_at: string | null;
+            /**
+             * Settled
+             * @description false while it waits for somebody, or the edge is asked how it ended
+             */
+            settled: boolean;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "awaiting_approval" | "sent" | "done" | "denied" | "uncertain" | "expired" | "rejected";
+            /** Tag */
+            tag: number;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string;
+            /**
+             * Why
+             * @description why it was asked for
+             */
+            why: string;
+        };
+        /** WriteRejection */
+        WriteRejection: {
+            /** Reason */
+            reason: string;
+        };
+        /** WriteRequest */
+        WriteRequest: {
+            /**
+             * Base
+             * @description the value shown; another one is refused
+             */
+            base?: number | string | null;
+            /** Path */
+            path: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Selection
+             * @description of POST control/selections; who signed in needs one
+             * @default
+             */
+            selection: string;
+            /** Value */
+            value: boolean | number | string;
+        };
+        /** Writes */
+        Writes: {
+            /** Writes */
+            writes: components["schemas"]["WriteAnswer"][];
         };
         /** ZoneAnswer */
         ZoneAnswer: {
@@ -5085,6 +7729,982 @@ export interface operations {
             };
         };
     };
+    list_alarms: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description urgent: unacknowledged first, then by priority, then newest */
+                order?: "urgent" | "newest";
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                state?: components["schemas"]["State"][];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acknowledge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrencesDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarm_definitions: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Definitions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_alarm_definition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeAlarm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefinitionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_alarms_in_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmKeys"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_alarm_journal: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                before?: number;
+                by?: string;
+                end?: string;
+                limit?: number;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                start?: string;
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journal"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_alarm_journal: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                by?: string;
+                end?: string;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                /** @description occurrences: one line an alarm, with durations */
+                shape?: "changes" | "occurrences";
+                start?: string;
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarm_occurrences: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                end?: string;
+                limit?: number;
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Occurrences"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_alarms_out_of_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OutOfService"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alarm_performance: {
+        parameters: {
+            query?: {
+                end?: string;
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PerformanceAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_rationalisation: {
+        parameters: {
+            query?: {
+                delimiter?: "comma" | "semicolon";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    plan_rationalisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RationalisationPlan"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reset"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrencesDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    shelve_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Shelve"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unshelve_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmKeys"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wait_for_alarms: {
+        parameters: {
+            query?: {
+                timeout_s?: number;
+                /** @description as answered last */
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmNews"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_assets: {
         parameters: {
             query?: {
@@ -5417,6 +9037,1012 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_callout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallOutAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_channel: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_channel_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_contacts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Contacts"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContactBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_deliveries: {
+        parameters: {
+            query?: {
+                /** @description only deliveries with a smaller number */
+                before?: number | null;
+                call?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deliveries"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotaBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rota: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_schedule: {
+        parameters: {
+            query?: {
+                days?: number;
+                start?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotaSchedule"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rota_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rule: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rule_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestMessage"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5768,15 +10394,32 @@ export interface operations {
             };
         };
     };
-    request_write: {
+    get_journal: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only what came before this time; now unless told */
+                before?: string;
+                limit?: number;
+                /** @description anywhere in the line */
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EdgeJournal"];
+                };
+            };
             /** @description Problem */
             401: {
                 headers: {
@@ -5788,6 +10431,957 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_lockouts: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockoutsAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lock_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LockoutRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_lockout_away: {
+        parameters: {
+            query?: {
+                /** @description needed for somebody else's */
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_modes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModesAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_mode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModeAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_points: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    select_point: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SelectRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_trips: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trips"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    command_trip: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                do: "reset" | "test";
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TripRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TripAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_unexplained: {
+        parameters: {
+            query?: {
+                /** @description only what came before this time; now unless told */
+                before?: string;
+                kind?: "" | "unexplained" | "local";
+                limit?: number;
+                state?: "" | "open" | "accepted" | "recorded";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnexplainedChanges"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_unexplained: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteRejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnexplainedAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_writes: {
+        parameters: {
+            query?: {
+                /** @description only what came before this time; now unless told */
+                before?: string;
+                limit?: number;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Writes"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    request_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteRejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7688,6 +13282,410 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erased"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_recipes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipesAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeVersionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_downloads: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Downloads"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_recipe_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionsAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeVersionAnswer"];
                 };
             };
             /** @description Problem */
@@ -10234,6 +16232,62 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UserAnswer"];
                 };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_user_passkeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Problem */
             401: {

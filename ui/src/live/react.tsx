@@ -1,4 +1,4 @@
-import { createContext, memo, useContext, useEffect, useRef, useSyncExternalStore, type RefObject } from 'react'
+import { createContext, memo, useCallback, useContext, useEffect, useRef, useSyncExternalStore, type RefObject } from 'react'
 import type { Tag } from '../api/types'
 import { formatAge, formatValue } from '../model/format'
 import { causeOf } from '../model/quality'
@@ -72,26 +72,14 @@ export function useLivePaint(
 /** For the few places where a change of value changes the layout. */
 export function useReading(path: string, edge = ''): Reading {
   const cache = useRef<Reading>(store.read(path))
-  return useSyncExternalStore(
-    (notify) => {
-      if (!path) return () => undefined
-      cache.current = store.read(path)
-      return store.listen(path, edge, () => {
-        cache.current = store.read(path)
-        notify()
-      })
-    },
-    () => {
-      const now = cache.current
-      const fresh = store.read(path)
-      if (fresh.value !== now.value || fresh.status !== now.status || fresh.quality !== now.quality || !Object.is(fresh.time, now.time)) {
-        if (!(Number.isNaN(fresh.value as number) && Number.isNaN(now.value as number) && fresh.status === now.status && fresh.quality === now.quality)) {
-          cache.current = fresh
-        }
-      }
-      return cache.current
-    },
-  )
+  const listen = useCallback((notify: () => void) => (path ? store.listen(path, edge, notify) : () => undefined), [path, edge])
+  return useSyncExternalStore(listen, () => {
+    // The store makes a new reading each time it is asked; the same one is handed out until something of it differs.
+    const fresh = store.read(path)
+    const now = cache.current
+    if (!Object.is(fresh.value, now.value) || fresh.status !== now.status || fresh.quality !== now.quality || !Object.is(fresh.time, now.time)) cache.current = fresh
+    return cache.current
+  })
 }
 
 export function useLink(): LinkState {

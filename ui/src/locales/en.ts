@@ -56,4 +56,13 @@ export const en: Record<string, string> = {
   '{{count}} things to fix before publishing_other': '{{count}} things to fix before publishing',
   '{{count}} wait for review_one': 'One waits for review',
   '{{count}} wait for review_other': '{{count}} wait for review',
+  // control, lines and faceplates
+  '{{count}} requests wait_one': '{{count}} request waits',
+  '{{count}} requests wait_other': '{{count}} requests wait',
+  '{{count}} changes unexplained_one': '{{count}} change unexplained',
+  '{{count}} changes unexplained_other': '{{count}} changes unexplained',
+  'Write {{count}} values_one': 'Write {{count}} value',
+  'Write {{count}} values_other': 'Write {{count}} values',
+  'It writes {{count}} values_one': 'It writes {{count}} value',
+  'It writes {{count}} values_other': 'It writes {{count}} values',
 }

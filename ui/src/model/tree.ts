@@ -56,6 +56,16 @@ export function machinesOf(node: TreeNode): Asset[] {
   return node.children.flatMap(machinesOf)
 }
 
+/** Most units that stand side by side as the goods flow. */
+export const MOST_UNITS = 24
+
+/** Whether a level is shown as a line: it is called one, or has a few machines and nothing else below it. */
+export const isLine = (node: TreeNode): boolean =>
+  node.children.length > 0 && !isConnection(node.asset.path) && machinesOf(node).length <= MOST_UNITS && (node.asset.level === 'line' || (node.asset.path !== '' && node.children.every((child) => child.children.length === 0)))
+
+/** The lines of a plant, in its order. */
+export const linesBelow = (node: TreeNode): TreeNode[] => (isLine(node) ? [node] : node.children.flatMap(linesBelow))
+
 export const isConnection = (path: string): boolean => path === 'connections' || path.startsWith('connections/')
 
 /** The order of the plant file, which is how its author reads the machine. */

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { useRef, useState } from 'react'
+import { lazy, Suspense, useRef, useState } from 'react'
 import { get, post, put, remove } from '../api/client'
 import { useSession } from '../api/queries'
 import type { Account, OneSession, Passkey } from '../api/people'
@@ -9,6 +9,8 @@ import { Confirm, Records, Secret, Sheet, SheetForm, TextField, useAct, Refusal,
 import { t } from '../i18n'
 import { canUsePasskeys, createPasskey, wasCancelled } from '../passkeys'
 import { StepUp } from '../step-up'
+
+const Qr = lazy(() => import('../components/qr').then((m) => ({ default: m.Qr })))
 
 /** What one can do about one's own account: how one signs in, and where one is signed in. */
 export function AccountPage() {
@@ -116,8 +118,11 @@ function AddCodes({ begun, onClose, onDone }: { begun: Begun; onClose: () => voi
         setCodes(answer.recovery_codes)
       }}
     >
+      <Suspense fallback={<div className="qr" />}>
+        <Qr text={begun.uri} label={t('QR code for the app on a phone')} />
+      </Suspense>
       <p>
-        {t('Enter this key in the app, or')} <a href={begun.uri}>{t('open it in an app on this device')}</a>.
+        {t('Point the app at the code, enter this key, or')} <a href={begun.uri}>{t('open it in an app on this device')}</a>.
       </p>
       <label className="field">
         <span>{t('Key')}</span>

@@ -1,10 +1,12 @@
-import { Link } from '@tanstack/react-router'
-import { useState } from 'react'
-import { useSession, useSite } from '../api/queries'
+import { Link, useNavigate } from '@tanstack/react-router'
+import { useMemo, useState } from 'react'
+import { useAssets, useSession, useSite } from '../api/queries'
 import { Icon } from '../components/icons'
 import { Button, Fact, PageHead, Panel, Segmented } from '../components/ui'
 import { language, LANGUAGES, setLanguage, t, type Language } from '../i18n'
+import { IDLE_S, setKiosk } from '../kiosk'
 import { plantZone } from '../model/time'
+import { buildTree, linesBelow } from '../model/tree'
 import { useSignOut } from '../sign-out'
 import { setTheme, themeWish, type ThemeWish } from '../theme'
 
@@ -14,6 +16,10 @@ export function MorePage() {
   const site = useSite()
   const [theme, show] = useState<ThemeWish>(themeWish())
   const signOut = useSignOut()
+  const navigate = useNavigate()
+  const assets = useAssets()
+  const lines = useMemo(() => (assets.data ? linesBelow(buildTree(assets.data)) : []), [assets.data])
+  const [start, setStart] = useState('/overview')
   return (
     <div className="page narrow">
       <PageHead title={t('More')} />
@@ -23,6 +29,12 @@ export function MorePage() {
         </Link>
         <Link to="/screens" className="more-row">
           <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/asset" className="more-row">
+          <Icon name="assets" /> {t('Assets')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/control" search={{}} className="more-row">
+          <Icon name="control" /> {t('Control')} <Icon name="right" size={16} />
         </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
@@ -62,6 +74,32 @@ export function MorePage() {
       <Panel title={t('Language')}>
         <div className="pad">
           <Segmented label={t('Language')} value={language()} options={Object.entries(LANGUAGES) as [Language, string][]} onChange={(one) => void setLanguage(one)} />
+        </div>
+      </Panel>
+      <Panel title={t('Full screen on this device')}>
+        <div className="pad form">
+          <p>{t('A station shows one page without navigation and comes back to it when nobody is there.')}</p>
+          <label className="field">
+            <span>{t('Page it starts with')}</span>
+            <select value={start} onChange={(event) => setStart(event.target.value)}>
+              <option value="/overview">{t('Overview')}</option>
+              {lines.map((line) => (
+                <option key={line.asset.path} value={`/line/${line.asset.path}`}>
+                  {line.asset.path}
+                </option>
+              ))}
+            </select>
+          </label>
+          <div className="form-row">
+            <Button
+              onPress={() => {
+                setKiosk({ start, idleS: IDLE_S })
+                void navigate({ href: start })
+              }}
+            >
+              {t('Show it full screen')}
+            </Button>
+          </div>
         </div>
       </Panel>
       <Panel title={t('About')}>

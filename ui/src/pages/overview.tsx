@@ -10,6 +10,7 @@ import { Indicator } from '../components/indicator'
 import { Sparkline } from '../components/sparkline'
 import { LiveState, StateLegend } from '../components/state'
 import { Empty, Loading, Fact, PageHead, Panel, TableHead, Trouble } from '../components/ui'
+import { UnitLink } from '../components/unit-link'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { LiveValue } from '../live/react'
@@ -156,10 +157,10 @@ function UnitRow({ unit, byAsset, look }: { unit: TreeNode; byAsset: ReadonlyMap
   return (
     <tr className={`unit-row ${look?.bad ? 'need' : ''}`}>
       <td>
-        <Link to="/asset/$" params={{ _splat: unit.asset.path }} className="unit-name" title={unit.asset.description}>
+        <UnitLink node={unit} className="unit-name">
           <b>{human(unit.asset.name)}</b>
           <small>{look?.state || unit.asset.description || '\u00a0'}</small>
-        </Link>
+        </UnitLink>
       </td>
       <td>
         <span className="machines">

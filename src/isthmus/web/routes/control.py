@@ -145,7 +145,7 @@ class Writes(BaseModel):
     writes: list[WriteAnswer]
 
 
-class Rejection(BaseModel):
+class WriteRejection(BaseModel):
     reason: Reason
 
 
@@ -168,7 +168,7 @@ class ModeRequest(BaseModel):
     reason: Reason
 
 
-class LockoutAnswer(BaseModel):
+class LockAnswer(BaseModel):
     path: str
     who: str
     why: str
@@ -177,7 +177,7 @@ class LockoutAnswer(BaseModel):
 
 
 class LockoutsAnswer(BaseModel):
-    lockouts: list[LockoutAnswer]
+    lockouts: list[LockAnswer]
 
 
 class LockoutRequest(BaseModel):
@@ -207,7 +207,7 @@ class TripRequest(BaseModel):
     reason: Reason
 
 
-class ChangeAnswer(BaseModel):
+class UnexplainedAnswer(BaseModel):
     id: int
     path: str
     kind: Literal["unexplained", "local"]
@@ -222,11 +222,11 @@ class ChangeAnswer(BaseModel):
     accepted_at: str | None
 
 
-class Changes(BaseModel):
-    changes: list[ChangeAnswer]
+class UnexplainedChanges(BaseModel):
+    changes: list[UnexplainedAnswer]
 
 
-class JournalLine(BaseModel):
+class EdgeJournalLine(BaseModel):
     at: str
     kind: str = Field(description="write, unexplained, local, or what an edge noted: lease, trip, mode, lock")
     path: str
@@ -236,8 +236,8 @@ class JournalLine(BaseModel):
     id: str
 
 
-class Journal(BaseModel):
-    lines: list[JournalLine]
+class EdgeJournal(BaseModel):
+    lines: list[EdgeJournalLine]
 
 
 def parts_of(services: Services) -> ControlParts:
@@ -328,7 +328,7 @@ async def approve_write(services: Room, principal: Who, id: Ident, http: Request
 
 
 @router.post("/control/writes/{id}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
-async def reject_write(services: Room, principal: Who, id: Ident, request: Rejection, http: Request) -> WriteAnswer:  # noqa: A002  as above
+async def reject_write(services: Room, principal: Who, id: Ident, request: WriteRejection, http: Request) -> WriteAnswer:  # noqa: A002  as above
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
     try:
@@ -371,7 +371,7 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
     held, own = services.policies.current().lockouts, services.lockouts.all()
     return LockoutsAnswer(
         lockouts=[
-            LockoutAnswer(path=path, who=one.who, why=one.why, since=one.since, declared=path not in own)
+            LockAnswer(path=path, who=one.who, why=one.why, since=one.since, declared=path not in own)
             for path, one in sorted(held.items())
             if is_under(path, under) and _sees(services, sight, path)
         ]
@@ -381,7 +381,7 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
 @router.post("/control/lockouts", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=201)
 async def lock_out(
     services: Room, principal: Who, sight: Seen, request: LockoutRequest, http: Request
-) -> LockoutAnswer:
+) -> LockAnswer:
     """Lock a tag, an asset or connections/NAME out, in one's own name."""
     told(http).update(target=f"lockouts {request.path}", reason=request.why)
     _check_lockable(services, principal, sight, request.path)
@@ -391,7 +391,7 @@ async def lock_out(
     lockout = Lockout(principal.name, request.why, since)
     await asyncio.to_thread(services.lockouts.lock, request.path, lockout)
     told(http)["new"] = {"why": request.why}
-    return LockoutAnswer(path=request.path, who=lockout.who, why=lockout.why, since=since, declared=False)
+    return LockAnswer(path=request.path, who=lockout.who, why=lockout.why, since=since, declared=False)
 
 
 @router.delete("/control/lockouts/{path:path}", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=204)
@@ -451,18 +451,18 @@ async def list_unexplained(
     kind: Literal["", "unexplained", "local"] = "",
     limit: Limit = 100,
     before: Before = "now",
-) -> Changes:
+) -> UnexplainedChanges:
     """Changes of guarded points that no write explains, and those made at the machines, newest first."""
     found = await parts_of(services).watch.changes(
         under, state=state, kind=kind, before_ns=_before(services, before), limit=limit
     )
-    return Changes(changes=[_change(one) for one in found if _sees(services, sight, one.path)])
+    return UnexplainedChanges(changes=[_change(one) for one in found if _sees(services, sight, one.path)])
 
 
 @router.post("/control/unexplained/{n}/accept", dependencies=allow(Action.WRITE, part=True))
 async def accept_unexplained(
-    services: Room, principal: Who, sight: Seen, n: Number, request: Rejection, http: Request
-) -> ChangeAnswer:
+    services: Room, principal: Who, sight: Seen, n: Number, request: WriteRejection, http: Request
+) -> UnexplainedAnswer:
     """Say where a change comes from; its alarm ends."""
     watch = parts_of(services).watch
     told(http)["reason"] = request.reason
@@ -486,7 +486,7 @@ async def get_journal(
     text: Annotated[str, Query(max_length=200, description="anywhere in the line")] = "",
     limit: Limit = 100,
     before: Before = "now",
-) -> Journal:
+) -> EdgeJournal:
     """Everything about writing, newest first: writes, changes nobody recorded, and what edges noted."""
     parts, bound = parts_of(services), _before(services, before)
     writes, changes, lines = await asyncio.gather(
@@ -504,7 +504,7 @@ async def get_journal(
         if (_sees(services, sight, line.path) if line.path else not sight.narrowed)
         and (not wanted or wanted in f"{line.kind} {line.path} {line.text} {line.by} {line.id}".casefold())
     ]
-    return Journal(lines=shown[:limit])
+    return EdgeJournal(lines=shown[:limit])
 
 
 # small parts
@@ -665,8 +665,8 @@ def _trip(row: TripRow) -> TripAnswer:
     )
 
 
-def _change(change: Change) -> ChangeAnswer:
-    return ChangeAnswer.model_validate(
+def _change(change: Change) -> UnexplainedAnswer:
+    return UnexplainedAnswer.model_validate(
         {
             "id": change.id,
             "path": change.path,
@@ -684,28 +684,28 @@ def _change(change: Change) -> ChangeAnswer:
     )
 
 
-def _line_of_write(write: Write) -> JournalLine:
+def _line_of_write(write: Write) -> EdgeJournalLine:
     unit = write.unit and f" {write.unit}"
     more = f": {write.detail if write.code else write.why}" if write.detail or write.why else ""
     text = f"{write.base} → {write.value}{unit} {write.state}{write.code and f' ({write.code})'}{more}"
-    return JournalLine(
+    return EdgeJournalLine(
         at=iso(write.requested_ns), kind="write", path=write.path, text=text, by=write.by, edge=write.edge, id=write.id
     )
 
 
-def _line_of_change(change: Change) -> JournalLine:
+def _line_of_change(change: Change) -> EdgeJournalLine:
     unit = change.unit and f" {change.unit}"
     text = f"{change.before} → {change.value}{unit} {change.state}{change.reason and f': {change.reason}'}"
-    return JournalLine(
+    return EdgeJournalLine(
         at=iso(change.time_ns), kind=change.kind, path=change.path, text=text, by=change.by, edge="", id=str(change.id)
     )
 
 
-def _line_of_edge(line: EdgeLine) -> JournalLine:
+def _line_of_edge(line: EdgeLine) -> EdgeJournalLine:
     left_out = {"n", "at_ns", "kind", "path", "tag"}
     text = ", ".join(
         f"{key} {value}" for key, value in line.said.items() if key not in left_out and value not in ("", None)
     )
-    return JournalLine(
+    return EdgeJournalLine(
         at=iso(line.time_ns), kind=line.kind, path=line.path, text=text[:1000], by="", edge=line.edge, id=str(line.n)
     )
