@@ -29,7 +29,6 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.security.policy import Lockouts, Policies, Policy
 from isthmus.security.service import Security
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.messages.alarms import Reported
 from isthmus.values.sample import ValueType
 
 ACK_EVERY_S = 5.0
@@ -62,22 +61,6 @@ class PolicyView:
 
     def lockouts(self) -> Mapping[str, Lockout]:
         return self._now.lockouts
-
-
-class LoggedReports:
-    """`ports.alarms.AlarmReports` where no alarms are kept: it is said in the log, once each."""
-
-    def __init__(self, log: logging.Logger) -> None:
-        self._log = log
-        self._active: set[str] = set()
-
-    async def report(self, alarm: Reported, *, active: bool, time_ns: int) -> None:
-        if active and alarm.key not in self._active:
-            self._active.add(alarm.key)
-            self._log.warning("%s: %s", alarm.path, alarm.message)
-        elif not active and alarm.key in self._active:
-            self._active.discard(alarm.key)
-            self._log.info("%s: over: %s", alarm.path, alarm.message)
 
 
 class ControlRoom:

@@ -22,7 +22,7 @@ from isthmus.analytics.service import Rules
 from isthmus.app.alarms import AlarmPump, EdgeWatch
 from isthmus.app.ca import Authority, wanted_names
 from isthmus.app.callout import call_out
-from isthmus.app.control import ControlRoom, LoggedReports
+from isthmus.app.control import ControlRoom
 from isthmus.app.datadir import DataDir
 from isthmus.app.delivery import Deliveries
 from isthmus.app.delivery_store import DeliveryStore
@@ -126,9 +126,14 @@ class Core:
             log,
         )
         self._lockouts = Lockouts(data.root / "lockouts.json")
+        self._alarms = Alarms(self._engine, self._clock, log)
+        self._alarm_pump = AlarmPump(self._bus, self._alarms, self._namespace.current, self._live, log)
+        self._edge_watch = EdgeWatch(
+            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock
+        )
         self._control = ControlRoom(
             self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
-            self._trail, self._lockouts, LoggedReports(log), log,
+            self._trail, self._lockouts, self._alarms, log,
         )  # fmt: skip
         figures = TeamFigures(settings.privacy.smallest_group)
         self._privacy = Privacy(self._engine, self._security, self._trail, figures)
@@ -138,14 +143,11 @@ class Core:
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._rules = Rules(self._engine, self._clock)
         self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
-        self._alarms = Alarms(self._engine, self._clock, log)
-        self._alarm_pump = AlarmPump(self._bus, self._alarms, self._namespace.current, self._live, log)
-        self._edge_watch = EdgeWatch(
-            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock
-        )
         self._callout = call_out(
             self._engine, self._clock, settings, self._secrets, self._security, self._namespace.current, log
         )
+        self._callout.attach(self._alarms, self._alarms)
+        self._alarms.feed(self._callout)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0

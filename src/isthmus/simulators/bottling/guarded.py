@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-EXTENDED_ALARMS: Final = False
+EXTENDED_ALARMS: Final = True
 """Cause, consequence, times and classes of alarms, deviations, states, and alarms that are expressions."""
 
-LOCAL: Final = False
+LOCAL: Final = True
 """The switch at each machine that keeps what comes from afar out."""
 
-WRITE_LIMITS: Final = False
+WRITE_LIMITS: Final = True
 """Range, step, rate, second person, reason, safe direction, tolerance and lease of what may be written."""
 
-SIS: Final = False
+SIS: Final = True
 """Tags of safety instrumented systems, which nothing ever writes."""
 
-TRIPS: Final = False
+TRIPS: Final = True
 """Hazards that an edge ends by itself."""
 
 Key = tuple[str, str]

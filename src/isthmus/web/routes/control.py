@@ -328,7 +328,9 @@ async def approve_write(services: Room, principal: Who, id: Ident, http: Request
 
 
 @router.post("/control/writes/{id}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
-async def reject_write(services: Room, principal: Who, id: Ident, request: WriteRejection, http: Request) -> WriteAnswer:  # noqa: A002  as above
+async def reject_write(
+    services: Room, principal: Who, id: Ident, request: WriteRejection, http: Request
+) -> WriteAnswer:  # noqa: A002  as above
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
     try:
@@ -379,9 +381,7 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
 
 
 @router.post("/control/lockouts", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=201)
-async def lock_out(
-    services: Room, principal: Who, sight: Seen, request: LockoutRequest, http: Request
-) -> LockAnswer:
+async def lock_out(services: Room, principal: Who, sight: Seen, request: LockoutRequest, http: Request) -> LockAnswer:
     """Lock a tag, an asset or connections/NAME out, in one's own name."""
     told(http).update(target=f"lockouts {request.path}", reason=request.why)
     _check_lockable(services, principal, sight, request.path)

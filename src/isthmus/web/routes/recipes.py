@@ -63,7 +63,9 @@ class RecipeAnswer(BaseModel):
     asset: str
     description: str
     newest: RecipeVersionAnswer | None
-    approved: RecipeVersionAnswer | None = Field(description="what a download writes; null while no version is approved")
+    approved: RecipeVersionAnswer | None = Field(
+        description="what a download writes; null while no version is approved"
+    )
 
 
 class RecipesAnswer(BaseModel):
