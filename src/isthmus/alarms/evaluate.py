@@ -482,6 +482,7 @@ class Judge:
         value = self.number[slot]
         fine = ~status.is_bad(self.status[slot]) & np.isfinite(value)
         self._ring_ns[rings[~fine]] = -1  # what comes after a hole is not compared with what came before
+        self._recheck[rings[~fine]] = NEVER
         rings, kept = rings[fine], alarms[fine]
         apart = self._over[kept] // (_RING - 2)
         last = self._ring_ns[rings, -1]
