@@ -24,7 +24,7 @@ plants = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(plants)
 S, T0 = plants.S, plants.T0
 FEW = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
