@@ -482,6 +482,7 @@ class Judge:
         value = self.number[slot]
         fine = ~status.is_bad(self.status[slot]) & np.isfinite(value)
         self._ring_ns[rings[~fine]] = -1  # what comes after a hole is not compared with what came before
+        self._recheck[rings[~fine]] = NEVER
         rings, kept = rings[fine], alarms[fine]
         apart = self._over[kept] // (_RING - 2)
         last = self._ring_ns[rings, -1]
@@ -518,10 +519,14 @@ class Judge:
         said[fine & (measure <= np.maximum(limit - self._deadband[alarms], 0.0))] = 0
         return said
 
-    def _look_again(self, upto_ns: int, sealed_ns: int) -> None:
-        """Rates whose window moved on without a sample."""
-        while len(self._recheck) and (due := int(self._recheck.min())) <= upto_ns:
-            rings = np.flatnonzero(self._recheck == due)
+    def _look_again(self, upto_ns: int, sealed_ns: int, edge: int | None) -> None:
+        """Rates whose window moved on without a sample; of one edge and of those that follow several, or of all."""
+        if int(self._recheck.min(initial=NEVER)) > upto_ns:
+            return
+        whose = self._edge[self._rates]
+        mine = np.ones(len(whose), np.bool_) if edge is None else (whose == edge) | (whose < 0)
+        while (due := int(self._recheck[mine].min(initial=NEVER))) <= upto_ns:
+            rings = np.flatnonzero(mine & (self._recheck == due))
             alarms = self._rates[rings]
             slots = np.array([self._slot(self.alarms[i].tag) for i in alarms.tolist()], np.intp)
             said = self._slope(alarms, rings, self.number[slots], due)
@@ -583,7 +588,7 @@ class Judge:
         if self._groups:
             self._walk(steps, number, upto_ns, frame.sealed_ns)
         self._expire(self.cells, upto_ns, number)
-        self._look_again(upto_ns, frame.sealed_ns)
+        self._look_again(upto_ns, frame.sealed_ns, number)
         self._drain(frame.sealed_ns)
         for batch, slot in late:
             self._judge_late(batch, slot, frame.sealed_ns)
@@ -593,7 +598,7 @@ class Judge:
         """Time went on without frames."""
         self._out = Heard()
         self._expire(self.cells, now_ns, None)
-        self._look_again(now_ns, now_ns)
+        self._look_again(now_ns, now_ns, None)
         self._drain(now_ns)
         return self._done()
 
@@ -653,7 +658,7 @@ class Judge:
         ]
         for time_ns in marks.tolist():
             self._expire(self.cells, min(time_ns - 1, upto_ns), edge)
-            self._look_again(min(time_ns - 1, upto_ns), sealed_ns)
+            self._look_again(min(time_ns - 1, upto_ns), sealed_ns, edge)
             touched = [self._settle_moved(time_ns)]
             for batch, slot, at in ordered:
                 first, last = np.searchsorted(at, (time_ns, time_ns + 1))

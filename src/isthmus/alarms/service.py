@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from heapq import nsmallest
 from itertools import takewhile
@@ -308,8 +307,8 @@ class Alarms:
         if held and standing.state is State.NORMAL:
             standing.held, standing.raised_ns = True, time_ns
             self._held[alarm.key] = self._clock.monotonic_ns()
-        else:
-            self._fire(alarm.key, Trigger.RAISED, time_ns, value=value)
+        elif self._fire(alarm.key, Trigger.RAISED, time_ns, value=value):
+            return
         self._keep(alarm.key, standing)
 
     def _returned(self, alarm: Alarm, standing: Standing, time_ns: int, now_ns: int) -> None:
@@ -326,8 +325,8 @@ class Alarms:
         latches = alarm.spec.latch
         if standing.state in ASIDE and standing.occurrence and not latches:
             self._close(alarm.key, standing, time_ns)  # nobody is told of what is set aside
-        self._fire(alarm.key, Trigger.RETURNED_LATCHED if latches else Trigger.RETURNED, time_ns)
-        self._keep(alarm.key, standing)
+        if not self._fire(alarm.key, Trigger.RETURNED_LATCHED if latches else Trigger.RETURNED, time_ns):
+            self._keep(alarm.key, standing)
 
     def _over(self, alarm: Alarm, raised_ns: int, returned_ns: int, value: Value) -> None:
         """It was over before it was heard: the journal tells, nobody is called."""
@@ -510,7 +509,7 @@ class Alarms:
                 self._declared += 1
         else:
             self._standings[key] = standing
-        self._pending.standings[key] = copy(standing)
+        self._pending.standings[key] = standing.copied()
         self._dirty.set()
 
     def _settle(self, key: str, time_ns: int, *, by: str = "", comment: str = "") -> bool:

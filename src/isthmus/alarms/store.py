@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -219,11 +219,16 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._written = 0
+        # what the tables hold, so that a flood of new rows costs no deletes
+        self._standing: set[str] = set()
+        self._occurrence = 0
 
     def load(self) -> Stored:
         """What was stored last."""
         with self._engine.begin() as db:
             standings = {row["alarm"]: _standing(row) for row in db.execute(select(STANDING)).mappings()}
+            self._standing = set(standings)
+            self._occurrence = int(db.scalar(select(func.max(OCCURRENCE.c.id))) or 0)
             open_ = [s.occurrence for s in standings.values() if s.occurrence]
             found: dict[int, Occurrence] = {}
             for some in _parts(open_):
@@ -239,23 +244,28 @@ class Store:
                 {r["key"]: Reported(**r) for r in db.execute(select(REPORTED)).mappings()},
                 load_cursor(db),
                 int(db.scalar(select(func.max(JOURNAL.c.seq))) or 0),
-                int(db.scalar(select(func.max(OCCURRENCE.c.id))) or 0),
+                self._occurrence,
             )
 
     def write(self, pending: Pending) -> None:
         """Everything in one transaction."""
         with self._engine.begin() as db:
-            _replace(db, STANDING, "alarm", pending.standings, _standing_row, _gone)
-            _replace(db, OCCURRENCE, "id", pending.occurrences, _occurrence_row)
+            there = self._standing.intersection(pending.standings)
+            _replace(db, STANDING, "alarm", pending.standings, there, _standing_row, _gone)
+            old = [number for number in pending.occurrences if number <= self._occurrence]
+            _replace(db, OCCURRENCE, "id", pending.occurrences, old, _occurrence_row)
             if pending.journal:
                 db.execute(insert(JOURNAL), [_entry_row(entry) for entry in pending.journal])
-            _replace(db, CHANGE, "alarm", pending.changes, _change_row)
-            _replace(db, REPORTED, "key", pending.reported, _reported_row)
+            _replace(db, CHANGE, "alarm", pending.changes, pending.changes, _change_row)
+            _replace(db, REPORTED, "key", pending.reported, pending.reported, _reported_row)
             save_cursor(db, pending.cursor)
             self._written += len(pending.journal)
             if self._written >= _PRUNE_EVERY:
                 self._written = 0
                 _prune(db)
+        self._standing -= pending.standings.keys()
+        self._standing |= {key for key, standing in pending.standings.items() if not standing.plain}
+        self._occurrence = max(self._occurrence, *pending.occurrences, 0)
 
     def mark(self) -> tuple[int, Cursor, bytes] | None:
         """The last mark: the number of the stream, the positions, and the judge."""
@@ -327,13 +337,13 @@ def _replace(
     table: Table,
     key: str,
     found: Mapping[Any, Any],
+    there: Collection[Any],
     row_of: Any,
     gone: Any = lambda value: value is None,
 ) -> None:
-    """Rows in place of those that were there; what is gone leaves none."""
-    if not found:
-        return
-    db.execute(delete(table).where(table.c[key] == bindparam("old")), [{"old": one} for one in found])
+    """Rows in place of those that are there; what is gone leaves none."""
+    if there:
+        db.execute(delete(table).where(table.c[key] == bindparam("old")), [{"old": one} for one in there])
     rows = [row_of(one, value) for one, value in found.items() if not gone(value)]
     if rows:
         db.execute(insert(table), rows)

@@ -54,14 +54,14 @@ class AlarmPump:
     ) -> None:
         self.reader = FrameReader(bus, alarms.name, log, ack_wait_s=ACK_WAIT_S)
         self._bus, self._alarms, self._plant, self._live = bus, alarms, plant, live
-        self._begun = False
+        self.begun = False
 
     async def run(self) -> None:
         """Until cancelled; each beginning goes on from what is stored."""
         _, newest, _ = await self._bus.stream_state()
-        self._begun = False
+        self.begun = False
         await self._alarms.begin(self._plant(), newest, held(self._live))
-        self._begun = True
+        self.begun = True
         await self.reader.open()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear(), name="alarms-hear")
@@ -69,7 +69,7 @@ class AlarmPump:
 
     async def plant_changed(self) -> None:
         """Judge by the plant as it is now."""
-        if self._begun:
+        if self.begun:
             await self._alarms.describe(self._plant(), held(self._live))
 
     async def _hear(self) -> None:

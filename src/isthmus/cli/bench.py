@@ -29,6 +29,7 @@ NAMES = (
     "drivers",
     "policy",
     "audit",
+    "alarms",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
