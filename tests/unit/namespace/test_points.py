@@ -152,9 +152,7 @@ def test_a_trip_reaches_its_edge_and_tells_itself_by_tags(namespace) -> None:
 
 
 def test_a_trip_needs_no_asset_and_may_write_states_and_switches(namespace) -> None:
-    trip = (
-        "trips: {high: {when: '{hall/other/level} > 90', on_loss: ignore, actions: [{set: hall/other/valve, to: false}]}}\n"
-    )
+    trip = "trips: {high: {when: '{hall/other/level} > 90', on_loss: ignore, actions: [{set: hall/other/valve, to: false}]}}\n"
     namespace.apply(plant(more=trip), 0, "ann", "first")
     (found,) = namespace.edge_model("edge-2").trips
     assert (found.asset, found.votes, found.on_loss) == ("", ("{hall/other/level} > 90",), False)
