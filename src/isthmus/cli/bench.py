@@ -29,6 +29,8 @@ NAMES = (
     "drivers",
     "policy",
     "audit",
+    "control",
+    "trips",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 
