@@ -77,7 +77,7 @@ async def until(condition: Any, timeout_s: float = 30) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.mission("M34")
+@pytest.mark.mission("M34", "M63")
 @pytest.mark.real("simulators.modbus")
 async def test_an_edge_killed_between_send_and_answer_tells_uncertain_and_sends_no_second_time(tmp_path: Path) -> None:
     device = await start_device("--delay", "0.3")
@@ -107,7 +107,7 @@ async def test_an_edge_killed_between_send_and_answer_tells_uncertain_and_sends_
         await device.stop()
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 @pytest.mark.real("simulators.modbus")
 async def test_a_trip_fires_without_core_and_bus_and_outlives_a_kill(tmp_path: Path) -> None:
     device = await start_device()

@@ -43,7 +43,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.mission("M34", "M84", "M68")
+@pytest.mark.mission("M34", "M84")
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_each_check_refuses_with_its_reason_and_nothing_reaches_the_device(edge: Edge, code: str) -> None:
     said, value = REFUSALS[code]
@@ -109,7 +109,7 @@ async def test_whole_numbers_and_texts(edge: Edge) -> None:
     assert (await edge.write(tag=COUNT, value=True)).read_back == 1
 
 
-@pytest.mark.mission("M68")
+@pytest.mark.mission("M84")
 async def test_modes_of_zones(edge: Edge) -> None:
     edge.use(point(direction=-1))
     assert await edge.tell("mode", modes={"line1": "halted"}) == {"ok": True, "code": "", "reason": "", "clears": ""}
@@ -128,7 +128,7 @@ async def test_modes_of_zones(edge: Edge) -> None:
     assert (await edge.write(value=60.0)).result == Result.DONE
 
 
-@pytest.mark.mission("M68")
+@pytest.mark.mission("M84")
 async def test_locks_hold_for_all_that_is_below_and_behind(edge: Edge) -> None:
     for path in ("hall/filler/speed", "hall/filler", "", "connections/plc1"):
         await edge.tell("lock", locks=[{"path": path, "who": "ann", "why": "belt change"}])
@@ -142,7 +142,7 @@ async def test_locks_hold_for_all_that_is_below_and_behind(edge: Edge) -> None:
     assert (await edge.write()).code == "locked_out"
 
 
-@pytest.mark.mission("M68")
+@pytest.mark.mission("M84")
 async def test_modes_and_locks_outlive_a_restart(edge: Edge) -> None:
     await edge.tell("mode", modes={"line1": "halted"})
     await edge.tell("lock", locks=[{"path": "hall", "who": "ann", "why": ""}])
@@ -154,7 +154,7 @@ async def test_modes_and_locks_outlive_a_restart(edge: Edge) -> None:
     assert [line["kind"] for line in edge.control.journal.lines()][:2] == ["mode", "lock"]
 
 
-@pytest.mark.mission("M68")
+@pytest.mark.mission("M84")
 async def test_what_cannot_be_read_at_a_start_halts_everything_until_core_speaks(edge: Edge) -> None:
     await edge.tell("mode", modes={})
     await edge.control.stop()

@@ -120,7 +120,7 @@ trips:
 """
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 def test_a_trip_reaches_its_edge_and_tells_itself_by_tags(namespace) -> None:
     namespace.apply(plant(more=TRIP), 0, "ann", "first")
     now = namespace.current()
@@ -278,7 +278,7 @@ WRONG_TRIPS = {
 }
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 @pytest.mark.parametrize("trip", WRONG_TRIPS)
 def test_a_trip_that_cannot_work_is_refused_at_plan(namespace, trip: str) -> None:
     with pytest.raises(Findings) as told:
