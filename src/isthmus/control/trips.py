@@ -96,6 +96,7 @@ class _Armed:
     unsure: bool = False
     said: tuple[int, str] | None = None
     testing: bool = False
+    broken: bool = False
     acting: set[asyncio.Task[str]] = field(default_factory=set)
     insisting: asyncio.Task[None] | None = None
 
@@ -234,7 +235,15 @@ class Trips:
             self._judge(trip, now_ns, newest_ns)
 
     def _judge(self, trip: _Armed, now_ns: int, sampled_ns: int | None) -> None:
-        """``sampled_ns`` is the time of the sample that asks, None for the timer."""
+        """``sampled_ns`` is the time of the sample that asks, None for the timer. One that fails harms no other; said once."""
+        try:
+            self._weigh(trip, now_ns, sampled_ns)
+        except Exception:
+            if not trip.broken:
+                trip.broken = True
+                self._log.exception("trip %s cannot be judged", trip.model.name)
+
+    def _weigh(self, trip: _Armed, now_ns: int, sampled_ns: int | None) -> None:
         model = trip.model
         verdict = self._verdict(trip, now_ns)
         trip.unsure = verdict.unsure

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from isthmus.values.errors import ConfigError, Denied, NotConnected, Rejected
+from isthmus.values.errors import ConfigError, Denied, NotConnected, Rejected, TryLater
 from isthmus.values.messages.control import Result
 
 from .conftest import GUARD, LOCAL, SPEED, Edge, model, point
@@ -170,3 +170,26 @@ async def test_a_point_that_is_no_longer_held_is_forgotten(edge: Edge) -> None:
     await run_for(edge, 60.0)
     assert len(edge.field.frames) == 1
     assert model(HELD).points == (HELD,)
+
+
+async def test_a_full_disk_keeps_no_safe_value_from_being_written(edge: Edge, monkeypatch) -> None:
+    edge.use(HELD)
+    await edge.write(value=50.0)
+
+    def full(*_: object, **__: object) -> int:
+        raise TryLater("no space left")
+
+    monkeypatch.setattr(edge.control.journal, "append", full)
+    await run_for(edge, 11.0)
+    assert edge.field.frames[1:] == [(SPEED, 5.0)]
+
+
+async def test_a_refused_write_leaves_the_lease_of_the_one_before(edge: Edge) -> None:
+    edge.use(HELD)
+    await edge.write(value=50.0)
+    edge.field.error = Rejected("no")
+    await edge.write(value=60.0)
+    edge.field.error = None
+    await edge.control.stop()
+    edge.start()
+    assert edge.control.gate.leases.left_s(SPEED) == pytest.approx(10.0)

@@ -425,3 +425,44 @@ def test_a_model_that_lacks_an_input_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="needs level"):
         arm_(trip(inputs={}), 0)
+
+
+async def test_a_trip_that_fails_harms_no_other_and_says_so_once(edge: Edge, monkeypatch, caplog) -> None:
+    arm(edge, trip(name="broken"), trip())
+    real = edge.control.trips._truth
+
+    def fails(vote: Any, one: Any, now_ns: int) -> Any:
+        if one.model.name == "broken":
+            raise KeyError("bug")
+        return real(vote, one, now_ns)
+
+    monkeypatch.setattr(edge.control.trips, "_truth", fails)
+    edge.field.set(LEVEL, 95.0)
+    edge.field.set(LEVEL, 96.0)
+    await edge.settle()
+    assert edge.field.frames == [(VALVE, 0), (SPEED, 0.0)]
+    assert caplog.text.count("trip broken cannot be judged") == 1
+
+
+async def test_what_is_not_kept_on_the_disk_is_told(edge: Edge, monkeypatch, caplog) -> None:
+    arm(edge)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(edge.control.standing, "keep", full)
+    edge.field.set(LEVEL, 95.0)
+    await edge.settle()
+    assert len(edge.field.frames) == 2
+    assert "a trip is not kept on the disk" in caplog.text
+
+
+async def test_a_test_without_a_journal_has_failed(edge: Edge, monkeypatch) -> None:
+    arm(edge)
+
+    async def fails() -> None:
+        raise TryLater("no space left")
+
+    monkeypatch.setattr(edge.control.journal, "sync", fails)
+    told = await edge.tell("trip", trip="overfill", do="test", by="p", intent="i")
+    assert (told["code"], told["reason"]) == ("test_failed", "no space left")
