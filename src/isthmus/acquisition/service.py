@@ -278,7 +278,8 @@ class Acquisition:
         if not model.points and not model.trips:
             return {}, {}
         tags = model.tags
-        wanted = {p.tag for p in model.points} | {p.read_back for p in model.points}
+        wanted = {tag for p in model.points for tag in (p.tag, p.read_back, *p.inputs.values())}
+        wanted |= {tag for t in model.trips for tag in t.inputs.values()}
         at = {tag: i for i, tag in enumerate(tags.id) if tag in wanted}
         places = {
             int(tag): (name, row)

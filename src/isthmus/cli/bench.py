@@ -30,6 +30,8 @@ NAMES = (
     "policy",
     "audit",
     "alarms",
+    "control",
+    "trips",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 

@@ -81,6 +81,8 @@ class _Vote:
     tags: dict[str, int]  # by name
     looks: dict[str, _Look]
     since_ns: int | None = None  # since when it is true
+    seen: list[tuple[Written, int]] = field(default_factory=list)  # what it was evaluated with last
+    said: tuple[bool | None, int] = (False, 0)  # and what that gave
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class _Armed:
     unsure: bool = False
     said: tuple[int, str] | None = None
     testing: bool = False
+    broken: bool = False
     acting: set[asyncio.Task[str]] = field(default_factory=set)
     insisting: asyncio.Task[None] | None = None
 
@@ -232,7 +235,15 @@ class Trips:
             self._judge(trip, now_ns, newest_ns)
 
     def _judge(self, trip: _Armed, now_ns: int, sampled_ns: int | None) -> None:
-        """``sampled_ns`` is the time of the sample that asks, None for the timer."""
+        """``sampled_ns`` is the time of the sample that asks, None for the timer. One that fails harms no other; said once."""
+        try:
+            self._weigh(trip, now_ns, sampled_ns)
+        except Exception:
+            if not trip.broken:
+                trip.broken = True
+                self._log.exception("trip %s cannot be judged", trip.model.name)
+
+    def _weigh(self, trip: _Armed, now_ns: int, sampled_ns: int | None) -> None:
         model = trip.model
         verdict = self._verdict(trip, now_ns)
         trip.unsure = verdict.unsure
@@ -270,14 +281,12 @@ class Trips:
 
     def _truth(self, vote: _Vote, trip: _Armed, now_ns: int) -> tuple[bool | None, str]:
         """Whether a condition is true, with what it looked at; None where it cannot be judged."""
-        inputs: dict[str, tuple[Written, int]] = {}
-        seen = []
+        inputs: list[tuple[Written, int]] = []
         for word, tag in vote.tags.items():
             held = self._field.held(tag)
-            path = self._path(tag, word)
             lost = _lost(held, trip.model.fresh_s)
             if lost or held is None or held.value is None:
-                return None, f"{path} {lost or 'has no value'}"
+                return None, f"{self._path(tag, word)} {lost or 'has no value'}"
             value: Written | None = held.value
             look = vote.looks.get(word)
             if look is not None:
@@ -286,12 +295,18 @@ class Trips:
                     value is None
                 ):  # a time that is not filled yet says nothing, and is no loss: else each start would trip
                     return False, f"{word} is not filled yet"
-            inputs[word] = (value if value is not None else 0), held.status
-            seen.append(f"{path} {held.value}")
-        result, status = vote.condition.evaluate_one(inputs)
-        if status & SEVERITY_MASK:
-            return None, f"{name(status)}: {', '.join(seen)}"
-        return bool(result), ", ".join(seen)
+            inputs.append((value if value is not None else 0, held.status))
+        if inputs != vote.seen or not vote.seen:  # most readings say the same again
+            result, status = vote.condition.evaluate_one(dict(zip(vote.tags, inputs, strict=True)))
+            vote.seen, vote.said = inputs, (bool(result) if not status & SEVERITY_MASK else None, status)
+        truth, status = vote.said
+        return truth, "" if truth is False else self._words(vote, status)
+
+    def _words(self, vote: _Vote, status: int) -> str:
+        """What a condition looked at."""
+        held = {tag: self._field.held(tag) for tag in vote.tags.values()}
+        looked = ", ".join(f"{self._path(tag)} {one.value if one else ''}" for tag, one in held.items())
+        return f"{name(status)}: {looked}" if status & SEVERITY_MASK else looked
 
     # --- firing ------------------------------------------------------------------------------------------------------
 

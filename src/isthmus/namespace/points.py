@@ -154,7 +154,7 @@ class _Linker:
         text = asset.local
         if not text and asset.type in self._types:
             text = self._types[asset.type].local
-            place = self._of_type(asset.type)
+            place = self._of_type(asset.type) if text else place
         return self._condition(place, text, tag.asset, tag.edge, "a condition `local`")
 
     def _of_type(self, kind: str) -> Place:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from isthmus.values.errors import ConfigError, Denied, NotConnected, Rejected
+from isthmus.values.errors import ConfigError, Denied, NotConnected, Rejected, TryLater
 from isthmus.values.messages.control import Result
 
 from .conftest import GUARD, LOCAL, SPEED, Edge, model, point
@@ -27,7 +27,7 @@ async def run_for(edge: Edge, *seconds: float) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
-@pytest.mark.mission("M34")
+@pytest.mark.mission("M63")
 async def test_a_lease_that_nobody_renews_ends_with_its_safe_value_once(edge: Edge) -> None:
     edge.use(HELD)
     assert (await edge.write(value=50.0)).result == Result.DONE
@@ -52,7 +52,7 @@ async def test_each_write_renews_it_and_the_safe_value_ends_it(edge: Edge) -> No
     assert [value for _, value in edge.field.frames] == [50.0, 51.0, 52.0, 5.0]
 
 
-@pytest.mark.mission("M34")
+@pytest.mark.mission("M63")
 async def test_a_lease_outlives_a_restart_of_the_edge(edge: Edge) -> None:
     edge.use(HELD)
     await edge.write(value=50.0)
@@ -92,7 +92,7 @@ async def test_what_was_refused_begins_no_lease(edge: Edge) -> None:
     assert edge.control.gate.leases.left_s(SPEED) is None
 
 
-@pytest.mark.mission("M68")
+@pytest.mark.mission("M84")
 async def test_halted_lets_the_safe_value_pass_and_a_lock_does_not(edge: Edge) -> None:
     edge.use(HELD)
     await edge.write(value=50.0)
@@ -170,3 +170,26 @@ async def test_a_point_that_is_no_longer_held_is_forgotten(edge: Edge) -> None:
     await run_for(edge, 60.0)
     assert len(edge.field.frames) == 1
     assert model(HELD).points == (HELD,)
+
+
+async def test_a_full_disk_keeps_no_safe_value_from_being_written(edge: Edge, monkeypatch) -> None:
+    edge.use(HELD)
+    await edge.write(value=50.0)
+
+    def full(*_: object, **__: object) -> int:
+        raise TryLater("no space left")
+
+    monkeypatch.setattr(edge.control.journal, "append", full)
+    await run_for(edge, 11.0)
+    assert edge.field.frames[1:] == [(SPEED, 5.0)]
+
+
+async def test_a_refused_write_leaves_the_lease_of_the_one_before(edge: Edge) -> None:
+    edge.use(HELD)
+    await edge.write(value=50.0)
+    edge.field.error = Rejected("no")
+    await edge.write(value=60.0)
+    edge.field.error = None
+    await edge.control.stop()
+    edge.start()
+    assert edge.control.gate.leases.left_s(SPEED) == pytest.approx(10.0)

@@ -45,7 +45,7 @@ async def look(edge: Edge, *seconds: float) -> None:
         await edge.settle()
 
 
-@pytest.mark.mission("M63", "M34")
+@pytest.mark.mission("M68")
 async def test_a_hazard_writes_its_actions_in_order_and_tells_the_first_cause(edge: Edge) -> None:
     arm(edge)
     edge.field.set(LEVEL, 89.0)
@@ -129,7 +129,7 @@ async def test_a_delay_without_a_break(edge: Edge) -> None:
     assert len(edge.field.frames) == 2
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 @pytest.mark.parametrize("how", ["old", "bad", "uncertain"])
 async def test_a_lost_signal_trips_unless_it_is_to_be_ignored(edge: Edge, how: str) -> None:
     def lose() -> None:
@@ -205,7 +205,7 @@ async def test_functions_over_a_time(function: str, wanted: float) -> None:
     assert len(look_._kept) <= MOST_KEPT
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 async def test_a_reset_is_refused_while_the_cause_stands(edge: Edge) -> None:
     arm(edge)
 
@@ -244,7 +244,7 @@ async def test_a_reset_that_cannot_be_recorded_is_refused(edge: Edge, monkeypatc
     assert "overfill" in edge.control.standing.fired
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 async def test_it_stays_tripped_over_a_restart_and_fires_no_second_time(edge: Edge) -> None:
     arm(edge)
     edge.field.set(LEVEL, 95.0)
@@ -304,7 +304,7 @@ async def test_a_reset_or_a_new_model_ends_the_insisting(edge: Edge, monkeypatch
     assert edge.field.frames == []
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 async def test_a_full_disk_keeps_no_trip_from_acting(edge: Edge, monkeypatch) -> None:
     arm(edge)
 
@@ -343,7 +343,7 @@ async def test_a_trip_ends_the_lease_of_what_it_writes(edge: Edge) -> None:
     assert edge.control.gate.leases.left_s(SPEED) is None
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 async def test_a_test_proves_the_chain_and_writes_nothing_unless_told(edge: Edge) -> None:
     arm(edge)
     told = await edge.tell("trip", trip="overfill", do="test", by="p", intent="i")
@@ -425,3 +425,44 @@ def test_a_model_that_lacks_an_input_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="needs level"):
         arm_(trip(inputs={}), 0)
+
+
+async def test_a_trip_that_fails_harms_no_other_and_says_so_once(edge: Edge, monkeypatch, caplog) -> None:
+    arm(edge, trip(name="broken"), trip())
+    real = edge.control.trips._truth
+
+    def fails(vote: Any, one: Any, now_ns: int) -> Any:
+        if one.model.name == "broken":
+            raise KeyError("bug")
+        return real(vote, one, now_ns)
+
+    monkeypatch.setattr(edge.control.trips, "_truth", fails)
+    edge.field.set(LEVEL, 95.0)
+    edge.field.set(LEVEL, 96.0)
+    await edge.settle()
+    assert edge.field.frames == [(VALVE, 0), (SPEED, 0.0)]
+    assert caplog.text.count("trip broken cannot be judged") == 1
+
+
+async def test_what_is_not_kept_on_the_disk_is_told(edge: Edge, monkeypatch, caplog) -> None:
+    arm(edge)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(edge.control.standing, "keep", full)
+    edge.field.set(LEVEL, 95.0)
+    await edge.settle()
+    assert len(edge.field.frames) == 2
+    assert "a trip is not kept on the disk" in caplog.text
+
+
+async def test_a_test_without_a_journal_has_failed(edge: Edge, monkeypatch) -> None:
+    arm(edge)
+
+    async def fails() -> None:
+        raise TryLater("no space left")
+
+    monkeypatch.setattr(edge.control.journal, "sync", fails)
+    told = await edge.tell("trip", trip="overfill", do="test", by="p", intent="i")
+    assert (told["code"], told["reason"]) == ("test_failed", "no space left")

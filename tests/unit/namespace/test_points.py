@@ -120,7 +120,7 @@ trips:
 """
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 def test_a_trip_reaches_its_edge_and_tells_itself_by_tags(namespace) -> None:
     namespace.apply(plant(more=TRIP), 0, "ann", "first")
     now = namespace.current()
@@ -278,7 +278,7 @@ WRONG_TRIPS = {
 }
 
 
-@pytest.mark.mission("M63")
+@pytest.mark.mission("M68")
 @pytest.mark.parametrize("trip", WRONG_TRIPS)
 def test_a_trip_that_cannot_work_is_refused_at_plan(namespace, trip: str) -> None:
     with pytest.raises(Findings) as told:
@@ -313,3 +313,23 @@ trips:
 def test_paths_of_trips_are_kept_for_them(namespace) -> None:
     with pytest.raises(Findings, match="trips is kept for what trips tell of themselves"):
         namespace.plan(HEAD + "assets:\n  trips/x: {}\n")
+
+
+def test_a_calculated_input_is_as_slow_as_what_it_is_calculated_from(namespace) -> None:
+    more = """\
+    tags:
+      both: {formula: guard and hand}
+      twice: {formula: both and guard}
+      level: {at: hr 30, write: {role: operator, interlock: both and twice, range: [1, 9]}}
+"""
+    text = plant().replace("text: hr 10 string4}\n", "text: hr 10 string4}\n" + more, 1)
+    namespace.apply(text, 0, "ann", "first")
+    now = namespace.current()
+    point = next(p for p in now.points if now.by_id[p.tag].name == "level")
+    assert (point.fresh_s, point.low, point.high) == (15, 1, 9)
+
+
+def test_too_many_trips_are_refused(namespace, monkeypatch) -> None:
+    monkeypatch.setattr("isthmus.namespace.points.MAX_TRIPS", 0)
+    with pytest.raises(Findings, match="more than 0 trips"):
+        namespace.plan(plant(more=TRIP))

@@ -330,7 +330,7 @@ async def approve_write(services: Room, principal: Who, id: Ident, http: Request
 @router.post("/control/writes/{id}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
 async def reject_write(
     services: Room, principal: Who, id: Ident, request: WriteRejection, http: Request
-) -> WriteAnswer:  # noqa: A002  as above
+) -> WriteAnswer:
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
     try:
