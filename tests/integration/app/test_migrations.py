@@ -13,6 +13,9 @@ from sqlalchemy import MetaData
 import isthmus.acquisition.store
 import isthmus.analytics.store
 import isthmus.app.delivery_store
+import isthmus.control.recipe_store  # its tables stand in the metadata of the room
+import isthmus.control.store
+import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -32,6 +35,7 @@ def declared() -> MetaData:
         isthmus.acquisition.store,
         isthmus.analytics.store,
         isthmus.app.delivery_store,
+        isthmus.control.store,
         isthmus.namespace.store,
         isthmus.security.audit.store,
         isthmus.security.store,

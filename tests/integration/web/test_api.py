@@ -93,7 +93,7 @@ async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
 
 @pytest.mark.mission("M36")
 async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
-    reading = {("POST", f"{API}/control/writes")} | PUBLIC
+    reading = {("PUT", f"{API}/control/modes/{{zone}}"), ("POST", f"{API}/control/trips/{{name}}/{{do}}")} | PUBLIC
     own = ("/session", "/account", "/passkeys")
     changing = [(m, p) for m, p in operations() if m != "GET" and (m, p) not in reading]
     changing = [(m, p) for m, p in changing if not p.removeprefix(API).startswith(own) or "/sessions/" in p]
@@ -541,10 +541,14 @@ async def test_rooms_that_fail_do_not_make_an_applied_version_look_refused(as_: 
     assert applied.json() == {"version": 2}
 
 
-async def test_there_is_no_way_to_write(as_: Any) -> None:
+async def test_a_plant_without_points_is_not_written(as_: Any) -> None:
+    body = {"path": "hall/line1/filler/speed", "value": 1}
     for client in (as_.viewer, as_.engineer, as_.admin):
-        for body in (b"", b'{"tag": "x", "value": 1}'):
-            is_problem(await client.post("/control/writes", content=body), 403, "write_path_absent")
+        is_problem(await client.post("/control/writes", json=body), 403, "role_missing")
+    for client in (as_.operator, as_.supervisor):
+        is_problem(await client.post("/control/writes", json=body), 403, "not_writable")
+        is_problem(await client.post("/control/writes", json={**body, "path": "hall/nope"}), 404, "unknown_tag")
+        is_problem(await client.post("/control/writes", content=b""), 422)
 
 
 # The contract itself

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from control_rig import DUTY, LOG, SWITCH, TARGET, Works, person, plant, program
 
+from sqlalchemy import event
+
 from isthmus.control.lines import Lines
 from isthmus.control.model import EdgeLine, Refusal
 from isthmus.control.watch import Scale, Watch
@@ -369,7 +371,7 @@ class Machine:
 
     def poll(self, now_s: float) -> float | None:
         shown = round(self.value / self.step) * self.step if self.step else self.value
-        if self.sent is not None and abs(shown - self.sent) <= self.deadband and now_s - self.sent_s < 60:
+        if self.sent is not None and abs(shown - self.sent) <= self.deadband and now_s - self.sent_s < 600:
             return None
         self.sent, self.sent_s = shown, now_s
         return shown
@@ -389,8 +391,9 @@ async def test_ten_more_days(works: Works, monkeypatch: pytest.MonkeyPatch, seed
 
 async def a_day(works: Works, monkeypatch: pytest.MonkeyPatch, seed: int, hours: int) -> None:
     monkeypatch.setattr("isthmus.control.service.PATIENCE_S", 0.0)
-    with works.engine.connect() as db:
-        db.exec_driver_sql("PRAGMA synchronous=OFF")
+    monkeypatch.setattr("isthmus.control.watch.CURSOR_EVERY_S", 600.0)
+    works.engine.dispose()
+    event.listen(works.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     chance = random.Random(seed)
     works.apply(simulated(seed))
     hall = Hall(works)
@@ -423,6 +426,7 @@ class Day:
     def __init__(self, hall: Hall, machines: dict[str, Machine], chance: random.Random, scales: dict[int, Scale]) -> None:
         self.hall, self.machines, self.chance, self.scales = hall, machines, chance, scales
         self.agenda: list[tuple[float, int, Any]] = []
+        self.changes: list[float] = []
         self.order = itertools.count()
         self.rogue: dict[str, int] = {}
         self.writes = self.locals = 0
@@ -432,8 +436,10 @@ class Day:
         self.works = hall.works
         self.works.edges.arrives = self.obey
 
-    def at(self, seconds: float, do: Any) -> None:
+    def at(self, seconds: float, do: Any, *, poll: bool = False) -> None:
         heapq.heappush(self.agenda, (seconds, next(self.order), do))
+        if not poll:
+            heapq.heappush(self.changes, seconds)
 
     async def run(self, seconds: float) -> None:
         chance = self.chance
@@ -444,7 +450,7 @@ class Day:
         for path in rogues:
             self.at(chance.uniform(60, seconds - 300), lambda path=path: self.meddle(path))
         for period in sorted({m.period_s for m in self.machines.values()}):
-            self.at(chance.uniform(0, period), lambda period=period: self.poll(period))
+            self.at(chance.uniform(0, period), lambda period=period: self.poll(period), poll=True)
         while self.agenda and self.agenda[0][0] < seconds:
             at_s, _, do = heapq.heappop(self.agenda)
             self.works.clock.advance(at_s - self.now_s)
@@ -464,11 +470,11 @@ class Day:
                 await self.hall.watch.judge()
         elif any(one.doubts for one in self.hall.watch._points.values()):
             await self.hall.watch.judge()
-        due = [e[0] for e in self.agenda[:40]]
-        quiet = self.now_s + 55 if not values and not self.pending() else self.now_s
-        following = min([quiet, *due]) if quiet > self.now_s else self.now_s
-        polls = max(1, int((following - self.now_s) / period))
-        self.at(self.now_s + polls * period, lambda: self.poll(period))
+        while self.changes and self.changes[0] <= self.now_s:
+            heapq.heappop(self.changes)
+        quiet = self.now_s if values or self.pending() else min([self.now_s + 595, *self.changes[:1]])
+        polls = max(1, int((quiet - self.now_s) / period))
+        self.at(self.now_s + polls * period, lambda: self.poll(period), poll=True)
 
     def pending(self) -> bool:
         return any(one.doubts for one in self.hall.watch._points.values())
