@@ -129,9 +129,7 @@ class ControlRoom:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await together(
-            control=self.control.run(), lines=self.lines.run(), trips=self.trips.run(), watch=self._watch()
-        )
+        await together(control=self.control.run(), lines=self.lines.run(), trips=self.trips.run(), watch=self._watch())
 
     async def _watch(self) -> None:
         """Hear live frames while there is a guarded point; else the bus keeps none for us."""

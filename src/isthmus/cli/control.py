@@ -16,7 +16,8 @@ control = typer.Typer(no_args_is_help=True, help="What may be written to the mac
 
 Reason = Annotated[str, typer.Option(help="Why; it goes into the journal and the audit trail.")]
 Token = Annotated[
-    str, typer.Option(envvar="ISTHMUS_TOKEN", help="A token whose role may write (`isthmus token create --role operator`).")
+    str,
+    typer.Option(envvar="ISTHMUS_TOKEN", help="A token whose role may write (`isthmus token create --role operator`)."),
 ]
 
 
@@ -41,7 +42,9 @@ def write(
     from isthmus.app.remote import ask
 
     if not token:
-        raise ConfigError("token: give one by --token or ISTHMUS_TOKEN; `isthmus token create --role operator` makes one")
+        raise ConfigError(
+            "token: give one by --token or ISTHMUS_TOKEN; `isthmus token create --role operator` makes one"
+        )
     body = {"path": path, "value": number_or_text(value), "reason": reason}
     done: dict[str, Any] = ask(url, token, "POST", "control/writes", body)
     if as_json:
@@ -77,8 +80,14 @@ def points(under: str = "", data: Data = DEFAULT_DATA, as_json: Json = False) ->
         return
     for one in found:
         interlock = one["interlock"]
-        holds = "" if interlock is None else {True: "interlock holds", False: "interlock open", None: "interlock unknown"}[interlock["holds"]]
-        print(f"{one['path']:<44} {one['value']} {one['unit']}  {one['role']}  {one['zone']} {one['mode']}  {holds}".rstrip())
+        holds = (
+            ""
+            if interlock is None
+            else {True: "interlock holds", False: "interlock open", None: "interlock unknown"}[interlock["holds"]]
+        )
+        print(
+            f"{one['path']:<44} {one['value']} {one['unit']}  {one['role']}  {one['zone']} {one['mode']}  {holds}".rstrip()
+        )
 
 
 @control.command("modes")
@@ -107,7 +116,9 @@ def lockouts(under: str = "", data: Data = DEFAULT_DATA, as_json: Json = False) 
 
 
 @control.command("lock")
-def lock(path: str, why: Annotated[str, typer.Option(help="What is done meanwhile.")], data: Data = DEFAULT_DATA) -> None:
+def lock(
+    path: str, why: Annotated[str, typer.Option(help="What is done meanwhile.")], data: Data = DEFAULT_DATA
+) -> None:
     """Lock a tag, an asset or connections/NAME out: nothing there or below is written."""
     call(data, "POST", "control/lockouts", {"path": path, "why": why})
     print(f"{path} is locked out")
@@ -138,5 +149,3 @@ def journal(
     for one in found:
         who = f"  {one['by']}" if one["by"] else ""
         print(f"{one['at']}  {one['kind']:<11} {one['path'] or one['edge']}  {one['text']}{who}")
-
-

@@ -204,9 +204,7 @@ class Client:
 
     # What shall be.
 
-    def write(
-        self, path: str, value: float | str, reason: str, *, base: float | str | None = None
-    ) -> WriteOutcome:
+    def write(self, path: str, value: float | str, reason: str, *, base: float | str | None = None) -> WriteOutcome:
         """Ask for a value to be written to a device, with the reason that goes into the audit trail; returns when its end is known.
 
         With ``base``, the value it is meant to replace, a point that holds something else by now is not written.

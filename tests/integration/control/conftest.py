@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 if "control_rig" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location("control_rig", Path(__file__).parents[2] / "unit" / "control" / "rig.py")
+    _spec = importlib.util.spec_from_file_location(
+        "control_rig", Path(__file__).parents[2] / "unit" / "control" / "rig.py"
+    )
     assert _spec is not None
     assert _spec.loader is not None
     sys.modules["control_rig"] = importlib.util.module_from_spec(_spec)

@@ -49,7 +49,9 @@ class Edge:
         command = WriteCommand(**orjson.loads(data))
         if command.id not in self.journal:
             self.wire.append(command)
-            self.journal[command.id] = WriteAnswer(command.id, Result.DONE, read_back=command.value, sent_ns=1, read_ns=2)
+            self.journal[command.id] = WriteAnswer(
+                command.id, Result.DONE, read_back=command.value, sent_ns=1, read_ns=2
+            )
         if self.mood == "never":
             return None
         if self.mood == "late":
@@ -99,7 +101,9 @@ async def around(works: Works, folder: Path) -> AsyncIterator[tuple[Edge, LocalB
 async def test_every_mood_of_an_edge_costs_one_command_and_ends_in_the_truth(
     works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isthmus.control.service.ANSWER_S", -4.7)  # with the 5 s a device may take: 0.3 s for the answer
+    monkeypatch.setattr(
+        "isthmus.control.service.ANSWER_S", -4.7
+    )  # with the 5 s a device may take: 0.3 s for the answer
     monkeypatch.setattr("isthmus.control.service.PATIENCE_S", 0.01)
     async with around(works, tmp_path) as (edge, broker):
         done = await works.write(person("ana"), TARGET, 120, reason="r")
@@ -122,7 +126,9 @@ async def test_every_mood_of_an_edge_costs_one_command_and_ends_in_the_truth(
         assert len(edge.wire) == 4
 
 
-async def test_modes_locks_trips_and_the_journal_go_over_the_wire_as_the_edge_has_them(works: Works, tmp_path: Path) -> None:
+async def test_modes_locks_trips_and_the_journal_go_over_the_wire_as_the_edge_has_them(
+    works: Works, tmp_path: Path
+) -> None:
     async with around(works, tmp_path) as (edge, _):
         await works.control.modes.set(person("sue", "supervisor"), "line1", Mode.HALTED, "fire")
         works.lockouts.lock("hall/line1", Lockout("ben", "inside"))
@@ -137,7 +143,9 @@ async def test_modes_locks_trips_and_the_journal_go_over_the_wire_as_the_edge_ha
         assert list(await link.journal("edge-1", 4)) == []
 
 
-async def test_a_core_that_starts_anew_asks_the_edge_and_a_lost_bus_refuses(works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_core_that_starts_anew_asks_the_edge_and_a_lost_bus_refuses(
+    works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("isthmus.control.service.PATIENCE_S", 0.01)
     async with around(works, tmp_path) as (edge, _):
         edge.mood = "late"

@@ -21,7 +21,9 @@ from isthmus.web.api import create_app
 from isthmus.web.server import running
 
 if "control_rig" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location("control_rig", Path(__file__).parents[2] / "unit" / "control" / "rig.py")
+    _spec = importlib.util.spec_from_file_location(
+        "control_rig", Path(__file__).parents[2] / "unit" / "control" / "rig.py"
+    )
     assert _spec is not None
     assert _spec.loader is not None
     sys.modules["control_rig"] = importlib.util.module_from_spec(_spec)
@@ -37,7 +39,9 @@ def pointed(plant: Plant) -> Plant:
         WritePoint(5, "operator"),
     )
     access = tuple(replace(c, access="read-write") for c in plant.connections)
-    return replace(plant, points=points, connections=access, roles=(OwnRole("crew", extends=("operator",), under=("hall/line2",)),))
+    return replace(
+        plant, points=points, connections=access, roles=(OwnRole("crew", extends=("operator",), under=("hall/line2",)),)
+    )
 
 
 @pytest.fixture
@@ -81,20 +85,31 @@ def as_person(works: Any, name: str, role: str, monkeypatch: pytest.MonkeyPatch)
 async def test_select_write_and_the_journal(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with as_person(desk, "ana", "operator", monkeypatch) as ana, as_token(desk, "viewer") as viewer:
         row = (await viewer.get("control/points", params={"under": SPEED})).json()["points"][0]
-        assert (row["path"], row["value"], row["may"]["allowed"], row["may"]["code"]) == (SPEED, 50.0, False, "role_missing")
+        assert (row["path"], row["value"], row["may"]["allowed"], row["may"]["code"]) == (
+            SPEED,
+            50.0,
+            False,
+            "role_missing",
+        )
         chosen = (await ana.post("control/selections", json={"path": SPEED})).json()
         assert (chosen["value"], chosen["point"]["may"]["allowed"]) == (50.0, True)
         body = {"path": SPEED, "value": 60, "selection": chosen["selection"], "reason": "order 7"}
         answer = await ana.post("control/writes", json=body)
         done = answer.json()
-        assert (answer.status_code, done["state"], done["read_back"], done["why"], done["own"]) == (200, "done", 60.0, "order 7", True)
+        assert (answer.status_code, done["state"], done["read_back"], done["why"], done["own"]) == (
+            200,
+            "done",
+            60.0,
+            "order 7",
+            True,
+        )
         again = await ana.post("control/writes", json=body)
         assert (again.status_code, again.json()["code"]) == (409, "selection_gone")
         for bad, code in (("fast", "value_type"), (1000, "out_of_range")):
             chosen = (await ana.post("control/selections", json={"path": SPEED})).json()
             no = await ana.post("control/writes", json={"path": SPEED, "value": bad, "selection": chosen["selection"]})
             assert (no.status_code, no.json()["code"]) == (422, code)
-        text = '{"path": "%s", "value": NaN}' % SPEED  # JSON has none, and some write it
+        text = f'{{"path": "{SPEED}", "value": NaN}}'  # JSON has none, and some write it
         async with as_token(desk, "operator") as program:
             assert (await program.post("control/writes", content=text)).json()["code"] in ("value_type", "invalid")
         listed = (await viewer.get("control/writes", params={"under": "hall"})).json()["writes"]
@@ -133,18 +148,24 @@ async def test_modes_and_lockouts_over_the_api(desk: Any, monkeypatch: pytest.Mo
         assert (await operator.post("control/writes", json={"path": SPEED, "value": 1})).json()["code"] == "halted"
         assert (await operator.put("control/modes/site", json={"mode": "normal", "reason": "x"})).status_code == 403
         assert (await supervisor.put("control/modes/site", json={"mode": "normal", "reason": "x"})).status_code == 200
-        assert (await supervisor.put("control/modes/nowhere", json={"mode": "normal", "reason": "x"})).status_code == 404
+        assert (
+            await supervisor.put("control/modes/nowhere", json={"mode": "normal", "reason": "x"})
+        ).status_code == 404
         assert [m["mode"] for m in (await operator.get("control/modes")).json()["modes"]] == ["normal"]
         async with as_token(desk, "maintainer") as maintainer:
             locked = await maintainer.post("control/lockouts", json={"path": "hall/line1", "why": "changing the seal"})
             assert locked.status_code == 201
-            assert (await operator.post("control/writes", json={"path": SPEED, "value": 1})).json()["code"] == "locked_out"
+            assert (await operator.post("control/writes", json={"path": SPEED, "value": 1})).json()[
+                "code"
+            ] == "locked_out"
             assert (await operator.get("control/lockouts")).json()["lockouts"][0]["who"] == "maintainer"
             assert (await operator.delete("control/lockouts/hall/line1")).json()["code"] == "role_missing"
             assert (await supervisor.delete("control/lockouts/hall%2Fline1")).json()["code"] == "reason_needed"
             assert (await maintainer.delete("control/lockouts/hall/line1")).status_code == 204
             assert (await maintainer.delete("control/lockouts/hall/line1")).status_code == 404
-            assert (await maintainer.post("control/lockouts", json={"path": "hall/nowhere", "why": "x"})).status_code == 404
+            assert (
+                await maintainer.post("control/lockouts", json={"path": "hall/nowhere", "why": "x"})
+            ).status_code == 404
 
 
 @pytest.mark.mission("M76")
@@ -177,7 +198,11 @@ async def test_recipes_over_the_api(desk: Any, monkeypatch: pytest.MonkeyPatch) 
             assert (await sue.post("recipes/Cola/versions/1/approve")).json()["approved_by"] == "sue"
             assert (await sue.post("recipes/Cola/versions/9/approve")).status_code == 404
             report = (await operator.post("recipes/Cola/download", json={"reason": "order 7"})).json()
-            assert (report["state"], report["lines"][0]["before"], report["lines"][0]["state"]) == ("done", 50.0, "done")
+            assert (report["state"], report["lines"][0]["before"], report["lines"][0]["state"]) == (
+                "done",
+                50.0,
+                "done",
+            )
             assert (await operator.get("recipes/Cola")).json()["approved"]["number"] == 1
             assert len((await operator.get("recipes/Cola/versions")).json()["versions"]) == 1
             assert len((await operator.get("recipes/Cola/downloads")).json()["downloads"]) == 1
@@ -194,13 +219,19 @@ async def test_what_nobody_recorded_is_listed_and_accepted(desk: Any) -> None:
     with watch._engine.begin() as db:
         for path, tag in ((SPEED, 1), (OTHER, 5)):
             store.add_change(db, Change(0, path, tag, "unexplained", "open", 50.0, 70.0, "1/min", now_ns, now_ns))
-    async with as_token(desk, "operator") as operator, as_token(desk, "crew") as crew, as_token(desk, "viewer") as viewer:
+    async with (
+        as_token(desk, "operator") as operator,
+        as_token(desk, "crew") as crew,
+        as_token(desk, "viewer") as viewer,
+    ):
         assert [c["path"] for c in (await crew.get("control/unexplained")).json()["changes"]] == [OTHER]
         assert (await crew.post("control/unexplained/1/accept", json={"reason": "x"})).status_code == 404
         assert (await viewer.post("control/unexplained/1/accept", json={"reason": "x"})).status_code == 403
         done = (await operator.post("control/unexplained/1/accept", json={"reason": "the maker's engineer"})).json()
         assert (done["state"], done["by"]) == ("accepted", "operator")
         assert (await operator.post("control/unexplained/9/accept", json={"reason": "x"})).status_code == 404
-        assert (await operator.get("control/unexplained", params={"state": "open"})).json()["changes"][0]["path"] == OTHER
+        assert (await operator.get("control/unexplained", params={"state": "open"})).json()["changes"][0][
+            "path"
+        ] == OTHER
         assert (await viewer.get("control/trips")).json() == {"trips": []}
         assert (await operator.post("control/trips/hot/reset", json={"reason": "x"})).status_code == 404

@@ -43,7 +43,9 @@ async def approved(recipes: Recipes, recipe: Recipe = COLA, items: Any = ITEMS) 
 
 
 @pytest.mark.mission("M31")
-async def test_a_recipe_is_written_in_its_order_and_the_report_tells_what_was_before(works: Works, recipes: Recipes) -> None:
+async def test_a_recipe_is_written_in_its_order_and_the_report_tells_what_was_before(
+    works: Works, recipes: Recipes
+) -> None:
     await approved(recipes)
     done = await recipes.download(ANA, "Cola", reason="order 7")
     assert (done.state, done.asset, done.number) == ("done", "hall/line1/filler", 1)
@@ -69,7 +71,11 @@ async def test_the_first_that_is_not_done_stops_the_rest_and_the_report_says_so(
     works.edges.how = [Result.DONE, Result.UNCERTAIN]
     done = await recipes.download(ANA, "Cola")
     assert done.state == "stopped"
-    assert [(line.state, line.code) for line in done.lines] == [("done", ""), ("uncertain", "no_answer"), ("not written", "")]
+    assert [(line.state, line.code) for line in done.lines] == [
+        ("done", ""),
+        ("uncertain", "no_answer"),
+        ("not written", ""),
+    ]
     assert len(works.edges.sent) == 2
     assert (await recipes.downloads(ANA, "Cola"))[0] == done
 
@@ -102,7 +108,9 @@ async def test_a_core_that_died_in_between_leaves_a_report_that_says_so(works: W
         (Recipe("x", asset="hall/nowhere"), ITEMS, "no such asset"),
     ],
 )
-async def test_what_does_not_fit_the_plant_is_not_saved(recipes: Recipes, recipe: Recipe, items: Any, says: str) -> None:
+async def test_what_does_not_fit_the_plant_is_not_saved(
+    recipes: Recipes, recipe: Recipe, items: Any, says: str
+) -> None:
     with pytest.raises((ConfigError, Refusal), match=says):
         await recipes.save(person("sue", "supervisor"), recipe, items, "")
     assert await recipes.listed(SUE) == []

@@ -27,7 +27,9 @@ def trips(works: Works) -> TripList:
 def says(works: Works, state: int, cause: str = "") -> None:
     works.feed({"trips/hot/state": state})
     text: Any = np.zeros(1, np.int32)
-    batch = SampleBatch(np.array([21], np.int32), np.array([works.clock.now_ns()]), text, np.zeros(1, np.uint32), (cause,))
+    batch = SampleBatch(
+        np.array([21], np.int32), np.array([works.clock.now_ns()]), text, np.zeros(1, np.uint32), (cause,)
+    )
     works.live.apply([batch], works.clock.now_ns())
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from control_rig import DUTY, LOG, SWITCH, TARGET, Works, person, plant, program
-
 from sqlalchemy import event
 
 from isthmus.control.lines import Lines
@@ -44,9 +42,15 @@ class Hall:
     def begin(self) -> None:
         """A watch as a core that starts has it."""
         works = self.works
-        self.lines = Lines(works.engine, works.clock, works.edges, lambda: works.plant, lambda edge: works.state.get(edge), LOG)
+        self.lines = Lines(works.engine, works.clock, works.edges, lambda: works.plant, works.state.get, LOG)
         self.watch = Watch(
-            works.engine, works.clock, lambda tag: works.control.accepted(tag), self.lines, works.reports, works.audit, LOG
+            works.engine,
+            works.clock,
+            works.control.accepted,
+            self.lines,
+            works.reports,
+            works.audit,
+            LOG,
         )
 
     async def describe(self, scales: dict[int, Scale] | None = None) -> None:
@@ -79,12 +83,12 @@ class Hall:
 
 
 @pytest.fixture
-async def hall(works: Works) -> AsyncIterator[Hall]:
+async def hall(works: Works) -> Hall:
     made = Hall(works)
     await made.describe()
     await made.says({TARGET: 100.0, SWITCH: 0, DUTY: 50.0, GUARD: 1, LOCAL: 0})
     works.clock.advance(10)
-    yield made
+    return made
 
 
 @pytest.mark.mission("M84", "M31")
@@ -172,13 +176,22 @@ async def test_a_value_on_its_way_is_waited_for_and_must_arrive(hall: Hall) -> N
 async def test_what_the_edge_wrote_by_itself_is_found_in_its_journal(hall: Hall) -> None:
     at_ns = hall.works.clock.now_ns()
     hall.works.edges.lines = [
-        EdgeLine("edge-1", n, "lease", at_ns, "", {"n": n, "at_ns": at_ns, "kind": "lease", "tag": 4, "value": float(n), "state": "sent"})
+        EdgeLine(
+            "edge-1",
+            n,
+            "lease",
+            at_ns,
+            "",
+            {"n": n, "at_ns": at_ns, "kind": "lease", "tag": 4, "value": float(n), "state": "sent"},
+        )
         for n in range(1, 6)
     ]
     await hall.says({DUTY: 5.0})
     assert await hall.found == []
     assert [line.path for line in await hall.lines.listed()] == [DUTY] * 5
-    hall.works.edges.lines.append(EdgeLine("edge-1", 6, "write", at_ns, "", {"tag": 4, "value": 9.0, "state": "answered"}))
+    hall.works.edges.lines.append(
+        EdgeLine("edge-1", 6, "write", at_ns, "", {"tag": 4, "value": 9.0, "state": "answered"})
+    )
     await hall.says({DUTY: 9.0})
     assert len(await hall.found) == 1, "a refusal in the journal explains nothing"
 
@@ -379,7 +392,9 @@ class Machine:
 
 @pytest.mark.mission("M84", "M31", "M34")
 @pytest.mark.parametrize("seed", [1])
-async def test_a_simulated_day_raises_no_false_alert_and_finds_every_rogue_change(works: Works, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+async def test_a_simulated_day_raises_no_false_alert_and_finds_every_rogue_change(
+    works: Works, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     await a_day(works, monkeypatch, seed, hours=24)
 
 
@@ -423,7 +438,9 @@ async def a_day(works: Works, monkeypatch: pytest.MonkeyPatch, seed: int, hours:
 class Day:
     """Writes, ramps, local operation, links that break, restarts of core, and a few hands where none should be."""
 
-    def __init__(self, hall: Hall, machines: dict[str, Machine], chance: random.Random, scales: dict[int, Scale]) -> None:
+    def __init__(
+        self, hall: Hall, machines: dict[str, Machine], chance: random.Random, scales: dict[int, Scale]
+    ) -> None:
         self.hall, self.machines, self.chance, self.scales = hall, machines, chance, scales
         self.agenda: list[tuple[float, int, Any]] = []
         self.changes: list[float] = []
@@ -494,7 +511,11 @@ class Day:
 
     async def write(self) -> None:
         path = self.chance.choice([p for p in self.machines if not p.endswith("/local")])
-        if self.machines.get(path.rpartition("/")[0] + "/local", Machine("", 1, 0, 0, 0)).value or path in self.rogue or self.busy(path):
+        if (
+            self.machines.get(path.rpartition("/")[0] + "/local", Machine("", 1, 0, 0, 0)).value
+            or path in self.rogue
+            or self.busy(path)
+        ):
             return
         if self.chance.random() < 0.1:
             lost: Any = TryLater("late")
@@ -558,5 +579,3 @@ class Day:
     def told(self, found: list[Any]) -> list[int]:
         seen = {c.path: c.seen_ns for c in found}
         return [seen[path] for path in self.rogue]
-
-
