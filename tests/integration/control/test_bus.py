@@ -111,6 +111,7 @@ async def test_every_mood_of_an_edge_costs_one_command_and_ends_in_the_truth(
         assert edge.wire[0].base == 100.0
         for mood, value in (("never", 121), ("late", 122), ("garbage", 123)):
             edge.mood = mood
+            edge.late.clear()
             found = await works.control.write(program(), TARGET, value)
             assert (found.state, found.settled) == (Stage.UNCERTAIN, False), mood
             edge.late.set()

@@ -356,7 +356,131 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes": {
+    "/api/v1/control/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Journal
+         * @description Everything about writing, newest first: writes, changes nobody recorded, and what edges noted.
+         */
+        get: operations["get_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/lockouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Lockouts
+         * @description What is locked out: while it stands nothing there or below is written.
+         */
+        get: operations["list_lockouts"];
+        put?: never;
+        /**
+         * Lock Out
+         * @description Lock a tag, an asset or connections/NAME out, in one's own name.
+         */
+        post: operations["lock_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/lockouts/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take Lockout Away
+         * @description Take a lock-out away: one's own; somebody else's with `control.mode` and a reason.
+         */
+        delete: operations["take_lockout_away"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/modes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Modes
+         * @description What each zone lets pass, and which edges have not confirmed it yet.
+         */
+        get: operations["list_modes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/modes/{zone}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Mode
+         * @description Change what a zone lets pass. Stricter: whoever may write there. Letting more pass: `control.mode`.
+         */
+        put: operations["set_mode"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Points
+         * @description Points that may be written, with their interlocks as core sees them and whether whoever asks may write them now.
+         */
+        get: operations["list_points"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/selections": {
         parameters: {
             query?: never;
             header?: never;
@@ -366,10 +490,174 @@ export interface paths {
         get?: never;
         put?: never;
         /**
+         * Select Point
+         * @description Choose a point for one write: good for a minute, once, and against the value it shows now.
+         */
+        post: operations["select_point"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/trips": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Trips
+         * @description Trips, judged at the edges, and how they are.
+         */
+        get: operations["list_trips"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/trips/{name}/{do}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Command Trip
+         * @description Reset a trip that fired (`control.write` at its asset), or test one (`control.mode`).
+         */
+        post: operations["command_trip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/unexplained": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Unexplained
+         * @description Unexplained of guarded points that no write explains, and those made at the machines, newest first.
+         */
+        get: operations["list_unexplained"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/unexplained/{n}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept Unexplained
+         * @description Say where a change comes from; its alarm ends.
+         */
+        post: operations["accept_unexplained"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Writes
+         * @description The journal of writes, newest first.
+         */
+        get: operations["list_writes"];
+        put?: never;
+        /**
          * Request Write
-         * @description Always refused: this version of Isthmus has no write path.
+         * @description Write a point. 200 with the finished write, whatever became of it at the edge; 202 while it waits for a person or an answer.
          */
         post: operations["request_write"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Write
+         * @description One write.
+         */
+        get: operations["get_write"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Write
+         * @description Agree to a write as a second person: it is checked anew and sent.
+         */
+        post: operations["approve_write"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/control/writes/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject Write
+         * @description Say no to a write that waits, take back one's own, or give up asking how one ended.
+         */
+        post: operations["reject_write"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1010,6 +1298,130 @@ export interface paths {
          * @description Erase a person: their account, and what ties their pseudonym to their name.
          */
         delete: operations["erase_person"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Recipes
+         * @description Recipes by name, each with its newest and its approved version.
+         */
+        get: operations["list_recipes"];
+        put?: never;
+        /**
+         * Save Recipe
+         * @description A new recipe, or the next version of one. Refused whole where a value does not fit a point of any of its assets.
+         */
+        post: operations["save_recipe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Recipe
+         * @description One recipe.
+         */
+        get: operations["get_recipe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Download Recipe
+         * @description Write its values to an asset one by one; the report says what was written, what not, and what was there before.
+         */
+        post: operations["download_recipe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Downloads
+         * @description Reports of downloads, newest first.
+         */
+        get: operations["list_downloads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Recipe Versions
+         * @description All versions, newest first.
+         */
+        get: operations["list_recipe_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/versions/{n}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Recipe
+         * @description Agree to a version as another person than its author; only then it can be downloaded.
+         */
+        post: operations["approve_recipe"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1753,7 +2165,7 @@ export interface components {
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** Answer */
         Answer: {
             /**
@@ -2555,6 +2967,57 @@ export interface components {
             /** Total Bytes */
             total_bytes: number;
         };
+        /** DownloadAnswer */
+        DownloadAnswer: {
+            /** Asset */
+            asset: string;
+            /** Began */
+            began: string;
+            /** By */
+            by: string;
+            /** Ended */
+            ended: string | null;
+            /** Id */
+            id: number;
+            /** Lines */
+            lines: components["schemas"]["LineAnswer"][];
+            /** Reason */
+            reason: string;
+            /** Recipe */
+            recipe: string;
+            /**
+             * State
+             * @description running, done, refused (nothing was written), stopped, or broken (core ended)
+             */
+            state: string;
+            /** Version */
+            version: number;
+        };
+        /** DownloadBody */
+        DownloadBody: {
+            /**
+             * Asset
+             * @description which asset of the type; not needed where there is one
+             * @default
+             */
+            asset: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Version
+             * @description the newest approved one unless told
+             * @default 0
+             */
+            version: number;
+        };
+        /** Downloads */
+        Downloads: {
+            /** Downloads */
+            downloads: components["schemas"]["DownloadAnswer"][];
+        };
         /** DriverAnswer */
         DriverAnswer: {
             /** Name */
@@ -2830,10 +3293,33 @@ export interface components {
              */
             stored: boolean;
         };
+        /** InputAnswer */
+        InputAnswer: {
+            /** Age S */
+            age_s: number | null;
+            /** Path */
+            path: string;
+            /** Status */
+            status: string;
+            /** Value */
+            value: number | string | null;
+        };
         /** IntentAnswer */
         IntentAnswer: {
             /** Id */
             id: string;
+        };
+        /** InterlockAnswer */
+        InterlockAnswer: {
+            /** Expression */
+            expression: string;
+            /**
+             * Holds
+             * @description by core's live values; null where that is not known. The truth is the edge's
+             */
+            holds: boolean | null;
+            /** Inputs */
+            inputs: components["schemas"]["InputAnswer"][];
         };
         /** Invite */
         Invite: {
@@ -2842,6 +3328,23 @@ export interface components {
              * @description for `isthmus edge join`; works once, for 15 minutes
              */
             token: string;
+        };
+        /** ItemAnswer */
+        ItemAnswer: {
+            /** Tag */
+            tag: string;
+            /** Value */
+            value: number | string;
+        };
+        /** ItemBody */
+        ItemBody: {
+            /**
+             * Tag
+             * @description path relative to the asset; of the plant where there is none
+             */
+            tag: string;
+            /** Value */
+            value: boolean | number | string;
         };
         /** Join */
         Join: {
@@ -2860,6 +3363,31 @@ export interface components {
              * @description the secret inside the join token
              */
             token: string;
+        };
+        /** Journal */
+        Journal: {
+            /** Lines */
+            lines: components["schemas"]["JournalLine"][];
+        };
+        /** JournalLine */
+        JournalLine: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Edge */
+            edge: string;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @description write, unexplained, local, or what an edge noted: lease, trip, mode, lock
+             */
+            kind: string;
+            /** Path */
+            path: string;
+            /** Text */
+            text: string;
         };
         /** KeptAnswer */
         KeptAnswer: {
@@ -2919,6 +3447,31 @@ export interface components {
             /** Low Low */
             low_low?: number | null;
         };
+        /** LineAnswer */
+        LineAnswer: {
+            /** Before */
+            before: number | string | null;
+            /** Clears */
+            clears: string;
+            /** Code */
+            code: string;
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @description of the write, or `not written`
+             */
+            state: string;
+            /** Value */
+            value: number | string;
+            /**
+             * Write
+             * @description its id in the journal
+             */
+            write: string;
+        };
         /** Link */
         Link: {
             /**
@@ -2950,6 +3503,22 @@ export interface components {
             /** Result */
             result: string;
         };
+        /** LockedOutAnswer */
+        LockedOutAnswer: {
+            /**
+             * Declared
+             * @description by the plant file; only a plan takes it away
+             */
+            declared: boolean;
+            /** Path */
+            path: string;
+            /** Since */
+            since: string;
+            /** Who */
+            who: string;
+            /** Why */
+            why: string;
+        };
         /** LockoutAnswer */
         LockoutAnswer: {
             /** Path */
@@ -2960,6 +3529,35 @@ export interface components {
             who: string;
             /** Why */
             why: string;
+        };
+        /** LockoutRequest */
+        LockoutRequest: {
+            /** Path */
+            path: string;
+            /** Why */
+            why: string;
+        };
+        /** LockoutsAnswer */
+        LockoutsAnswer: {
+            /** Lockouts */
+            lockouts: components["schemas"]["LockedOutAnswer"][];
+        };
+        /** MayAnswer */
+        MayAnswer: {
+            /** Allowed */
+            allowed: boolean;
+            /**
+             * Clears
+             * @description what would clear it
+             */
+            clears: string;
+            /**
+             * Code
+             * @description empty when allowed
+             */
+            code: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * Methods
@@ -3002,6 +3600,46 @@ export interface components {
              * @description second factors can be set up
              */
             totp: boolean;
+        };
+        /**
+         * Mode
+         * @description What a zone lets pass. Trips outrank it.
+         * @enum {string}
+         */
+        Mode: "normal" | "safe-direction-only" | "halted";
+        /** ModeAnswer */
+        ModeAnswer: {
+            /** By */
+            by: string;
+            /** Edges */
+            edges: string[];
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "normal" | "safe-direction-only" | "halted";
+            /**
+             * Pending
+             * @description edges that have not confirmed it yet
+             */
+            pending: string[];
+            /** Reason */
+            reason: string;
+            /** Since */
+            since: string | null;
+            /** Zone */
+            zone: string;
+        };
+        /** ModeRequest */
+        ModeRequest: {
+            mode: components["schemas"]["Mode"];
+            /** Reason */
+            reason: string;
+        };
+        /** ModesAnswer */
+        ModesAnswer: {
+            /** Modes */
+            modes: components["schemas"]["ModeAnswer"][];
         };
         /** NewConnection */
         NewConnection: {
@@ -3445,6 +4083,72 @@ export interface components {
             /** Warnings */
             warnings: components["schemas"]["Place"][];
         };
+        /** PointAnswer */
+        PointAnswer: {
+            /** High */
+            high: number | null;
+            /**
+             * Hold S
+             * @description lease: so long after a write its safe value is written; 0: it stays
+             */
+            hold_s: number;
+            interlock: components["schemas"]["InterlockAnswer"] | null;
+            /**
+             * Local
+             * @description operated at the machine; null where that is not known, or there is no such switch
+             */
+            local: boolean | null;
+            /**
+             * Lockout
+             * @description who locked it out and why; empty where nobody did
+             */
+            lockout: string;
+            /** Low */
+            low: number | null;
+            may: components["schemas"]["MayAnswer"];
+            /** Mode */
+            mode: string;
+            /** Needs Reason */
+            needs_reason: boolean;
+            /** Path */
+            path: string;
+            /**
+             * Rate S
+             * @description the most it may change per second
+             */
+            rate_s: number | null;
+            recent: components["schemas"]["RecentAnswer"] | null;
+            /** Role */
+            role: string;
+            /** Safe */
+            safe: number | null;
+            /**
+             * Safe Direction
+             * @enum {string}
+             */
+            safe_direction: "up" | "down" | "";
+            /** Second Person */
+            second_person: boolean;
+            /**
+             * Step
+             * @description the most it may change at once
+             */
+            step: number | null;
+            /** Unit */
+            unit: string;
+            /**
+             * Value
+             * @description null where it is not good
+             */
+            value: number | string | null;
+            /** Zone */
+            zone: string;
+        };
+        /** Points */
+        Points: {
+            /** Points */
+            points: components["schemas"]["PointAnswer"][];
+        };
         /** PolicyAnswer */
         PolicyAnswer: {
             /** Actions */
@@ -3588,6 +4292,92 @@ export interface components {
             reason: string;
             /** Waiting */
             waiting: number;
+        };
+        /** RecentAnswer */
+        RecentAnswer: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Id */
+            id: string;
+            /** State */
+            state: string;
+            /** Value */
+            value: number | string;
+        };
+        /** RecipeAnswer */
+        RecipeAnswer: {
+            /** @description what a download writes; null while no version is approved */
+            approved: components["schemas"]["RecipeVersionAnswer"] | null;
+            /** Asset */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            newest: components["schemas"]["RecipeVersionAnswer"] | null;
+            /** Type */
+            type: string;
+        };
+        /** RecipeBody */
+        RecipeBody: {
+            /**
+             * Asset
+             * @description or one asset
+             * @default
+             */
+            asset: string;
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Items
+             * @description in the order in which they are written
+             */
+            items: components["schemas"]["ItemBody"][];
+            /** Name */
+            name: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Type
+             * @description asset type; every asset of it can take the recipe
+             * @default
+             */
+            type: string;
+        };
+        /** RecipesAnswer */
+        RecipesAnswer: {
+            /** Recipes */
+            recipes: components["schemas"]["RecipeAnswer"][];
+        };
+        /** RecipeVersionAnswer */
+        RecipeVersionAnswer: {
+            /** Approved */
+            approved: string | null;
+            /** Approved By */
+            approved_by: string;
+            /** Author */
+            author: string;
+            /** Created */
+            created: string;
+            /** Items */
+            items: components["schemas"]["ItemAnswer"][];
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @description draft or approved
+             */
+            state: string;
         };
         /** RecoveryCodes */
         RecoveryCodes: {
@@ -3756,6 +4546,24 @@ export interface components {
              * @default []
              */
             zones: string[];
+        };
+        /** SelectionAnswer */
+        SelectionAnswer: {
+            /** Expires At */
+            expires_at: string;
+            point: components["schemas"]["PointAnswer"];
+            /** Selection */
+            selection: string;
+            /**
+             * Value
+             * @description what is shown; the write is held against it
+             */
+            value: number | string | null;
+        };
+        /** SelectRequest */
+        SelectRequest: {
+            /** Path */
+            path: string;
         };
         /** Session */
         Session: {
@@ -4072,12 +4880,91 @@ export interface components {
             /** Tokens */
             tokens: components["schemas"]["TokenAnswer"][];
         };
+        /** TripAnswer */
+        TripAnswer: {
+            /**
+             * Actions
+             * @description how many values it writes; 0: an alert only
+             */
+            actions: number;
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Edge */
+            edge: string;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /** Need */
+            need: number;
+            /** Priority */
+            priority: string;
+            /** Since */
+            since: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "armed" | "tripped" | "test" | "cannot judge" | "unknown";
+            /** Votes */
+            votes: string[];
+        };
+        /** TripRequest */
+        TripRequest: {
+            /** Reason */
+            reason: string;
+        };
+        /** Trips */
+        Trips: {
+            /** Trips */
+            trips: components["schemas"]["TripAnswer"][];
+        };
         /** Trouble */
         Trouble: {
             /** Code */
             code: string;
             /** Detail */
             detail: string;
+        };
+        /** Unexplained */
+        Unexplained: {
+            /** Changes */
+            changes: components["schemas"]["UnexplainedAnswer"][];
+        };
+        /** UnexplainedAnswer */
+        UnexplainedAnswer: {
+            /** Accepted At */
+            accepted_at: string | null;
+            /** At */
+            at: string;
+            /** Before */
+            before: number | string | null;
+            /** By */
+            by: string;
+            /** Id */
+            id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "unexplained" | "local";
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /** Seen At */
+            seen_at: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "accepted" | "recorded";
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
         };
         /** User */
         User: {
@@ -4156,6 +5043,11 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["VersionAnswer"][];
         };
+        /** VersionsAnswer */
+        VersionsAnswer: {
+            /** Versions */
+            versions: components["schemas"]["RecipeVersionAnswer"][];
+        };
         /** WelcomeAnswer */
         WelcomeAnswer: {
             /**
@@ -4179,6 +5071,107 @@ export interface components {
             port: number;
             /** Server Name */
             server_name: string;
+        };
+        /** WriteAnswer */
+        WriteAnswer: {
+            /** Approved By */
+            approved_by: string;
+            /** Base */
+            base: number | string | null;
+            /**
+             * Before
+             * @description what the device held before
+             */
+            before: number | string | null;
+            /** By */
+            by: string;
+            /** Clears */
+            clears: string;
+            /** Code */
+            code: string;
+            /** Done At */
+            done_at: string | null;
+            /** Edge */
+            edge: string;
+            /**
+             * Expires At
+             * @description until when it waits for a second person
+             */
+            expires_at: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Own
+             * @description whether whoever asks is who asked for it
+             */
+            own: boolean;
+            /** Path */
+            path: string;
+            /** Read Back */
+            read_back: number | string | null;
+            /**
+             * Reason
+             * @description how it ended, where there is a code; else why it was asked for
+             */
+            reason: string;
+            /** Requested At */
+            requested_at: string;
+            /** Sent At */
+            sent_at: string | null;
+            /**
+             * Settled
+             * @description false while it waits for somebody, or the edge is asked how it ended
+             */
+            settled: boolean;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "awaiting_approval" | "sent" | "done" | "denied" | "uncertain" | "expired" | "rejected";
+            /** Tag */
+            tag: number;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string;
+            /**
+             * Why
+             * @description why it was asked for
+             */
+            why: string;
+        };
+        /** WriteRejection */
+        WriteRejection: {
+            /** Reason */
+            reason: string;
+        };
+        /** WriteRequest */
+        WriteRequest: {
+            /**
+             * Base
+             * @description the value shown; another one is refused
+             */
+            base?: number | string | null;
+            /** Path */
+            path: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Selection
+             * @description of POST control/selections; who signed in needs one
+             * @default
+             */
+            selection: string;
+            /** Value */
+            value: boolean | number | string;
+        };
+        /** Writes */
+        Writes: {
+            /** Writes */
+            writes: components["schemas"]["WriteAnswer"][];
         };
         /** ZoneAnswer */
         ZoneAnswer: {
@@ -5297,15 +6290,32 @@ export interface operations {
             };
         };
     };
-    request_write: {
+    get_journal: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only what came before this time; now unless told */
+                before?: string;
+                limit?: number;
+                /** @description anywhere in the line */
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journal"];
+                };
+            };
             /** @description Problem */
             401: {
                 headers: {
@@ -5317,6 +6327,957 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_lockouts: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockoutsAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lock_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LockoutRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockedOutAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_lockout_away: {
+        parameters: {
+            query?: {
+                /** @description needed for somebody else's */
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_modes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModesAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_mode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModeRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModeAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_points: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    select_point: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SelectRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_trips: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trips"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    command_trip: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                do: "reset" | "test";
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TripRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TripAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_unexplained: {
+        parameters: {
+            query?: {
+                /** @description only what came before this time; now unless told */
+                before?: string;
+                kind?: "" | "unexplained" | "local";
+                limit?: number;
+                state?: "" | "open" | "accepted" | "recorded";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unexplained"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_unexplained: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteRejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnexplainedAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_writes: {
+        parameters: {
+            query?: {
+                /** @description only what came before this time; now unless told */
+                before?: string;
+                limit?: number;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Writes"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    request_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_write: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WriteRejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WriteAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7217,6 +9178,410 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erased"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_recipes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipesAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecipeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeVersionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_downloads: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Downloads"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_recipe_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionsAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_recipe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecipeVersionAnswer"];
                 };
             };
             /** @description Problem */

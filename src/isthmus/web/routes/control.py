@@ -145,7 +145,7 @@ class Writes(BaseModel):
     writes: list[WriteAnswer]
 
 
-class Rejection(BaseModel):
+class WriteRejection(BaseModel):
     reason: Reason
 
 
@@ -168,7 +168,7 @@ class ModeRequest(BaseModel):
     reason: Reason
 
 
-class LockoutAnswer(BaseModel):
+class LockedOutAnswer(BaseModel):
     path: str
     who: str
     why: str
@@ -177,7 +177,7 @@ class LockoutAnswer(BaseModel):
 
 
 class LockoutsAnswer(BaseModel):
-    lockouts: list[LockoutAnswer]
+    lockouts: list[LockedOutAnswer]
 
 
 class LockoutRequest(BaseModel):
@@ -207,7 +207,7 @@ class TripRequest(BaseModel):
     reason: Reason
 
 
-class ChangeAnswer(BaseModel):
+class UnexplainedAnswer(BaseModel):
     id: int
     path: str
     kind: Literal["unexplained", "local"]
@@ -222,8 +222,8 @@ class ChangeAnswer(BaseModel):
     accepted_at: str | None
 
 
-class Changes(BaseModel):
-    changes: list[ChangeAnswer]
+class Unexplained(BaseModel):
+    changes: list[UnexplainedAnswer]
 
 
 class JournalLine(BaseModel):
@@ -328,7 +328,9 @@ async def approve_write(services: Room, principal: Who, id: Ident, http: Request
 
 
 @router.post("/control/writes/{id}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
-async def reject_write(services: Room, principal: Who, id: Ident, request: Rejection, http: Request) -> WriteAnswer:  # noqa: A002  as above
+async def reject_write(
+    services: Room, principal: Who, id: Ident, request: WriteRejection, http: Request
+) -> WriteAnswer:  # noqa: A002  as above
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
     try:
@@ -371,7 +373,7 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
     held, own = services.policies.current().lockouts, services.lockouts.all()
     return LockoutsAnswer(
         lockouts=[
-            LockoutAnswer(path=path, who=one.who, why=one.why, since=one.since, declared=path not in own)
+            LockedOutAnswer(path=path, who=one.who, why=one.why, since=one.since, declared=path not in own)
             for path, one in sorted(held.items())
             if is_under(path, under) and _sees(services, sight, path)
         ]
@@ -381,7 +383,7 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
 @router.post("/control/lockouts", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=201)
 async def lock_out(
     services: Room, principal: Who, sight: Seen, request: LockoutRequest, http: Request
-) -> LockoutAnswer:
+) -> LockedOutAnswer:
     """Lock a tag, an asset or connections/NAME out, in one's own name."""
     told(http).update(target=f"lockouts {request.path}", reason=request.why)
     _check_lockable(services, principal, sight, request.path)
@@ -391,7 +393,7 @@ async def lock_out(
     lockout = Lockout(principal.name, request.why, since)
     await asyncio.to_thread(services.lockouts.lock, request.path, lockout)
     told(http)["new"] = {"why": request.why}
-    return LockoutAnswer(path=request.path, who=lockout.who, why=lockout.why, since=since, declared=False)
+    return LockedOutAnswer(path=request.path, who=lockout.who, why=lockout.why, since=since, declared=False)
 
 
 @router.delete("/control/lockouts/{path:path}", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=204)
@@ -451,18 +453,18 @@ async def list_unexplained(
     kind: Literal["", "unexplained", "local"] = "",
     limit: Limit = 100,
     before: Before = "now",
-) -> Changes:
-    """Changes of guarded points that no write explains, and those made at the machines, newest first."""
+) -> Unexplained:
+    """Unexplained of guarded points that no write explains, and those made at the machines, newest first."""
     found = await parts_of(services).watch.changes(
         under, state=state, kind=kind, before_ns=_before(services, before), limit=limit
     )
-    return Changes(changes=[_change(one) for one in found if _sees(services, sight, one.path)])
+    return Unexplained(changes=[_change(one) for one in found if _sees(services, sight, one.path)])
 
 
 @router.post("/control/unexplained/{n}/accept", dependencies=allow(Action.WRITE, part=True))
 async def accept_unexplained(
-    services: Room, principal: Who, sight: Seen, n: Number, request: Rejection, http: Request
-) -> ChangeAnswer:
+    services: Room, principal: Who, sight: Seen, n: Number, request: WriteRejection, http: Request
+) -> UnexplainedAnswer:
     """Say where a change comes from; its alarm ends."""
     watch = parts_of(services).watch
     told(http)["reason"] = request.reason
@@ -665,8 +667,8 @@ def _trip(row: TripRow) -> TripAnswer:
     )
 
 
-def _change(change: Change) -> ChangeAnswer:
-    return ChangeAnswer.model_validate(
+def _change(change: Change) -> UnexplainedAnswer:
+    return UnexplainedAnswer.model_validate(
         {
             "id": change.id,
             "path": change.path,

@@ -46,7 +46,7 @@ class ItemAnswer(BaseModel):
     value: float | int | str
 
 
-class VersionAnswer(BaseModel):
+class RecipeVersionAnswer(BaseModel):
     number: int
     state: str = Field(description="draft or approved")
     items: list[ItemAnswer]
@@ -62,8 +62,10 @@ class RecipeAnswer(BaseModel):
     type: str
     asset: str
     description: str
-    newest: VersionAnswer | None
-    approved: VersionAnswer | None = Field(description="what a download writes; null while no version is approved")
+    newest: RecipeVersionAnswer | None
+    approved: RecipeVersionAnswer | None = Field(
+        description="what a download writes; null while no version is approved"
+    )
 
 
 class RecipesAnswer(BaseModel):
@@ -71,7 +73,7 @@ class RecipesAnswer(BaseModel):
 
 
 class VersionsAnswer(BaseModel):
-    versions: list[VersionAnswer]
+    versions: list[RecipeVersionAnswer]
 
 
 class DownloadBody(BaseModel):
@@ -118,7 +120,7 @@ async def list_recipes(services: Room, principal: Who) -> RecipesAnswer:
 
 
 @router.post("/recipes", dependencies=allow(Action.RECIPE_CHANGE, part=True), status_code=201)
-async def save_recipe(services: Room, principal: Who, body: RecipeBody, http: Request) -> VersionAnswer:
+async def save_recipe(services: Room, principal: Who, body: RecipeBody, http: Request) -> RecipeVersionAnswer:
     """A new recipe, or the next version of one. Refused whole where a value does not fit a point of any of its assets."""
     if body.type and body.asset:
         raise ConfigError("asset: a recipe is for a type or for an asset, not for both")
@@ -151,7 +153,7 @@ async def list_recipe_versions(services: Room, principal: Who, name: Name) -> Ve
 
 
 @router.post("/recipes/{name}/versions/{n}/approve", dependencies=allow(Action.RECIPE_APPROVE, part=True))
-async def approve_recipe(services: Room, principal: Who, name: Name, n: Number) -> VersionAnswer:
+async def approve_recipe(services: Room, principal: Who, name: Name, n: Number) -> RecipeVersionAnswer:
     """Agree to a version as another person than its author; only then it can be downloaded."""
     try:
         return _version(await parts_of(services).recipes.approve(principal, name, n))
@@ -214,8 +216,8 @@ def _recipe(detail: Detail) -> RecipeAnswer:
     )
 
 
-def _version(one: Version) -> VersionAnswer:
-    return VersionAnswer(
+def _version(one: Version) -> RecipeVersionAnswer:
+    return RecipeVersionAnswer(
         number=one.number,
         state=one.state,
         items=[ItemAnswer(tag=item.tag, value=item.value) for item in one.items],
