@@ -235,3 +235,55 @@ async def test_what_nobody_recorded_is_listed_and_accepted(desk: Any) -> None:
         ] == OTHER
         assert (await viewer.get("control/trips")).json() == {"trips": []}
         assert (await operator.post("control/trips/hot/reset", json={"reason": "x"})).status_code == 404
+
+
+async def test_the_commands_and_the_client_go_the_same_way(desk: Any, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from isthmus.app.datadir import DataDir
+    from isthmus.cli.main import command_line
+    from isthmus.client import NotFound, WriteRefused, connect
+    from isthmus.web.doors import LocalDoor
+
+    data = DataDir(tmp_path / "d")
+    data.run.mkdir(parents=True)
+    url, token = desk.base.removesuffix("/api/v1"), desk.tokens["operator"]
+
+    def run(*words: str) -> tuple[int, str]:
+        answer = CliRunner().invoke(command_line(), [*words])
+        return answer.exit_code, answer.output
+
+    def here(*words: str) -> tuple[int, str]:
+        return run("control", *words, "--data", str(data.root))
+
+    def client() -> None:
+        with connect(url, token) as plant:
+            done = plant.write(SPEED, 61, "from a notebook", base=50.0)
+            assert (done.state, done.read_back, plant.written(done.id)) == ("done", 61.0, done)
+            for value, code in ((999, "out_of_range"), (1, "locked_out")):
+                if code == "locked_out":
+                    assert here("lock", SPEED, "--why", "seal")[0] == 0
+                with pytest.raises(WriteRefused) as no:
+                    plant.write(SPEED, value, "r")
+                assert no.value.code == code
+            with pytest.raises(NotFound):
+                plant.write("hall/nowhere", 1, "r")
+
+    async with running(LocalDoor(create_app(desk.services)), local=data.socket):
+        code, said = await asyncio.to_thread(run, "write", SPEED, "60", "--reason", "r", "--token", token, "--url", url)
+        assert (code, said.split()) == (0, ["done", SPEED, "60.0", "1/min"])
+        await asyncio.to_thread(client)
+        for words, line in (
+            (("points",), f"{SPEED} 50.0 1/min operator site normal"),
+            (("modes",), "site normal"),
+            (("lockouts",), f"{SPEED} owner of the data directory: seal since"),
+            (("journal", "--text", "notebook"), "50.0 → 61.0 1/min done: from a notebook operator"),
+        ):
+            code, said = await asyncio.to_thread(here, *words)
+            assert code == 0
+            assert line in " ".join(said.split()), words
+        assert (await asyncio.to_thread(here, "unlock", SPEED))[0] == 0
+        desk.edges.how = [rig.Result.UNCERTAIN]
+        code, _ = await asyncio.to_thread(run, "write", SPEED, "62", "--reason", "r", "--token", token, "--url", url)
+        assert code == 3
+        assert (await asyncio.to_thread(run, "write", SPEED, "62", "--reason", "r", "--url", url))[0] != 0
