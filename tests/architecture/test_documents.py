@@ -45,7 +45,9 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("room", ["acquisition", "alarms", "analytics", "historian", "namespace", "security", "web"])
+@pytest.mark.parametrize(
+    "room", ["acquisition", "alarms", "analytics", "control", "historian", "namespace", "security", "web"]
+)
 def test_a_room_has_its_page_and_says_what_it_is_for(room: str) -> None:
     assert (ROOT / "docs" / f"{room}.md").exists()
     first = (ROOT / "src" / "isthmus" / room / "__init__.py").read_text()
@@ -87,7 +89,7 @@ def test_lock_files_name_no_download_host_and_no_machine() -> None:
 def test_no_bare_clock_and_no_unbounded_queue_in_the_rooms() -> None:
     """Rooms take time from a Clock; a queue says its limit."""
     wrong = []
-    for room in ("namespace", "acquisition", "alarms", "analytics", "historian", "drivers", "security"):
+    for room in ("namespace", "acquisition", "alarms", "analytics", "control", "historian", "drivers", "security"):
         for file in (ROOT / "src" / "isthmus" / room).rglob("*.py"):
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 if re.search(r"\btime\.time(_ns)?\(|datetime\.now\(|asyncio\.Queue\(\)|queue\.Queue\(\)", line):

@@ -34,11 +34,19 @@ rig = sys.modules["control_rig"]
 PEOPLE = [rig.person("ana", user_id=1), rig.person("ben", user_id=2), rig.person("sue", "supervisor", user_id=3)]
 PEOPLE += [rig.program("mes"), rig.person("v", "viewer")]
 STEPS = st.one_of(
-    st.tuples(st.just("write"), st.integers(0, 4), st.sampled_from([rig.TARGET, rig.DUTY, rig.REMOTE, rig.OTHER]), st.integers(-20, 160)),
+    st.tuples(
+        st.just("write"),
+        st.integers(0, 4),
+        st.sampled_from([rig.TARGET, rig.DUTY, rig.REMOTE, rig.OTHER]),
+        st.integers(-20, 160),
+    ),
     st.tuples(st.just("approve"), st.integers(0, 4)),
     st.tuples(st.just("reject"), st.integers(0, 4)),
     st.tuples(st.just("answer"), st.sampled_from(["done", "denied", "uncertain", "late", "never", "lost", "nobody"])),
-    st.tuples(st.just("gate"), st.sampled_from(["halt", "run", "guard", "open", "deaf", "hears", "silent", "speaks", "full", "room"])),
+    st.tuples(
+        st.just("gate"),
+        st.sampled_from(["halt", "run", "guard", "open", "deaf", "hears", "silent", "speaks", "full", "room"]),
+    ),
     st.tuples(st.just("time"), st.sampled_from([1, 4, 30, 700])),
     st.tuples(st.just("sweep")),
     st.tuples(st.just("restart")),

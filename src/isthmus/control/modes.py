@@ -160,12 +160,13 @@ class Modes:
         if self._permissions.decide(asker, WRITE, zone=zone).code in _PASSED:
             return True
         plant = self._plant()
-        paths = (plant.by_id[p.tag].path for p in plant.points if p.tag in plant.by_id)
-        return any(
-            self._permissions.decide(asker, WRITE, path).code in _PASSED
-            for path in paths
-            if self._permissions.zone_at(path) == zone
-        )
+        for point in plant.points:
+            tag = plant.by_id.get(point.tag)
+            if tag is None or (point.zone or self._permissions.zone_at(tag.path)) != zone:
+                continue
+            if self._permissions.decide(asker, WRITE, tag.path).code in _PASSED:
+                return True
+        return False
 
     async def _record(self, asker: Asker, row: ModeRow, before: Mode) -> None:
         """Raises: NotDurable"""

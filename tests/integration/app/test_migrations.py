@@ -15,6 +15,9 @@ import isthmus.alarms.callout.store
 import isthmus.alarms.store
 import isthmus.analytics.store
 import isthmus.app.delivery_store
+import isthmus.control.recipe_store  # its tables stand in the metadata of the room
+import isthmus.control.store
+import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
 import isthmus.screens.store
 import isthmus.security.audit.store
@@ -37,6 +40,7 @@ def declared() -> MetaData:
         isthmus.alarms.store,
         isthmus.analytics.store,
         isthmus.app.delivery_store,
+        isthmus.control.store,
         isthmus.namespace.store,
         isthmus.screens.store,
         isthmus.security.audit.store,

@@ -132,9 +132,9 @@ def ask(port: int, token: str) -> None:
         with pytest.raises(Invalid) as senseless:
             plant.history("hall/oven/temp", start="soon")
         assert senseless.value.places[0].path == "start"
-        with pytest.raises(WriteRefused, match="no way to write") as refused:
+        with pytest.raises(WriteRefused, match="needs role operator") as refused:
             plant.write("hall/oven/temp", 20.0, "to see")
-        assert (refused.value.status, refused.value.code) == (403, "write_path_absent")
+        assert (refused.value.status, refused.value.code) == (403, "role_missing")
         assert plant.gaps() == []
         with pytest.raises(ValueError, match="zone"):
             plant.history("hall/oven/temp", datetime.now())  # noqa: DTZ005  that is what is wrong with it

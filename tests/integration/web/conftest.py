@@ -16,13 +16,19 @@ import numpy as np
 import pytest
 from argon2 import PasswordHasher
 
+from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import Outage
 from isthmus.alarms.callout.store import metadata as callout_metadata
 from isthmus.app.callout import call_out
+from isthmus.app.control import ControlRoom, LoggedReports
 from isthmus.app.records import open_records
 from isthmus.app.sealing import Sealer
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import CalloutSettings, Settings
+from isthmus.bus.broker import BusAddress
+from isthmus.bus.client import Bus
+from isthmus.control import recipe_store  # noqa: F401  its tables stand in the metadata of the room
+from isthmus.control.store import metadata as control_metadata
 from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.control import NO_DEMANDS, Consent, Demands
 from isthmus.namespace.live import LiveTable
@@ -64,6 +70,7 @@ from isthmus.web.system import (
 from isthmus.web.times import iso
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests here can share `fake_alarms`
+LOG = logging.getLogger("test")
 ORIGINS = Origins(("https://plant.example", "http://localhost:8420"))
 NOW = 1_700_000_000 * NS_PER_S
 
@@ -301,6 +308,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     namespace_metadata.create_all(engine)
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
+    control_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -378,6 +386,10 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         hosts=("plant.example",),
         static=tmp_path / "static",
     )
+    services.control = ControlRoom(
+        engine, clock, Bus(BusAddress("nats://127.0.0.1:1", "core", "", "nobody"), LOG), namespace, live, Heartbeats(), security,
+        trail, services.lockouts, LoggedReports(LOG), LOG,
+    )  # fmt: skip
     made = Plantworks(clock, security, live, namespace, history, services)
     made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
     yield made

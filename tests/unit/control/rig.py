@@ -58,7 +58,13 @@ def plant(*points: WritePoint, **more: Any) -> Plant:
         tag(5, OTHER, unit="1/min"),
         tag(6, "hall/line1/filler/guard", kind="switch", type=ValueType.INT),
         tag(7, "hall/line1/filler/local", kind="switch", type=ValueType.INT),
-        tag(8, "hall/line1/filler/state", kind="state", type=ValueType.INT, states={0: "Idle", 2: "Stopped", 6: "Execute"}),
+        tag(
+            8,
+            "hall/line1/filler/state",
+            kind="state",
+            type=ValueType.INT,
+            states={0: "Idle", 2: "Stopped", 6: "Execute"},
+        ),
         tag(9, REMOTE, unit="1/min", connection="plc2", edge="edge-2"),
         tag(10, "hall/line1/filler/mode", kind="state", type=ValueType.INT, states={1: "Production", 2: "Manual"}),
         tag(20, "trips/hot/state", kind="system", type=ValueType.INT, connection=""),
@@ -66,7 +72,9 @@ def plant(*points: WritePoint, **more: Any) -> Plant:
     )
     inputs = {"guard": 6, "local": 7}
     known = {
-        1: WritePoint(1, "operator", "line1", interlock="guard == 1", local="local == 1", inputs=inputs, low=0.0, high=140.0),
+        1: WritePoint(
+            1, "operator", "line1", interlock="guard == 1", local="local == 1", inputs=inputs, low=0.0, high=140.0
+        ),
         2: WritePoint(2, "operator", "line1"),
         3: WritePoint(3, "operator", "line1", needs_reason=True),
         4: WritePoint(4, "supervisor", "line1", low=0.0, high=100.0, step=10.0, rate_s=1.0, direction=-1),
@@ -252,7 +260,7 @@ class Works:
     def make(self) -> Control:
         """A control over the same records, as after a restart of core."""
         around = Surroundings(
-            lambda: self.plant, self.live, self.permissions, lambda edge: self.state.get(edge), self.edges, self.audit,
+            lambda: self.plant, self.live, self.permissions, self.state.get, self.edges, self.audit,
             self.reports, lambda asker: self.behind.get(asker.name, ()), lambda asker: f"p-{asker.name}",
         )  # fmt: skip
         return Control(self.engine, self.clock, around, LOG)
@@ -269,7 +277,10 @@ class Works:
             known = self.plant.by_path[path]
             column: Any = np.array([value], np.int64 if known.type is ValueType.INT else np.float64)
             time_ns = np.array([self.clock.now_ns()])
-            self.live.apply([SampleBatch(np.array([known.id], np.int32), time_ns, column, np.array([code], np.uint32))], self.clock.now_ns())
+            self.live.apply(
+                [SampleBatch(np.array([known.id], np.int32), time_ns, column, np.array([code], np.uint32))],
+                self.clock.now_ns(),
+            )
 
     async def write(self, who: Principal, path: str, value: Any, **more: Any) -> Any:
         """Select and write, as a screen does."""

@@ -27,7 +27,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_whoever_may_write_there_may_halt_and_only_control_mode_lets_run_again(works: Works) -> None:
     modes = works.control.modes
     row = await modes.set(ANA, "line1", Mode.SAFE_DIRECTION_ONLY, "leak")
-    assert (row.mode, row.by, row.reason, row.edges, row.pending) == (Mode.SAFE_DIRECTION_ONLY, "ana", "leak", ("edge-1",), ("edge-1",))
+    assert (row.mode, row.by, row.reason, row.edges, row.pending) == (
+        Mode.SAFE_DIRECTION_ONLY,
+        "ana",
+        "leak",
+        ("edge-1",),
+        ("edge-1",),
+    )
     await modes.set(ANA, "line1", Mode.HALTED, "worse")
     for who in (ANA, program("mes"), person("e", "engineer"), person("a", "admin")):
         for mode in (Mode.NORMAL, Mode.SAFE_DIRECTION_ONLY):
@@ -46,7 +52,11 @@ async def test_whoever_may_write_there_may_halt_and_only_control_mode_lets_run_a
 @pytest.mark.parametrize(
     ("who", "zone", "may"),
     [
-        (person("kim", "crew"), "line1", True),  # narrowed to a path in it, and it does not matter what the machine does
+        (
+            person("kim", "crew"),
+            "line1",
+            True,
+        ),  # narrowed to a path in it, and it does not matter what the machine does
         (person("kim", "crew"), "line2", False),
         (person("x", "line2-only"), "line2", True),
         (person("x", "line2-only"), "line1", False),

@@ -50,7 +50,13 @@ async def test_a_write_goes_the_whole_way_and_leaves_its_traces_in_order(works: 
     works.edges.arrives = arrives
     done = await works.write(ANA, TARGET, 120, reason="batch 7")
     assert order == ["intent", "sent"]
-    assert (done.state, done.value, done.read_back, done.settled, done.why) == (Stage.DONE, 120.0, 120.0, True, "batch 7")
+    assert (done.state, done.value, done.read_back, done.settled, done.why) == (
+        Stage.DONE,
+        120.0,
+        120.0,
+        True,
+        "batch 7",
+    )
     assert durable(works) == [done] == await works.control.writes("hall/line1")
     assert works.audit.ended == [("i1", "done")]
     assert await works.control.get(done.id) == done
@@ -112,7 +118,9 @@ def mode(mode: Mode) -> Any:
         (ANA, "hall/nothing", ""),
     ],
 )
-async def test_who_may_not_is_told_why_and_who_may_not_see_it_learns_nothing(works: Works, who: Any, path: str, code: str) -> None:
+async def test_who_may_not_is_told_why_and_who_may_not_see_it_learns_nothing(
+    works: Works, who: Any, path: str, code: str
+) -> None:
     if code:
         await refused(works, who, path, 1, code)
         return
@@ -151,13 +159,17 @@ async def test_a_role_tied_to_states_writes_in_those_states_only(works: Works) -
         (RECIPE, "x" * 1001, "value_type"),
     ],
 )
-async def test_values_that_do_not_fit_are_refused_and_kept_in_the_journal(works: Works, path: str, value: Any, code: str) -> None:
+async def test_values_that_do_not_fit_are_refused_and_kept_in_the_journal(
+    works: Works, path: str, value: Any, code: str
+) -> None:
     await refused(works, ANA, path, value, code, reason="r")
     kept = durable(works)
     assert [(w.state, w.code, w.settled) for w in kept] == [(Stage.DENIED, code, True)]
 
 
-@pytest.mark.parametrize(("path", "value", "as_"), [(SWITCH, True, 1), (SWITCH, 1, 1), (TARGET, 0, 0.0), (RECIPE, "Cola", "Cola")])
+@pytest.mark.parametrize(
+    ("path", "value", "as_"), [(SWITCH, True, 1), (SWITCH, 1, 1), (TARGET, 0, 0.0), (RECIPE, "Cola", "Cola")]
+)
 async def test_values_go_out_in_the_type_of_their_tag(works: Works, path: str, value: Any, as_: Any) -> None:
     await works.write(ANA, path, value, reason="r")
     sent = works.edges.sent[0].value
@@ -175,8 +187,6 @@ async def test_step_and_rate_are_held_against_what_is_there_and_what_was_written
     works.edges.sent.clear()
     works.feed({DUTY: 58.0})
     works.clock.advance(3)
-    for edge, known in works.state.items():
-        works.state[edge] = known
     no = await refused(works, SUE, DUTY, 62, "rate")
     assert "wait 1 s" in no.clears
     again = works.make()  # a restart of core forgets nothing
@@ -221,7 +231,6 @@ async def test_a_selection_is_of_one_person_for_one_point_once_and_for_a_minute(
     assert no.value.code == "selection_gone"
     chosen = await control.select(ANA, TARGET)
     works.clock.advance(SELECTION_S)
-    works.state = {edge: known for edge, known in works.state.items()}
     with pytest.raises(Refusal) as no:
         await control.write(ANA, TARGET, 111, selection=chosen.id)
     assert no.value.code == "selection_gone"
@@ -339,7 +348,9 @@ async def test_without_a_durable_intent_nothing_is_sent(works: Works) -> None:
 
 async def test_without_a_durable_row_nothing_is_sent(works: Works) -> None:
     with works.engine.begin() as db:
-        db.exec_driver_sql("CREATE TRIGGER full BEFORE INSERT ON control_write BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+        db.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON control_write BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+        )
     with pytest.raises(NotDurable, match="disk is full"):
         await works.write(ANA, TARGET, 120)
     assert works.edges.sent == []
@@ -349,10 +360,14 @@ async def test_without_a_durable_row_nothing_is_sent(works: Works) -> None:
     assert (await works.write(ANA, TARGET, 120)).state is Stage.DONE
 
 
-async def test_an_end_that_cannot_be_recorded_is_asked_for_until_it_can(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_that_cannot_be_recorded_is_asked_for_until_it_can(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("isthmus.control.service.PATIENCE_S", 0.01)
     with works.engine.begin() as db:
-        db.exec_driver_sql("CREATE TRIGGER full BEFORE UPDATE ON control_write BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+        db.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE UPDATE ON control_write BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+        )
     found = await works.write(ANA, TARGET, 120)
     assert (found.state, found.settled) == (Stage.SENT, False)
     await works.control.sweep()
@@ -434,7 +449,9 @@ async def refused_open(works: Works) -> None:
 
 
 @pytest.mark.mission("M63")
-async def test_a_core_that_starts_anew_takes_up_what_was_sent_and_sends_nothing(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_core_that_starts_anew_takes_up_what_was_sent_and_sends_nothing(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("isthmus.control.service.PATIENCE_S", 0.01)
     works.edges.how = [lost(acted=True), lost(acted=False)]
     works.edges.deaf = True
@@ -523,7 +540,9 @@ async def test_an_uncertain_write_is_an_alarm_until_a_later_one_is_certain(works
     assert works.reports.raised == [f"control/uncertain/{TARGET}"]
 
 
-async def test_a_write_whose_edge_is_gone_or_given_up_ends_uncertain(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_whose_edge_is_gone_or_given_up_ends_uncertain(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("isthmus.control.service.PATIENCE_S", 0.01)
     works.edges.how, works.edges.deaf = [lost(acted=True), lost(acted=True)], True
     found = await works.write(ANA, TARGET, 120)

@@ -363,3 +363,35 @@ def test_nothing_is_narrowed_for_most_and_costs_nothing() -> None:
     assert seen is not None
     assert [number for number in range(10) if seen[number]] == [1, 2, 3]
     assert PLAIN.sight(who("filler-crew")) is seen  # narrowed alike: the same columns
+
+
+@pytest.mark.mission("M76")
+def test_a_role_has_at_least_another_when_it_has_everything_of_it() -> None:
+    policy = compile_policy(plant())
+    yes = [
+        ("operator", "operator"),
+        ("supervisor", "operator"),
+        ("filler-crew", "operator"),
+        ("night", "filler-crew"),
+        ("engineer", "viewer"),
+    ]
+    no = [("operator", "supervisor"), ("engineer", "operator"), ("admin", "operator"), ("supervisor", "filler-crew"), ("gone", "viewer"), ("operator", "gone")]  # fmt: skip
+    assert [pair for pair in yes if not policy.at_least(*pair)] == []
+    assert [pair for pair in no if policy.at_least(*pair)] == []
+
+
+@pytest.mark.mission("M84")
+def test_a_lock_out_is_found_for_whoever_asks_at_a_tag_above_it_and_at_its_connection() -> None:
+    locked = compile_policy(
+        plant(), {"hall/line1": Lockout("ana", "inside"), "connections/plc2": Lockout("ben", "wiring")}
+    )
+    assert [locked.locked(path) is not None for path in ("hall/line1/filler/speed", "hall/line2/capper/speed", "hall/line1", "hall")] == [True, True, True, False]  # fmt: skip
+    assert compile_policy(plant()).locked("hall/line1") is None
+
+
+@pytest.mark.parametrize(("state", "may"), [("stopped", True), ("Stopped", True), ("Execute", False), ("", False)])
+def test_states_are_the_same_in_upper_and_lower_case(state: str, may: bool) -> None:
+    crew = Principal("kim", "filler-crew", Proof.SESSION, "", source="10.1.0.3")
+    policy = compile_policy(plant(conduits=(Conduit("c", "line1", "site", ("write",)),)))
+    assert policy.decide(crew, Action.WRITE, "hall/line1/filler/target", state=state).allowed is may
+    assert policy.decide(crew, Action.WRITE, part=True).allowed, "a route asks again for the path it acts on"

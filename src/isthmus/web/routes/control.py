@@ -168,7 +168,7 @@ class ModeRequest(BaseModel):
     reason: Reason
 
 
-class LockAnswer(BaseModel):
+class LockedOutAnswer(BaseModel):
     path: str
     who: str
     why: str
@@ -177,7 +177,7 @@ class LockAnswer(BaseModel):
 
 
 class LockoutsAnswer(BaseModel):
-    lockouts: list[LockAnswer]
+    lockouts: list[LockedOutAnswer]
 
 
 class LockoutRequest(BaseModel):
@@ -222,11 +222,11 @@ class UnexplainedAnswer(BaseModel):
     accepted_at: str | None
 
 
-class UnexplainedChanges(BaseModel):
+class Unexplained(BaseModel):
     changes: list[UnexplainedAnswer]
 
 
-class EdgeJournalLine(BaseModel):
+class ControlJournalLine(BaseModel):
     at: str
     kind: str = Field(description="write, unexplained, local, or what an edge noted: lease, trip, mode, lock")
     path: str
@@ -236,8 +236,8 @@ class EdgeJournalLine(BaseModel):
     id: str
 
 
-class EdgeJournal(BaseModel):
-    lines: list[EdgeJournalLine]
+class ControlJournal(BaseModel):
+    lines: list[ControlJournalLine]
 
 
 def parts_of(services: Services) -> ControlParts:
@@ -329,7 +329,11 @@ async def approve_write(services: Room, principal: Who, id: Ident, http: Request
 
 @router.post("/control/writes/{id}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
 async def reject_write(
-    services: Room, principal: Who, id: Ident, request: WriteRejection, http: Request
+    services: Room,
+    principal: Who,
+    id: Ident,
+    request: WriteRejection,
+    http: Request,  # noqa: A002  as above
 ) -> WriteAnswer:
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
@@ -373,7 +377,7 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
     held, own = services.policies.current().lockouts, services.lockouts.all()
     return LockoutsAnswer(
         lockouts=[
-            LockAnswer(path=path, who=one.who, why=one.why, since=one.since, declared=path not in own)
+            LockedOutAnswer(path=path, who=one.who, why=one.why, since=one.since, declared=path not in own)
             for path, one in sorted(held.items())
             if is_under(path, under) and _sees(services, sight, path)
         ]
@@ -381,7 +385,9 @@ async def list_lockouts(services: Room, sight: Seen, under: Under = "") -> Locko
 
 
 @router.post("/control/lockouts", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=201)
-async def lock_out(services: Room, principal: Who, sight: Seen, request: LockoutRequest, http: Request) -> LockAnswer:
+async def lock_out(
+    services: Room, principal: Who, sight: Seen, request: LockoutRequest, http: Request
+) -> LockedOutAnswer:
     """Lock a tag, an asset or connections/NAME out, in one's own name."""
     told(http).update(target=f"lockouts {request.path}", reason=request.why)
     _check_lockable(services, principal, sight, request.path)
@@ -391,7 +397,7 @@ async def lock_out(services: Room, principal: Who, sight: Seen, request: Lockout
     lockout = Lockout(principal.name, request.why, since)
     await asyncio.to_thread(services.lockouts.lock, request.path, lockout)
     told(http)["new"] = {"why": request.why}
-    return LockAnswer(path=request.path, who=lockout.who, why=lockout.why, since=since, declared=False)
+    return LockedOutAnswer(path=request.path, who=lockout.who, why=lockout.why, since=since, declared=False)
 
 
 @router.delete("/control/lockouts/{path:path}", dependencies=allow(Action.CONTROL_LOCKOUT, part=True), status_code=204)
@@ -451,12 +457,12 @@ async def list_unexplained(
     kind: Literal["", "unexplained", "local"] = "",
     limit: Limit = 100,
     before: Before = "now",
-) -> UnexplainedChanges:
+) -> Unexplained:
     """Changes of guarded points that no write explains, and those made at the machines, newest first."""
     found = await parts_of(services).watch.changes(
         under, state=state, kind=kind, before_ns=_before(services, before), limit=limit
     )
-    return UnexplainedChanges(changes=[_change(one) for one in found if _sees(services, sight, one.path)])
+    return Unexplained(changes=[_change(one) for one in found if _sees(services, sight, one.path)])
 
 
 @router.post("/control/unexplained/{n}/accept", dependencies=allow(Action.WRITE, part=True))
@@ -486,7 +492,7 @@ async def get_journal(
     text: Annotated[str, Query(max_length=200, description="anywhere in the line")] = "",
     limit: Limit = 100,
     before: Before = "now",
-) -> EdgeJournal:
+) -> ControlJournal:
     """Everything about writing, newest first: writes, changes nobody recorded, and what edges noted."""
     parts, bound = parts_of(services), _before(services, before)
     writes, changes, lines = await asyncio.gather(
@@ -504,7 +510,7 @@ async def get_journal(
         if (_sees(services, sight, line.path) if line.path else not sight.narrowed)
         and (not wanted or wanted in f"{line.kind} {line.path} {line.text} {line.by} {line.id}".casefold())
     ]
-    return EdgeJournal(lines=shown[:limit])
+    return ControlJournal(lines=shown[:limit])
 
 
 # small parts
@@ -684,28 +690,28 @@ def _change(change: Change) -> UnexplainedAnswer:
     )
 
 
-def _line_of_write(write: Write) -> EdgeJournalLine:
+def _line_of_write(write: Write) -> ControlJournalLine:
     unit = write.unit and f" {write.unit}"
     more = f": {write.detail if write.code else write.why}" if write.detail or write.why else ""
     text = f"{write.base} → {write.value}{unit} {write.state}{write.code and f' ({write.code})'}{more}"
-    return EdgeJournalLine(
+    return ControlJournalLine(
         at=iso(write.requested_ns), kind="write", path=write.path, text=text, by=write.by, edge=write.edge, id=write.id
     )
 
 
-def _line_of_change(change: Change) -> EdgeJournalLine:
+def _line_of_change(change: Change) -> ControlJournalLine:
     unit = change.unit and f" {change.unit}"
     text = f"{change.before} → {change.value}{unit} {change.state}{change.reason and f': {change.reason}'}"
-    return EdgeJournalLine(
+    return ControlJournalLine(
         at=iso(change.time_ns), kind=change.kind, path=change.path, text=text, by=change.by, edge="", id=str(change.id)
     )
 
 
-def _line_of_edge(line: EdgeLine) -> EdgeJournalLine:
+def _line_of_edge(line: EdgeLine) -> ControlJournalLine:
     left_out = {"n", "at_ns", "kind", "path", "tag"}
     text = ", ".join(
         f"{key} {value}" for key, value in line.said.items() if key not in left_out and value not in ("", None)
     )
-    return EdgeJournalLine(
+    return ControlJournalLine(
         at=iso(line.time_ns), kind=line.kind, path=line.path, text=text[:1000], by="", edge=line.edge, id=str(line.n)
     )
