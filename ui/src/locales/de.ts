@@ -793,6 +793,7 @@ export const de: Record<string, string> = {
   'until {{time}}': 'bis {{time}}',
   'then {{name}}': 'dann {{name}}',
   'Stand in': 'Vertreten',
+  'Nobody is on duty now': 'Niemand ist jetzt im Dienst',
   'Nobody is on duty from {{time}}': 'Niemand ist im Dienst ab {{time}}',
   'Rules': 'Regeln',
   'No rule yet': 'Noch keine Regel',
