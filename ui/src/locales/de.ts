@@ -773,7 +773,7 @@ export const de: Record<string, string> = {
   'secret not set': 'Geheimnis nicht gesetzt',
   'Critical': 'Kritisch',
   'Medium': 'Mittel',
-  'Call-out': 'Bereitschaft',
+  'Call-out': 'Rufdienst',
   'Nobody is being called': 'Niemand wird gerufen',
   'Send a test': 'Test senden',
   'Under way': 'Laufende Rufe',

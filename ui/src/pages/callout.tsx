@@ -207,7 +207,7 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
           </span>
         ) : null}
       </div>
-      <div className="week" role="img" aria-label={(turns.data ?? []).map((one) => `${nameOr(one.person)} ${t('until {{time}}', { time: clock(one.end) })}`).join(', ')}>
+      <div className="week" role="img" aria-label={(turns.data ?? []).map((one) => [nameOr(one.person), Date.parse(one.end) <= end ? t('until {{time}}', { time: clock(one.end) }) : ''].join(' ').trim()).join(', ')}>
         {days.map((ms) => (
           <span key={ms} className="week-day" data-today={now >= ms && now < ms + DAY ? '1' : undefined} style={{ left: `${((ms - monday) / (end - monday)) * 100}%` }}>
             {dayName(ms)}
@@ -229,7 +229,7 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
       <ol className="week-list">
         {blocks(turns.data ?? [], Math.max(monday, Math.min(now, end - 1)), end).map(({ turn }) => (
           <li key={turn.start}>
-            <b>{nameOr(turn.person)}</b> <span className="muted">{t('until {{time}}', { time: clock(turn.end) })}</span>
+            <b>{nameOr(turn.person)}</b> {Date.parse(turn.end) <= end ? <span className="muted">{t('until {{time}}', { time: clock(turn.end) })}</span> : null}
           </li>
         ))}
       </ol>
