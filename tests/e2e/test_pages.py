@@ -26,6 +26,7 @@ PAGES = {  # where it is, and what shows that its data has come
     ),
     "connections": ("/connections?name=plc-filler", "tr:has-text('plc-filler') .quality[data-q=good]"),
     "changes": ("/changes", ".panel-head h2"),
+    "callout": ("/callout", ".panel-head h2"),
     "line": (f"/asset/{LINE}", ".column .lv[data-q=good]"),
     "account": ("/account", ".records tbody tr"),
     "people": ("/admin", ".records tbody tr"),

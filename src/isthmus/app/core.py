@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -478,7 +478,7 @@ class Core:
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),
-                hosts=(*(urlsplit(o).hostname or "" for o in self._origins.allowed), *self._settings.web.hosts),
+                hosts=known_hosts(self._settings, self._origins.allowed),
                 clock=self._clock,
                 outages=self._outages.outages,
                 site_status=self._site_status,
@@ -521,6 +521,12 @@ def origins(settings: Settings, port: int) -> tuple[str, ...]:
     known = [*settings.web.origins, f"{scheme}://localhost:{port}"]
     known += [f"https://{host}:{port}" for host in settings.web.hosts if settings.web.tls and ":" not in host]
     return tuple(dict.fromkeys(known))
+
+
+def known_hosts(settings: Settings, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Names under which browsers may reach this core: those of origins, of ``web.hosts``, and of links in messages."""
+    links = (*allowed, settings.callout.link)
+    return (*(host for link in links if (host := urlsplit(link).hostname)), *settings.web.hosts)
 
 
 def store_config(data: DataDir, settings: Settings) -> StoreConfig:

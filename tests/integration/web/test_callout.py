@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import httpx
 import pytest
 
 from isthmus.alarms.callout.texts import Message
@@ -12,6 +13,8 @@ from isthmus.security.model import Principal, Proof, Role
 from isthmus.security.privacy import KEPT
 from isthmus.values.errors import Rejected
 from isthmus.values.messages.alarms import AlarmChange, State
+from isthmus.web.api import create_app
+from isthmus.web.doors import API, LocalDoor
 
 pytestmark = [pytest.mark.mission("M14"), pytest.mark.real("uvicorn")]
 
@@ -168,6 +171,12 @@ async def test_a_test_message_says_how_it_went_and_stands_in_the_log(set_up, as_
     assert missing.status_code == 422
 
 
+def local_client(works: Any) -> httpx.AsyncClient:
+    """As the owner of the data directory asks."""
+    door = httpx.ASGITransport(LocalDoor(create_app(works.services)))  # type: ignore[arg-type]  # starlette's spelling of the same protocol
+    return httpx.AsyncClient(transport=door, base_url=f"http://localhost{API}")
+
+
 async def call(works, ways: Ways, *changes: AlarmChange) -> str:
     """Somebody is called; the address of the link, without the host."""
     await works.services.callout.heard(changes)
@@ -281,6 +290,21 @@ async def test_the_audit_log_knows_what_was_changed_and_answered_without_names_a
     rule = next(r for r in records if r["action"] == "PUT callout/rules/{name}" and r["kind"] == "outcome")
     assert rule["reason"] == "first"
     assert re.fullmatch(r"person:p-[0-9a-f]{12}", rule["new"]["steps"][1]["who"])
+
+
+async def test_whose_account_is_renamed_stays_on_duty(works, set_up, as_) -> None:
+    ways, alarms = set_up
+    link = await call(works, ways, raised(1, 11))
+    async with local_client(works) as owner:
+        assert (await owner.patch("/users/ANA", json={"name": "anna"})).status_code == 200
+    state = (await as_.viewer.get("/callout")).json()
+    assert (state["rotas"][0]["now"]["person"], state["rotas"][0]["problems"], state["rules"][0]["problems"]) == (
+        "anna",
+        [],
+        [],
+    )
+    assert (await as_.nobody.post(link)).status_code == 200
+    assert alarms.acknowledged[0][0].name == "anna"
 
 
 async def test_a_person_is_told_all_of_it_and_erased_from_it(works, set_up, as_) -> None:

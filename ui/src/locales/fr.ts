@@ -792,6 +792,7 @@ export const fr: Record<string, string> = {
   'until {{time}}': 'jusqu’à {{time}}',
   'then {{name}}': 'puis {{name}}',
   'Stand in': 'Remplacer',
+  'Nobody is on duty now': 'Personne n’est de garde en ce moment',
   'Nobody is on duty from {{time}}': 'Personne n’est de garde à partir de {{time}}',
   'Rules': 'Règles',
   'No rule yet': 'Pas encore de règle',

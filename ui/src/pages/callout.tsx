@@ -171,6 +171,12 @@ function Rotas({ all, ask }: { all: CallOut; ask: Ask }) {
   )
 }
 
+/** "17:00" for today, "24 Nov 09:00" otherwise. */
+const clock = (iso: string): string => {
+  const ms = Date.parse(iso)
+  return dayName(ms) === dayName(Date.now()) ? hourMinute(ms) : `${dayName(ms)} ${hourMinute(ms)}`
+}
+
 const nameOr = (person: string): string => person || t('nobody')
 
 function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }) {
@@ -184,7 +190,7 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
       <div className="rota-head">
         <h3>{rota.name}</h3>
         <p>
-          <b>{nameOr(rota.now.person)}</b> {t('until {{time}}', { time: timeOrDay(Date.parse(rota.now.end), now) })}
+          <b>{nameOr(rota.now.person)}</b> {t('until {{time}}', { time: clock(rota.now.end) })}
           {rota.next ? <span className="muted"> · {t('then {{name}}', { name: rota.next.person })}</span> : null}
         </p>
         {ask ? (
@@ -201,7 +207,7 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
           </span>
         ) : null}
       </div>
-      <div className="week" role="img" aria-label={(turns.data ?? []).map((one) => `${nameOr(one.person)} ${t('until {{time}}', { time: timeOrDay(Date.parse(one.end), now) })}`).join(', ')}>
+      <div className="week" role="img" aria-label={(turns.data ?? []).map((one) => [nameOr(one.person), Date.parse(one.end) <= end ? t('until {{time}}', { time: clock(one.end) }) : ''].join(' ').trim()).join(', ')}>
         {days.map((ms) => (
           <span key={ms} className="week-day" data-today={now >= ms && now < ms + DAY ? '1' : undefined} style={{ left: `${((ms - monday) / (end - monday)) * 100}%` }}>
             {dayName(ms)}
@@ -220,7 +226,14 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
         ))}
         {now >= monday && now < end ? <span className="week-now" style={{ left: `${((now - monday) / (end - monday)) * 100}%` }} /> : null}
       </div>
-      <Problems list={[...(gap ? [t('Nobody is on duty from {{time}}', { time: timeOrDay(Date.parse(gap.start), now) })] : []), ...rota.problems]} />
+      <ol className="week-list">
+        {blocks(turns.data ?? [], Math.max(monday, Math.min(now, end - 1)), end).map(({ turn }) => (
+          <li key={turn.start}>
+            <b>{nameOr(turn.person)}</b> {Date.parse(turn.end) <= end ? <span className="muted">{t('until {{time}}', { time: clock(turn.end) })}</span> : null}
+          </li>
+        ))}
+      </ol>
+      <Problems list={[...(gap ? [Date.parse(gap.start) - now < 60_000 ? t('Nobody is on duty now') : t('Nobody is on duty from {{time}}', { time: clock(gap.start) })] : []), ...rota.problems]} />
     </section>
   )
 }

@@ -630,6 +630,10 @@ class CallOut:
         """Forget how somebody is reached; whether anything was known."""
         return await self._do(lambda db: store.keep_contact(db, self._key_of(person), None))
 
+    async def renamed(self, old: str, new: str) -> None:
+        """An account has another name."""
+        await self._do(lambda db: store.rename(db, old, new, self._key_of(old), self._key_of(new)))
+
     async def deliveries(self, limit: int, before: int | None, call: int | None) -> list[Logged]:
         """The delivery log, newest first."""
 

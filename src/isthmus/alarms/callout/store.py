@@ -319,6 +319,18 @@ def keep_contact(db: Connection, key: str, contact: Contact | None) -> bool:
     return had
 
 
+def rename(db: Connection, old: str, new: str, old_key: str, new_key: str) -> None:
+    """An account has another name: it is the same person wherever one stands."""
+    mine = CONTACT.c.name_key == old_key
+    db.execute(update(CONTACT).where(mine).values(name_key=new_key, person=new))
+    named = VERSION.c.people.contains(json.dumps(old), autoescape=True)
+    people = func.replace(VERSION.c.people, json.dumps(old), json.dumps(new))
+    db.execute(update(VERSION).where(named).values(people=people))
+    db.execute(update(VERSION).where(VERSION.c.by == old).values(by=new))
+    db.execute(update(DELIVERY).where(DELIVERY.c.person == old).values(person=new))
+    db.execute(update(CALL).where(CALL.c.answered_by == old).values(answered_by=new))
+
+
 # what was heard
 
 

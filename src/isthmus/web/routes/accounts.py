@@ -240,9 +240,9 @@ async def change_user(name: Name, change: UserChange, services: Room, principal:
     await _fresh(services, principal, await asyncio.to_thread(_role_of, services.security, name))
     await _fresh(services, principal, change.role or "")
 
-    def make() -> UserAnswer:
-        _known(services.security, name)
-        return _user(
+    def make() -> tuple[str, UserAnswer]:
+        before = _known(services.security, name).name
+        return before, _user(
             services.security.change_user(
                 name,
                 role=change.role,
@@ -254,7 +254,10 @@ async def change_user(name: Name, change: UserChange, services: Room, principal:
             )
         )
 
-    return await asyncio.to_thread(make)
+    before, user = await asyncio.to_thread(make)
+    if services.callout is not None and user.name != before:
+        await services.callout.renamed(before, user.name)  # who is on duty stays on duty
+    return user
 
 
 @router.delete("/users/{name}/sessions", dependencies=allow(Action.ACCOUNTS), status_code=204)
