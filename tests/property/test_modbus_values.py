@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.drivers.modbus_tcp.address import ORDERS, REGISTERS, parse
+from isthmus.drivers.modbus_tcp.config import ModbusTcpConfig
 from isthmus.drivers.modbus_tcp.decode import Decoder
-from isthmus.drivers.modbus_tcp.write import encode
+from isthmus.drivers.modbus_tcp.write import encode, write_request
+from isthmus.ports.writes import PointWrite
+from isthmus.simulators.modbus import Memory
 from isthmus.values import status
 
 FORMATS = {
@@ -98,6 +101,19 @@ def test_bits_are_those_of_the_register(raw: bytes, swap: bool) -> None:
     register = int.from_bytes(raw, "little" if swap else "big")
     rows, _ = decoded([f"hr 0.{i}" for i in range(16)] + ["hr 0 bool"], raw, swap)
     assert [value for value, _ in rows] == [register >> i & 1 for i in range(16)] + [int(register != 0)]
+
+
+@given(st.integers(0, 65_535), st.integers(0, 15), st.booleans(), st.booleans())
+def test_a_bit_that_is_written_is_read_and_the_other_fifteen_stay(register, bit, on, swap) -> None:
+    memory = Memory.sized(1)
+    memory.hr[0] = register
+    config = ModbusTcpConfig("plc1", byte_order="little" if swap else "big")
+    request = write_request(config, PointWrite(f"hr 0.{bit}", int(on)))
+    assert memory.answer(request.tail[5:]) == request.tail[5:]
+    bits = [f"hr 0.{i}" for i in range(16)]
+    before, _ = decoded(bits, register.to_bytes(2), swap)
+    after, _ = decoded(bits, int(memory.hr[0]).to_bytes(2), swap)
+    assert after == [(int(on), 0) if i == bit else row for i, row in enumerate(before)]
 
 
 def test_a_text_that_stays_is_not_decoded_again_and_one_that_changes_is() -> None:

@@ -35,7 +35,7 @@ from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
 from isthmus.app.renewal import Renewal, Shown
-from isthmus.app.said import let_edges_say
+from isthmus.app.said import said
 from isthmus.app.sealing import Sealer
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
@@ -43,6 +43,7 @@ from isthmus.app.snapshot import Snapshots
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, Flow, write_private
 from isthmus.bus.client import Bus
+from isthmus.bus.field import let_say
 from isthmus.bus.tasks import end
 from isthmus.historian.service import Historian
 from isthmus.historian.store import StoreConfig
@@ -288,7 +289,7 @@ class Core:
         self._deliveries.apply(plant)
         flows = {edge: Flow(*passes) for edge, passes in compile_policy(plant).edge_flows().items()}
         await asyncio.to_thread(self._enrolment.let, flows)
-        await asyncio.to_thread(let_edges_say, self._data.bus, plant)
+        await asyncio.to_thread(lambda: let_say(self._data.bus, said(plant)))
 
     def _connector_context(self, connector: str, name: str) -> ConnectorContext:
         home = self._data.root / "connectors" / connector

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from isthmus.bus.broker import BrokerFiles, let_say
-from isthmus.bus.field import reload
 from isthmus.namespace.model import Plant
 from isthmus.values.errors import ConfigError
 
@@ -36,12 +34,3 @@ def said(plant: Plant) -> dict[str, list[str]]:
         if topic:
             found.setdefault(connection.edge, set()).add(topic)
     return {edge: sorted(topics) for edge, topics in found.items()}
-
-
-def let_edges_say(files: BrokerFiles, plant: Plant) -> None:
-    """Have the listener follow a plant; nothing happens where it does already.
-
-    Raises: ConfigError if the listener does not take it
-    """
-    if let_say(files, said(plant)):
-        reload(files.field)

@@ -368,26 +368,7 @@ def load_said(files: BrokerFiles) -> dict[str, list[str]]:
     return {edge: list(topics) for edge, topics in json.loads(files.said.read_text()).items()}
 
 
-def let_say(files: BrokerFiles, said: Mapping[str, Sequence[str]]) -> bool:
-    """Let edges publish these topics, or filters, to devices and no others; whether anything changed. A server that runs must be
-    made to read it.
-    """
-    wanted = {edge: sorted(set(topics)) for edge, topics in sorted(said.items()) if topics}
-    if wanted == load_said(files):
-        return False
-    write_private(files.said, json.dumps(wanted, indent=1))
-    if not files.field.config.exists():
-        return False
-    settings = json.loads(files.field.config.read_text())
-    for entry in settings["accounts"]["FIELD"]["users"]:
-        if entry["user"].startswith(FIELD_USER):
-            edge = decode_segment(entry["user"].removeprefix(FIELD_USER).replace("=", "%"))
-            entry["permissions"]["publish"]["allow"] = _may_say(wanted.get(edge, ()))
-    write_private(files.field.config, json.dumps(settings, indent=1))
-    return True
-
-
-def _may_say(topics: Sequence[str]) -> list[str]:
+def may_say(topics: Sequence[str]) -> list[str]:
     """Sparkplug's own, that it is there and that it wants a birth again; and what the plant file declares as written."""
     return ["spBv1//0.*.NCMD.*", "spBv1//0.STATE.*", *map(field_subject, topics)]
 
@@ -399,7 +380,7 @@ def _field_entry(user: str, password: str, topics: Sequence[str] = ()) -> dict[s
         "password": password,
         "allowed_connection_types": ["MQTT"],
         "permissions": {
-            "publish": {"allow": _may_say(topics)},
+            "publish": {"allow": may_say(topics)},
             "subscribe": {"allow": [">"]},
         },
     }

@@ -7,19 +7,29 @@ their subjects. Passwords are made here, shown once, and kept as hashes.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from isthmus.bus.bcrypt import hashed
-from isthmus.bus.broker import EDGE_USER, FIELD_USER, BrokerFiles, field_subject, write_private
+from isthmus.bus.broker import (
+    EDGE_USER,
+    FIELD_USER,
+    BrokerFiles,
+    field_subject,
+    field_user,
+    load_said,
+    may_say,
+    write_private,
+)
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import check_name
 from isthmus.values.mqtt import check_filter
@@ -159,11 +169,43 @@ class Devices:
         server = self._files.field
         if not server.config.exists():
             return
-        settings = json.loads(server.config.read_text())
-        own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(FIELD_USER)]
-        settings["accounts"]["FIELD"]["users"] = own + [device_entry(d) for d in devices]
-        write_private(server.config, json.dumps(settings, indent=1))
+        with _alone(self._files):
+            settings = json.loads(server.config.read_text())
+            own = [u for u in settings["accounts"]["FIELD"]["users"] if u["user"].startswith(FIELD_USER)]
+            settings["accounts"]["FIELD"]["users"] = own + [device_entry(d) for d in devices]
+            write_private(server.config, json.dumps(settings, indent=1))
         reload(server)
+
+
+@contextlib.contextmanager
+def _alone(files: BrokerFiles) -> Iterator[None]:
+    """One process at a time changes the settings of the server for devices."""
+    files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (files.folder / ".field.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def let_say(files: BrokerFiles, said: Mapping[str, Sequence[str]]) -> bool:
+    """Let edges publish these topics, or filters, to devices and no others; links that stand follow. Whether anything changed.
+
+    Raises: ConfigError if the server does not take it
+    """
+    wanted = {edge: sorted(set(topics)) for edge, topics in sorted(said.items()) if topics}
+    if wanted == load_said(files):
+        return False
+    with _alone(files):
+        write_private(files.said, json.dumps(wanted, indent=1))
+        if not files.field.config.exists():
+            return True
+        settings = json.loads(files.field.config.read_text())
+        allowed = {field_user(edge): may_say(topics) for edge, topics in wanted.items()}
+        for entry in settings["accounts"]["FIELD"]["users"]:
+            if entry["user"].startswith(FIELD_USER):
+                entry["permissions"]["publish"]["allow"] = allowed.get(entry["user"], may_say(()))
+        write_private(files.field.config, json.dumps(settings, indent=1))
+    reload(files.field)
+    return True
 
 
 def reload(files: BrokerFiles) -> None:

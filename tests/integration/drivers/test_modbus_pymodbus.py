@@ -128,6 +128,18 @@ async def test_inputs_and_bits(bench) -> None:
     assert await values(driver, [f"hr 3.{i}" for i in range(16)]) == [1, 0, 1, *[0] * 12, 1]
 
 
+@pytest.mark.mission("M22", "M42")
+async def test_single_bits_are_written_by_a_mask_that_the_other_make_obeys(bench) -> None:
+    client, build = bench
+    driver = await build()
+    assert not (await client.write_register(7, 0x8005, device_id=5)).isError()
+    await driver.write([PointWrite("hr 7.1", 1), PointWrite("hr 7.15", 0), PointWrite("hr 7.0", 1)])
+    assert (await client.read_holding_registers(7, count=1, device_id=5)).registers == [0x0007]
+    swapped = await build(byte_order="little")
+    await swapped.write([PointWrite("hr 7.1", 0), PointWrite("hr 7.8", 1)])
+    assert await values(swapped, ["hr 7.1", "hr 7.8"]) == [0, 1]
+
+
 async def test_a_hole_in_the_device_spoils_only_what_lies_in_it(bench) -> None:
     client, build = bench
     driver = await build(gap=125)

@@ -9,8 +9,9 @@ import pytest
 import isthmus.drivers.mqtt
 import isthmus.drivers.sparkplug  # noqa: F401  registers the drivers, also where the package is not installed
 from isthmus.app.plantcheck import check_plant
-from isthmus.app.said import let_edges_say, said
-from isthmus.bus.broker import BrokerFiles, configure, let_say, load_said
+from isthmus.app.said import said
+from isthmus.bus.broker import BrokerFiles, configure, load_said
+from isthmus.bus.field import let_say
 
 PLANT = """
 plant: {enterprise: acme, site: lyon, timezone: UTC}
@@ -53,7 +54,7 @@ def test_the_listener_lets_an_edge_say_it_and_takes_it_back(tmp_path) -> None:
     files = BrokerFiles(tmp_path / "bus")
     configure(files, 4222, ["edge-1", "edge-2"], "test", mqtt_port=1883)
     own = ["spBv1//0.*.NCMD.*", "spBv1//0.STATE.*"]
-    let_edges_say(files, plant_of("read-write", "read-write"))
+    let_say(files, said(plant_of("read-write", "read-write")))
     assert allowed(files, "field-edge-1") == [*own, "oven.set", "oven.the%20set"]
     assert allowed(files, "field-edge-2") == [*own, "spBv1//0.hall%201.DCMD.*.*", "spBv1//0.plant.DCMD.*.*"]
     configure(files, 4222, ["edge-1", "edge-2"], "test", mqtt_port=1883)  # a restart
@@ -67,5 +68,5 @@ def test_the_listener_lets_an_edge_say_it_and_takes_it_back(tmp_path) -> None:
 
 def test_nothing_is_written_where_nothing_is_said(tmp_path) -> None:
     files = BrokerFiles(tmp_path / "bus")
-    let_edges_say(files, plant_of("read-only", "read-only"))
+    let_say(files, said(plant_of("read-only", "read-only")))
     assert not tmp_path.joinpath("bus").exists()

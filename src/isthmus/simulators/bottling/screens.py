@@ -56,7 +56,7 @@ def _machines() -> tuple[Element, ...]:
                 160,
                 120,
                 (f"{name}/state",),
-                name,
+                name if name == "filler" else "",  # the others have their faceplate
             ),
             Element("state", "State", x, 350, 160, 32, (f"{name}/state",)),
             Element("state", "Why", x, 386, 160, 28, (f"{name}/cause",)),

