@@ -46,11 +46,8 @@ export const unsilence = (): void => keep(SILENT, '0')
 let context: AudioContext | undefined
 
 function beep(priority: Priority): void {
+  if (!navigator.userActivation?.hasBeenActive) return // browsers sound only after a first touch
   context ??= new AudioContext()
-  if (context.state === 'suspended') {
-    void context.resume().catch(() => undefined) // browsers sound only after a first touch
-    return
-  }
   const [pitch, beeps] = TONES[priority]
   for (let i = 0; i < beeps; i += 1) {
     const at = context.currentTime + i * 0.24

@@ -53,7 +53,7 @@ export function AlarmsPage() {
         sub={
           <nav className="atabs" aria-label={t('Kinds of alarms')}>
             {TABS.map(([key, name, icon]) => (
-              <Link key={key} to="/alarms" search={(before) => keep(before, key)} aria-current={tab === key ? 'page' : undefined}>
+              <Link key={key} to="/alarms" search={(before) => keep(before, key)} activeOptions={{ exact: true }} aria-current={tab === key ? 'page' : undefined}>
                 {icon ? <Icon name={icon} size={14} /> : null}
                 {t(name)}
                 {count(key, counts)}
