@@ -10,7 +10,7 @@ import { store } from '../live/client'
 import { useEverySecond, useLink } from '../live/react'
 import { formatAge, formatCount, shortPath } from '../model/format'
 import { timeOrDay, utcText } from '../model/time'
-import { refresh, useCounts } from './live'
+import { refresh, useNews } from './live'
 import { AlarmMark, lookOf, spokenMark } from './mark'
 import { announce, digit, keyOf, mayAcknowledge, PRIORITY_WORDS, sinceOf, type Said } from './model'
 import { setSound, silence, silentUntil, sound, soundOn, unsilence } from './sound'
@@ -20,13 +20,12 @@ const POLITE_MS = 5000
 
 /** At every level of the screens: how many alarms by priority, the newest that nobody has answered, and what is put aside. */
 export const AlarmBar = memo(function AlarmBar({ session }: { session: Session }) {
-  const told = useCounts()
-  const newest = useNewest()
-  const counts = told ?? newest.data?.counts
+  const counts = useNews()?.counts
+  const newest = useNewest(counts !== undefined)
   const rows = newest.data?.alarms
   const lost = useLink() === 'lost'
   const first = rows?.[0]
-  if (!counts) return newest.error && newest.error.status !== 501 && newest.error.status !== 0 ? <div className="abar muted">{t('Alarms are not known')}</div> : null
+  if (!counts) return null
   const urgent = rows?.reduce<Alarm | undefined>((most, row) => (most && digit(most.priority) <= digit(row.priority) ? most : row), undefined)
   return (
     <section className="abar" aria-label={t('Alarms')} data-lost={lost || undefined}>

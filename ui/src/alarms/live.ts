@@ -11,7 +11,7 @@ export interface News {
   counts: AlarmCounts
 }
 
-let news: News | undefined
+let news: News | null | undefined
 const listeners = new Set<() => void>()
 let timer: ReturnType<typeof setTimeout> | undefined
 let asked = 0
@@ -27,20 +27,22 @@ export function refresh(): void {
 }
 
 live.onAlarms = (told) => {
-  if (told === null) return
-  const changed = told.version !== news?.version
+  const changed = told?.version !== news?.version
   news = told
   for (const listener of listeners) listener()
   if (changed) refresh()
 }
 
-/** How many alarms there are, as told last; undefined before that. */
-export function useCounts(): AlarmCounts | undefined {
+/** What was told last: undefined before that, null where no alarms are judged. */
+export function useNews(): News | null | undefined {
   return useSyncExternalStore(
     (notify) => {
       listeners.add(notify)
       return () => listeners.delete(notify)
     },
-    () => news?.counts,
+    () => news,
   )
 }
+
+/** Whether there are alarms to be asked for. */
+export const useJudged = (): boolean => Boolean(useNews())
