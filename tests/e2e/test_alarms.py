@@ -186,7 +186,7 @@ async def test_new_rows_wait_while_somebody_points_at_the_list(demo, signed_in, 
     desk.news()
     await expect(page.locator(".alist-note")).to_contain_text("5 new")
     assert await page.locator(".aitem .c-message").all_inner_texts() == before
-    await expect(page.locator("[data-says=assertive]")).to_contain_text("Machine 10 too fast")
+    await expect(page.locator("[data-says=assertive]")).to_contain_text("Machine 14 too fast")
     await page.locator(".alist-note").get_by_role("button", name="Show").click()
     await expect(page.locator(".aitem .c-message").first).to_contain_text("Machine 14")
 

@@ -26,12 +26,14 @@ export function refresh(): void {
   }, Math.max(0, asked + PAUSE_MS - Date.now()))
 }
 
-live.onAlarms = (told) => {
+function take(told: News | null): void {
   const changed = told?.version !== news?.version
   news = told
   for (const listener of listeners) listener()
   if (changed) refresh()
 }
+live.onAlarms = take
+if (live.alarms !== undefined) take(live.alarms)
 
 /** What was told last: undefined before that, null where no alarms are judged. */
 export function useNews(): News | null | undefined {

@@ -29,9 +29,9 @@ function keep(key: string, value: string): void {
 }
 
 /** Whether this station sounds at all: as it was set here, else where somebody operates. */
-export function soundOn(role: string, station: string): boolean {
+export function soundOn(role: string, station: string | null | undefined): boolean {
   const wish = kept(KEY)
-  return wish === null ? station !== '' || role === 'operator' || role === 'supervisor' : wish === 'on'
+  return wish === null ? Boolean(station) || role === 'operator' || role === 'supervisor' : wish === 'on'
 }
 export const setSound = (on: boolean): void => keep(KEY, on ? 'on' : 'off')
 
