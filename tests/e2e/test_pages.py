@@ -25,6 +25,7 @@ PAGES = {  # where it is, and what shows that its data has come
         ".trend-detail:text-matches('sample|point')",
     ),
     "connections": ("/connections?name=plc-filler", "tr:has-text('plc-filler') .quality[data-q=good]"),
+    "alarms": ("/alarms", ".apanel .blank, .apanel .aitem"),
     "changes": ("/changes", ".panel-head h2"),
     "callout": ("/callout", ".panel-head h2"),
     "line": (f"/asset/{LINE}", ".column .lv[data-q=good]"),

@@ -200,6 +200,7 @@ sockets.on('connection', (socket) => {
       const changing = tags.map((tag, i) => [tag, slots[i]]).filter(([tag]) => (tag.id + tick) % Math.max(1, Math.round(10 / RATE)) === 0)
       if (changing.length) socket.send(frameOf(view, changing.map(([tag]) => tag), changing.map(([, slot]) => slot)))
     }
+    if (!alarms && told < 0) { told = 0; socket.send(JSON.stringify({ alarms: null })) }
     if (alarms && told !== alarms.version()) { told = alarms.version(); socket.send(JSON.stringify({ alarms: { version: told, counts: alarms.counts() } })) }
     if (tick % 20 === 1) socket.send(JSON.stringify({ beat: now(), edges: { 'edge-1': 0.4 }, model_version: plantVersion }))
   }, 100)

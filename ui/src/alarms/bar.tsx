@@ -3,14 +3,14 @@ import { memo, useEffect, useRef, useState } from 'react'
 import { acknowledge, useNewest, type Alarm } from '../api/alarms'
 import { PRIORITIES } from './priorities'
 import type { Session } from '../api/types'
-import { Icon } from '../components/icons'
+import { Icon, type IconName } from '../components/icons'
 import { Button } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { useEverySecond, useLink } from '../live/react'
 import { formatAge, formatCount, shortPath } from '../model/format'
 import { timeOrDay, utcText } from '../model/time'
-import { refresh, useCounts } from './live'
+import { refresh, useNews } from './live'
 import { AlarmMark, lookOf, spokenMark } from './mark'
 import { announce, digit, keyOf, mayAcknowledge, PRIORITY_WORDS, sinceOf, type Said } from './model'
 import { setSound, silence, silentUntil, sound, soundOn, unsilence } from './sound'
@@ -20,13 +20,12 @@ const POLITE_MS = 5000
 
 /** At every level of the screens: how many alarms by priority, the newest that nobody has answered, and what is put aside. */
 export const AlarmBar = memo(function AlarmBar({ session }: { session: Session }) {
-  const told = useCounts()
-  const newest = useNewest()
-  const counts = told ?? newest.data?.counts
+  const counts = useNews()?.counts
+  const newest = useNewest(counts !== undefined)
   const rows = newest.data?.alarms
   const lost = useLink() === 'lost'
   const first = rows?.[0]
-  if (!counts) return newest.error && newest.error.status !== 501 && newest.error.status !== 0 ? <div className="abar muted">{t('Alarms are not known')}</div> : null
+  if (!counts) return null
   const urgent = rows?.reduce<Alarm | undefined>((most, row) => (most && digit(most.priority) <= digit(row.priority) ? most : row), undefined)
   return (
     <section className="abar" aria-label={t('Alarms')} data-lost={lost || undefined}>
@@ -38,11 +37,11 @@ export const AlarmBar = memo(function AlarmBar({ session }: { session: Session }
               <Link
                 to="/alarms"
                 search={{ priority }}
-                aria-label={t('{{word}}: {{active}} active, {{open}} unacknowledged', { word: t(PRIORITY_WORDS[priority]), active, open: unacknowledged })}
                 title={t('{{word}}: {{active}} active, {{open}} unacknowledged', { word: t(PRIORITY_WORDS[priority]), active, open: unacknowledged })}
               >
                 <AlarmMark priority={priority} look={active === 0 ? 'none' : unacknowledged ? 'unack' : 'ack'} size={20} />
                 <b data-none={active === 0 || undefined}>{formatCount(active)}</b>
+                <span className="sr">{t('{{word}}: {{active}} active, {{open}} unacknowledged', { word: t(PRIORITY_WORDS[priority]), active, open: unacknowledged })}</span>
               </Link>
             </li>
           )
@@ -50,27 +49,29 @@ export const AlarmBar = memo(function AlarmBar({ session }: { session: Session }
       </ul>
       {first ? <Newest row={first} session={session} lost={lost} /> : <span className="abar-none muted">{t('Nothing waits for an answer')}</span>}
       <span className="abar-side">
-        {counts.shelved ? (
-          <Link to="/alarms" search={{ tab: 'shelved' }}>
-            <Icon name="clock" size={14} /> {t('{{n}} shelved', { n: counts.shelved })}
-          </Link>
-        ) : null}
-        {counts.suppressed ? (
-          <Link to="/alarms" search={{ tab: 'suppressed' }}>
-            <Icon name="link" size={14} /> {t('{{n}} suppressed', { n: counts.suppressed })}
-          </Link>
-        ) : null}
-        {counts.out_of_service ? (
-          <Link to="/alarms" search={{ tab: 'out' }}>
-            <Icon name="wrench" size={14} /> {t('{{n}} out of service', { n: counts.out_of_service })}
-          </Link>
-        ) : null}
+        <Aside tab="shelved" icon="clock" n={counts.shelved} text={t('{{n}} shelved', { n: counts.shelved })} />
+        <Aside tab="suppressed" icon="link" n={counts.suppressed} text={t('{{n}} suppressed', { n: counts.suppressed })} />
+        <Aside tab="out" icon="wrench" n={counts.out_of_service} text={t('{{n}} out of service', { n: counts.out_of_service })} />
         <Sound session={session} urgent={urgent} />
       </span>
       <Announcer rows={rows} />
     </section>
   )
 })
+
+/** What is put aside is always counted; in words where there is room. */
+function Aside({ tab, icon, n, text }: { tab: string; icon: IconName; n: number; text: string }) {
+  if (n === 0) return null
+  return (
+    <Link to="/alarms" search={{ tab }} title={text}>
+      <Icon name={icon} size={14} />
+      <span className="abar-few" aria-hidden="true">
+        {formatCount(n)}
+      </span>
+      <span className="abar-many">{text}</span>
+    </Link>
+  )
+}
 
 function Newest({ row, session, lost }: { row: Alarm; session: Session; lost: boolean }) {
   const [busy, setBusy] = useState(false)

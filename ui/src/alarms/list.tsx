@@ -76,7 +76,9 @@ export function AlarmList({ rows, role, open, lost, onOpen, onSeen, label }: Lis
   const head = 2 * rem() // the names of the columns lie over the first of it
   const top = virtual.scrollOffset ?? 0
   const height = (virtual.scrollRect?.height ?? 0) - (cards ? 0 : head)
-  const seen = inSight(items, top, height)
+  const closed = (cards ? 7 : coarse.matches ? 3 : 2.5) * rem() // of an open row its first line is what must be seen
+  const lines = items.map((item) => ({ index: item.index, start: item.start, end: item.index === openAt ? item.start + closed : item.end }))
+  const seen = inSight(lines, top, height)
     .map((item) => shown[item.index])
     .filter((one): one is Shown => one !== undefined && !one.gone && isWaiting(one.row))
     .map(({ row }) => row.occurrence)
@@ -239,7 +241,7 @@ const Row = memo(function Row({ item, one, now, open, current, busy, deed, measu
   const tag = row.path.startsWith(`${row.asset}/`) ? row.path.slice(row.asset.length + 1) : ''
   return (
     <div className="aitem" data-index={item.index} ref={measure} role="presentation" style={{ transform: `translateY(${item.start}px)` }}>
-      <div className="arow" role="row" id={`alarm-row-${item.index}`} aria-rowindex={item.index + 2} aria-expanded={open} data-open={open || undefined} data-gone={gone || undefined} data-current={current || undefined}>
+      <div className="arow" role="row" id={`alarm-row-${item.index}`} aria-rowindex={item.index + 2} data-open={open || undefined} data-gone={gone || undefined} data-current={current || undefined}>
         <span role="gridcell" className="c-mark">
           <AlarmMark priority={row.priority} look={gone ? 'none' : lookOf(row.state)} size={24} title={spokenMark(row.priority, gone ? 'Normal' : row.state)} />
         </span>

@@ -11,7 +11,7 @@ export interface News {
   counts: AlarmCounts
 }
 
-let news: News | undefined
+let news: News | null | undefined
 const listeners = new Set<() => void>()
 let timer: ReturnType<typeof setTimeout> | undefined
 let asked = 0
@@ -26,21 +26,25 @@ export function refresh(): void {
   }, Math.max(0, asked + PAUSE_MS - Date.now()))
 }
 
-live.onAlarms = (told) => {
-  if (told === null) return
-  const changed = told.version !== news?.version
+function take(told: News | null): void {
+  const changed = told?.version !== news?.version
   news = told
   for (const listener of listeners) listener()
   if (changed) refresh()
 }
+live.onAlarms = take
+if (live.alarms !== undefined) take(live.alarms)
 
-/** How many alarms there are, as told last; undefined before that. */
-export function useCounts(): AlarmCounts | undefined {
+/** What was told last: undefined before that, null where no alarms are judged. */
+export function useNews(): News | null | undefined {
   return useSyncExternalStore(
     (notify) => {
       listeners.add(notify)
       return () => listeners.delete(notify)
     },
-    () => news?.counts,
+    () => news,
   )
 }
+
+/** Whether there are alarms to be asked for. */
+export const useJudged = (): boolean => Boolean(useNews())

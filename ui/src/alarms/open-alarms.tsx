@@ -4,14 +4,16 @@ import { Panel } from '../components/ui'
 import { t } from '../i18n'
 import { store } from '../live/client'
 import { formatAge, shortPath } from '../model/format'
+import { useJudged } from './live'
 import { AlarmMark, lookOf, spokenMark } from './mark'
 import { sinceOf, stateWord } from './model'
 import '../styles/open-alarms.css'
 
 /** Open alarms at or below a place, the most urgent first; critical and high ones only where `urgent`. */
 export function OpenAlarms({ under, urgent = false, most = 5 }: { under: string; urgent?: boolean; most?: number }) {
-  const alarms = useAlarmsUnder(under, most, urgent ? ['critical', 'high'] : undefined)
-  if (alarms.error?.status === 501) return null
+  const judged = useJudged()
+  const alarms = useAlarmsUnder(judged, under, most, urgent ? ['critical', 'high'] : undefined)
+  if (!judged) return null
   const total = alarms.data?.total ?? 0
   return (
     <Panel title={urgent ? t('Critical and high alarms') : t('Alarms')} aside={total ? String(total) : ''} className="open-alarms">

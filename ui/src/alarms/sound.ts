@@ -29,9 +29,9 @@ function keep(key: string, value: string): void {
 }
 
 /** Whether this station sounds at all: as it was set here, else where somebody operates. */
-export function soundOn(role: string, station: string): boolean {
+export function soundOn(role: string, station: string | null | undefined): boolean {
   const wish = kept(KEY)
-  return wish === null ? station !== '' || role === 'operator' || role === 'supervisor' : wish === 'on'
+  return wish === null ? Boolean(station) || role === 'operator' || role === 'supervisor' : wish === 'on'
 }
 export const setSound = (on: boolean): void => keep(KEY, on ? 'on' : 'off')
 
@@ -46,11 +46,8 @@ export const unsilence = (): void => keep(SILENT, '0')
 let context: AudioContext | undefined
 
 function beep(priority: Priority): void {
+  if (!navigator.userActivation?.hasBeenActive) return // browsers sound only after a first touch
   context ??= new AudioContext()
-  if (context.state === 'suspended') {
-    void context.resume().catch(() => undefined) // browsers sound only after a first touch
-    return
-  }
   const [pitch, beeps] = TONES[priority]
   for (let i = 0; i < beeps; i += 1) {
     const at = context.currentTime + i * 0.24

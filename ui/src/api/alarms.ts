@@ -22,8 +22,9 @@ export type RationalisationPlan = S['RationalisationPlan']
 /** As many rows as a list holds. */
 const MOST = 10_000
 
-export const useAlarms = (): UseQueryResult<AlarmList, ApiError> =>
+export const useAlarms = (enabled: boolean): UseQueryResult<AlarmList, ApiError> =>
   useQuery<AlarmList, ApiError>({
+    enabled,
     queryKey: ['alarms', 'all'],
     structuralSharing: false, // comparing thousands of rows costs more than it saves
     queryFn: ({ signal }) => get('alarms', { limit: MOST }, signal),
@@ -34,8 +35,9 @@ export const useAlarms = (): UseQueryResult<AlarmList, ApiError> =>
 export const WAITING: readonly AlarmState[] = ['Unacknowledged', 'ReturnedUnacknowledged']
 
 /** What somebody has to answer, the newest first. */
-export const useNewest = (limit = 20): UseQueryResult<AlarmList, ApiError> =>
+export const useNewest = (enabled: boolean, limit = 20): UseQueryResult<AlarmList, ApiError> =>
   useQuery<AlarmList, ApiError>({
+    enabled,
     queryKey: ['alarms', 'newest', limit],
     queryFn: ({ signal }) => get('alarms', { state: WAITING, order: 'newest', limit }, signal),
     staleTime: 1000,
@@ -53,8 +55,9 @@ export function byUrgency(a: Alarm, b: Alarm): number {
 }
 
 /** Open alarms at or below a path. */
-export const useAlarmsUnder = (under: string, limit: number, priority?: readonly Priority[]): UseQueryResult<AlarmList, ApiError> =>
+export const useAlarmsUnder = (enabled: boolean, under: string, limit: number, priority?: readonly Priority[]): UseQueryResult<AlarmList, ApiError> =>
   useQuery<AlarmList, ApiError>({
+    enabled,
     queryKey: ['alarms', 'under', under, limit, ...(priority ?? [])],
     queryFn: ({ signal }) =>
       get('alarms', { under: under || undefined, state: OPEN, priority, limit }, signal),
@@ -64,18 +67,9 @@ export const useAlarmsUnder = (under: string, limit: number, priority?: readonly
 
 /** The same as rows alone, the most urgent first. */
 export function useOpenAlarms(under: string): { data: Alarm[] | undefined; error: ApiError | null } {
-  const found = useAlarmsUnder(under, 200)
+  const found = useAlarmsUnder(true, under, 200)
   return { data: found.data && [...found.data.alarms].sort(byUrgency), error: found.error }
 }
-
-export const useOccurrences = (under: string, start: string, end: string, enabled: boolean): UseQueryResult<{ occurrences: Occurrence[] }, ApiError> =>
-  useQuery<{ occurrences: Occurrence[] }, ApiError>({
-    queryKey: ['alarm-occurrences', under, start, end],
-    queryFn: ({ signal }) => get('alarms/occurrences', { under: under || undefined, start, end, limit: 1000 }, signal),
-    staleTime: 15_000,
-    refetchInterval: 30_000,
-    enabled,
-  })
 
 interface Done<T> {
   version: number

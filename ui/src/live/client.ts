@@ -39,6 +39,8 @@ export class LiveClient {
   private readonly store: LiveStore
   onModel: (version: number) => void = () => undefined
   onAlarms: (told: AlarmsMessage['alarms']) => void = () => undefined
+  /** What was told last: who listens may come later than the first word. */
+  alarms: AlarmsMessage['alarms'] | undefined
 
   constructor(store: LiveStore) {
     this.store = store
@@ -107,6 +109,7 @@ export class LiveClient {
     } else if ('last_good' in message) {
       this.store.takeLastGood(message.of_view, message.last_good)
     } else if ('alarms' in message) {
+      this.alarms = message.alarms
       this.onAlarms(message.alarms)
     } else if ('beat' in message) {
       this.store.takeBeat(message.beat, message.edges)

@@ -1,9 +1,9 @@
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
-import { lazy, Suspense, useCallback, useDeferredValue, useEffect, useMemo, useState } from 'react'
+import { lazy, Suspense, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { acknowledge, useAlarms, type AlarmCounts } from '../api/alarms'
 import { useAssets, useSession } from '../api/queries'
 import { AlarmList } from '../alarms/list'
-import { refresh, useCounts } from '../alarms/live'
+import { refresh, useNews } from '../alarms/live'
 import { byUrgency, fits, mayAcknowledge, tabOf, type Tab } from '../alarms/model'
 import { Icon, type IconName } from '../components/icons'
 import { Button, Empty, Loading, PageHead, Select, Trouble } from '../components/ui'
@@ -36,9 +36,9 @@ export function AlarmsPage() {
   )
   const session = useSession()
   const role = session.data?.user.role ?? 'viewer'
-  const told = useCounts()
-  const alarms = useAlarms()
-  const counts = told ?? alarms.data?.counts
+  const news = useNews()
+  const alarms = useAlarms(Boolean(news))
+  const counts = news?.counts
   const lost = useLink() === 'lost'
   const tab = search.tab ?? ''
   const listed = tab === '' || tab === 'shelved' || tab === 'suppressed' || tab === 'out'
@@ -46,14 +46,20 @@ export function AlarmsPage() {
   const onSeen = useCallback((occurrences: readonly number[]) => setSeen((before) => (before.join() === occurrences.join() ? before : occurrences)), [])
   useEffect(() => setSeen([]), [tab])
   const may = mayAcknowledge(role)
+  const tabs = useRef<HTMLElement>(null)
+  useEffect(() => {
+    const bar = tabs.current
+    const chosen = bar?.querySelector<HTMLElement>('[aria-current]')
+    if (bar && chosen) bar.scrollLeft = chosen.offsetLeft - bar.offsetLeft - 16 // on a phone the tabs are wider than the screen
+  }, [tab])
   return (
     <div className="page fill alarms-page">
       <PageHead
         title={t('Alarms')}
         sub={
-          <nav className="atabs" aria-label={t('Kinds of alarms')}>
+          <nav className="atabs" aria-label={t('Kinds of alarms')} ref={tabs}>
             {TABS.map(([key, name, icon]) => (
-              <Link key={key} to="/alarms" search={(before) => keep(before, key)} aria-current={tab === key ? 'page' : undefined}>
+              <Link key={key} to="/alarms" search={(before) => keep(before, key)} activeOptions={{ exact: true }} aria-current={tab === key ? 'page' : undefined}>
                 {icon ? <Icon name={icon} size={14} /> : null}
                 {t(name)}
                 {count(key, counts)}
@@ -67,7 +73,11 @@ export function AlarmsPage() {
       </PageHead>
       {lost && listed && alarms.data ? <p className="alost">{t('Not connected: this is how the alarms were. Nothing can be acknowledged until Isthmus answers.')}</p> : null}
       <Suspense fallback={<Loading what={t('the page')} />}>
-        {tab === 'history' ? (
+        {news === null ? (
+          <section className="panel apanel">
+            <Empty title={t('No alarms are judged here')}>{t('Declare alarms in the plant file, at a tag or a type of asset; they appear here when they are raised.')}</Empty>
+          </section>
+        ) : tab === 'history' ? (
           <History search={search} set={set} />
         ) : tab === 'performance' ? (
           <PerformanceTab search={search} set={set} role={role} />
@@ -168,7 +178,6 @@ function Listed({ alarms, tab, search, set, role, lost, onSeen }: ListedProps) {
   const shown = useMemo(() => ofTab.filter((row) => fits(row, search.under ?? '', search.priority ?? '', words)), [ofTab, search.under, search.priority, words])
   const open = useCallback((alarm: string) => set({ open: alarm }), [set])
   if (alarms.data === undefined) {
-    if (alarms.error?.status === 501) return <Empty title={t('No alarms are judged here')}>{t('Declare alarms in the plant file, at a tag or a type of asset; they appear here when they are raised.')}</Empty>
     return alarms.error ? <Trouble error={alarms.error} retry={() => void alarms.refetch()} /> : <Loading what={t('the alarms')} />
   }
   if (shown.length === 0) {

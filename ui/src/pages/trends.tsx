@@ -15,6 +15,7 @@ import { clamp } from '../model/scale'
 import { clockTime, dayName, formatSpan, monthName, preciseTime, timeOrDay } from '../model/time'
 import { parentOf, tagOfMachine } from '../model/tree'
 import { isDark, watchTheme } from '../theme'
+import { useJudged } from '../alarms/live'
 import { usePenAlarms, type PenAlarm } from '../trends/alarms'
 import { AXIS, Lane, PEN_DASH, PEN_WIDTH, X_AXIS, type ChartPen } from '../trends/chart'
 import { useTrendData } from '../trends/data'
@@ -157,7 +158,7 @@ function Trend({ view, tags, dispatch, adding, setAdding }: Part & { tags: (Tag 
     [outages.data, known, range],
   )
   const penPaths = useMemo(() => shown.map((tag) => tag.path), [shown])
-  const alarms = usePenAlarms(penPaths, range, view.live)
+  const alarms = usePenAlarms(penPaths, range, view.live, useJudged())
   const inView = useMemo(() => alarms.filter((one) => one.from < range[1] && (one.to === undefined || one.to > range[0])), [alarms, range])
   useTrendKeys(view, dispatch, data.pens, shown, () => dispatch({ do: 'table', on: !view.table }))
   const [exportNote, setExportNote] = useState('')

@@ -17,7 +17,7 @@ export interface PenAlarm {
 const STEP = 0.25
 
 /** Alarms of the pens in a range of time; none where no alarms are judged. */
-export function usePenAlarms(paths: readonly string[], range: readonly [number, number], live: boolean): readonly PenAlarm[] {
+export function usePenAlarms(paths: readonly string[], range: readonly [number, number], live: boolean, judged: boolean): readonly PenAlarm[] {
   const step = Math.max(1000, (range[1] - range[0]) * STEP)
   const start = Math.floor(range[0] / step) * step
   const end = live ? undefined : Math.ceil(range[1] / step) * step
@@ -33,7 +33,7 @@ export function usePenAlarms(paths: readonly string[], range: readonly [number, 
     staleTime: 10_000,
     refetchInterval: live ? 10_000 : false,
     placeholderData: (before) => before,
-    enabled: paths.length > 0,
+    enabled: judged && paths.length > 0,
   })
   return useMemo(
     () =>

@@ -328,6 +328,7 @@ export class Lane {
     ctx.clip()
     ctx.font = `700 ${11 * ratio}px "Inter Variable", system-ui, sans-serif`
     ctx.textBaseline = 'bottom'
+    ctx.textAlign = 'left'
     for (const alarm of pen.alarms ?? []) {
       const to = alarm.to ?? this.to
       if (to < this.from || alarm.from > this.to) continue
