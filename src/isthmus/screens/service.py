@@ -454,6 +454,7 @@ class _Column:
         numbers.sort(key=lambda t: t.order)
         self.level = next((t for t in numbers if _LEVEL.search(t.name)), None)
         rates = [t for t in numbers if t.unit.endswith(("/s", "/min", "/h"))]
+        self.runs = self.state or next(iter(rates), None)  # what moves runs, where nothing tells a state
         self.value = next(iter(rates or ([self.level] if self.level else numbers)), None)
         scaled = [t for t in numbers if t is not self.value and _has_range(t)]
         self.values = sorted(scaled, key=lambda t: (not t.setpoint, not t.limits))[:most]
@@ -476,7 +477,7 @@ def _machine(column: _Column, ident: str, x: float, y: float, floor: float) -> l
     wide = _COLUMN - 16
     own = {"asset": column.own} if column.own else {}
     w, h = _DRAWN.get(column.symbol, (72, 72))
-    given = {"state": column.state, "level": column.level, "position": column.value, "value": None}
+    given = {"state": column.runs, "level": column.level, "position": column.value, "value": None}
     bind = {slot: f"./{tag.name}" for slot in SYMBOLS[column.symbol] if (tag := given[slot]) is not None}
     made = [
         _text_at(f"{ident}n", x, y - 16, wide, _spoken(column.asset.name), 14, bold=True),

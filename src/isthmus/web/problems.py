@@ -54,6 +54,7 @@ _DENIED_STATUS = {
     "window_closed": 409,
     "wrong_state": 409,
     "too_many_changes": 409,
+    "too_many_screens": 409,
     "reason_needed": 422,
     "value_type": 422,
     "out_of_range": 422,

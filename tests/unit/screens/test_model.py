@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.screens.model import KINDS, SYMBOLS, bindings, check_id, difference, read, resolve
@@ -137,6 +137,7 @@ def test_a_screen_that_is_too_large_says_so() -> None:
     assert "larger than 2 MiB" in wrong(with_element("im", source=big))[0][1]
 
 
+EASY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # colleagues share the machine
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -144,6 +145,7 @@ JSON = st.recursive(
 )
 
 
+@EASY
 @given(st.sampled_from([e["id"] for e in GOOD["elements"]]), st.data())
 def test_no_value_breaks_the_reader(ident: str, data: st.DataObject) -> None:
     element = next(e for e in GOOD["elements"] if e["id"] == ident)
@@ -154,6 +156,7 @@ def test_no_value_breaks_the_reader(ident: str, data: st.DataObject) -> None:
         "\n".join(map(str, refused.findings)).encode()  # it can be sent
 
 
+@EASY
 @given(JSON)
 def test_no_document_breaks_the_reader(raw: Any) -> None:
     with pytest.raises(Findings):

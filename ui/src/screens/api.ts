@@ -85,12 +85,16 @@ const LIMIT = 50_000
 /** What must be asked to know some tags: a few assets each, else what they have in common. */
 export function questionsFor(paths: readonly string[]): string[] {
   const assets = [...new Set(paths.map((path) => path.slice(0, Math.max(0, path.lastIndexOf('/')))))].sort()
-  if (assets.length <= MOST_QUESTIONS) return assets
-  const split = assets.map((asset) => asset.split('/'))
-  const first = split[0] as string[]
+  return assets.length <= MOST_QUESTIONS ? assets : [commonOf(assets)]
+}
+
+/** The path that all of these are at or below. */
+export function commonOf(paths: readonly string[]): string {
+  const split = paths.map((path) => path.split('/'))
+  const first = split[0] ?? []
   let same = 0
   while (same < first.length && split.every((one) => one[same] === first[same])) same += 1
-  return [first.slice(0, same).join('/')]
+  return first.slice(0, same).join('/')
 }
 
 /** The tags that a screen is bound to. What is unknown, or may not be seen, is absent. */

@@ -4,7 +4,7 @@ import { store } from '../live/client'
 import { t } from '../i18n'
 import { human } from '../model/tree'
 import { useAlarmMarks } from './alarms'
-import { questionsFor, useScreenTags } from './api'
+import { commonOf, questionsFor, useScreenTags } from './api'
 import { ElementView, labelOf, type TagMap } from './elements'
 import { baseOf, nameOf, openedBy, pathsOf, resolve, type Doc, type Element, type Target } from './model'
 import { Painter } from './paint'
@@ -131,11 +131,7 @@ function splitOnce(text: string): [string, string] {
 /** One painter for as long as document, asset and tags stay the same. */
 export function usePainter(root: React.RefObject<globalThis.Element | null>, doc: Doc, asset: string, tags: TagMap, ready: boolean): void {
   const painter = useRef<Painter>(undefined)
-  const under = useMemo(() => {
-    const paths = doc.elements.flatMap((element) => [...pathsOf(element, asset).values()])
-    const asked = questionsFor(paths)
-    return asked.length === 1 ? (asked[0] as string) : ''
-  }, [doc, asset])
+  const under = useMemo(() => commonOf(questionsFor(doc.elements.flatMap((element) => [...pathsOf(element, asset).values()]))), [doc, asset])
   const marks = useAlarmMarks(under, ready)
   useEffect(() => {
     if (!root.current || !ready) return
