@@ -111,7 +111,7 @@ function Shell({ session }: { session: Session }) {
           <Kbd>Ctrl K</Kbd>
         </button>
         <Clock />
-        {kiosk ? <LeaveKiosk /> : <User session={session} onHelp={() => setHelp(true)} />}
+        {kiosk ? <KioskKeys start={kiosk.start} /> : <User session={session} onHelp={() => setHelp(true)} />}
       </header>
       <HealthBar />
       <div className="bars">
@@ -139,8 +139,10 @@ function Shell({ session }: { session: Session }) {
   )
 }
 
-/** The second touch leaves; without one it is as if nothing was. */
-function LeaveKiosk() {
+/** All the navigation a station has: back to its page, and out. The second touch leaves; without one it is as if nothing was. */
+function KioskKeys({ start }: { start: string }) {
+  const navigate = useNavigate()
+  const away = useRouterState({ select: (s) => s.location.href !== start })
   const [asked, setAsked] = useState(false)
   useEffect(() => {
     if (!asked) return
@@ -148,9 +150,12 @@ function LeaveKiosk() {
     return () => clearTimeout(timer)
   }, [asked])
   return (
-    <Button kind={asked ? 'plain' : 'quiet'} icon="out" onPress={() => (asked ? setKiosk(undefined) : setAsked(true))}>
-      {asked ? t('Leave, sure?') : t('Leave full screen')}
-    </Button>
+    <span className="kiosk-keys">
+      {away ? <Button onPress={() => void navigate({ href: start })}>{t('Start page')}</Button> : null}
+      <Button kind={asked ? 'plain' : 'quiet'} icon="out" onPress={() => (asked ? setKiosk(undefined) : setAsked(true))}>
+        {asked ? t('Leave, sure?') : t('Leave full screen')}
+      </Button>
+    </span>
   )
 }
 

@@ -1024,4 +1024,5 @@ export const de: Record<string, string> = {
   'It writes {{count}} values_one': 'Sie schreibt {{count}} Wert',
   'It writes {{count}} values_other': 'Sie schreibt {{count}} Werte',
   'An alert only': 'Nur eine Meldung',
+  'Start page': 'Startseite',
 }

@@ -1024,4 +1024,5 @@ export const fr: Record<string, string> = {
   'It writes {{count}} values_one': 'Elle écrit {{count}} valeur',
   'It writes {{count}} values_other': 'Elle écrit {{count}} valeurs',
   'An alert only': 'Une alerte seulement',
+  'Start page': 'Page de départ',
 }

@@ -196,6 +196,9 @@ function worstByAsset(rows: readonly AlarmRow[], units: readonly Asset[]): Map<s
   return worst
 }
 
+/** What takes the eye: a condition that holds and matters. Anything else has its mark alone. */
+const isPressing = (row: AlarmRow): boolean => row.state !== 'ReturnedUnacknowledged' && (row.priority === 'critical' || row.priority === 'high')
+
 /** What has a normal band tells more than what has only a range, and that more than a bare number; else as in the plant file. */
 const telling = (tag: Tag): number => (bandOf(tag) ? 2 : rangeOf(tag) ? 1 : 0)
 
@@ -205,7 +208,7 @@ const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: 
   const targets = new Set(tags.map((tag) => tag.setpoint).filter(Boolean))
   const others = tags.filter((tag) => tag.kind === 'value' && tag !== key && !targets.has(tag.path) && tag.type !== 'text').sort((a, b) => telling(b) - telling(a)).slice(0, 3)
   return (
-    <article className="column" data-priority={alarm?.priority} data-open={open ? '1' : undefined}>
+    <article className="column" data-priority={alarm && isPressing(alarm) ? alarm.priority : undefined} data-open={open ? '1' : undefined}>
       <Link to="/line/$" params={{ _splat: line }} search={{ open: asset.path }} className="column-head" title={asset.description} aria-current={open ? 'true' : undefined}>
         <b>{human(asset.name)}</b>
         {state ? <LiveState tag={state} name={human(asset.name)} word size={12} /> : <span className="muted small">{asset.description || t('no state')}</span>}

@@ -10,7 +10,7 @@ import { LiveValue, useEverySecond, useLink, useReading } from '../../live/react
 import { checkEntry, checksOf, choicesOf, clear, entryOf, entryText, FINAL, findLost, sameValue, withUnit, type Entered } from '../../model/control'
 import { formatNumber } from '../../model/format'
 import { clockTime } from '../../model/time'
-import { human } from '../../model/tree'
+import { human, spoken } from '../../model/tree'
 import { advance, begin, isFollowed, isOut, type Flow } from '../../model/write-flow'
 import { Icon } from '../icons'
 import { Button } from '../ui'
@@ -23,7 +23,7 @@ const problemOf = (error: unknown): Problem => (error instanceof ApiError ? erro
 const LOOK_MS = 1000
 
 /** One deliberate write: select, enter, review, confirm; then what the device and the record say, and nothing before. */
-export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag; onClose: () => void; what?: string }) {
+export function WriteDialog({ tag, onClose, what = spoken(tag.name) }: { tag: Tag; onClose: () => void; what?: string }) {
   const client = useQueryClient()
   const [flow, tell] = useReducer(advance, undefined, () => begin())
   const [proposal] = useState(() => store.read(tag.path).value)
