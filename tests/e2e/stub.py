@@ -24,8 +24,16 @@ LINE = "packaging/line1"
 FILLER = f"{LINE}/filler"
 TARGET = f"{FILLER}/target"
 VALVE = f"{FILLER}/inlet-valve"
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
-CSP = "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self' ws:; font-src 'self'; base-uri 'none'"
+KINDS = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self' ws:; font-src 'self'; base-uri 'none'"
+)
 STATES = {"2": "Stopped", "5": "Suspended", "6": "Execute", "11": "Held"}
 
 # name, kind, unit, decimals, low, high, value, limits, set-point
@@ -120,7 +128,18 @@ class Stub:
         self._point(VALVE, low=None, high=None)
         self.modes = {zone: self._mode(zone) for zone in ("line1", "line2")}
 
-    def _tag(self, asset: str, name: str, kind: str, unit: str, decimals: int, low: Any, high: Any, limits: dict[str, Any], setpoint: str) -> None:
+    def _tag(
+        self,
+        asset: str,
+        name: str,
+        kind: str,
+        unit: str,
+        decimals: int,
+        low: Any,
+        high: Any,
+        limits: dict[str, Any],
+        setpoint: str,
+    ) -> None:
         number = len(self.tags) + 1
         self.tags.append({
             "id": number, "path": f"{asset}/{name}", "asset": asset, "name": name, "kind": kind, "unit": unit, "low": low,
@@ -140,13 +159,23 @@ class Stub:
         }  # fmt: skip
 
     def _mode(self, zone: str, mode: str = "normal", by: str = "", reason: str = "") -> dict[str, Any]:
-        return {"zone": zone, "mode": mode, "by": by, "reason": reason, "since": iso(60) if by else None, "edges": ["edge-1"], "pending": []}
+        return {
+            "zone": zone,
+            "mode": mode,
+            "by": by,
+            "reason": reason,
+            "since": iso(60) if by else None,
+            "edges": ["edge-1"],
+            "pending": [],
+        }
 
     def deny(self, path: str, code: str, reason: str, clears: str) -> None:
         """From now on this point may not be written."""
         self.points[path]["may"] = {"allowed": False, "code": code, "reason": reason, "clears": clears}
 
-    def alarm(self, asset: str, name: str, message: str, priority: str, state: str = "Unacknowledged", **more: Any) -> None:
+    def alarm(
+        self, asset: str, name: str, message: str, priority: str, state: str = "Unacknowledged", **more: Any
+    ) -> None:
         """An open alarm."""
         self.alarms.append({
             "occurrence": len(self.alarms) + 1, "alarm": f"{LINE}/{asset}/{name}#low_low", "path": f"{LINE}/{asset}/{name}",
@@ -186,7 +215,7 @@ class Stub:
             return
         what = unquote(parts.path.removeprefix("/api/v1/"))
         body = json.loads(request.post_data) if request.post_data else {}
-        query = {k: v for k, v in parse_qs(parts.query).items()}
+        query = dict(parse_qs(parts.query).items())
         self.asked.append((request.method, what, body))
         try:
             answer = self.answer(request.method, what, query, body)
@@ -194,7 +223,14 @@ class Stub:
             if problem.status == 0:
                 await route.abort("connectionreset")
                 return
-            said = {"type": f"urn:isthmus:problem:{problem.code}", "title": "Refused", "status": problem.status, "detail": problem.detail, "code": problem.code, "clears": problem.clears}
+            said = {
+                "type": f"urn:isthmus:problem:{problem.code}",
+                "title": "Refused",
+                "status": problem.status,
+                "detail": problem.detail,
+                "code": problem.code,
+                "clears": problem.clears,
+            }
             await route.fulfill(status=problem.status, body=json.dumps(said), content_type="application/problem+json")
             return
         if answer is None:
@@ -206,7 +242,11 @@ class Stub:
         file = STATIC / path.lstrip("/")
         if not file.suffix or not file.is_file():
             file = STATIC / "index.html"
-        await route.fulfill(body=file.read_bytes(), content_type=KINDS.get(file.suffix, "application/octet-stream"), headers={"Content-Security-Policy": CSP})
+        await route.fulfill(
+            body=file.read_bytes(),
+            content_type=KINDS.get(file.suffix, "application/octet-stream"),
+            headers={"Content-Security-Policy": CSP},
+        )
 
     def _live(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
@@ -215,8 +255,12 @@ class Stub:
             asked = json.loads(message)
             known = [path if path in self.values else None for path in asked["paths"]]
             socket.send(json.dumps({"view": asked["view"], "slots": known}))
-            socket.send(self.frame(asked["view"], [(slot, self.values[path]) for slot, path in enumerate(known) if path]))
-            socket.send(json.dumps({"beat": datetime.now(UTC).timestamp() * 1000, "edges": {"edge-1": 0.4}, "model_version": 3}))
+            socket.send(
+                self.frame(asked["view"], [(slot, self.values[path]) for slot, path in enumerate(known) if path])
+            )
+            socket.send(
+                json.dumps({"beat": datetime.now(UTC).timestamp() * 1000, "edges": {"edge-1": 0.4}, "model_version": 3})
+            )
 
         socket.on_message(heard)
 
@@ -240,7 +284,12 @@ class Stub:
         if what == "control/selections":
             if body["path"] not in self.points:
                 raise Problem(404, "unknown_tag", f"there is no tag {body['path']}")
-            return {"selection": "s1", "expires_at": iso(-self.selection_s), "value": self.values[body["path"]], "point": self._shown(body["path"])}
+            return {
+                "selection": "s1",
+                "expires_at": iso(-self.selection_s),
+                "value": self.values[body["path"]],
+                "point": self._shown(body["path"]),
+            }
         if what == "control/writes":
             return self._write(body)
         if what.startswith("control/writes/"):
@@ -251,7 +300,9 @@ class Stub:
             self.modes[zone] = self._mode(zone, body["mode"], self.user, body["reason"])
             return self.modes[zone]
         if what == "control/lockouts":
-            self.lockouts.append({"path": body["path"], "who": self.user, "why": body["why"], "since": iso(), "declared": False})
+            self.lockouts.append(
+                {"path": body["path"], "who": self.user, "why": body["why"], "since": iso(), "declared": False}
+            )
             return self.lockouts[-1]
         if what.startswith("control/lockouts/"):
             self.lockouts = [row for row in self.lockouts if row["path"] != what.removeprefix("control/lockouts/")]
@@ -278,7 +329,10 @@ class Stub:
         if what.endswith("/download"):
             return self._download()
         if what == "account/totp":
-            return {"secret": "JBSWY3DPEHPK3PXP", "uri": "otpauth://totp/Isthmus:perrin?secret=JBSWY3DPEHPK3PXP&issuer=Isthmus"}
+            return {
+                "secret": "JBSWY3DPEHPK3PXP",
+                "uri": "otpauth://totp/Isthmus:perrin?secret=JBSWY3DPEHPK3PXP&issuer=Isthmus",
+            }
         if what in ("session/touch", "session/step-up"):
             return None
         self.unknown.append(f"{method} {what}")
@@ -344,7 +398,7 @@ class Stub:
         if query["start"][0].startswith("now-"):
             span = float(query["start"][0][4:-1])
         elif query["start"][0] != "now":
-            begin = datetime.fromisoformat(query["start"][0].replace("Z", "+00:00"))
+            begin = datetime.fromisoformat(query["start"][0])
             span = max(1.0, (datetime.now(UTC) - begin).total_seconds())
         rows: list[list[Any]] = []
         now = datetime.now(UTC).timestamp()
@@ -360,7 +414,15 @@ class Stub:
                 v = value + abs(value) * 0.01 * math.sin(k / 3 + index)
                 rows.append([index, at, v, v * 0.999, v * 1.001, v, v, 4, 0])
         columns = ["tag", "time", "first", "min", "max", "last", "mean", "count", "bad_s"]
-        return {"shape": "bounded", "start": iso(span), "end": iso(), "snapped_s": 0, "tags": paths, "columns": columns, "rows": rows}
+        return {
+            "shape": "bounded",
+            "start": iso(span),
+            "end": iso(),
+            "snapped_s": 0,
+            "tags": paths,
+            "columns": columns,
+            "rows": rows,
+        }
 
     def _write(self, body: dict[str, Any]) -> dict[str, Any]:
         path, value = body["path"], body["value"]
@@ -368,9 +430,25 @@ class Stub:
         if self.points[path]["second_person"]:
             return self.write(path, value, "awaiting_approval", why=why, reason=why, expires_at=iso(-600), done_at=None)
         if self.outcome == "denied":
-            return self.write(path, value, "denied", why=why, code="interlock", reason=f"the interlock of {path} does not hold", clears="close the guard")
+            return self.write(
+                path,
+                value,
+                "denied",
+                why=why,
+                code="interlock",
+                reason=f"the interlock of {path} does not hold",
+                clears="close the guard",
+            )
         if self.outcome == "uncertain":
-            return self.write(path, value, "uncertain", why=why, code="read_back", reason="the device did not show the value within 5 s", settled=False)
+            return self.write(
+                path,
+                value,
+                "uncertain",
+                why=why,
+                code="read_back",
+                reason="the device did not show the value within 5 s",
+                settled=False,
+            )
         if self.outcome == "refused":
             raise Problem(403, "halted", "zone line1 is halted", "somebody who may change modes sets it to normal")
         if self.outcome == "down":
@@ -389,18 +467,42 @@ class Stub:
             row.update(state="done", settled=True, approved_by=self.user, read_back=row["value"], done_at=iso())
             self.values[row["path"]] = row["value"]
         else:
-            row.update(state="rejected", settled=True, approved_by=self.user, code="rejected", reason=f"{self.user}: {body['reason']}")
+            row.update(
+                state="rejected",
+                settled=True,
+                approved_by=self.user,
+                code="rejected",
+                reason=f"{self.user}: {body['reason']}",
+            )
         return row
 
     @staticmethod
     def _version(number: int, items: list[dict[str, Any]], author: str, state: str = "draft") -> dict[str, Any]:
-        return {"number": number, "state": state, "items": items, "author": author, "created": iso(3600), "reason": "", "approved_by": "J. Roche" if state == "approved" else "", "approved": None}
+        return {
+            "number": number,
+            "state": state,
+            "items": items,
+            "author": author,
+            "created": iso(3600),
+            "reason": "",
+            "approved_by": "J. Roche" if state == "approved" else "",
+            "approved": None,
+        }
 
     def _recipes(self) -> list[dict[str, Any]]:
         if not self.versions:
             return []
         approved = next((v for v in self.versions if v["state"] == "approved"), None)
-        return [{"name": "still-water", "type": "", "asset": FILLER, "description": "Still water, 0.75 L glass", "newest": self.versions[0], "approved": approved}]
+        return [
+            {
+                "name": "still-water",
+                "type": "",
+                "asset": FILLER,
+                "description": "Still water, 0.75 L glass",
+                "newest": self.versions[0],
+                "approved": approved,
+            }
+        ]
 
     def _download(self) -> dict[str, Any]:
         lines = [
@@ -408,20 +510,85 @@ class Stub:
             {"path": f"{FILLER}/level-set", "value": 65, "before": 60, "state": "denied", "write": "w2", "code": "interlock", "reason": "the interlock does not hold", "clears": "close the guard"},
             {"path": VALVE, "value": 1, "before": 1, "state": "not written", "write": "", "code": "", "reason": "", "clears": ""},
         ]  # fmt: skip
-        return {"id": 1, "recipe": "still-water", "version": 2, "asset": FILLER, "by": self.user, "reason": "", "state": "stopped", "began": iso(2), "ended": iso(), "lines": lines}
+        return {
+            "id": 1,
+            "recipe": "still-water",
+            "version": 2,
+            "asset": FILLER,
+            "by": self.user,
+            "reason": "",
+            "state": "stopped",
+            "began": iso(2),
+            "ended": iso(),
+            "lines": lines,
+        }
 
     def full(self) -> Stub:
         """The moment of the reference pictures: the labeller is held, and everything has something to show."""
-        more = {"cause": "The reel ran out of true after the splice.", "consequence": "Accumulation is full in about 2 min, then the filler stops.", "response": "Slow the filler to 90 1/min, then clear the splice on reel 2.", "response_s": 240}
+        more = {
+            "cause": "The reel ran out of true after the splice.",
+            "consequence": "Accumulation is full in about 2 min, then the filler stops.",
+            "response": "Slow the filler to 90 1/min, then clear the splice on reel 2.",
+            "response_s": 240,
+        }
         self.alarm("labeller", "web-tension", "Web tension low-low", "high", **more)
-        self.alarm("filler", "speed", "Speed below plan for 60 s", "medium", "ReturnedUnacknowledged", value=119.6, unit="1/min", limit=110.0)
+        self.alarm(
+            "filler",
+            "speed",
+            "Speed below plan for 60 s",
+            "medium",
+            "ReturnedUnacknowledged",
+            value=119.6,
+            unit="1/min",
+            limit=110.0,
+        )
         self.alarm("capper", "cap-hopper", "Caps run out soon", "low", "Acknowledged", value=46.0, unit="%", limit=15.0)
         self.write(TARGET, 105, "done", "J. Roche", why="Labeller slow", read_back=105, requested_at=iso(3600))
-        self.write(VALVE, 0, "denied", "J. Roche", code="interlock", reason="the interlock does not hold", clears="close the guard", requested_at=iso(1800))
-        self.write(f"{FILLER}/pressure-set", 2.5, "awaiting_approval", "J. Roche", why="Foam at the valves", expires_at=iso(-400), done_at=None)
-        self.lockouts = [{"path": f"{LINE}/packer", "who": "J. Roche", "why": "Glue pump out, J. Roche at the machine", "since": iso(7200), "declared": False}]
+        self.write(
+            VALVE,
+            0,
+            "denied",
+            "J. Roche",
+            code="interlock",
+            reason="the interlock does not hold",
+            clears="close the guard",
+            requested_at=iso(1800),
+        )
+        self.write(
+            f"{FILLER}/pressure-set",
+            2.5,
+            "awaiting_approval",
+            "J. Roche",
+            why="Foam at the valves",
+            expires_at=iso(-400),
+            done_at=None,
+        )
+        self.lockouts = [
+            {
+                "path": f"{LINE}/packer",
+                "who": "J. Roche",
+                "why": "Glue pump out, J. Roche at the machine",
+                "since": iso(7200),
+                "declared": False,
+            }
+        ]
         self.modes["line2"] = self._mode("line2", "halted", "J. Roche", "Cleaning")
-        self.changes = [{"id": 1, "path": f"{LINE}/labeller/glue-set", "kind": "unexplained", "state": "open", "before": 150, "value": 152, "unit": "°C", "at": iso(900), "seen_at": iso(899), "by": "", "reason": "", "accepted_at": None}]
+        self.changes = [
+            {
+                "id": 1,
+                "path": f"{LINE}/labeller/glue-set",
+                "kind": "unexplained",
+                "state": "open",
+                "before": 150,
+                "value": 152,
+                "unit": "°C",
+                "at": iso(900),
+                "seen_at": iso(899),
+                "by": "",
+                "reason": "",
+                "accepted_at": None,
+            }
+        ]
         self.trips = [
             {"name": "bowl-overpressure", "asset": FILLER, "edge": "edge-1", "state": "tripped", "cause": "bowl-pressure > 3.6 bar", "since": iso(120), "votes": ["bowl-pressure > 3.6 bar"], "need": 1, "message": "Filler bowl over pressure", "priority": "critical", "actions": 2},
             {"name": "glue-overheat", "asset": f"{LINE}/labeller", "edge": "edge-1", "state": "armed", "cause": "", "since": None, "votes": ["glue-temp > 180 °C", "glue-temp rate > 5 °C/s"], "need": 1, "message": "Glue roller too hot", "priority": "high", "actions": 1},

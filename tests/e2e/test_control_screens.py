@@ -95,7 +95,15 @@ async def test_a_permitted_write_goes_to_its_end_and_says_what_the_device_has(sh
     page = await shows(stub, f"/asset/{FILLER}")
     await review(page, "90")
     box = dialog(page)
-    for text in ("120.0", "90.0", "Change \u221230.0 1/min (\u221225 %)", "Your right", "Interlock", "Lock-out", "not needed"):
+    for text in (
+        "120.0",
+        "90.0",
+        "Change \u221230.0 1/min (\u221225 %)",
+        "Your right",
+        "Interlock",
+        "Lock-out",
+        "not needed",
+    ):
         await expect(box).to_contain_text(text)
     assert writes_of(stub) == []  # nothing is sent before it is confirmed
     await page.get_by_role("button", name="Write 90.0 1/min").click()
@@ -334,7 +342,9 @@ async def test_the_keypad_serves_gloves(shows):
     for key in ("Clear", "9", "0", "Decimal sign", "5"):
         button = pad.get_by_role("button", name=key, exact=True)
         box = await button.bounding_box()
-        assert box is not None and box["height"] >= 56 and box["width"] >= 56
+        assert box is not None
+        assert box["height"] >= 56
+        assert box["width"] >= 56
         await button.click()
     await expect(page.get_by_role("textbox", name="New value")).to_have_value("90.5")
     await page.get_by_role("button", name="Review", exact=True).click()
@@ -445,7 +455,8 @@ async def test_recipes_are_compared_edited_approved_and_downloaded_with_a_report
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("112.5 1/min")).to_be_visible()
     saved = next(body for method, what, body in stub.asked if (method, what) == ("POST", "recipes"))
-    assert saved["items"][0] == {"tag": "target", "value": 112.5} and saved["asset"] == FILLER
+    assert saved["items"][0] == {"tag": "target", "value": 112.5}
+    assert saved["asset"] == FILLER
     await page.get_by_role("button", name="Download …").click()
     await page.get_by_role("button", name="Write 3 values").click()
     report = page.get_by_role("status", name="Report of the download")
