@@ -25,7 +25,7 @@ const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpShee
 
 const PAGES: readonly { to: '/overview' | '/line' | '/control' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
-  { to: '/line', icon: 'line', name: m('Lines'), key: 'n' },
+  { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },

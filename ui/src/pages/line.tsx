@@ -1,6 +1,6 @@
 import { Link, Navigate, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { lazy, memo, Suspense, useMemo, type CSSProperties } from 'react'
-import { byUrgency, useAlarmsUnder, type AlarmRow } from '../api/alarms'
+import { byUrgency, useAlarmsUnder, type AlarmRow } from '../api/open-alarms'
 import { useAssets, useTags } from '../api/queries'
 import type { Asset, Tag } from '../api/types'
 import { PriorityMark } from '../components/faceplate/alarm-mark'

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { acknowledge, isUnseen, useAlarmsUnder, type AlarmRow } from '../../api/alarms'
+import { acknowledge, isUnseen, useAlarmsUnder, type AlarmRow } from '../../api/open-alarms'
 import { isAbsent } from '../../api/control'
 import { m, t } from '../../i18n'
 import { store } from '../../live/client'

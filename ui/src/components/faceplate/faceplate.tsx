@@ -2,7 +2,8 @@ import { lazy, Suspense, useEffect, useMemo, useRef, useState, useSyncExternalSt
 import { isAbsent, usePoints, type Point } from '../../api/control'
 import type { Asset, Tag } from '../../api/types'
 import { t } from '../../i18n'
-import { MODES } from '../../model/control'
+import { useLink } from '../../live/react'
+import { MODES, unknownNow } from '../../model/control'
 import { rangeOf } from '../../model/scale'
 import { byOrder, keyTagOf, stateTagOf } from '../../model/tree'
 import { LockOutButton } from '../control/lock-out-button'
@@ -68,7 +69,8 @@ export function Faceplate({ asset, tags, title, compact = false, writing, onWrit
   const face = useMemo(() => faceOf(asset, tags), [asset, tags])
   const found = usePoints(asset.path)
   const narrow = useNarrow()
-  const points = found.data ?? NO_POINTS
+  const silent = useLink() === 'lost' || found.isError
+  const points = useMemo(() => (silent ? (found.data ?? NO_POINTS).map(unknownNow) : (found.data ?? NO_POINTS)), [found.data, silent])
   const target = writing ? tags.find((tag) => tag.path === writing) : undefined
   useFocusBack(writing)
   const byPath = useMemo(() => new Map(points.map((point) => [point.path, point])), [points])

@@ -45,7 +45,7 @@ export function byUrgency(a: AlarmRow, b: AlarmRow): number {
 
 export const useAlarmsUnder = (under: string, enabled = true): UseQueryResult<AlarmRow[]> =>
   useQuery({
-    queryKey: ['alarms', 'under', under],
+    queryKey: ['alarms', 'open', under],
     queryFn: async ({ signal }) => (await get<{ alarms: AlarmRow[] }>('alarms', { under: under || undefined, limit: 200 }, signal)).alarms.filter((row) => OPEN.has(row.state)).sort(byUrgency),
     refetchInterval: (query) => (query.state.error instanceof ApiError && query.state.error.status >= 400 && query.state.error.status < 500 ? false : 2000),
     staleTime: 1000,
