@@ -36,6 +36,9 @@ PAGES = {
     "recipes": ("/control?tab=recipes&against=1", ".recipe-values tbody tr"),
 }
 
+EXPECTED = ("Failed to load resource", "WebSocket connection to")
+"""What the browser itself notes when a request is refused or a connection is cut, which is what some tests are about."""
+
 Shows = Callable[..., Awaitable[Page]]
 
 
@@ -66,8 +69,8 @@ async def shows(chromium, origin) -> AsyncIterator[Shows]:
         page = await context.new_page()
         page.on("pageerror", lambda error: trouble.append(f"{path}: {error}"))
 
-        def heard(message: Any) -> None:  # a refusal is what some tests are about: the browser notes each
-            if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+        def heard(message: Any) -> None:
+            if message.type in ("error", "warning") and not message.text.startswith(EXPECTED):
                 trouble.append(f"{path}: {message.text}")
 
         page.on("console", heard)
