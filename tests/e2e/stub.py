@@ -6,6 +6,7 @@ uncertain on demand, which no real device does when asked.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
@@ -112,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", CSP)
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # the browser has gone elsewhere
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as http.server names it
         """Nothing is said about each file."""
