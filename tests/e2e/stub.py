@@ -1,17 +1,20 @@
 """A plant made up for the screens: every answer of the API and the live stream are made here, the screens are the built ones.
 
-Nothing listens anywhere: the browser's own requests are answered in its place. So a write can be denied, lost or left
+Only the built files are served; what the browser asks of the API is answered in its place. So a write can be denied, lost or left
 uncertain on demand, which no real device does when asked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,7 +22,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from playwright.async_api import Page, Route, WebSocketRoute
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "isthmus" / "web" / "static"
-ORIGIN = "http://isthmus.test"
 LINE = "packaging/line1"
 FILLER = f"{LINE}/filler"
 TARGET = f"{FILLER}/target"
@@ -94,6 +96,47 @@ class Problem(Exception):
 def iso(ago_s: float = 0) -> str:
     """A time so long ago."""
     return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat().replace("+00:00", "Z")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """The built screens; every address without a file is the application's."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        file = STATIC / urlsplit(self.path).path.lstrip("/")
+        if not file.suffix or not file.is_file():
+            file = STATIC / "index.html"
+        body = file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", KINDS.get(file.suffix, "application/octet-stream"))
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", CSP)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # the browser has gone elsewhere
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as http.server names it
+        """Nothing is said about each file."""
+
+
+class Files:
+    """Serves the built screens on a free port of this machine."""
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="screens")
+        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Files:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 @dataclass
@@ -204,18 +247,15 @@ class Stub:
 
     async def serve(self, page: Page) -> None:
         """Answer everything this page asks."""
-        await page.route("**/*", self._route)
+        await page.route("**/api/v1/**", self._route)
         await page.route_web_socket("**/api/v1/live", self._live)
 
     async def _route(self, route: Route) -> None:
         request = route.request
         parts = urlsplit(request.url)
-        if not parts.path.startswith("/api/v1/"):
-            await self._file(route, parts.path)
-            return
         what = unquote(parts.path.removeprefix("/api/v1/"))
         body = json.loads(request.post_data) if request.post_data else {}
-        query = {k: v for k, v in parse_qs(parts.query).items()}
+        query = dict(parse_qs(parts.query).items())
         self.asked.append((request.method, what, body))
         try:
             answer = self.answer(request.method, what, query, body)
@@ -237,16 +277,6 @@ class Stub:
             await route.fulfill(status=204)
             return
         await route.fulfill(status=200, body=json.dumps(answer), content_type="application/json")
-
-    async def _file(self, route: Route, path: str) -> None:
-        file = STATIC / path.lstrip("/")
-        if not file.suffix or not file.is_file():
-            file = STATIC / "index.html"
-        await route.fulfill(
-            body=file.read_bytes(),
-            content_type=KINDS.get(file.suffix, "application/octet-stream"),
-            headers={"Content-Security-Policy": CSP},
-        )
 
     def _live(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
@@ -398,7 +428,7 @@ class Stub:
         if query["start"][0].startswith("now-"):
             span = float(query["start"][0][4:-1])
         elif query["start"][0] != "now":
-            begin = datetime.fromisoformat(query["start"][0].replace("Z", "+00:00"))
+            begin = datetime.fromisoformat(query["start"][0])
             span = max(1.0, (datetime.now(UTC) - begin).total_seconds())
         rows: list[list[Any]] = []
         now = datetime.now(UTC).timestamp()

@@ -27,7 +27,7 @@ const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpShee
 const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
-  { to: '/line', icon: 'line', name: m('Lines'), key: 'n' },
+  { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
@@ -35,7 +35,7 @@ const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/s
   { to: '/control', icon: 'control', name: m('Control'), key: 'k' },
   { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
   { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
-  { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'r' },
+  { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },
   { to: '/system', icon: 'system', name: m('System'), key: 's' },
 ]
 
@@ -115,7 +115,7 @@ function Shell({ session }: { session: Session }) {
           <Kbd>Ctrl K</Kbd>
         </button>
         <Clock />
-        {kiosk ? <LeaveKiosk /> : <User session={session} onHelp={() => setHelp(true)} />}
+        {kiosk ? <KioskKeys start={kiosk.start} /> : <User session={session} onHelp={() => setHelp(true)} />}
       </header>
       <div className="strip-row">
         <Suspense fallback={null}>
@@ -148,8 +148,10 @@ function Shell({ session }: { session: Session }) {
   )
 }
 
-/** The second touch leaves; without one it is as if nothing was. */
-function LeaveKiosk() {
+/** All the navigation a station has: back to its page, and out. The second touch leaves; without one it is as if nothing was. */
+function KioskKeys({ start }: { start: string }) {
+  const navigate = useNavigate()
+  const away = useRouterState({ select: (s) => s.location.href !== start })
   const [asked, setAsked] = useState(false)
   useEffect(() => {
     if (!asked) return
@@ -157,9 +159,12 @@ function LeaveKiosk() {
     return () => clearTimeout(timer)
   }, [asked])
   return (
-    <Button kind={asked ? 'plain' : 'quiet'} icon="out" onPress={() => (asked ? setKiosk(undefined) : setAsked(true))}>
-      {asked ? t('Leave, sure?') : t('Leave full screen')}
-    </Button>
+    <span className="kiosk-keys">
+      {away ? <Button onPress={() => void navigate({ href: start })}>{t('Start page')}</Button> : null}
+      <Button kind={asked ? 'plain' : 'quiet'} icon="out" onPress={() => (asked ? setKiosk(undefined) : setAsked(true))}>
+        {asked ? t('Leave, sure?') : t('Leave full screen')}
+      </Button>
+    </span>
   )
 }
 

@@ -1,11 +1,11 @@
 import i18next from 'i18next'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { byUrgency, type Alarm } from '../src/api/alarms'
+import { byUrgency, type AlarmRow } from '../src/api/open-alarms'
 import { clearsOf, isAbsent, requestWrite, select, type Point, type Selection, type Write, type WriteState } from '../src/api/control'
 import { ApiError } from '../src/api/client'
 import type { Tag } from '../src/api/types'
 import { wishOf } from '../src/kiosk'
-import { checkEntry, checksOf, clear, compareItems, entryOf, entryText, findLost, parseNumber, sameValue, withUnit } from '../src/model/control'
+import { checkEntry, checksOf, clear, compareItems, entryOf, entryText, findLost, parseNumber, sameValue, unknownNow, withUnit } from '../src/model/control'
 import { deviation, loopsOf } from '../src/model/loops'
 import { buildTree, isLine, linesBelow } from '../src/model/tree'
 import { advance, begin, isFollowed, isOut, type Event, type Flow } from '../src/model/write-flow'
@@ -19,6 +19,10 @@ const point = (more: Partial<Point> = {}): Point => ({
   low: 0,
   high: 140,
   step: 40,
+  rate_s: null,
+  safe_direction: '',
+  hold_s: 0,
+  safe: null,
   role: 'operator',
   second_person: false,
   needs_reason: false,
@@ -104,7 +108,14 @@ describe('what stands before a write', () => {
     ['local mode', { local: true }],
     ['a lock-out', { lockout: 'Repair, J. Roche' }],
     ['a halted zone', { mode: 'halted' }],
-  ])('is not clear with %s', (_, more) => expect(clear(checksOf(speed, point(more), { value: 90 }))).toBe(false))
+    ['a safe direction it does not have', { mode: 'safe-direction-only' }],
+    ['a step the unsafe way', { mode: 'safe-direction-only', safe_direction: 'up' }],
+  ])('is not clear with %s', (_, more) => expect(clear(checksOf(speed, point(more), { value: 90 }, 120))).toBe(false))
+  it('is clear the safe way', () => expect(clear(checksOf(speed, point({ mode: 'safe-direction-only', safe_direction: 'down' }), { value: 90 }, 120))).toBe(true))
+  it('is not known when nothing new is heard', () => {
+    const silent = unknownNow(point())
+    expect([silent.interlock?.holds, silent.may.allowed, clear(checksOf(speed, silent, { value: 90 }, 120))]).toEqual([null, false, false])
+  })
   it('is not clear with a value out of range', () => expect(clear(checksOf(speed, point(), { problem: 'too much' }))).toBe(false))
 })
 
@@ -189,7 +200,7 @@ describe('lines', () => {
 })
 
 describe('alarms of other pages', () => {
-  const row = (more: Partial<Alarm>): Alarm => ({ state: 'Acknowledged', priority: 'low', raised_at: '2026-11-12T13:00:00Z', ...more }) as Alarm
+  const row = (more: Partial<AlarmRow>): AlarmRow => ({ state: 'Acknowledged', priority: 'low', raised_at: '2026-11-12T13:00:00Z', ...more }) as AlarmRow
   it('are in the order of the alarm list', () => {
     const rows = [row({ priority: 'critical' }), row({ state: 'Unacknowledged', raised_at: '2026-11-12T12:00:00Z' }), row({ state: 'Unacknowledged' }), row({ state: 'Unacknowledged', priority: 'high' })]
     expect([...rows].sort(byUrgency).map((one) => rows.indexOf(one))).toEqual([3, 2, 1, 0])

@@ -1,5 +1,5 @@
 import { useQuery, type UseQueryResult } from '@tanstack/react-query'
-import { PRIORITIES, type Priority } from '../alarms/priorities'
+import type { Priority } from '../alarms/priorities'
 import { get, patch, post, type ApiError } from './client'
 import type { components } from './schema'
 
@@ -44,32 +44,16 @@ export const useNewest = (enabled: boolean, limit = 20): UseQueryResult<AlarmLis
     refetchInterval: 30_000,
   })
 
-/** States that call for somebody; the others are known, put away or over. */
-export const OPEN: readonly AlarmState[] = ['Unacknowledged', 'Acknowledged', 'ReturnedUnacknowledged', 'Latched']
-
-export const isUnseen = (row: Pick<Alarm, 'state'>): boolean => WAITING.includes(row.state)
-
-/** Unacknowledged first, then by priority, then the newest. */
-export function byUrgency(a: Alarm, b: Alarm): number {
-  return Number(isUnseen(b)) - Number(isUnseen(a)) || PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) || Date.parse(b.raised_at ?? '') - Date.parse(a.raised_at ?? '')
-}
-
 /** Open alarms at or below a path. */
 export const useAlarmsUnder = (enabled: boolean, under: string, limit: number, priority?: readonly Priority[]): UseQueryResult<AlarmList, ApiError> =>
   useQuery<AlarmList, ApiError>({
     enabled,
     queryKey: ['alarms', 'under', under, limit, ...(priority ?? [])],
     queryFn: ({ signal }) =>
-      get('alarms', { under: under || undefined, state: OPEN, priority, limit }, signal),
+      get('alarms', { under: under || undefined, state: ['Unacknowledged', 'Acknowledged', 'ReturnedUnacknowledged', 'Latched'], priority, limit }, signal),
     staleTime: 1000,
     refetchInterval: 30_000,
   })
-
-/** The same as rows alone, the most urgent first. */
-export function useOpenAlarms(under: string): { data: Alarm[] | undefined; error: ApiError | null } {
-  const found = useAlarmsUnder(true, under, 200)
-  return { data: found.data && [...found.data.alarms].sort(byUrgency), error: found.error }
-}
 
 interface Done<T> {
   version: number

@@ -59,9 +59,13 @@ export interface Point {
   low: number | null
   high: number | null
   step: number | null
+  rate_s: number | null // the most it may change per second
   role: string
   second_person: boolean
   needs_reason: boolean
+  safe_direction: 'up' | 'down' | ''
+  hold_s: number // so long after a write its safe value is written; 0: it stays
+  safe: number | null
   interlock: Interlock | null
   local: boolean | null
   mode: ZoneMode

@@ -1506,4 +1506,10 @@ export const de: Record<string, string> = {
   'It writes {{count}} values_one': 'Sie schreibt {{count}} Wert',
   'It writes {{count}} values_other': 'Sie schreibt {{count}} Werte',
   'An alert only': 'Nur eine Meldung',
+  'Start page': 'Startseite',
+  'This point has no safe direction': 'Dieser Punkt hat keine sichere Richtung',
+  'Only upwards': 'Nur aufwärts',
+  'Only downwards': 'Nur abwärts',
+  '≤ {{rate}} per second': '≤ {{rate}} pro Sekunde',
+  'It stands for {{time}} only. Then {{safe}} is written, unless it is written again.': 'Er gilt nur {{time}}. Dann wird {{safe}} geschrieben, falls er nicht erneut geschrieben wird.',
 }

@@ -1506,4 +1506,10 @@ export const fr: Record<string, string> = {
   'It writes {{count}} values_one': 'Elle écrit {{count}} valeur',
   'It writes {{count}} values_other': 'Elle écrit {{count}} valeurs',
   'An alert only': 'Une alerte seulement',
+  'Start page': 'Page de départ',
+  'This point has no safe direction': 'Ce point n’a pas de sens sûr',
+  'Only upwards': 'Vers le haut seulement',
+  'Only downwards': 'Vers le bas seulement',
+  '≤ {{rate}} per second': '≤ {{rate}} par seconde',
+  'It stands for {{time}} only. Then {{safe}} is written, unless it is written again.': 'Elle ne tient que {{time}}. Ensuite {{safe}} est écrit, sauf nouvelle écriture.',
 }

@@ -103,7 +103,7 @@ export const VERDICTS: Record<Verdict, string> = { yes: m('Holds'), no: m('Does 
 export const MODES: Record<Point['mode'], string> = { normal: m('Normal'), 'safe-direction-only': m('Safe direction only'), halted: m('Halted') }
 
 /** What stands between here and the device, each with its answer now. The device's edge checks all of it again. */
-export function checksOf(tag: Tag, point: Point, value?: Entered): Check[] {
+export function checksOf(tag: Tag, point: Point, value?: Entered, base: Written | null = null): Check[] {
   const checks: Check[] = []
   const { interlock } = point
   checks.push({ key: 'may', name: t('Your right'), verdict: point.may.allowed ? 'yes' : 'no', text: point.may.allowed ? t('{{role}} or above', { role: t(point.role) }) : point.may.reason || t('needs {{role}}', { role: t(point.role) }) })
@@ -114,16 +114,35 @@ export function checksOf(tag: Tag, point: Point, value?: Entered): Check[] {
   }
   if (point.local !== null) checks.push({ key: 'place', name: t('Operated from'), verdict: point.local ? 'no' : 'yes', text: point.local ? t('Local, at the machine') : t('Remote') })
   checks.push({ key: 'lockout', name: t('Lock-out'), verdict: point.lockout ? 'no' : 'yes', text: point.lockout || t('none') })
-  checks.push({ key: 'mode', name: t('Control mode'), verdict: point.mode === 'halted' ? 'no' : point.mode === 'normal' ? 'yes' : 'note', text: t(MODES[point.mode]) })
+  checks.push(modeCheck(point, value, base))
   checks.push({ key: 'second', name: t('Second person'), verdict: 'note', text: point.second_person ? t('must approve') : t('not needed') })
   return checks
 }
 
+/** A halted zone takes nothing; one restricted to the safe direction takes what goes there, from a value that is known. */
+function modeCheck(point: Point, entered: Entered | undefined, base: Written | null): Check {
+  const check = (verdict: Verdict, text: string): Check => ({ key: 'mode', name: t('Control mode'), verdict, text })
+  if (point.mode === 'normal') return check('yes', t(MODES.normal))
+  if (point.mode === 'halted') return check('no', t(MODES.halted))
+  if (!point.safe_direction) return check('no', t('This point has no safe direction'))
+  const text = point.safe_direction === 'up' ? t('Only upwards') : t('Only downwards')
+  if (!entered || 'problem' in entered) return check('note', text)
+  if (typeof entered.value !== 'number' || typeof base !== 'number') return check('unknown', text)
+  return check((entered.value - base) * (point.safe_direction === 'up' ? 1 : -1) < 0 ? 'no' : 'yes', text)
+}
+
+/** A point nothing new is heard of: what was true may be no longer. */
+export const unknownNow = (point: Point): Point => ({
+  ...point,
+  interlock: point.interlock && { ...point.interlock, holds: null },
+  may: { allowed: false, code: 'unreachable', reason: t('No connection to Isthmus.'), clears: '' },
+})
+
 function rangeText(tag: Tag, point: Point): string {
   const say = (v: number): string => formatNumber(v, Number.isInteger(v) ? 0 : Math.max(decimalsOf(tag), 1))
-  const { low, high, step } = point
+  const { low, high, step, rate_s: rate } = point
   const range = low !== null && high !== null ? `${say(low)} – ${say(high)}` : low !== null ? t('from {{low}}', { low: say(low) }) : high !== null ? t('up to {{high}}', { high: say(high) }) : ''
-  return [range, step !== null ? t('step ≤ {{step}}', { step: say(step) }) : ''].filter(Boolean).join(', ')
+  return [range, step !== null ? t('step ≤ {{step}}', { step: say(step) }) : '', rate !== null ? t('≤ {{rate}} per second', { rate: formatNumber(rate, rate < 1 ? 3 : 1) }) : ''].filter(Boolean).join(', ')
 }
 
 /** Whether nothing that is known speaks against a write. */

@@ -1,6 +1,6 @@
 import { Link, Navigate, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { lazy, memo, Suspense, useMemo, type CSSProperties } from 'react'
-import { byUrgency, useOpenAlarms, type Alarm } from '../api/alarms'
+import { byUrgency, useAlarmsUnder, type AlarmRow } from '../api/open-alarms'
 import { useAssets, useTags } from '../api/queries'
 import type { Asset, Tag } from '../api/types'
 import { PriorityMark } from '../components/faceplate/alarm-mark'
@@ -99,7 +99,7 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
   const path = node.asset.path
   const byAsset = useMemo(() => tagsByAsset(tags), [tags])
   const units = useMemo(() => machinesOf(node).slice(0, MOST_UNITS), [node])
-  const alarms = useOpenAlarms(path)
+  const alarms = useAlarmsUnder(path)
   const worst = useMemo(() => worstByAsset(alarms.data ?? [], units), [alarms.data, units])
   const loops = useMemo(() => loopsOf(tags, units.map((unit) => unit.path)), [tags, units])
   const pens = useMemo(() => units.map((unit) => keyTagOf(byAsset.get(unit.path))).filter((tag) => tag !== undefined), [units, byAsset])
@@ -185,10 +185,10 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
 /** Up to nine machines stand in one row, as the goods flow; more are cut into rows of equal length. */
 const inOneRow = (machines: number): number => Math.ceil(machines / Math.ceil(machines / 9))
 
-const covers = (unit: Asset, row: Alarm): boolean => row.asset === unit.path || row.path === unit.path || row.path.startsWith(`${unit.path}/`)
+const covers = (unit: Asset, row: AlarmRow): boolean => row.asset === unit.path || row.path === unit.path || row.path.startsWith(`${unit.path}/`)
 
-function worstByAsset(rows: readonly Alarm[], units: readonly Asset[]): Map<string, Alarm> {
-  const worst = new Map<string, Alarm>()
+function worstByAsset(rows: readonly AlarmRow[], units: readonly Asset[]): Map<string, AlarmRow> {
+  const worst = new Map<string, AlarmRow>()
   for (const row of [...rows].sort(byUrgency)) {
     const unit = units.find((one) => covers(one, row))
     if (unit && !worst.has(unit.path)) worst.set(unit.path, row)
@@ -196,16 +196,19 @@ function worstByAsset(rows: readonly Alarm[], units: readonly Asset[]): Map<stri
   return worst
 }
 
+/** What takes the eye: a condition that holds and matters. Anything else has its mark alone. */
+const isPressing = (row: AlarmRow): boolean => row.state !== 'ReturnedUnacknowledged' && (row.priority === 'critical' || row.priority === 'high')
+
 /** What has a normal band tells more than what has only a range, and that more than a bare number; else as in the plant file. */
 const telling = (tag: Tag): number => (bandOf(tag) ? 2 : rangeOf(tag) ? 1 : 0)
 
-const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: { asset: Asset; tags: readonly Tag[]; alarm: Alarm | undefined; line: string; open: boolean }) {
+const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: { asset: Asset; tags: readonly Tag[]; alarm: AlarmRow | undefined; line: string; open: boolean }) {
   const state = stateTagOf(asset, tags)
   const key = keyTagOf(tags)
   const targets = new Set(tags.map((tag) => tag.setpoint).filter(Boolean))
   const others = tags.filter((tag) => tag.kind === 'value' && tag !== key && !targets.has(tag.path) && tag.type !== 'text').sort((a, b) => telling(b) - telling(a)).slice(0, 3)
   return (
-    <article className="column" data-priority={alarm?.priority} data-open={open ? '1' : undefined}>
+    <article className="column" data-priority={alarm && isPressing(alarm) ? alarm.priority : undefined} data-open={open ? '1' : undefined}>
       <Link to="/line/$" params={{ _splat: line }} search={{ open: asset.path }} className="column-head" title={asset.description} aria-current={open ? 'true' : undefined}>
         <b>{human(asset.name)}</b>
         {state ? <LiveState tag={state} name={human(asset.name)} word size={12} /> : <span className="muted small">{asset.description || t('no state')}</span>}
@@ -240,9 +243,9 @@ const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: 
 })
 
 /** The most urgent alarm in full: what happened, what it leads to, and what to do. */
-function Situation({ row, unit, onOpen }: { row: Alarm; unit: Asset | undefined; onOpen: (unit: Asset) => void }) {
+function Situation({ row, unit, onOpen }: { row: AlarmRow; unit: Asset | undefined; onOpen: (unit: Asset) => void }) {
   const act = useAcknowledge()
-  const age = (store.now() - Date.parse(row.raised_at ?? '')) / 1000
+  const age = (store.now() - Date.parse(row.raised_at)) / 1000
   return (
     <section className="panel situation" data-priority={row.priority} aria-label={row.message}>
       <header className="panel-head">
@@ -255,7 +258,7 @@ function Situation({ row, unit, onOpen }: { row: Alarm; unit: Asset | undefined;
           <dt>{t('What happened')}</dt>
           <dd>
             <b>{[row.name, againstLimit(row)].filter(Boolean).join(', ')}</b>
-            <small className="muted">{`${timeOrDay(Date.parse(row.raised_at ?? ''), store.now())}, ${t(ALARM_WORDS[row.state] ?? row.state)}`}</small>
+            <small className="muted">{`${timeOrDay(Date.parse(row.raised_at), store.now())}, ${t(ALARM_WORDS[row.state] ?? row.state)}`}</small>
           </dd>
         </div>
         {row.cause ? (

@@ -1,4 +1,4 @@
-import type { Priority } from '../../alarms/priorities'
+import type { Priority } from '../../api/open-alarms'
 import { m, t } from '../../i18n'
 
 export const PRIORITY_WORDS: Record<Priority, string> = { critical: m('Critical'), high: m('High'), medium: m('Medium'), low: m('Low') }

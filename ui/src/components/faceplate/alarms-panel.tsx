@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { acknowledge, isUnseen, useOpenAlarms, type Alarm } from '../../api/alarms'
+import { acknowledge, isUnseen, useAlarmsUnder, type AlarmRow } from '../../api/open-alarms'
 import { isAbsent } from '../../api/control'
 import { m, t } from '../../i18n'
 import { store } from '../../live/client'
@@ -17,9 +17,9 @@ const MOST = 8
 const figure = (v: number | string | null): string => (typeof v === 'number' ? formatNumber(v, Number.isInteger(v) ? 0 : 1) : (v ?? ''))
 
 /** "8.2 / 10.0 N": the value beside the limit it broke. */
-export const againstLimit = (row: Alarm): string => [[figure(row.value), row.limit === null ? '' : figure(row.limit)].filter(Boolean).join(' / '), row.unit].filter(Boolean).join(' ')
+export const againstLimit = (row: AlarmRow): string => [[figure(row.value), row.limit === null ? '' : figure(row.limit)].filter(Boolean).join(' / '), row.unit].filter(Boolean).join(' ')
 
-export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: (rows: readonly Alarm[]) => void } {
+export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: (rows: readonly AlarmRow[]) => void } {
   const client = useQueryClient()
   const act = useAct()
   return {
@@ -35,7 +35,7 @@ export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: 
 
 /** What is open below a path, the most urgent first. */
 export function AlarmsPanel({ under, title = t('Alarms of this asset') }: { under: string; title?: string }) {
-  const found = useOpenAlarms(under)
+  const found = useAlarmsUnder(under)
   const act = useAcknowledge()
   const [, again] = useReducer((n: number) => n + 1, 0)
   useEverySecond(again)
@@ -52,7 +52,7 @@ export function AlarmsPanel({ under, title = t('Alarms of this asset') }: { unde
             <span className="alarm-what">
               <b>{row.message || row.name}</b>
               <small className="muted">
-                {[timeOrDay(Date.parse(row.raised_at ?? ''), store.now()), againstLimit(row), `${t(ALARM_WORDS[row.state] ?? row.state)} ${formatAge((store.now() - Date.parse(row.raised_at ?? '')) / 1000)}`].filter(Boolean).join(' · ')}
+                {[timeOrDay(Date.parse(row.raised_at), store.now()), againstLimit(row), `${t(ALARM_WORDS[row.state] ?? row.state)} ${formatAge((store.now() - Date.parse(row.raised_at)) / 1000)}`].filter(Boolean).join(' · ')}
               </small>
             </span>
             {isUnseen(row) ? (

@@ -1,8 +1,9 @@
-import { lazy, Suspense, useEffect, useMemo, useRef, useState, type ReactNode } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from 'react'
 import { isAbsent, usePoints, type Point } from '../../api/control'
 import type { Asset, Tag } from '../../api/types'
 import { t } from '../../i18n'
-import { MODES } from '../../model/control'
+import { useLink } from '../../live/react'
+import { MODES, unknownNow } from '../../model/control'
 import { rangeOf } from '../../model/scale'
 import { byOrder, keyTagOf, stateTagOf } from '../../model/tree'
 import { LockOutButton } from '../control/lock-out-button'
@@ -67,7 +68,9 @@ interface Props {
 export function Faceplate({ asset, tags, title, compact = false, writing, onWrite }: Props) {
   const face = useMemo(() => faceOf(asset, tags), [asset, tags])
   const found = usePoints(asset.path)
-  const points = found.data ?? NO_POINTS
+  const narrow = useNarrow()
+  const silent = useLink() === 'lost' || found.isError
+  const points = useMemo(() => (silent ? (found.data ?? NO_POINTS).map(unknownNow) : (found.data ?? NO_POINTS)), [found.data, silent])
   const target = writing ? tags.find((tag) => tag.path === writing) : undefined
   useFocusBack(writing)
   const byPath = useMemo(() => new Map(points.map((point) => [point.path, point])), [points])
@@ -101,7 +104,7 @@ export function Faceplate({ asset, tags, title, compact = false, writing, onWrit
   const writes = points.length ? <RecentWrites under={asset.path} tags={tags} /> : null
   const more = face.counters.length || face.plain.length ? <TagRows title={face.counters.length ? t('Counters') : t('More values')} tags={[...face.counters, ...face.plain]} /> : null
   const connection = <ConnectionPanel name={tags.map((tag) => tag.connection).find(Boolean) ?? ''} tags={tags} />
-  if (compact) {
+  if (compact || narrow) {
     return (
       <div className="faceplate-column">
         {dialog}
@@ -115,6 +118,7 @@ export function Faceplate({ asset, tags, title, compact = false, writing, onWrit
         {writes}
         {more}
         {face.rest.length ? <Switches tags={face.rest} /> : null}
+        {compact ? null : connection}
       </div>
     )
   }
@@ -139,6 +143,16 @@ export function Faceplate({ asset, tags, title, compact = false, writing, onWrit
     </div>
   )
 }
+
+const narrowScreen = typeof matchMedia === 'undefined' ? undefined : matchMedia('(max-width: 1099px)')
+const useNarrow = (): boolean =>
+  useSyncExternalStore(
+    (notify) => {
+      narrowScreen?.addEventListener('change', notify)
+      return () => narrowScreen?.removeEventListener('change', notify)
+    },
+    () => narrowScreen?.matches ?? false,
+  )
 
 /** When the dialog closes, the focus goes back to where it was opened. */
 function useFocusBack(writing: string | undefined): void {

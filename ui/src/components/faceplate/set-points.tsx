@@ -5,14 +5,14 @@ import { store } from '../../live/client'
 import { LiveValue } from '../../live/react'
 import { STATE_WORDS, withUnit } from '../../model/control'
 import { timeOrDay } from '../../model/time'
-import { human } from '../../model/tree'
+import { human, spoken } from '../../model/tree'
 import { Icon } from '../icons'
 import { Panel } from '../ui'
 
 /** Opens the write dialog; it is found again by its point when the dialog closes. */
 export function ChangeButton({ tag, point, onWrite, small = false }: { tag: Tag; point: Point; onWrite: (path: string) => void; small?: boolean }) {
   return (
-    <button type="button" className={`button ${small ? 'change-small' : 'change'}`} data-point={point.path} disabled={!point.may.allowed} aria-label={t('Change {{what}}', { what: human(tag.name) })} onClick={() => onWrite(point.path)}>
+    <button type="button" className={`button ${small ? 'change-small' : 'change'}`} data-point={point.path} disabled={!point.may.allowed} aria-label={t('Change {{what}}', { what: spoken(tag.name) })} onClick={() => onWrite(point.path)}>
       {t('Change')}
     </button>
   )

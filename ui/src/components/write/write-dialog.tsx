@@ -8,9 +8,9 @@ import { hold, isKiosk } from '../../kiosk'
 import { store } from '../../live/client'
 import { LiveValue, useEverySecond, useLink, useReading } from '../../live/react'
 import { checkEntry, checksOf, choicesOf, clear, entryOf, entryText, FINAL, findLost, sameValue, withUnit, type Entered } from '../../model/control'
-import { formatNumber } from '../../model/format'
+import { formatAge, formatNumber } from '../../model/format'
 import { clockTime } from '../../model/time'
-import { human } from '../../model/tree'
+import { human, spoken } from '../../model/tree'
 import { advance, begin, isFollowed, isOut, type Flow } from '../../model/write-flow'
 import { Icon } from '../icons'
 import { Button } from '../ui'
@@ -23,7 +23,7 @@ const problemOf = (error: unknown): Problem => (error instanceof ApiError ? erro
 const LOOK_MS = 1000
 
 /** One deliberate write: select, enter, review, confirm; then what the device and the record say, and nothing before. */
-export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag; onClose: () => void; what?: string }) {
+export function WriteDialog({ tag, onClose, what = spoken(tag.name) }: { tag: Tag; onClose: () => void; what?: string }) {
   const client = useQueryClient()
   const [flow, tell] = useReducer(advance, undefined, () => begin())
   const [proposal] = useState(() => store.read(tag.path).value)
@@ -34,7 +34,7 @@ export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag
   const root = useRef<HTMLElement>(null)
   const usable = reading.quality === 'good' || reading.quality === 'uncertain'
   const now: Written | null = usable && reading.value !== undefined && !Number.isNaN(reading.value) ? reading.value : null
-  const link = useLink()
+  const lost = useLink() === 'lost' || points.isError
   const sent = useRef(false) // a request goes out once, whatever is pressed how often
 
   useEffect(() => {
@@ -128,14 +128,14 @@ export function WriteDialog({ tag, onClose, what = human(tag.name) }: { tag: Tag
       </header>
       <Steps flow={flow} />
       <div className="write-body">
-        {link === 'lost' ? (
+        {lost ? (
           <p className="why-not" role="alert">
             <b>{t('No connection to Isthmus.')}</b> {flow.step === 'enter' || flow.step === 'review' ? t('Nothing was sent. What you entered is kept.') : ''}
           </p>
         ) : null}
         {flow.step === 'select' ? <p role="status">{t('Selecting …')}</p> : null}
         {flow.step === 'enter' && point ? <Enter tag={tag} point={point} flow={flow} now={now} tell={tell} onClose={close} /> : null}
-        {flow.step === 'review' && point ? <Review tag={tag} point={point} flow={flow} now={now} lost={link === 'lost'} tell={tell} onSend={send} onClose={close} /> : null}
+        {flow.step === 'review' && point ? <Review tag={tag} point={point} flow={flow} now={now} lost={lost} tell={tell} onSend={send} onClose={close} /> : null}
         {flow.step === 'sending' || flow.step === 'looking' || (flow.step === 'waiting' && flow.write?.state !== 'awaiting_approval') ? <Sending tag={tag} flow={flow} /> : null}
         {flow.step === 'waiting' && flow.write?.state === 'awaiting_approval' ? <Waiting tag={tag} write={flow.write} onClose={onClose} /> : null}
         {flow.step === 'ended' && flow.write ? <Outcome tag={tag} write={flow.write} onClose={onClose} onAgain={() => tell({ type: 'again' })} /> : null}
@@ -261,7 +261,7 @@ function Enter({ tag, point, flow, now, tell, onClose }: { tag: Tag; point: Poin
       <p id="write-problem" className="write-problem" role={tried && problem ? 'alert' : undefined}>
         {(tried || (!same && flow.draft !== '')) && problem ? problem : ''}
       </p>
-      <Checks checks={checksOf(tag, point, entered)} />
+      <Checks checks={checksOf(tag, point, entered, now)} />
       <Left flow={flow} tell={tell} />
       <div className="write-acts">
         <Button onPress={onClose}>{t('Cancel')}</Button>
@@ -278,7 +278,7 @@ function Review({ tag, point, flow, now, lost, tell, onSend, onClose }: { tag: T
   const left = useLeft(flow.selection?.expiresMs ?? 0)
   const [tried, setTried] = useState(false)
   const entered = checkEntry(tag, point, value, flow.base)
-  const checks = checksOf(tag, point, entered)
+  const checks = checksOf(tag, point, entered, flow.base)
   const refusal = mayNot(point)
   const moved = !sameValue(now, flow.base)
   const missing = point.needs_reason && !flow.reason.trim()
@@ -323,6 +323,7 @@ function Review({ tag, point, flow, now, lost, tell, onSend, onClose }: { tag: T
         </div>
       ) : null}
       {refusal ? <WhyNot {...refusal} /> : null}
+      {point.hold_s > 0 && point.safe !== null ? <p className="why-not">{t('It stands for {{time}} only. Then {{safe}} is written, unless it is written again.', { time: formatAge(point.hold_s), safe: withUnit(tag, point.safe) })}</p> : null}
       <Checks checks={checks} />
       <label className="field">
         <span>{point.needs_reason ? t('Reason, kept in the audit trail') : t('Reason (not needed), kept in the audit trail')}</span>
