@@ -116,6 +116,296 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alarms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarms
+         * @description Alarms that are not Normal, and how many there are.
+         */
+        get: operations["list_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge Alarms
+         * @description Say that somebody has seen these and takes care of them: only what was on the screen, never all there are.
+         */
+        post: operations["acknowledge_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/definitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarm Definitions
+         * @description Every alarm that is judged, with what is in force and what the plant file says.
+         */
+        get: operations["list_alarm_definitions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Alarm Definition
+         * @description Change an alarm while everything runs: it outlives a restart, and is shown as differing from the plant file.
+         */
+        patch: operations["change_alarm_definition"];
+        trace?: never;
+    };
+    "/api/v1/alarms/in-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put Alarms In Service
+         * @description Judge alarms again.
+         */
+        post: operations["put_alarms_in_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Alarm Journal
+         * @description Every change of every alarm in [start, end), newest first.
+         */
+        get: operations["search_alarm_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/journal/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Alarm Journal
+         * @description The journal of [start, end) as CSV, streamed. `priority`, `by` and `text` narrow changes.
+         */
+        get: operations["export_alarm_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/occurrences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alarm Occurrences
+         * @description Alarms that were active or annunciated at some time in [start, end).
+         */
+        get: operations["list_alarm_occurrences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/out-of-service": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Alarms Out Of Service
+         * @description Judge alarms no more until they are put in service again, or the time is up: for work on what they watch.
+         */
+        post: operations["take_alarms_out_of_service"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/performance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Alarm Performance
+         * @description How well the alarm system serves its operators in [start, end): the figures of ISA-18.2 and IEC 62682.
+         */
+        get: operations["alarm_performance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/rationalisation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Rationalisation
+         * @description Every alarm as the plant file has it, as CSV to work on in a spreadsheet (UTF-8).
+         */
+        get: operations["export_rationalisation"];
+        put?: never;
+        /**
+         * Plan Rationalisation
+         * @description The plant file as such a table wants it, and what applying it would change; changes nothing.
+         *
+         *     Applied like any other plan, by `POST plant/apply` or `POST plant/changes` with this text and base.
+         */
+        post: operations["plan_rationalisation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset Alarms
+         * @description Let latched alarms go whose condition has returned.
+         */
+        post: operations["reset_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/shelve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shelve Alarms
+         * @description Put alarms aside for a while, with a reason; they come back by themselves.
+         */
+        post: operations["shelve_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/unshelve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Unshelve Alarms
+         * @description Take alarms back that were put aside.
+         */
+        post: operations["unshelve_alarms"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alarms/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wait For Alarms
+         * @description The counts as soon as there is another version, or when the time is up.
+         */
+        get: operations["wait_for_alarms"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assets": {
         parameters: {
             query?: never;
@@ -230,6 +520,286 @@ export interface paths {
         get: operations["verify_audit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Callout
+         * @description Who is on duty now and next, rules and channels with what is wrong with them, and the calls under way.
+         */
+        get: operations["get_callout"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/answer/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Answer
+         * @description What a link acknowledges, and the button. Looking changes nothing: scanners of mail follow links.
+         */
+        get: operations["show_answer"];
+        put?: never;
+        /**
+         * Send Answer
+         * @description Acknowledge what the link is about, as the person it was sent to. It works once.
+         */
+        post: operations["send_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/channels/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Channel
+         * @description Put a channel in force; the version before is kept.
+         */
+        put: operations["put_channel"];
+        post?: never;
+        /**
+         * Remove Channel
+         * @description Take a channel away; its versions are kept. 409 while a rule refers to it.
+         */
+        delete: operations["remove_channel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/channels/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Channel Versions
+         * @description Every version of a channel, newest first.
+         */
+        get: operations["get_channel_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/contacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Contacts
+         * @description How people are reached; only for who may change it.
+         */
+        get: operations["get_contacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/contacts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Contact
+         * @description Keep how somebody is reached. The audit log has the channels, never the addresses.
+         */
+        put: operations["put_contact"];
+        post?: never;
+        /**
+         * Remove Contact
+         * @description Forget how somebody is reached.
+         */
+        delete: operations["remove_contact"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Deliveries
+         * @description The delivery log with each attempt, newest first.
+         */
+        get: operations["get_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Rota
+         * @description Put a rota in force; the version before is kept.
+         */
+        put: operations["put_rota"];
+        post?: never;
+        /**
+         * Remove Rota
+         * @description Take a rota away; its versions are kept. 409 while a rule refers to it.
+         */
+        delete: operations["remove_rota"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Schedule
+         * @description Who is on duty on a rota over a time.
+         */
+        get: operations["get_schedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rotas/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rota Versions
+         * @description Every version of a rota, newest first.
+         */
+        get: operations["get_rota_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Rule
+         * @description Put a rule in force; the version before is kept, and calls under way go on by theirs.
+         */
+        put: operations["put_rule"];
+        post?: never;
+        /**
+         * Remove Rule
+         * @description Take a rule away; its versions are kept, and calls under way go on.
+         */
+        delete: operations["remove_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/rules/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rule Versions
+         * @description Every version of a rule, newest first.
+         */
+        get: operations["get_rule_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/callout/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Test
+         * @description Send somebody a test message now, and say how it went.
+         */
+        post: operations["send_test"];
         delete?: never;
         options?: never;
         head?: never;
@@ -549,7 +1119,7 @@ export interface paths {
         };
         /**
          * List Unexplained
-         * @description Unexplained of guarded points that no write explains, and those made at the machines, newest first.
+         * @description Changes of guarded points that no write explains, and those made at the machines, newest first.
          */
         get: operations["list_unexplained"];
         put?: never;
@@ -1487,6 +2057,198 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/screens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Screens
+         * @description Screens in use, by title; those that were never published only for who may draw or publish.
+         */
+        get: operations["list_screens"];
+        put?: never;
+        /**
+         * Create Screen
+         * @description A new screen as a draft: a document, or a first drawing of what is below an asset.
+         */
+        post: operations["create_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Screen
+         * @description One screen with its document; the draft where it was never published.
+         */
+        get: operations["get_screen"];
+        /**
+         * Save Screen
+         * @description Save the draft; refused whole with every element that is wrong, or when somebody else saved meanwhile.
+         */
+        put: operations["save_screen"];
+        post?: never;
+        /**
+         * Retire Screen
+         * @description Take a screen out of use; what was published of it stays in the records.
+         */
+        delete: operations["retire_screen"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare Screen
+         * @description What differs between two versions, element by element.
+         */
+        get: operations["compare_screen"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish Screen
+         * @description Let people see it, as another person than those who drew it; a token cannot do it for a person.
+         */
+        post: operations["publish_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Screen
+         * @description Make what was published once the draft.
+         */
+        post: operations["restore_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/return": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return Screen
+         * @description Not as it is: a reviewer says why. Who drew it saves the draft anew, or takes it back without a reason.
+         */
+        post: operations["return_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Review Screen
+         * @description Put the draft to review; refused with every element that would show nothing.
+         */
+        post: operations["review_screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/{ident}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Screen Versions
+         * @description What was published, newest first.
+         */
+        get: operations["list_screen_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/screens/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Drawing
+         * @description An SVG drawing, cleaned: what may hurt is taken out and told. Nothing is kept.
+         */
+        post: operations["import_drawing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -2051,6 +2813,26 @@ export interface paths {
         patch: operations["change_user"];
         trace?: never;
     };
+    "/api/v1/users/{name}/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove User Passkeys
+         * @description Take somebody's passkeys no more, when the device they are on is gone; sessions that are open end.
+         */
+        delete: operations["remove_user_passkeys"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/{name}/sessions": {
         parameters: {
             query?: never;
@@ -2160,12 +2942,145 @@ export interface components {
              */
             totp: boolean;
         };
+        /** Acknowledge */
+        Acknowledge: {
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /** Occurrences */
+            occurrences: number[];
+        };
         /**
          * Action
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
         Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        /** AlarmAnswer */
+        AlarmAnswer: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /**
+             * Alarm
+             * @description permanent key
+             */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Cause */
+            cause: string;
+            /** Changed At */
+            changed_at: string | null;
+            /** Cleared At */
+            cleared_at: string | null;
+            /** Comment */
+            comment: string;
+            /** Consequence */
+            consequence: string;
+            /** Kind */
+            kind: string;
+            /** Latched */
+            latched: boolean;
+            /** Limit */
+            limit: number | null;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /**
+             * Occurrence
+             * @description 0 while the condition does not hold
+             */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /** Raised At */
+            raised_at: string | null;
+            /** Reason */
+            reason: string;
+            /** Response */
+            response: string;
+            /**
+             * Response S
+             * @description how long there is to answer it
+             */
+            response_s: number | null;
+            /** Returned At */
+            returned_at: string | null;
+            /** Shelved Until */
+            shelved_until: string | null;
+            state: components["schemas"]["State"];
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+        };
+        /** AlarmCountsAnswer */
+        AlarmCountsAnswer: {
+            critical: components["schemas"]["PriorityCounts"];
+            high: components["schemas"]["PriorityCounts"];
+            low: components["schemas"]["PriorityCounts"];
+            medium: components["schemas"]["PriorityCounts"];
+            /** Out Of Service */
+            out_of_service: number;
+            /** Shelved */
+            shelved: number;
+            /** Suppressed */
+            suppressed: number;
+        };
+        /** AlarmKeys */
+        AlarmKeys: {
+            /** Alarms */
+            alarms: string[];
+        };
+        /** AlarmList */
+        AlarmList: {
+            /** Alarms */
+            alarms: components["schemas"]["AlarmAnswer"][];
+            counts: components["schemas"]["AlarmCountsAnswer"];
+            /**
+             * Total
+             * @description rows that match, up to 20,000
+             */
+            total: number;
+            /** Version */
+            version: number;
+        };
+        /** AlarmNews */
+        AlarmNews: {
+            counts: components["schemas"]["AlarmCountsAnswer"];
+            /** Version */
+            version: number;
+        };
+        /** AlarmsDone */
+        AlarmsDone: {
+            /** Done */
+            done: string[];
+            /** Version */
+            version: number;
+        };
+        /**
+         * AlarmValues
+         * @description What may be changed while everything runs.
+         */
+        AlarmValues: {
+            /** Deadband */
+            deadband?: number | null;
+            /** Limit */
+            limit?: number | null;
+            /** Off Delay S */
+            off_delay_s?: number | null;
+            /** On Delay S */
+            on_delay_s?: number | null;
+            /** Priority */
+            priority?: ("critical" | "high" | "medium" | "low") | null;
+        };
         /** Answer */
         Answer: {
             /**
@@ -2531,6 +3446,159 @@ export interface components {
              */
             root: string;
         };
+        /** CallAnswer */
+        CallAnswer: {
+            /** Alarms */
+            alarms: number;
+            /** Answered By */
+            answered_by: string;
+            /** Began */
+            began: string;
+            /** Id */
+            id: number;
+            /**
+             * Message
+             * @description of its first alarm
+             */
+            message: string;
+            /**
+             * Next
+             * @description when somebody is told next
+             */
+            next: string | null;
+            /** Priority */
+            priority: string;
+            /** Rule */
+            rule: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "gathering" | "calling" | "acknowledged" | "over" | "unanswered";
+        };
+        /** CallChannel */
+        CallChannel: {
+            /** Changed */
+            changed: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            /** Name */
+            name: string;
+            /**
+             * Personal
+             * @description whether each person has an address of their own on it
+             * @default true
+             */
+            personal: boolean;
+            /**
+             * Queued
+             * @description messages that wait for it
+             */
+            queued: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Since
+             * @description since when it fails
+             */
+            since: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unused" | "delivers" | "failing" | "not set";
+            /**
+             * Url
+             * @description reference to a secret that holds an apprise address, with {address} in it where it is personal
+             */
+            url: string;
+            /** Version */
+            version: number;
+        };
+        /** CallOutAnswer */
+        CallOutAnswer: {
+            /**
+             * Calls
+             * @description those under way, newest first
+             */
+            calls: components["schemas"]["CallAnswer"][];
+            /** Channels */
+            channels: components["schemas"]["CallChannel"][];
+            /**
+             * Links
+             * @description whether messages hold links to acknowledge by
+             */
+            links: boolean;
+            /**
+             * People
+             * @description open accounts
+             */
+            people: components["schemas"]["Reached"][];
+            /** Rotas */
+            rotas: components["schemas"]["RotaAnswer"][];
+            /** Rules */
+            rules: components["schemas"]["CallRule"][];
+            /** Timezone */
+            timezone: string;
+        };
+        /** CallRule */
+        CallRule: {
+            /** Changed */
+            changed: string;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Group S
+             * @description alarms that come within this are one message
+             * @default 10
+             */
+            group_s: number;
+            /** Name */
+            name: string;
+            /** Priorities */
+            priorities: string[];
+            /** Problems */
+            problems: string[];
+            /**
+             * Quiet
+             * @default []
+             */
+            quiet: components["schemas"]["QuietBody"][];
+            /** Steps */
+            steps: components["schemas"]["StepBody"][];
+            /**
+             * Then S
+             * @description the same while a call of this rule is under way
+             * @default 60
+             */
+            then_s: number;
+            /**
+             * Under
+             * @description paths; empty: all
+             * @default []
+             */
+            under: string[];
+            /**
+             * Until
+             * @default acknowledged
+             * @enum {string}
+             */
+            until: "acknowledged" | "returned";
+            /** Version */
+            version: number;
+            /**
+             * Zones
+             * @description empty: all
+             * @default []
+             */
+            zones: string[];
+        };
         /** Certificate */
         Certificate: {
             /** Days Left */
@@ -2551,6 +3619,14 @@ export interface components {
             state: "ok" | "soon" | "expired" | "unreadable";
             /** Subject */
             subject: string;
+        };
+        /** ChangeAlarm */
+        ChangeAlarm: {
+            /** Alarm */
+            alarm: string;
+            /** Reason */
+            reason: string;
+            values: components["schemas"]["AlarmValues"];
         };
         /** ChangeAnswer */
         ChangeAnswer: {
@@ -2680,6 +3756,35 @@ export interface components {
              */
             zones: string[];
         };
+        /** ChannelBody */
+        ChannelBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            /**
+             * Personal
+             * @description whether each person has an address of their own on it
+             * @default true
+             */
+            personal: boolean;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Url
+             * @description reference to a secret that holds an apprise address, with {address} in it where it is personal
+             */
+            url: string;
+        };
         /** ClockState */
         ClockState: {
             /**
@@ -2713,6 +3818,11 @@ export interface components {
         Code: {
             /** Code */
             code: string;
+        };
+        /** Compared */
+        Compared: {
+            /** Differences */
+            differences: components["schemas"]["Difference"][];
         };
         /** CompensationAnswer */
         CompensationAnswer: {
@@ -2858,6 +3968,45 @@ export interface components {
             /** Connectors */
             connectors: components["schemas"]["ConnectorAnswer"][];
         };
+        /** ContactAnswer */
+        ContactAnswer: {
+            /**
+             * Addresses
+             * @description by name of the channel
+             */
+            addresses: {
+                [key: string]: string;
+            };
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "fr" | "de";
+            /** Person */
+            person: string;
+        };
+        /** ContactBody */
+        ContactBody: {
+            /**
+             * Addresses
+             * @description by name of the channel
+             */
+            addresses: {
+                [key: string]: string;
+            };
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "fr" | "de";
+        };
+        /** Contacts */
+        Contacts: {
+            /** Contacts */
+            contacts: components["schemas"]["ContactAnswer"][];
+        };
         /**
          * Control
          * @description What change control asks for.
@@ -2880,6 +4029,31 @@ export interface components {
              * @description the zones the plan touches
              */
             zones: string[];
+        };
+        /** ControlJournal */
+        ControlJournal: {
+            /** Lines */
+            lines: components["schemas"]["ControlJournalLine"][];
+        };
+        /** ControlJournalLine */
+        ControlJournalLine: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Edge */
+            edge: string;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @description write, unexplained, local, or what an edge noted: lease, trip, mode, lock
+             */
+            kind: string;
+            /** Path */
+            path: string;
+            /** Text */
+            text: string;
         };
         /** CreatedStation */
         CreatedStation: {
@@ -2930,6 +4104,147 @@ export interface components {
              * @default
              */
             reason: string;
+        };
+        /** DefinitionAnswer */
+        DefinitionAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Changed At */
+            changed_at: string | null;
+            /** Changed By */
+            changed_by: string;
+            /** Consequence */
+            consequence: string;
+            /**
+             * Declared
+             * @description what the plant file says of those that were changed while Isthmus ran
+             */
+            declared: {
+                [key: string]: unknown;
+            };
+            /** Kind */
+            kind: string;
+            /** Latch */
+            latch: boolean;
+            /** Message */
+            message: string;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /**
+             * Reason
+             * @description of that change
+             */
+            reason: string;
+            /** Response */
+            response: string;
+            /** Response S */
+            response_s: number | null;
+            state: components["schemas"]["State"];
+            /** Unit */
+            unit: string;
+            /**
+             * Values
+             * @description in force
+             */
+            values: {
+                [key: string]: unknown;
+            };
+        };
+        /** Definitions */
+        Definitions: {
+            /** Definitions */
+            definitions: components["schemas"]["DefinitionAnswer"][];
+            /** Total */
+            total: number;
+        };
+        /** Deliveries */
+        Deliveries: {
+            /** Deliveries */
+            deliveries: components["schemas"]["DeliveryAnswer"][];
+        };
+        /** DeliveryAnswer */
+        DeliveryAnswer: {
+            /**
+             * Answered
+             * @description when its link was used
+             */
+            answered: string | null;
+            /** Attempts */
+            attempts: components["schemas"]["DeliveryAttempt"][];
+            /** @description none for a test */
+            call: components["schemas"]["CallAnswer"] | null;
+            /** Channel */
+            channel: string;
+            /** Created */
+            created: string;
+            /** Ended */
+            ended: string | null;
+            /** Id */
+            id: number;
+            /**
+             * Next
+             * @description the next attempt
+             */
+            next: string | null;
+            /**
+             * Nth
+             * @description 0 the first time, then how often it was repeated
+             */
+            nth: number;
+            /** Person */
+            person: string;
+            /** Reason */
+            reason: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "queued" | "delivered" | "failed" | "withdrawn" | "nobody";
+            /**
+             * Step
+             * @description from 1
+             */
+            step: number;
+        };
+        /** DeliveryAttempt */
+        DeliveryAttempt: {
+            /** Ended */
+            ended: string | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Result
+             * @enum {string}
+             */
+            result: "started" | "delivered" | "failed" | "withdrawn" | "interrupted";
+            /** Time */
+            time: string;
+        };
+        /** Difference */
+        Difference: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "add" | "change" | "remove";
+            /**
+             * Id
+             * @description the element; empty for the screen itself
+             */
+            id: string;
+            /** Kind */
+            kind: string;
+            /**
+             * What
+             * @description the keys that differ
+             */
+            what: string[];
         };
         /** DifferenceAnswer */
         DifferenceAnswer: {
@@ -3018,6 +4333,23 @@ export interface components {
             /** Downloads */
             downloads: components["schemas"]["DownloadAnswer"][];
         };
+        /** Drawing */
+        Drawing: {
+            /** Height */
+            height: number;
+            /**
+             * Source
+             * @description the clean drawing as a data: URL, for an element of kind image
+             */
+            source: string;
+            /**
+             * Told
+             * @description what was taken out
+             */
+            told: components["schemas"]["TakenOut"][];
+            /** Width */
+            width: number;
+        };
         /** DriverAnswer */
         DriverAnswer: {
             /** Name */
@@ -3031,6 +4363,25 @@ export interface components {
         Drivers: {
             /** Drivers */
             drivers: components["schemas"]["DriverAnswer"][];
+        };
+        /** DutyTurn */
+        DutyTurn: {
+            /** End */
+            end: string;
+            /**
+             * Person
+             * @description empty: nobody
+             */
+            person: string;
+            /** Reason */
+            reason: string;
+            /** Start */
+            start: string;
+            /**
+             * Why
+             * @enum {string}
+             */
+            why: "turn" | "hours" | "holiday" | "exception";
         };
         /** Edge */
         Edge: {
@@ -3152,6 +4503,31 @@ export interface components {
             /** Events */
             events: components["schemas"]["EventAnswer"][];
         };
+        /** ExchangeBody */
+        ExchangeBody: {
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /**
+             * Person
+             * @description empty: nobody
+             * @default
+             */
+            person: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Start
+             * Format: date-time
+             * @description plant time, without Z or offset
+             */
+            start: string;
+        };
         /** Explanation */
         Explanation: {
             /** Action */
@@ -3181,6 +4557,33 @@ export interface components {
             /** Who */
             who: string;
         };
+        /** FigureAnswer */
+        FigureAnswer: {
+            /**
+             * Met
+             * @description null where there is nothing to judge
+             */
+            met: boolean | null;
+            /** Name */
+            name: string;
+            /** Source */
+            source: string;
+            /** Target */
+            target: number;
+            /** Value */
+            value: number;
+        };
+        /** FloodAnswer */
+        FloodAnswer: {
+            /** Alarms */
+            alarms: number;
+            /** End */
+            end: string;
+            /** Peak */
+            peak: number;
+            /** Start */
+            start: string;
+        };
         /** FlowAnswer */
         FlowAnswer: {
             /**
@@ -3206,6 +4609,15 @@ export interface components {
              */
             what: string;
         };
+        /** FrequentAnswer */
+        FrequentAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Count */
+            count: number;
+            /** Share */
+            share: number;
+        };
         /** GapAnswer */
         GapAnswer: {
             /** Edge */
@@ -3221,6 +4633,20 @@ export interface components {
         Gaps: {
             /** Gaps */
             gaps: components["schemas"]["GapAnswer"][];
+        };
+        /** GiveBack */
+        GiveBack: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /**
+             * Reason
+             * @description what is wrong with it; who drew it needs none
+             * @default
+             */
+            reason: string;
         };
         /** Health */
         Health: {
@@ -3265,6 +4691,20 @@ export interface components {
             start: string;
             /** Tags */
             tags: string[];
+        };
+        /** HolidayBody */
+        HolidayBody: {
+            /**
+             * Day
+             * Format: date
+             */
+            day: string;
+            /**
+             * Person
+             * @description empty: nobody
+             * @default
+             */
+            person: string;
         };
         /** ImportPosition */
         ImportPosition: {
@@ -3366,28 +4806,54 @@ export interface components {
         };
         /** Journal */
         Journal: {
-            /** Lines */
-            lines: components["schemas"]["JournalLine"][];
+            /**
+             * Before
+             * @description asks for the next page; 0 when there is none
+             */
+            before: number;
+            /**
+             * Changes
+             * @description newest first
+             */
+            changes: components["schemas"]["JournalLine"][];
         };
         /** JournalLine */
         JournalLine: {
-            /** At */
-            at: string;
+            after: components["schemas"]["State"];
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            before: components["schemas"]["State"];
             /** By */
             by: string;
-            /** Edge */
-            edge: string;
-            /** Id */
-            id: string;
-            /**
-             * Kind
-             * @description write, unexplained, local, or what an edge noted: lease, trip, mode, lock
-             */
-            kind: string;
+            /** Comment */
+            comment: string;
+            /** Limit */
+            limit: number | null;
+            /** Message */
+            message: string;
+            /** Occurrence */
+            occurrence: number;
             /** Path */
             path: string;
-            /** Text */
-            text: string;
+            /** Priority */
+            priority: string;
+            /**
+             * Replayed
+             * @description was over before anybody could hear of it
+             */
+            replayed: boolean;
+            /** Seq */
+            seq: number;
+            /** Time */
+            time: string;
+            /** Unit */
+            unit: string;
+            /** Value */
+            value: number | string | null;
+            /** Zone */
+            zone: string;
         };
         /** KeptAnswer */
         KeptAnswer: {
@@ -3401,6 +4867,11 @@ export interface components {
             what: string;
             /** Where */
             where: string;
+        };
+        /** KeptVersion */
+        KeptVersion: {
+            /** Version */
+            version: number;
         };
         /** Lags */
         Lags: {
@@ -3541,6 +5012,13 @@ export interface components {
         LockoutsAnswer: {
             /** Lockouts */
             lockouts: components["schemas"]["LockedOutAnswer"][];
+        };
+        /** LongAnswer */
+        LongAnswer: {
+            /** Alarm */
+            alarm: string;
+            /** Since */
+            since: string;
         };
         /** MayAnswer */
         MayAnswer: {
@@ -3691,6 +5169,20 @@ export interface components {
             /** Password */
             password: string;
         };
+        /** NewScreen */
+        NewScreen: {
+            /**
+             * Asset
+             * @description draw what is below this asset, where there is no document
+             */
+            asset?: string | null;
+            /** Document */
+            document?: {
+                [key: string]: unknown;
+            } | null;
+            /** Id */
+            id: string;
+        };
         /** NewStation */
         NewStation: {
             /**
@@ -3788,6 +5280,54 @@ export interface components {
              * @description empty for what belongs to no zone
              */
             zone: string;
+        };
+        /** OccurrenceAnswer */
+        OccurrenceAnswer: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /** Alarm */
+            alarm: string;
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Cleared At */
+            cleared_at: string | null;
+            /** Message */
+            message: string;
+            /** Occurrence */
+            occurrence: number;
+            /** Path */
+            path: string;
+            /** Priority */
+            priority: string;
+            /** Raised At */
+            raised_at: string;
+            /** Returned At */
+            returned_at: string | null;
+        };
+        /** Occurrences */
+        Occurrences: {
+            /**
+             * Complete
+             * @description false when there are more than the limit
+             */
+            complete: boolean;
+            /**
+             * Occurrences
+             * @description raised last first
+             */
+            occurrences: components["schemas"]["OccurrenceAnswer"][];
+        };
+        /** OccurrencesDone */
+        OccurrencesDone: {
+            /**
+             * Done
+             * @description what was changed; what somebody else did meanwhile is left out
+             */
+            done: number[];
+            /** Version */
+            version: number;
         };
         /** OneSession */
         OneSession: {
@@ -3887,6 +5427,15 @@ export interface components {
             /** Outages */
             outages: components["schemas"]["OutageAnswer"][];
         };
+        /** OutOfService */
+        OutOfService: {
+            /** Alarms */
+            alarms: string[];
+            /** Minutes */
+            minutes?: number | null;
+            /** Reason */
+            reason: string;
+        };
         /** OwnedAnswer */
         OwnedAnswer: {
             /**
@@ -3919,6 +5468,28 @@ export interface components {
             /** Owners */
             owners: components["schemas"]["OwnedAnswer"][];
         };
+        /** PartVersion */
+        PartVersion: {
+            /** By */
+            by: string;
+            /** Changed */
+            changed: string;
+            /** Reason */
+            reason: string;
+            /** Removed */
+            removed: boolean;
+            /** Value */
+            value: {
+                [key: string]: unknown;
+            } | null;
+            /** Version */
+            version: number;
+        };
+        /** PartVersions */
+        PartVersions: {
+            /** Versions */
+            versions: components["schemas"]["PartVersion"][];
+        };
         /** Passkey */
         Passkey: {
             /** Created */
@@ -3949,6 +5520,54 @@ export interface components {
         Passkeys: {
             /** Passkeys */
             passkeys: components["schemas"]["Passkey"][];
+        };
+        /** PerformanceAnswer */
+        PerformanceAnswer: {
+            /** Alarms */
+            alarms: number;
+            /**
+             * Average
+             * @description alarms per ten minutes
+             */
+            average: number;
+            /** Chattering */
+            chattering: components["schemas"]["FrequentAnswer"][];
+            /**
+             * Complete
+             * @description false when there are more than could be counted
+             */
+            complete: boolean;
+            /** Distribution */
+            distribution: {
+                [key: string]: number;
+            };
+            /** End */
+            end: string;
+            /** Figures */
+            figures: components["schemas"]["FigureAnswer"][];
+            /** Fleeting */
+            fleeting: components["schemas"]["FrequentAnswer"][];
+            /** Flood Share */
+            flood_share: number;
+            /** Floods */
+            floods: components["schemas"]["FloodAnswer"][];
+            /** Peak */
+            peak: number;
+            /** Peak At */
+            peak_at: string | null;
+            /** Per Day */
+            per_day: number;
+            rate: components["schemas"]["Rate"];
+            /** Stale */
+            stale: components["schemas"]["LongAnswer"][];
+            /** Standing */
+            standing: components["schemas"]["LongAnswer"][];
+            /** Start */
+            start: string;
+            /** Top */
+            top: components["schemas"]["FrequentAnswer"][];
+            /** Top Share */
+            top_share: number;
         };
         /** PersonAnswer */
         PersonAnswer: {
@@ -4174,6 +5793,16 @@ export interface components {
             /** Zones */
             zones: components["schemas"]["ZoneAnswer"][];
         };
+        /** PriorityCounts */
+        PriorityCounts: {
+            /**
+             * Active
+             * @description not put aside
+             */
+            active: number;
+            /** Unacknowledged */
+            unacknowledged: number;
+        };
         /** PrivacyAnswer */
         PrivacyAnswer: {
             /** Kept */
@@ -4279,6 +5908,62 @@ export interface components {
             unit: "samples" | "frames" | "bytes";
             /** Used */
             used: number;
+        };
+        /** QuietBody */
+        QuietBody: {
+            /**
+             * Hours
+             * @description a window of plant time such as 22:00-06:00
+             */
+            hours: string;
+            /** Priorities */
+            priorities: string[];
+        };
+        /** Rate */
+        Rate: {
+            /**
+             * Peaks
+             * @description most alarms in ten minutes, bar by bar
+             */
+            peaks: number[];
+            /**
+             * Slot S
+             * @description width of a bar; a multiple of ten minutes
+             */
+            slot_s: number;
+            /** Start */
+            start: string;
+        };
+        /** RationalisationPlan */
+        RationalisationPlan: {
+            /**
+             * Alarms
+             * @description alarms that differ
+             */
+            alarms: string[];
+            /** Base */
+            base: number;
+            /** Changes */
+            changes: components["schemas"]["ChangeAnswer"][];
+            control: components["schemas"]["Control"];
+            /** Text */
+            text: string;
+            /** Token */
+            token: string;
+            /** Warnings */
+            warnings: components["schemas"]["Place"][];
+        };
+        /** Reached */
+        Reached: {
+            /**
+             * Channels
+             * @description on which an address is known
+             */
+            channels: string[];
+            /** Language */
+            language: string;
+            /** Name */
+            name: string;
         };
         /** Receiver */
         Receiver: {
@@ -4437,6 +6122,21 @@ export interface components {
             /** Value */
             value: number | string | null;
         };
+        /** Reset */
+        Reset: {
+            /** Occurrences */
+            occurrences: number[];
+        };
+        /** Restore */
+        Restore: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /** Version */
+            version: number;
+        };
         /**
          * Role
          * @description The roles every plant has; its own ones, named in the plant file, stand beside them as plain text.
@@ -4474,6 +6174,122 @@ export interface components {
              */
             zones: string[];
         };
+        /** RotaAnswer */
+        RotaAnswer: {
+            /** Changed */
+            changed: string;
+            /**
+             * Exceptions
+             * @default []
+             */
+            exceptions: components["schemas"]["ExchangeBody"][];
+            /**
+             * First
+             * Format: date
+             * @description a day of the first one's first turn
+             */
+            first: string;
+            /**
+             * Gaps
+             * @description of the next 28 days: when nobody is on duty
+             */
+            gaps: components["schemas"]["DutyTurn"][];
+            /**
+             * Hand Over
+             * @description day and plant time
+             * @default Mon 08:00
+             */
+            hand_over: string;
+            /**
+             * Holidays
+             * @description from hand-over time to hand-over time
+             * @default []
+             */
+            holidays: components["schemas"]["HolidayBody"][];
+            /**
+             * Hours
+             * @description a window such as Mon 17:00-Fri 08:00; empty: always
+             * @default
+             */
+            hours: string;
+            /** Name */
+            name: string;
+            next: components["schemas"]["DutyTurn"] | null;
+            now: components["schemas"]["DutyTurn"];
+            /**
+             * People
+             * @description accounts, in the order of their turns
+             */
+            people: string[];
+            /** Problems */
+            problems: string[];
+            /** Version */
+            version: number;
+            /**
+             * Weeks
+             * @description how long a turn is
+             * @default 1
+             */
+            weeks: number;
+        };
+        /** RotaBody */
+        RotaBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Exceptions
+             * @default []
+             */
+            exceptions: components["schemas"]["ExchangeBody"][];
+            /**
+             * First
+             * Format: date
+             * @description a day of the first one's first turn
+             */
+            first: string;
+            /**
+             * Hand Over
+             * @description day and plant time
+             * @default Mon 08:00
+             */
+            hand_over: string;
+            /**
+             * Holidays
+             * @description from hand-over time to hand-over time
+             * @default []
+             */
+            holidays: components["schemas"]["HolidayBody"][];
+            /**
+             * Hours
+             * @description a window such as Mon 17:00-Fri 08:00; empty: always
+             * @default
+             */
+            hours: string;
+            /**
+             * People
+             * @description accounts, in the order of their turns
+             */
+            people: string[];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Weeks
+             * @description how long a turn is
+             * @default 1
+             */
+            weeks: number;
+        };
+        /** RotaSchedule */
+        RotaSchedule: {
+            /** Turns */
+            turns: components["schemas"]["DutyTurn"][];
+        };
         /** RuleAnswer */
         RuleAnswer: {
             /** Assets */
@@ -4494,6 +6310,63 @@ export interface components {
              * @description the condition with its units written out
              */
             when: string;
+        };
+        /** RuleBody */
+        RuleBody: {
+            /**
+             * Base
+             * @description the version this was changed from, 0 for a new one; none: whatever is in force
+             */
+            base?: number | null;
+            /**
+             * Enabled
+             * @default true
+             */
+            enabled: boolean;
+            /**
+             * Group S
+             * @description alarms that come within this are one message
+             * @default 10
+             */
+            group_s: number;
+            /** Priorities */
+            priorities: string[];
+            /**
+             * Quiet
+             * @default []
+             */
+            quiet: components["schemas"]["QuietBody"][];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /** Steps */
+            steps: components["schemas"]["StepBody"][];
+            /**
+             * Then S
+             * @description the same while a call of this rule is under way
+             * @default 60
+             */
+            then_s: number;
+            /**
+             * Under
+             * @description paths; empty: all
+             * @default []
+             */
+            under: string[];
+            /**
+             * Until
+             * @default acknowledged
+             * @enum {string}
+             */
+            until: "acknowledged" | "returned";
+            /**
+             * Zones
+             * @description empty: all
+             * @default []
+             */
+            zones: string[];
         };
         /** RuleCounts */
         RuleCounts: {
@@ -4546,6 +6419,171 @@ export interface components {
              * @default []
              */
             zones: string[];
+        };
+        /** ScreenAnswer */
+        ScreenAnswer: {
+            /**
+             * Asset
+             * @description the asset it shows when none is asked for; empty: none
+             */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Draft At */
+            draft_at: string;
+            /** Draft By */
+            draft_by: string;
+            /** Elements */
+            elements: number;
+            /**
+             * Findings
+             * @description of the draft: what stands against putting it to review
+             */
+            findings: components["schemas"]["Place"][];
+            /** Id */
+            id: string;
+            /**
+             * Live
+             * @description the version people see
+             */
+            live: number | null;
+            /** Live At */
+            live_at: string | null;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("save" | "review" | "publish" | "return" | "retire")[];
+            /**
+             * Note
+             * @description what its author says, or why it came back
+             */
+            note: string;
+            /** Published By */
+            published_by: string;
+            /**
+             * Rev
+             * @description grows with everything that happens to its draft
+             */
+            rev: number;
+            /** Review At */
+            review_at: string | null;
+            /** Review By */
+            review_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "review" | "published";
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @description the asset type it can be opened for; empty: it is no template
+             */
+            type: string;
+            /**
+             * Version
+             * @description which one this is; 0 is the draft
+             */
+            version: number;
+        };
+        /** ScreenDraft */
+        ScreenDraft: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+        };
+        /** ScreenList */
+        ScreenList: {
+            /** Screens */
+            screens: components["schemas"]["ScreenSummary"][];
+        };
+        /** ScreenSummary */
+        ScreenSummary: {
+            /**
+             * Asset
+             * @description the asset it shows when none is asked for; empty: none
+             */
+            asset: string;
+            /** Description */
+            description: string;
+            /** Draft At */
+            draft_at: string;
+            /** Draft By */
+            draft_by: string;
+            /** Elements */
+            elements: number;
+            /** Id */
+            id: string;
+            /**
+             * Live
+             * @description the version people see
+             */
+            live: number | null;
+            /** Live At */
+            live_at: string | null;
+            /**
+             * May
+             * @description what whoever asks may do to it now
+             */
+            may: ("save" | "review" | "publish" | "return" | "retire")[];
+            /**
+             * Note
+             * @description what its author says, or why it came back
+             */
+            note: string;
+            /** Published By */
+            published_by: string;
+            /**
+             * Rev
+             * @description grows with everything that happens to its draft
+             */
+            rev: number;
+            /** Review At */
+            review_at: string | null;
+            /** Review By */
+            review_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "review" | "published";
+            /** Title */
+            title: string;
+            /**
+             * Type
+             * @description the asset type it can be opened for; empty: it is no template
+             */
+            type: string;
+        };
+        /** ScreenVersion */
+        ScreenVersion: {
+            /** Authors */
+            authors: string[];
+            /** Note */
+            note: string;
+            /** Published At */
+            published_at: string;
+            /** Published By */
+            published_by: string;
+            /** Version */
+            version: number;
+        };
+        /** ScreenVersions */
+        ScreenVersions: {
+            /** Versions */
+            versions: components["schemas"]["ScreenVersion"][];
         };
         /** SelectionAnswer */
         SelectionAnswer: {
@@ -4619,6 +6657,15 @@ export interface components {
          * @enum {string}
          */
         Shape: "raw" | "bounded" | "aggregate";
+        /** Shelve */
+        Shelve: {
+            /** Alarms */
+            alarms: string[];
+            /** Minutes */
+            minutes: number;
+            /** Reason */
+            reason: string;
+        };
         /** Site */
         Site: {
             /** Edges */
@@ -4651,6 +6698,12 @@ export interface components {
              */
             owner: number;
         };
+        /**
+         * State
+         * @description Source: ANSI/ISA-18.2-2016, 5.3 (alarm state transition diagram)
+         * @enum {string}
+         */
+        State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -4665,6 +6718,34 @@ export interface components {
             /** Stations */
             stations: components["schemas"]["OneStation"][];
         };
+        /** StepBody */
+        StepBody: {
+            /**
+             * After S
+             * @description after the call began
+             * @default 0
+             */
+            after_s: number;
+            /** Channels */
+            channels: string[];
+            /**
+             * Repeat S
+             * @description 0: not again
+             * @default 0
+             */
+            repeat_s: number;
+            /**
+             * Times
+             * @description how often again
+             * @default 0
+             */
+            times: number;
+            /**
+             * Who
+             * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
+             */
+            who: string;
+        };
         /** StepUp */
         StepUp: {
             /**
@@ -4674,6 +6755,11 @@ export interface components {
             code: string;
             /** Password */
             password: string;
+        };
+        /** SvgText */
+        SvgText: {
+            /** Svg */
+            svg: string;
         };
         /** System */
         System: {
@@ -4800,6 +6886,13 @@ export interface components {
             /** Values */
             values: components["schemas"]["TagValue"][];
         };
+        /** TakenOut */
+        TakenOut: {
+            /** Count */
+            count: number;
+            /** What */
+            what: string;
+        };
         /** TeamRule */
         TeamRule: {
             /**
@@ -4822,6 +6915,13 @@ export interface components {
             status: string;
             /** Value */
             value: number | string | null;
+        };
+        /** TestMessage */
+        TestMessage: {
+            /** Channel */
+            channel: string;
+            /** Person */
+            person: string;
         };
         /** TestResult */
         TestResult: {
@@ -4879,6 +6979,28 @@ export interface components {
         Tokens: {
             /** Tokens */
             tokens: components["schemas"]["TokenAnswer"][];
+        };
+        /** ToPublish */
+        ToPublish: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+        };
+        /** ToReview */
+        ToReview: {
+            /**
+             * Base
+             * @description the revision it began from; refused when it is another
+             */
+            base: number;
+            /**
+             * Note
+             * @description what was changed, for who looks at it
+             * @default
+             */
+            note: string;
         };
         /** TripAnswer */
         TripAnswer: {
@@ -5607,6 +7729,982 @@ export interface operations {
             };
         };
     };
+    list_alarms: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description urgent: unacknowledged first, then by priority, then newest */
+                order?: "urgent" | "newest";
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                state?: components["schemas"]["State"][];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acknowledge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrencesDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarm_definitions: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Definitions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_alarm_definition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeAlarm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefinitionAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_alarms_in_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmKeys"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_alarm_journal: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                before?: number;
+                by?: string;
+                end?: string;
+                limit?: number;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                start?: string;
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journal"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_alarm_journal: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                by?: string;
+                end?: string;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                /** @description occurrences: one line an alarm, with durations */
+                shape?: "changes" | "occurrences";
+                start?: string;
+                text?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alarm_occurrences: {
+        parameters: {
+            query?: {
+                alarm?: string;
+                end?: string;
+                limit?: number;
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Occurrences"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_alarms_out_of_service: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OutOfService"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    alarm_performance: {
+        parameters: {
+            query?: {
+                end?: string;
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PerformanceAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_rationalisation: {
+        parameters: {
+            query?: {
+                delimiter?: "comma" | "semicolon";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    plan_rationalisation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RationalisationPlan"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reset"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrencesDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    shelve_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Shelve"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unshelve_alarms: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlarmKeys"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wait_for_alarms: {
+        parameters: {
+            query?: {
+                timeout_s?: number;
+                /** @description as answered last */
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlarmNews"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_assets: {
         parameters: {
             query?: {
@@ -5939,6 +9037,1012 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_callout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CallOutAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_answer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_channel: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_channel_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_contacts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Contacts"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContactBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_deliveries: {
+        parameters: {
+            query?: {
+                /** @description only deliveries with a smaller number */
+                before?: number | null;
+                call?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deliveries"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotaBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rota: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_schedule: {
+        parameters: {
+            query?: {
+                days?: number;
+                start?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotaSchedule"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rota_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeptVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_rule: {
+        parameters: {
+            query?: {
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rule_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestMessage"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6313,7 +10417,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Journal"];
+                    "application/json": components["schemas"]["ControlJournal"];
                 };
             };
             /** @description Problem */
@@ -9805,6 +13909,731 @@ export interface operations {
             };
         };
     };
+    list_screens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewScreen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_screen: {
+        parameters: {
+            query?: {
+                /** @description 0 is the draft; what people see if absent */
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScreenDraft"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retire_screen: {
+        parameters: {
+            query: {
+                base: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_screen: {
+        parameters: {
+            query: {
+                new?: number;
+                /** @description a version; 0 is the draft */
+                old: number;
+            };
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Compared"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    publish_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToPublish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    return_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GiveBack"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    review_screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToReview"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_screen_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name in the address */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScreenVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_drawing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SvgText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drawing"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_session: {
         parameters: {
             query?: never;
@@ -11403,6 +16232,62 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UserAnswer"];
                 };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_user_passkeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Problem */
             401: {

@@ -331,9 +331,9 @@ async def approve_write(services: Room, principal: Who, id: Ident, http: Request
 async def reject_write(
     services: Room,
     principal: Who,
-    id: Ident,
+    id: Ident,  # noqa: A002  as above
     request: WriteRejection,
-    http: Request,  # noqa: A002  as above
+    http: Request,
 ) -> WriteAnswer:
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
