@@ -1049,6 +1049,10 @@ class Alarms:
             self._wake()
         await self.flush()
 
+    def reported(self) -> frozenset[str]:
+        """Keys of what other rooms reported and that is not over."""
+        return frozenset(key for key in self._reported if key in self._standings and self._standings[key].active)
+
     def _alarm_of(self, reported: Reported) -> Alarm:
         tag = self._plant.by_path.get(reported.path)
         asset = tag.asset if tag is not None else reported.path

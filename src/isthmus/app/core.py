@@ -132,7 +132,7 @@ class Core:
         self._alarms = Alarms(self._engine, self._clock, log)
         self._alarm_pump = AlarmPump(self._bus, self._alarms, self._namespace.current, self._live, log)
         self._edge_watch = EdgeWatch(
-            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock
+            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock, log
         )
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
