@@ -254,7 +254,10 @@ class Judge:
         quality = kind == _QUALITY
         if quality.any():
             poor = np.where(self._row_uncertain[at], ~status.is_good(codes), bad)
-            said[quality] = poor[quality]
+            told = quality & (
+                codes != status.BAD_WAITING_FOR_INITIAL_DATA
+            )  # nothing was read yet: no news of the sensor
+            said[told] = poor[told]
         return said
 
     def _judge_rows(self, cells: _Cells, batch: SampleBatch, slot: Index) -> list[tuple[int, int, bool, Value]]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
 
 from isthmus.acquisition.model import Heartbeats
 from isthmus.alarms.service import Alarms
@@ -22,6 +23,8 @@ from isthmus.values.sample import SampleBatch, ValueType
 ACK_WAIT_S = 600.0
 """Frames stay unacknowledged up to the next mark."""
 WATCH_S = 0.5
+SILENT_S = 10.0
+"""An edge that is begun again is back before."""
 PATIENCE_NS = 15 * NS_PER_S
 """So long after a start an edge may take to be heard."""
 
@@ -60,8 +63,11 @@ class AlarmPump:
         """Until cancelled; each beginning goes on from what is stored."""
         _, newest, _ = await self._bus.stream_state()
         self.begun = False
-        await self._alarms.begin(self._plant(), newest, held(self._live))
+        plant = self._plant()
+        await self._alarms.begin(plant, newest, held(self._live))
         self.begun = True
+        if self._plant() is not plant:  # applied meanwhile
+            await self.plant_changed()
         await self.reader.open()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear(), name="alarms-hear")
@@ -89,10 +95,14 @@ class EdgeWatch:
     """An edge that is not heard is an alarm of its own: its tags keep their values and no alarm of theirs would tell."""
 
     def __init__(
-        self, alarms: Alarms, heartbeats: Heartbeats, edges: Callable[[], Iterable[str]], clock: Clock
+        self,
+        alarms: Alarms,
+        heartbeats: Heartbeats,
+        edges: Callable[[], Iterable[str]],
+        clock: Clock,
+        log: logging.Logger,
     ) -> None:
-        self._alarms, self._heartbeats, self._edges, self._clock = alarms, heartbeats, edges, clock
-        self._silent: set[str] = set()
+        self._alarms, self._heartbeats, self._edges, self._clock, self._log = alarms, heartbeats, edges, clock, log
         self._began_ns = clock.monotonic_ns()
 
     async def run(self) -> None:
@@ -105,18 +115,14 @@ class EdgeWatch:
         """Report edges that fell silent, and those that are heard again or run no more."""
         now_ns = self._clock.monotonic_ns()
         edges = set(self._edges())
-        for edge in sorted(edges | self._silent | self._known()):
+        silent = {key.split("/")[1] for key in self._alarms.reported() if key.startswith("edges/")}
+        for edge in sorted(edges | silent):
             health = self._heartbeats.edge(edge, now_ns) if edge in edges else None
-            heard = health is not None and health.fresh
-            if edge in edges and not heard and health is None and now_ns - self._began_ns < PATIENCE_NS:
+            if edge in edges and health is None and now_ns - self._began_ns < PATIENCE_NS:
                 continue
-            silent = edge in edges and not heard
-            if silent != (edge in self._silent) or (not silent and edge in self._known()):
-                await self._report(edge, silent=silent)
-
-    def _known(self) -> set[str]:
-        """Edges that were reported before, also by a core before this one."""
-        return {row.alarm.split("/")[1] for row in self._alarms.rows(limit=1_000_000) if row.alarm.startswith("edges/")}
+            is_silent = edge in edges and (health is None or health.age_s > SILENT_S)
+            if is_silent != (edge in silent):
+                await self._report(edge, silent=is_silent)
 
     async def _report(self, edge: str, *, silent: bool) -> None:
         try:
@@ -133,6 +139,7 @@ class EdgeWatch:
                 active=silent,
                 time_ns=self._clock.now_ns(),
             )
-        except (IsthmusError, OSError):
-            return  # it is tried again with the next look
-        (self._silent.add if silent else self._silent.discard)(edge)
+        except (IsthmusError, SQLAlchemyError) as error:
+            self._log.warning(
+                "that edge %s is %s could not be stored: %s", edge, "silent" if silent else "heard", error
+            )

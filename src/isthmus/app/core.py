@@ -130,7 +130,7 @@ class Core:
         self._alarms = Alarms(self._engine, self._clock, log)
         self._alarm_pump = AlarmPump(self._bus, self._alarms, self._namespace.current, self._live, log)
         self._edge_watch = EdgeWatch(
-            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock
+            self._alarms, self._heartbeats, lambda: self._namespace.current().edges, self._clock, log
         )
         self._control = ControlRoom(
             self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
