@@ -104,8 +104,9 @@ class Desk:
                 for r in self.rows
                 if r["state"] in asked.get("state", [r["state"]]) and r["priority"] in asked.get("priority", PRIORITIES)
             ]
-            if asked.get("order") == ["newest"]:
-                found.sort(key=lambda r: r["raised_at"], reverse=True)
+            found.sort(key=lambda r: r["raised_at"], reverse=True)
+            if asked.get("order") != ["newest"]:
+                found.sort(key=lambda r: (r["state"] not in WAITING, PRIORITIES.index(r["priority"])))
             limit = int(asked.get("limit", ["500"])[0])
             head = {"version": self.version, "counts": self._counts(), "total": len(found)}
             await route.fulfill(json={**head, "alarms": found[:limit]})

@@ -50,6 +50,7 @@ export function AlarmList({ rows, role, open, lost, onOpen, onSeen, label }: Lis
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [rows, frozen, released])
   const shown = view.rows
+  const [root] = useState(rem)
   const [cards, setCards] = useState(phone.matches)
   useEffect(() => {
     const change = (): void => setCards(phone.matches)
@@ -57,10 +58,11 @@ export function AlarmList({ rows, role, open, lost, onOpen, onSeen, label }: Lis
     return () => phone.removeEventListener('change', change)
   }, [])
   const openAt = open ? shown.findIndex(({ row }) => row.alarm === open) : -1
+  const line = (cards ? 7 : coarse.matches ? 3 : 2.5) * root // of an open row this is its first line
   const virtual = useVirtualizer({
     count: shown.length,
     getScrollElement: () => scroller.current,
-    estimateSize: (i) => (cards ? 7 : coarse.matches ? 3 : 2.5) * rem() + (i === openAt ? 220 : 0),
+    estimateSize: () => line + 1,
     overscan: 6,
     getItemKey: (i) => (shown[i] as Shown).row.alarm,
     useFlushSync: false,
@@ -73,12 +75,11 @@ export function AlarmList({ rows, role, open, lost, onOpen, onSeen, label }: Lis
   }, [openAt, virtual, shown.length])
 
   const items = virtual.getVirtualItems()
-  const head = 2 * rem() // the names of the columns lie over the first of it
+  const head = 2 * root // the names of the columns lie over the first of it
   const top = virtual.scrollOffset ?? 0
   const height = (virtual.scrollRect?.height ?? 0) - (cards ? 0 : head)
-  const closed = (cards ? 7 : coarse.matches ? 3 : 2.5) * rem() // of an open row its first line is what must be seen
-  const lines = items.map((item) => ({ index: item.index, start: item.start, end: item.index === openAt ? item.start + closed : item.end }))
-  const seen = inSight(lines, top, height)
+  const firsts = items.map((item) => ({ index: item.index, start: item.start, end: item.index === openAt ? item.start + line : item.end }))
+  const seen = inSight(firsts, top, height)
     .map((item) => shown[item.index])
     .filter((one): one is Shown => one !== undefined && !one.gone && isWaiting(one.row))
     .map(({ row }) => row.occurrence)
@@ -199,7 +200,7 @@ export function AlarmList({ rows, role, open, lost, onOpen, onSeen, label }: Lis
                 current={item.index === at}
                 busy={busy === one.row.alarm}
                 deed={one.gone ? undefined : deed(one.row)}
-                measure={virtual.measureElement}
+                measure={one.row.alarm === open ? virtual.measureElement : undefined}
                 onOpen={onOpen}
                 onShelve={!lost && !one.gone && mayAcknowledge(role) && one.row.state !== 'Shelved' ? () => setAside({ row: one.row, how: 'shelve' }) : undefined}
                 onAside={!lost && !one.gone && mayChange(role) && one.row.state !== 'OutOfService' ? () => setAside({ row: one.row, how: 'out' }) : undefined}
@@ -228,7 +229,7 @@ interface RowProps {
   current: boolean
   busy: boolean
   deed: Deed | undefined
-  measure: (node: Element | null) => void
+  measure: ((node: Element | null) => void) | undefined
   onOpen: (alarm: string) => void
   onShelve: (() => void) | undefined
   onAside: (() => void) | undefined

@@ -4,7 +4,7 @@ import { acknowledge, useAlarms, type AlarmCounts } from '../api/alarms'
 import { useAssets, useSession } from '../api/queries'
 import { AlarmList } from '../alarms/list'
 import { refresh, useNews } from '../alarms/live'
-import { byUrgency, fits, mayAcknowledge, tabOf, type Tab } from '../alarms/model'
+import { fits, mayAcknowledge, tabOf, type Tab } from '../alarms/model'
 import { Icon, type IconName } from '../components/icons'
 import { Button, Empty, Loading, PageHead, Select, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
@@ -174,7 +174,7 @@ interface ListedProps {
 
 function Listed({ alarms, tab, search, set, role, lost, onSeen }: ListedProps) {
   const words = useMemo(() => (search.q ?? '').toLowerCase().split(/\s+/).filter(Boolean), [search.q])
-  const ofTab = useMemo(() => (alarms.data?.alarms ?? []).filter((row) => tabOf(row.state) === tab).sort(byUrgency), [alarms.data, tab])
+  const ofTab = useMemo(() => (alarms.data?.alarms ?? []).filter((row) => tabOf(row.state) === tab), [alarms.data, tab])
   const shown = useMemo(() => ofTab.filter((row) => fits(row, search.under ?? '', search.priority ?? '', words)), [ofTab, search.under, search.priority, words])
   const open = useCallback((alarm: string) => set({ open: alarm }), [set])
   if (alarms.data === undefined) {
