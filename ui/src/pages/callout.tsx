@@ -190,7 +190,7 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
       <div className="rota-head">
         <h3>{rota.name}</h3>
         <p>
-          <b>{nameOr(rota.now.person)}</b> {t('until {{time}}', { time: clock(rota.now.end) })}
+          <b>{nameOr(rota.now.person)}</b> {rota.next ? t('until {{time}}', { time: clock(rota.now.end) }) : null}
           {rota.next ? <span className="muted"> · {t('then {{name}}', { name: rota.next.person })}</span> : null}
         </p>
         {ask ? (
