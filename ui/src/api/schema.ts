@@ -604,7 +604,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes/{id}": {
+    "/api/v1/control/writes/{ident}": {
         parameters: {
             query?: never;
             header?: never;
@@ -624,7 +624,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes/{id}/approve": {
+    "/api/v1/control/writes/{ident}/approve": {
         parameters: {
             query?: never;
             header?: never;
@@ -644,7 +644,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes/{id}/reject": {
+    "/api/v1/control/writes/{ident}/reject": {
         parameters: {
             query?: never;
             header?: never;
@@ -7123,7 +7123,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                ident: string;
             };
             cookie?: never;
         };
@@ -7181,7 +7181,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                ident: string;
             };
             cookie?: never;
         };
@@ -7239,7 +7239,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                ident: string;
             };
             cookie?: never;
         };
