@@ -1174,7 +1174,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes/{id}": {
+    "/api/v1/control/writes/{ident}": {
         parameters: {
             query?: never;
             header?: never;
@@ -1194,7 +1194,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes/{id}/approve": {
+    "/api/v1/control/writes/{ident}/approve": {
         parameters: {
             query?: never;
             header?: never;
@@ -1214,7 +1214,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/control/writes/{id}/reject": {
+    "/api/v1/control/writes/{ident}/reject": {
         parameters: {
             query?: never;
             header?: never;
@@ -11227,7 +11227,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                ident: string;
             };
             cookie?: never;
         };
@@ -11285,7 +11285,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                ident: string;
             };
             cookie?: never;
         };
@@ -11343,7 +11343,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                ident: string;
             };
             cookie?: never;
         };

@@ -303,44 +303,40 @@ async def list_writes(
     return Writes(writes=[_write(w, principal) for w in found if _sees(services, sight, w.path)])
 
 
-@router.get("/control/writes/{id}", dependencies=allow(Action.READ, part=True))
-async def get_write(services: Room, principal: Who, sight: Seen, id: Ident) -> WriteAnswer:  # noqa: A002  the name in the path
+@router.get("/control/writes/{ident}", dependencies=allow(Action.READ, part=True))
+async def get_write(services: Room, principal: Who, sight: Seen, ident: Ident) -> WriteAnswer:
     """One write."""
     try:
-        found = await parts_of(services).control.get(id)
+        found = await parts_of(services).control.get(ident)
     except LookupError:
-        raise _no_write(id) from None
+        raise _no_write(ident) from None
     if not _sees(services, sight, found.path):
-        raise _no_write(id)
+        raise _no_write(ident)
     return _write(found, principal)
 
 
-@router.post("/control/writes/{id}/approve", dependencies=allow(Action.CONTROL_APPROVE, part=True))
-async def approve_write(services: Room, principal: Who, id: Ident, http: Request, response: Response) -> WriteAnswer:  # noqa: A002  as above
+@router.post("/control/writes/{ident}/approve", dependencies=allow(Action.CONTROL_APPROVE, part=True))
+async def approve_write(services: Room, principal: Who, ident: Ident, http: Request, response: Response) -> WriteAnswer:
     """Agree to a write as a second person: it is checked anew and sent."""
     try:
-        done = await parts_of(services).control.approve(principal, id)
+        done = await parts_of(services).control.approve(principal, ident)
     except LookupError:
-        raise _no_write(id) from None
+        raise _no_write(ident) from None
     told(http).update(target=f"{done.path} {done.id} {done.state}", new=done.value, old=done.base, reason=done.why)
     response.status_code = 200 if done.settled else 202
     return _write(done, principal)
 
 
-@router.post("/control/writes/{id}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
+@router.post("/control/writes/{ident}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
 async def reject_write(
-    services: Room,
-    principal: Who,
-    id: Ident,  # noqa: A002  as above
-    request: WriteRejection,
-    http: Request,
+    services: Room, principal: Who, ident: Ident, request: WriteRejection, http: Request
 ) -> WriteAnswer:
     """Say no to a write that waits, take back one's own, or give up asking how one ended."""
     told(http)["reason"] = request.reason
     try:
-        done = await parts_of(services).control.reject(principal, id, request.reason)
+        done = await parts_of(services).control.reject(principal, ident, request.reason)
     except LookupError:
-        raise _no_write(id) from None
+        raise _no_write(ident) from None
     told(http).update(target=f"{done.path} {done.id} {done.state}", new=done.value)
     return _write(done, principal)
 
