@@ -319,7 +319,6 @@ class Trips:
         trip.acting.add(task)
         task.add_done_callback(trip.acting.discard)
         self._standing.fire(model.name, Fired(self._clock.now_ns(), cause))
-        self._log.critical("trip %s: %s", model.name, cause)
 
     async def _act(
         self,
@@ -347,6 +346,8 @@ class Trips:
         took_s = (self._clock.now_ns() - sampled_ns) / NS_PER_S if sampled_ns is not None else 0.0
         late = took_s > trip.model.bound_s
         self._line(state="ended", trip=name_, took_s=round(took_s, 6), late=late, failed=failed, test=test)
+        if not test:
+            self._log.critical("trip %s: %s", name_, cause)
         if failed:
             self._log.critical("trip %s could not do all of it: %s", name_, "; ".join(failed))
         if late:

@@ -624,10 +624,16 @@ class _Compiler:
                     lockout=zones.lockout(section.lockout) if section else None,
                 )
             )
-        for kept, inside in ((CONNECTIONS, self._draft.connections), (points.TRIPS, self._file.trips)):
-            for path in [kept, *(f"{kept}/{name}" for name in inside)] if inside else ():
-                parent, _, name = path.rpartition("/")
-                self._draft.assets.append(Asset(path, name, "connection", "", parent, len(self._draft.assets)))
+        self._kept(CONNECTIONS, self._draft.connections, "connection", "connection")
+        self._kept(points.TRIPS, self._file.trips, "area", "asset")
+
+    def _kept(self, root: str, inside: Iterable[str], above: str, level: str) -> None:
+        """Nodes for what tells of itself by tags, where there is any."""
+        paths = [f"{root}/{name}" for name in inside]
+        for path in [root, *paths] if paths else ():
+            parent, _, name = path.rpartition("/")
+            levels = level if parent else above
+            self._draft.assets.append(Asset(path, name, levels, "", parent, len(self._draft.assets)))
 
     def _zone(self, path: str, section: AssetSection | None) -> str:
         """Its own zone, that of its source, or that of the nearest asset above that has one."""

@@ -362,7 +362,8 @@ def _trip_tag(draft: Draft, path: str, number: int) -> Tag:
 
 def _edge_model(draft: Draft, plant: Plant, edge: str) -> EdgeModel:
     by_path = plant.by_path
-    written, trips = points.finish(draft, {path: tag.id for path, tag in by_path.items()}, edge)
+    ids = {path: tag.id for path, tag in by_path.items()} if draft.points or draft.trips else {}
+    written, trips = points.finish(draft, ids, edge)
     columns = TagColumns()
     for tag in plant.tags:
         drafted = draft.tags.get(tag.path)

@@ -142,7 +142,10 @@ def test_a_trip_reaches_its_edge_and_tells_itself_by_tags(namespace) -> None:
         "system",
     )
     assert now.by_path["trips/overspeed/cause"].id == trip.cause
-    assert [a.path for a in now.assets if a.path.startswith("trips")] == ["trips", "trips/overspeed"]
+    assert [(a.path, a.level) for a in now.assets if a.path.startswith("trips")] == [
+        ("trips", "area"),
+        ("trips/overspeed", "asset"),
+    ]
     assert "trips/overspeed/state" not in namespace.edge_model("edge-1").tags.path
     model = namespace.edge_model("edge-1")
     assert EdgeModel.from_bytes(model.to_bytes()) == model
