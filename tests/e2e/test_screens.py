@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import struct
 import time
 from typing import Any
 
+import psutil
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
@@ -68,7 +70,7 @@ async def test_a_pump_is_drawn_bound_reviewed_published_and_seen_live(demo, chro
     await page.get_by_label("Asset", exact=True).press("Enter")
     await page.get_by_role("combobox", name="State").fill("state")
     await page.get_by_role("option").filter(has_text="./state").first.click()
-    await page.get_by_role("combobox", name="Value").fill("./speed")
+    await page.get_by_role("combobox", name="Value").fill("./vibration")
     await page.get_by_role("combobox", name="Value").press("Enter")
     await page.get_by_role("button", name="Try with live values").click()
     await expect(await element(page, "filler1")).to_have_attribute("data-run", re.compile("running|stopped|waiting"))
@@ -91,7 +93,7 @@ async def test_a_pump_is_drawn_bound_reviewed_published_and_seen_live(demo, chro
     filler = await element(page, "filler1")
     await expect(filler).to_have_attribute("data-q", "good")
     await expect(filler.locator(".el-num")).to_have_text(re.compile(r"\d"))
-    await expect(filler).to_have_attribute("aria-label", re.compile(r"Filler.*Speed [\d.,]+"))
+    await expect(filler).to_have_attribute("aria-label", re.compile(r"Filler.*Vibration [\d.,]+"))
     first = await filler.locator(".el-num").text_content()
     await expect(filler.locator(".el-num")).not_to_have_text(first or "")
     await filler.focus()
@@ -175,6 +177,16 @@ async def test_screens_shut_nobody_out_and_fit(demo, signed_in, opens, size, the
     assert not found, "\n".join(found)
 
 
+def chromium_cpu_s() -> float:
+    """Of all processes of the browser; raster without a GPU is work of its threads, and counts."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name():
+                total += sum(process.cpu_times()[:2])
+    return total
+
+
 FRAMES = """(ms) => new Promise((done) => { const gaps = []; let last = performance.now(); const end = last + ms
     const next = (now) => { gaps.push(now - last); last = now; now < end ? requestAnimationFrame(next) : done(gaps) }
     requestAnimationFrame(next) })"""
@@ -197,12 +209,14 @@ async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
     await demo.ask("POST", "screens", {"id": "many", "document": {"schema": 1, "title": "Many", "width": 1320, "height": 760, "elements": elements}})  # fmt: skip
     screen = await quiet(await opens(demo.origin, signed_in))
     seen: dict[str, Any] = {"view": 0, "slots": []}
+    sent = {"frames": 0}
     tasks: list[asyncio.Task[None]] = []
 
     async def pump(ws: WebSocketRoute) -> None:
         turn = 0
         while True:
             await asyncio.sleep(0.2)
+            sent["frames"] += 1
             n, turn = len(seen["slots"]), turn + 1
             now = time.time() * 1000
             head = _HEADER.pack(1, 1, 0, n, seen["view"], 0, now)
@@ -230,7 +244,9 @@ async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
     page = await screen.go("/screens/many")
     try:
         await expect(page.locator(".el[data-q=good]")).to_have_count(len(paths))
+        cpu, before = chromium_cpu_s(), sent["frames"]
         gaps = sorted((await page.evaluate(FRAMES, 10_000))[2:])
+        each = (chromium_cpu_s() - cpu) / max(1, sent["frames"] - before) * 1000
         changed = await page.locator(".el-num").all_text_contents()
         await asyncio.sleep(0.6)
         assert changed != await page.locator(".el-num").all_text_contents()
@@ -239,4 +255,4 @@ async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     p95, p99 = gaps[int(len(gaps) * 0.95)], gaps[int(len(gaps) * 0.99)]
-    print(f"\n{len(paths)} live symbols at 5 Hz: {len(gaps)} frames in 10 s, p50 {gaps[len(gaps) // 2]:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms, worst {gaps[-1]:.1f} ms")  # noqa: T201  the figure  # fmt: skip
+    print(f"\n{len(paths)} live symbols at 5 Hz: {len(gaps)} frames in 10 s, p50 {gaps[len(gaps) // 2]:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms, worst {gaps[-1]:.1f} ms; {each:.1f} ms of CPU an update in all of Chromium")  # noqa: T201  the figure  # fmt: skip
