@@ -137,6 +137,12 @@ async def test_a_machine_of_the_hall_obeys_and_every_write_to_it_is_on_its_list(
         await until(state_of(client), lambda s: s == EXECUTE)
         assert not (await client.write_registers(4, [0x42C8, 0])).isError()  # 100 bottles a minute
         assert not (await client.mask_write_register(address=23, and_mask=0xFFFF, or_mask=0)).isError()
+        numbers = open_state(tmp_path)
+
+        async def target() -> float:
+            return float(numbers[place("filler.target")])
+
+        await until(target, lambda speed: speed == 100.0)
     found = [(w["function"], w["start"], w["values"], w["taken"]) for w in writes(tmp_path, "plc-filler")]
     assert found == [
         (6, 23, [2], True),
@@ -144,4 +150,3 @@ async def test_a_machine_of_the_hall_obeys_and_every_write_to_it_is_on_its_list(
         (16, 4, [0x42C8, 0], True),
         (22, 23, [0xFFFF, 0], True),
     ]
-    assert open_state(tmp_path)[place("filler.target")] == 100.0
