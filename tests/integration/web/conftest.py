@@ -20,7 +20,7 @@ from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import Outage
 from isthmus.alarms.callout.store import metadata as callout_metadata
 from isthmus.app.callout import call_out
-from isthmus.app.control import ControlRoom, LoggedReports
+from isthmus.app.control import ControlRoom
 from isthmus.app.records import open_records
 from isthmus.app.sealing import Sealer
 from isthmus.app.secrets import Secrets
@@ -50,6 +50,7 @@ from isthmus.security.service import Security
 from isthmus.security.store import metadata
 from isthmus.values.clock import NS_PER_S, ManualClock
 from isthmus.values.errors import Denied, Finding, Findings, NotConnected, TryLater
+from isthmus.values.messages.alarms import Reported
 from isthmus.values.sample import SampleBatch, ValueType
 from isthmus.web.api import create_app
 from isthmus.web.server import running
@@ -236,6 +237,12 @@ def make_system() -> System:
 
 
 @dataclass
+class NoReports:
+    """Where no alarms are kept."""
+
+    async def report(self, alarm: Reported, *, active: bool, time_ns: int) -> None: ...
+
+
 class FakeOperations:
     answer: System = field(default_factory=make_system)
     released: list[tuple[str, BackupOutcome | None]] = field(default_factory=list)
@@ -388,7 +395,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     )
     services.control = ControlRoom(
         engine, clock, Bus(BusAddress("nats://127.0.0.1:1", "core", "", "nobody"), LOG), namespace, live, Heartbeats(), security,
-        trail, services.lockouts, LoggedReports(LOG), LOG,
+        trail, services.lockouts, NoReports(), LOG,
     )  # fmt: skip
     made = Plantworks(clock, security, live, namespace, history, services)
     made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
