@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from isthmus.app.datadir import DataDir
+from isthmus.app.demo_screens import lay_out
 from isthmus.app.local import call
 from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
@@ -17,6 +18,7 @@ from isthmus.app.up import browser_address, run_up
 from isthmus.bus.field import Devices, ListenerAddress, node_topics
 from isthmus.security.model import Role
 from isthmus.simulators.bottling import faults
+from isthmus.simulators.bottling.recipe import DEMO_RECIPES
 from isthmus.simulators.bottling.rig import SENSORS, Rig
 from isthmus.simulators.bottling.sensors import DOOR, TOPICS
 from isthmus.values.errors import ConfigError
@@ -110,6 +112,14 @@ async def _offer_shift(data: DataDir, settings: Settings, port: int) -> None:
     print(f"To operate the line, sign in as {SHIFT}: {address}", flush=True)  # noqa: T201  beside the line of `isthmus up`
 
 
+async def _offer_recipes(data: DataDir) -> None:
+    """Recipes of the hall, once for a data directory; they wait for the shift's approval."""
+    if (await asyncio.to_thread(call, data.root, "GET", "recipes"))["recipes"]:
+        return
+    for recipe in DEMO_RECIPES:
+        await asyncio.to_thread(call, data.root, "POST", "recipes", {**recipe, "reason": REASON})
+
+
 def _admit(data: DataDir) -> dict[str, tuple[str, str]]:
     """Admit the hall's sensors to the MQTT listener, each with a new password: user and password by sensor."""
     devices = Devices(data.bus)
@@ -137,6 +147,7 @@ async def run_demo(
     if not settings.mqtt.listen:
         settings = dataclasses.replace(settings, mqtt=dataclasses.replace(settings.mqtt, listen="127.0.0.1:0"))
     credentials = _admit(data)
+    lay_out(data)
     began = time.monotonic()
     async with Rig(folder, scale=-(-scale // LOAD_TAGS)) as rig:
         Secrets.of(data.root, settings.secrets.key_file).set("plc-capper", rig.password)
@@ -146,6 +157,7 @@ async def run_demo(
         async def ready() -> None:
             await rig.connect(ListenerAddress.load(data.bus.listener).port, credentials)
             await _apply_plant(data, rig.plant_yaml(), log)
+            await _offer_recipes(data)
             await _offer_shift(data, settings, port)
 
         try:

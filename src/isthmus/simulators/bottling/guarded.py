@@ -1,27 +1,9 @@
-"""What the plant file of the hall says beyond the points: rationalised alarms, local switches, guards of writes, trips.
-
-Each section has a switch: a reader that does not know its keys yet is not shown them.
-"""
+"""What the plant file of the hall says beyond the points: rationalised alarms, local switches, guards of writes, trips."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-
-EXTENDED_ALARMS: Final = True
-"""Cause, consequence, times and classes of alarms, deviations, states, and alarms that are expressions."""
-
-LOCAL: Final = True
-"""The switch at each machine that keeps what comes from afar out."""
-
-WRITE_LIMITS: Final = True
-"""Range, step, rate, second person, reason, safe direction, tolerance and lease of what may be written."""
-
-SIS: Final = True
-"""Tags of safety instrumented systems, which nothing ever writes."""
-
-TRIPS: Final = True
-"""Hazards that an edge ends by itself."""
 
 Key = tuple[str, str]
 """A type and a tag of it."""
@@ -372,12 +354,12 @@ TRIPPING: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def write(key: Key, said: Mapping[str, Any]) -> dict[str, Any]:
     """The section `write` of a tag."""
-    return {**said, **(WRITES.get(key, {}) if WRITE_LIMITS else {})}
+    return {**said, **WRITES.get(key, {})}
 
 
 def alarms(key: Key, said: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The section `alarms` of a tag; a bare number is the limit alone."""
-    more = ALARMS.get(key, {}) if EXTENDED_ALARMS else {}
+    more = ALARMS.get(key, {})
     if not more:
         return None if said is None else dict(said)
     found: dict[str, Any] = dict(said or {})
@@ -393,18 +375,18 @@ def alarms(key: Key, said: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def of_type(name: str) -> dict[str, Any]:
     """Sections of an asset type besides its tags."""
     found: dict[str, Any] = {}
-    if LOCAL and name in LOCALS:
+    if name in LOCALS:
         found["local"] = LOCALS[name]
-    if EXTENDED_ALARMS and name in TYPE_ALARMS:
+    if name in TYPE_ALARMS:
         found["alarms"] = TYPE_ALARMS[name]
     return found
 
 
 def of_plant() -> dict[str, Any]:
     """Sections of the plant."""
-    return {"trips": TRIPPING} if TRIPS else {}
+    return {"trips": TRIPPING}
 
 
 def is_sis(key: Key) -> bool:
     """Whether a tag is said to be of a safety instrumented system."""
-    return SIS and key in SIS_TAGS
+    return key in SIS_TAGS

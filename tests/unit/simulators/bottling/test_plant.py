@@ -8,8 +8,10 @@ import numpy as np
 import orjson
 import pytest
 
+from isthmus.app.demo_screens import document
 from isthmus.app.plantcheck import check_plant
 from isthmus.drivers.modbus_tcp.address import parse
+from isthmus.screens.model import base_of, bindings, resolve
 from isthmus.simulators.bottling import faults, guarded, load
 from isthmus.simulators.bottling.hall import PLCS, fresh, open_state, place
 from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, TYPES, points_of
@@ -43,7 +45,7 @@ def test_what_may_be_written_is_at_connections_that_may_be_written() -> None:
 
 
 @pytest.mark.mission("M22", "M34", "M68", "M84")
-def test_what_is_said_beyond_the_points_is_about_points_that_are(monkeypatch) -> None:
+def test_what_is_said_beyond_the_points_is_about_points_that_are() -> None:
     points = {(t, p.name): p for t in TYPES for p in points_of(t)}
     types = {b.asset: b.type for blocks in BLOCKS.values() for b in blocks}
     assert points.keys() >= guarded.WRITES.keys() | guarded.ALARMS.keys() | guarded.SIS_TAGS
@@ -58,8 +60,6 @@ def test_what_is_said_beyond_the_points_is_about_points_that_are(monkeypatch) ->
             if name not in {"states", "deviation"}:
                 assert name in (points[key].alarms or {}), (key, name)
                 assert about.keys() >= {"cause", "consequence", "response_time"}, (key, name)
-    for switch in ("EXTENDED_ALARMS", "LOCAL", "WRITE_LIMITS", "SIS", "TRIPS"):
-        monkeypatch.setattr(guarded, switch, True)
     text = plant_yaml(PORTS)
     for words in (
         "cause:",
@@ -98,6 +98,10 @@ def test_screens_show_tags_that_are() -> None:
             assert element.y + element.height <= 900
             for tag in element.tags:
                 assert f"{screen.asset}/{tag}".lstrip("/") in paths, (screen.id, tag)
+        drawn = document(screen)
+        for one in drawn["elements"]:
+            base = base_of(one, screen.asset)
+            assert {resolve(path, base) for _, path in bindings(one)} <= paths, (screen.id, one["id"])
 
 
 def test_load_servers_add_a_thousand_tags_each() -> None:
