@@ -115,6 +115,10 @@ class Bus:
             await asyncio.wait_for(self.nc.flush(), 1)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.nc.close(), 1)
+        reconnecting = self.nc._reconnection_task  # noqa: SLF001  one that was refused as it closed may outlive it
+        if reconnecting is not None and not reconnecting.done():
+            reconnecting.cancel()
+            await asyncio.wait({reconnecting}, timeout=1)
 
     async def _on_reconnected(self) -> None:
         if self._lost:

@@ -19,6 +19,7 @@ from argon2 import PasswordHasher
 from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import Outage
 from isthmus.alarms.callout.store import metadata as callout_metadata
+from isthmus.alarms.store import metadata as alarms_metadata
 from isthmus.app.callout import call_out
 from isthmus.app.control import ControlRoom
 from isthmus.app.records import open_records
@@ -236,13 +237,13 @@ def make_system() -> System:
     )  # fmt: skip
 
 
-@dataclass
 class NoReports:
     """Where no alarms are kept."""
 
     async def report(self, alarm: Reported, *, active: bool, time_ns: int) -> None: ...
 
 
+@dataclass
 class FakeOperations:
     answer: System = field(default_factory=make_system)
     released: list[tuple[str, BackupOutcome | None]] = field(default_factory=list)
@@ -313,6 +314,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     metadata.create_all(engine)
     audit_metadata.create_all(engine)
     namespace_metadata.create_all(engine)
+    alarms_metadata.create_all(engine)
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
     control_metadata.create_all(engine)

@@ -78,12 +78,15 @@ async def test_everything_but_the_public_list_is_closed(as_: Any) -> None:
     posts = ("", "/link", "/badge", "/break-glass", "/station", "/passkey", "/passkey/options")
     gets = ("/methods", "/oidc/{provider}", "/oidc/{provider}/callback")
     ways_in = {("POST", f"{API}/session{way}") for way in posts} | {("GET", f"{API}/session{way}") for way in gets}
-    assert ways_in | {("GET", f"{API}/health"), ("POST", f"{API}/edges/enrol")} == PUBLIC
+    answers = {(method, f"{API}/callout/answer/{{token}}") for method in ("GET", "POST")}  # by the link of a message
+    assert ways_in | answers | {("GET", f"{API}/health"), ("POST", f"{API}/edges/enrol")} == PUBLIC
     assert len(operations()) >= 25
     for method, path in operations():
         answer = await as_.nobody.request(method, url(path))
         if (method, path) in PUBLIC:
-            expected = 404 if "oidc" in path else 403 if path.endswith("options") else 200  # no provider; no name
+            expected = (
+                404 if "oidc" in path or "callout" in path else 403 if path.endswith("options") else 200
+            )  # no provider; no name
             assert answer.status_code in (expected, 422), path
         else:
             is_problem(answer, 401, "no_credentials")
@@ -122,7 +125,11 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     for method, path in set(control) - set(approving):
         body = {"path": "hall", "value": 1, "why": "x", "reason": "x", "name": "x", "items": []}
         is_problem(await as_.viewer.request(method, url(path), json=body), 403, "role_missing")
-    changing = [one for one in changing if one not in (*accounts, *people, *local, *approving, *control)]
+    rooms = ("alarms", "callout", "screens")  # test_alarms.py, test_callout.py, test_screens.py
+    desks = [(m, p) for m, p in changing if p.split("/")[3] in rooms]
+    for method, path in desks:
+        is_problem(await as_.viewer.request(method, url(path), json={}), 403, "role_missing")
+    changing = [one for one in changing if one not in (*accounts, *people, *local, *approving, *control, *desks)]
     assert sorted(changing) == sorted(CHANGING)
     for method, path in changing:
         found = is_problem(await as_.viewer.request(method, url(path), json=PLAN), 403, "role_missing")
@@ -133,6 +140,8 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
 
 async def test_every_error_has_one_shape(as_: Any, works: Any) -> None:
     for method, path in operations():
+        if "/callout/answer/" in path:
+            continue  # pages for people, by the link of a message
         for client in (as_.nobody, as_.viewer, as_.admin):
             for wrong in ({"content": b"{"}, {"content": b'"x"', "headers": {"content-type": "application/json"}}, {}):
                 if method == "GET" and wrong:

@@ -40,7 +40,15 @@ def changing() -> list[tuple[str, str]]:
     return sorted((m, r.path) for r in routes for m in r.methods - SAFE if (m, r.path) not in QUIET)
 
 
-NAMES_OTHERS = ("/stations/", "/edges/", "/callout/rotas/", "/callout/rules/", "/callout/channels/")
+NAMES_OTHERS = (
+    "/stations/",
+    "/edges/",
+    "/callout/rotas/",
+    "/callout/rules/",
+    "/callout/channels/",
+    "/recipes/",
+    "/control/trips/",
+)
 """Their names are not those of people."""
 
 
@@ -52,6 +60,8 @@ def filled(template: str) -> str:
         "{id}": "7",
         "{edge}": "edge-7",
         "{token}": "x",
+        "{zone}": "line1",
+        "{do}": "reset",
     }.items():
         template = template.replace(part, value)
     return template.split("{")[0]
