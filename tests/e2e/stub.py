@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import struct
 import threading
 from collections.abc import Callable
@@ -248,7 +249,7 @@ class Stub:
     async def serve(self, page: Page) -> None:
         """Answer everything this page asks."""
         await page.route("**/api/v1/**", self._route)
-        await page.route_web_socket("**/api/v1/live", self._live)
+        await page.route_web_socket(re.compile(r"/api/v1/live"), self._live)
 
     async def _route(self, route: Route) -> None:
         request = route.request
