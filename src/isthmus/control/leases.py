@@ -101,7 +101,8 @@ class Leases:
         now_ns = self._clock.monotonic_ns()
         waits = [RETRY_S if lease.told else (lease.until_ns - now_ns) / NS_PER_S for lease in self._running.values()]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), min(waits) if waits else None)
+            async with asyncio.timeout(min(waits) if waits else None):
+                await self._changed.wait()
 
     def _begin(self, point: WritePoint, seconds: float) -> None:
         self._running[point.tag] = _Lease(point, self._clock.monotonic_ns() + round(seconds * NS_PER_S))

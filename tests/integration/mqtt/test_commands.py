@@ -122,7 +122,7 @@ async def test_a_command_reaches_the_device_and_its_answer_ends_the_write(place)
     try:
         await comes(node.born.is_set)
         async with Hearing(place.driver("sparkplug"), SPEED, "plant/press 1:limit int") as hearing:
-            await comes(lambda: hearing.newest.get(0) == 1.5)
+            await comes(lambda: hearing.newest.get(0) == 1.5 and 1 in hearing.newest)
             await hearing.driver.write([PointWrite(SPEED, 9.25), PointWrite("plant/press 1:limit int", -3)])
             assert list(node.commands) == [("motor 1", "speed", 9.25), ("", "limit", -3)]
             await comes(lambda: hearing.newest == {0: 9.25, 1: -3})

@@ -226,7 +226,8 @@ class CallOut:
                 await self._advance()
                 await self._launch()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), await self._sleep_s())
+                    async with asyncio.timeout(await self._sleep_s()):
+                        await self._wake.wait()
         finally:
             sending = [task for _, task in self._sending.values()]
             for task in sending:

@@ -350,7 +350,8 @@ class Subscriptions:
             due_ns = min([*dues, *retries], default=None)
             timeout_s = None if due_ns is None else (due_ns - now_ns) / NS_PER_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):  # of Python 3.11, wait_for may swallow a cancellation
+                    await self._news.wait()
 
     def _take(self) -> list[Told]:
         """What has arrived, in the order the server told it."""
