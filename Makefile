@@ -40,7 +40,7 @@ fix: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	@for name in acquisition hotpath bus historian latency plant crash; do $(BIN)/isthmus bench $$name --json --quick || exit 1; done
+	@for name in $$($(BIN)/python -c "from isthmus.cli.bench import NAMES; print(*NAMES)"); do $(BIN)/isthmus bench $$name --json --quick || exit 1; done
 
 docs: setup
 	$(BIN)/python scripts/status.py
