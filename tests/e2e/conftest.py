@@ -34,6 +34,13 @@ SIZES = {"desk": (1440, 900), "phone": (390, 844), "narrow": (320, 640), "zoomed
 READY = re.compile(r"^Isthmus is ready: (http://[^/\s]+)(\S*)$", re.MULTILINE)
 
 expect.set_options(timeout=PATIENCE_S * 1000)
+BOTH_WAYS = (
+    ("desk", "light"),
+    ("phone", "dark"),
+    pytest.param("desk", "dark", marks=pytest.mark.soak),
+    pytest.param("phone", "light", marks=pytest.mark.soak),
+)
+"""Sizes and themes: each of both is seen every time, all four together in `make soak`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import Page, Route, WebSocketRoute, expect
 
-from .conftest import AXE
+from .conftest import AXE, BOTH_WAYS
 from .test_pages import SERIOUS, WIDER
 
 pytestmark = [
@@ -235,8 +235,7 @@ async def test_without_a_link_the_list_says_so_and_nothing_is_acknowledged(demo,
     await expect(page.get_by_role("button", name=re.compile("^Acknowledge page"))).to_be_disabled()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desk", "phone"])
+@pytest.mark.parametrize(("size", "theme"), BOTH_WAYS)
 async def test_the_list_shuts_nobody_out(demo, signed_in, opens, size, theme):
     states = ("Unacknowledged", "Acknowledged", "ReturnedUnacknowledged", "Latched")
     desk = Desk(*(row(4 * i + j, p, s) for i, p in enumerate(PRIORITIES) for j, s in enumerate(states)))

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
-from .conftest import AXE, PATIENCE_S, SIZES
+from .conftest import AXE, BOTH_WAYS, PATIENCE_S, SIZES
 from .stub import FILLER, LINE, STATIC, TARGET, VALVE, Files, Stub
 from .test_pages import CUT, SERIOUS, WIDER
 
@@ -509,8 +509,7 @@ async def test_without_control_and_alarms_the_pages_are_as_before(shows):
     await expect(page.get_by_role("link", name="Open trend")).to_have_class(re.compile("primary"))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desk", "phone"])
+@pytest.mark.parametrize(("size", "theme"), BOTH_WAYS)
 async def test_the_pages_fit_and_shut_nobody_out(shows, origin, size, theme):
     found: list[str] = []
     page = await shows(Stub().full(), "/overview", size, theme, touch=size == "phone", axe=True)

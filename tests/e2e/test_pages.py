@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from .conftest import AXE
+from .conftest import AXE, BOTH_WAYS
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -53,8 +53,7 @@ def axe() -> Path:
     return AXE
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desk", "phone"])
+@pytest.mark.parametrize(("size", "theme"), BOTH_WAYS)
 async def test_every_page_is_quiet_fits_and_shuts_nobody_out(demo, signed_in, opens, axe, size, theme):
     screen = await opens(demo.origin, signed_in, size, theme, axe)
     found: list[str] = []

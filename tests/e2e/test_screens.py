@@ -14,7 +14,7 @@ import psutil
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from .conftest import AXE, PATIENCE_S, Screen
+from .conftest import AXE, BOTH_WAYS, PATIENCE_S, Screen
 from .test_pages import CUT, SERIOUS, WIDER
 
 pytestmark = [
@@ -158,8 +158,7 @@ async def test_a_drawing_of_another_program_is_cleaned_and_told(demo, signed_in,
     await expect(page.get_by_text(re.compile("^Saved "))).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desk", "phone"])
+@pytest.mark.parametrize(("size", "theme"), BOTH_WAYS)
 async def test_screens_shut_nobody_out_and_fit(demo, signed_in, opens, size, theme):
     if not any(s["id"] == "line-1" for s in (await demo.ask("GET", "screens"))["screens"]):
         await demo.ask("POST", "screens", {"id": "line-1", "asset": LINE})
