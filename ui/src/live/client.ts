@@ -29,6 +29,7 @@ export class LiveClient {
   private socket: WebSocket | undefined
   private view = 0
   private attempts = 0
+  private opened = 0
   private wanted = false
   private viewTimer: ReturnType<typeof setTimeout> | undefined
   private openTimer: ReturnType<typeof setTimeout> | undefined
@@ -71,7 +72,7 @@ export class LiveClient {
     socket.binaryType = 'arraybuffer'
     this.socket = socket
     socket.onopen = () => {
-      this.attempts = 0
+      this.opened = Date.now()
       this.lastPaths = ''
       this.sendView()
     }
@@ -92,10 +93,11 @@ export class LiveClient {
 
   private watch(): void {
     this.store.age()
-    const silent = Date.now() - this.store.lastHeard > SILENCE_MS
-    if (!silent || this.store.link !== 'live') return
+    if (this.socket?.readyState !== WebSocket.OPEN) return
+    const heard = Number.isNaN(this.store.lastHeard) ? 0 : this.store.lastHeard // a link that never says a word is lost, too
+    if (Date.now() - Math.max(this.opened, heard) <= SILENCE_MS) return
     this.store.setLink('lost')
-    this.socket?.close()
+    this.socket.close()
   }
 
   private take(data: ArrayBuffer | string): void {
@@ -112,6 +114,7 @@ export class LiveClient {
       this.alarms = message.alarms
       this.onAlarms(message.alarms)
     } else if ('beat' in message) {
+      this.attempts = 0
       this.store.takeBeat(message.beat, message.edges)
       if (this.modelVersion >= 0 && message.model_version !== this.modelVersion) this.onModel(message.model_version)
       this.modelVersion = message.model_version
