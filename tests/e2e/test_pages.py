@@ -33,7 +33,7 @@ PAGES = {  # where it is, and what shows that its data has come
     "people": ("/admin", ".records tbody tr"),
     "roles": ("/admin?tab=roles", ".records tbody tr"),
     "audit": ("/audit", ".records tbody tr"),
-    "asset": (f"/asset/{LINE}/filler", ".band-card .lv[data-q=good]"),
+    "asset": (f"/asset/{LINE}/filler", ".lv[data-q=good]"),
 }
 SERIOUS = """async () => (await axe.run({resultTypes: ['violations']})).violations
     .filter((v) => v.impact === 'serious' || v.impact === 'critical')
