@@ -28,7 +28,10 @@ PAGES = {  # where it is, and what shows that its data has come
     "alarms": ("/alarms", ".apanel .blank, .apanel .aitem"),
     "changes": ("/changes", ".panel-head h2"),
     "callout": ("/callout", ".panel-head h2"),
-    "line": (f"/line/{LINE}", ".column .lv"),  # on a phone the columns begin below the fold, and only what is in view is alive
+    "line": (
+        f"/line/{LINE}",
+        ".column .lv",
+    ),  # on a phone the columns begin below the fold, and only what is in view is alive
     "account": ("/account", ".records tbody tr"),
     "people": ("/admin", ".records tbody tr"),
     "roles": ("/admin?tab=roles", ".records tbody tr"),
