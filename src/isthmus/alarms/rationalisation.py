@@ -12,9 +12,10 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from isthmus.namespace.edit import flow
+from isthmus.namespace.model import Alarm
 from isthmus.namespace.plantfile import Document, Node, Report, did_you_mean, plain_data
 from isthmus.values.errors import ConfigError, Findings
 from isthmus.values.messages.alarms import PRIORITIES
@@ -49,56 +50,6 @@ _TEXTS: Final = frozenset({"message", "cause", "consequence", "response", "conse
 Value = float | bool | str | None
 
 
-class Spec(Protocol):
-    """What the plant file says of an alarm, as it was compiled. Units: limit and deadband of a rate per second"""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def priority(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def limit(self) -> float | None: ...
-    @property
-    def deadband(self) -> float: ...
-    @property
-    def on_delay_s(self) -> float: ...
-    @property
-    def off_delay_s(self) -> float: ...
-    @property
-    def latch(self) -> bool: ...
-    @property
-    def cause(self) -> str: ...
-    @property
-    def consequence(self) -> str: ...
-    @property
-    def consequence_class(self) -> str: ...
-    @property
-    def response(self) -> str: ...
-    @property
-    def response_s(self) -> float | None: ...
-    @property
-    def per_s(self) -> float: ...
-
-
-class DeclaredAlarm(Protocol):
-    """An alarm of the plant."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def asset(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def spec(self) -> Spec: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Declared:
     """An alarm as a line of the table: ``values`` by the names of `EDITABLE`; what this alarm cannot have is missing."""
@@ -112,7 +63,7 @@ class Declared:
     values: Mapping[str, Value]
 
 
-def declared(alarm: DeclaredAlarm) -> Declared:
+def declared(alarm: Alarm) -> Declared:
     """A line as the plant file says it; a rate as it was said, per second, minute or hour."""
     spec = alarm.spec
     values: dict[str, Value] = {"priority": spec.priority}

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from isthmus.alarms import performance
+from isthmus.alarms.model import AlarmRow, Definition, Entry, Occurrence
 from isthmus.alarms.rationalisation import Declared, declared, edit_plant, guarded, lines
 from isthmus.security.model import Action, Principal
 from isthmus.values.clock import NS_PER_S
@@ -25,7 +26,7 @@ from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
 from isthmus.web.problems import NotFound, Refused
 from isthmus.web.routes.plant import PlanRequest, PlanWithText, plan_answer, plan_of
-from isthmus.web.services import AlarmDefinition, AlarmDesk, AlarmEntry, AlarmOccurrence, AlarmRow, Sees, Services
+from isthmus.web.services import AlarmDesk, Sees, Services
 from isthmus.web.times import iso, parse_time
 
 router = APIRouter(tags=["alarms"])
@@ -581,7 +582,7 @@ class _Wanted:
         self._sight, self._priority = sight, frozenset(priority)
         self._by, self._words = by.casefold(), text.casefold().split()
 
-    def __call__(self, entry: AlarmEntry) -> bool:
+    def __call__(self, entry: Entry) -> bool:
         change = entry.change
         if not self._sight.path(change.path) or (self._priority and change.priority not in self._priority):
             return False
@@ -591,7 +592,7 @@ class _Wanted:
         return all(word in said for word in self._words)
 
 
-def journal_line(entry: AlarmEntry) -> dict[str, Any]:
+def journal_line(entry: Entry) -> dict[str, Any]:
     """A change as it is sent."""
     change = entry.change
     return {
@@ -632,7 +633,7 @@ async def search_alarm_journal(
     """Every change of every alarm in [start, end), newest first."""
     desk, (start_ns, end_ns) = _desk(services), _range(services, start, end)
     wanted = _Wanted(sight, priority, by, text)
-    found: list[AlarmEntry] = []
+    found: list[Entry] = []
     looked = 0
     while len(found) < limit and looked < MOST_LOOKED_AT:
         page = await desk.journal(start_ns, end_ns, under=under, alarm=alarm, limit=_PAGE, before=before)
@@ -716,7 +717,7 @@ async def _changes(
         before = page[-1].change.seq
 
 
-def occurrence_answer(one: AlarmOccurrence) -> dict[str, Any]:
+def occurrence_answer(one: Occurrence) -> dict[str, Any]:
     """An occurrence as it is sent."""
     return {
         "occurrence": one.id,
@@ -733,7 +734,7 @@ def occurrence_answer(one: AlarmOccurrence) -> dict[str, Any]:
     }
 
 
-def _with_durations(one: AlarmOccurrence) -> dict[str, Any]:
+def _with_durations(one: Occurrence) -> dict[str, Any]:
     def after(time_ns: int | None) -> float | str:
         return "" if time_ns is None else round((time_ns - one.raised_ns) / NS_PER_S, 3)
 
@@ -745,7 +746,7 @@ def _with_durations(one: AlarmOccurrence) -> dict[str, Any]:
     }
 
 
-def _occurrence_blocks(found: Sequence[AlarmOccurrence]) -> Iterator[bytes]:
+def _occurrence_blocks(found: Sequence[Occurrence]) -> Iterator[bytes]:
     yield _csv(OCCURRENCE_COLUMNS, [dict(zip(OCCURRENCE_COLUMNS, OCCURRENCE_COLUMNS, strict=True))])
     rows = map(_with_durations, found)
     while chunk := list(itertools.islice(rows, _PAGE)):
@@ -786,7 +787,7 @@ async def export_alarm_journal(
 
 async def _occurrences(
     desk: AlarmDesk, sight: Sight, start_ns: int, end_ns: int, under: str, alarm: str, limit: int
-) -> tuple[list[AlarmOccurrence], bool]:
+) -> tuple[list[Occurrence], bool]:
     """Those that are seen, raised last first, and whether they are all."""
     found = await desk.occurrences(start_ns, end_ns, under=under, alarm=alarm, limit=limit + 1)
     complete = len(found) <= limit
@@ -826,7 +827,7 @@ async def alarm_performance(
     return await asyncio.to_thread(_judged, found, start_ns, end_ns, complete)
 
 
-def _judged(found: Sequence[AlarmOccurrence], start_ns: int, end_ns: int, complete: bool) -> PerformanceAnswer:
+def _judged(found: Sequence[Occurrence], start_ns: int, end_ns: int, complete: bool) -> PerformanceAnswer:
     told_of = performance.judge(performance.Columns.of(found), start_ns, end_ns)
     wide, peaks = performance.bars(told_of.rate, MOST_BARS)
 
@@ -868,7 +869,7 @@ def _judged(found: Sequence[AlarmOccurrence], start_ns: int, end_ns: int, comple
 # --- definitions and rationalisation -------------------------------------------------------------------------------------
 
 
-def definition_answer(one: AlarmDefinition) -> dict[str, Any]:
+def definition_answer(one: Definition) -> dict[str, Any]:
     """A definition as it is sent."""
     spec = None if one.alarm is None else one.alarm.spec
     return {
@@ -951,7 +952,7 @@ async def export_rationalisation(
     return StreamingResponse(body, media_type="text/csv", headers=headers)
 
 
-def _declared(definitions: Iterable[AlarmDefinition]) -> Iterator[Declared]:
+def _declared(definitions: Iterable[Definition]) -> Iterator[Declared]:
     """What of them the plant file says; alarms that other rooms report stand in no file."""
     return (declared(one.alarm) for one in definitions if one.alarm is not None)
 
