@@ -226,6 +226,110 @@ class ChangeRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """A shift that comes back. It may end after midnight; wall time of the plant, so a night of the clock change is
+    an hour longer or shorter.
+
+    Units: minutes since local midnight of the day it begins on; end_min above 1,440 is the next day
+    """
+
+    name: str
+    days: tuple[int, ...]  # 0 is Monday
+    start_min: int
+    end_min: int
+    breaks: tuple[tuple[int, int, str], ...] = ()  # start_min, end_min, name; on the same scale
+    crews: tuple[str, ...] = ()  # who takes turns, from the calendar's first week on
+    turn_weeks: int = 1  # weeks until the next crew's turn
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStop:
+    """Time nobody means to produce in, however often it comes back.
+
+    Units: minutes since local midnight
+    """
+
+    name: str
+    days: tuple[int, ...]
+    start_min: int
+    end_min: int
+    first: str = ""  # ISO date from which it holds; "" from ever
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """When an area or a machine is meant to run. The nearest above a machine holds."""
+
+    path: str  # of the site ("") , area, line or asset it is for
+    shifts: tuple[Shift, ...] = ()
+    holidays: tuple[tuple[str, str], ...] = ()  # ISO date, name
+    planned: tuple[PlannedStop, ...] = ()
+    day_start_min: int = 0  # when a production day begins
+    first_week: str = ""  # ISO date of a Monday: the crews' first turn
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something stood, was slow or was thrown away."""
+
+    key: str  # "mechanical/jam": group and name, permanent
+    group: str
+    name: str
+    text: str  # for people
+    kind: str = "stop"  # stop, scrap or rework
+    planned: bool = False  # of a stop: it leaves planned time
+    loss: str = ""  # six big losses: breakdown, setup, minor_stop, speed, startup_reject, production_reject
+    time: str = ""  # ISO 22400 time it counts as: PDOT (planned down), ADOT (actual unplanned down), AUST (set-up), ADET (delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How the production of an asset is counted: tag ids, 0 where it has none.
+
+    Units: ideal rate in pieces per ideal_per_ns; seconds otherwise; cost in the plant's currency per minute
+    """
+
+    asset: str
+    line: str = ""  # path of the line it stands in
+    place: int = 0  # along the line, from 0
+    state: int = 0
+    classes: dict[int, str] = field(default_factory=dict)  # number of the state -> class
+    rules: tuple[tuple[str, str], ...] = ()  # class, expression; the first that holds counts
+    inputs: dict[str, int] = field(default_factory=dict)  # of the rules
+    pulse: int = 0  # a counter, a switch or a current that alone tells whether it runs
+    pulse_on: float | None = None  # a current at or above it is running; None: each growth or edge is one piece
+    idle_after_s: float = 0.0  # without a pulse: no more running
+    stopped_after_s: float = 0.0  # without a pulse: stopped
+    micro_stop_s: float = 120.0  # what is shorter is a minor stop and asks for no reason
+    stale_after_s: float = 0.0  # without a sample of its state: unknown; 0: as long as its edge is heard
+    good: int = 0
+    reject: int = 0
+    total: int = 0
+    rework: int = 0
+    modulo: int = 0  # a counter rolls over here; 0: it only resets
+    speed: int = 0
+    ideal_count: int = 0  # pieces per ideal_per_ns at full speed; 0 where none is declared
+    ideal_per_ns: int = 0
+    energy: tuple[int, ...] = ()  # counters of energy
+    material: tuple[int, ...] = ()
+    cost_per_min: float = 0.0
+    product: int = 0  # the tag that tells what is made, where no order does
+
+
+@dataclass(frozen=True, slots=True)
+class ProductionLine:
+    """How machines of a line add up."""
+
+    path: str
+    machines: tuple[str, ...]  # along the flow
+    constraint: str = ""  # the machine whose figures are the line's; "" adds all of them up
+    counts_at: str = ""  # the machine whose good pieces are the line's
+    buffers: tuple[float, ...] = ()  # s that a stop takes from each machine to the next; what is missing is 0
+    cost_per_min: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Plant:
     """One version of the whole plant, compiled. ``tags`` are ordered by path, ``assets`` as in the file."""
 
@@ -249,6 +353,11 @@ class Plant:
     points: tuple[WritePoint, ...] = ()
     trips: tuple[TripModel, ...] = ()
     alarms: tuple[Alarm, ...] = ()  # ordered by path; alarms of one declaration share their spec
+    calendars: tuple[Calendar, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    machines: tuple[Machine, ...] = ()  # as in the file
+    lines: tuple[ProductionLine, ...] = ()
+    currency: str = ""  # ISO 4217
 
 
 EMPTY = Plant(version=0, enterprise="", site="", timezone="UTC")

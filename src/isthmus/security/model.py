@@ -34,6 +34,10 @@ class Action(StrEnum):
     RECIPE_APPROVE = "recipe.approve"
     SCREEN_CHANGE = "screen.change"  # draw process screens
     SCREEN_PUBLISH = "screen.publish"  # the second person of a screen
+    PRODUCTION_RECORD = "production.record"  # code a stop, count scrap, run an order, key in a reading, record a check
+    PRODUCTION_CORRECT = "production.correct"  # recode, split, merge; release holds; change what was recorded
+    PRODUCTION_PLAN = "production.plan"  # products, orders, inspection plans, calendar exceptions, targets
+    PRODUCTION_SIGN = "production.sign"  # an electronic signature
     PLANT_CHANGE = "plant.change"
     PLANT_APPROVE = "plant.approve"  # the second person of a change
     CONNECTION_TEST = "connection.test"
@@ -46,17 +50,37 @@ class Action(StrEnum):
 
 
 _VIEWER = frozenset({Action.READ, Action.ACCOUNT_OWN})
-_OPERATOR = _VIEWER | {Action.WRITE, Action.CONTROL_APPROVE, Action.ALARM_ACKNOWLEDGE, Action.ALARM_SHELVE}
+_OPERATOR = _VIEWER | {
+    Action.WRITE,
+    Action.CONTROL_APPROVE,
+    Action.ALARM_ACKNOWLEDGE,
+    Action.ALARM_SHELVE,
+    Action.PRODUCTION_RECORD,
+    Action.PRODUCTION_SIGN,
+}
 _SHARED = frozenset(
     {Action.CONTROL_LOCKOUT, Action.ALARM_CHANGE, Action.CALLOUT_CHANGE, Action.RECIPE_CHANGE, Action.SCREEN_PUBLISH}
 )
-_ENGINEER = _VIEWER | _SHARED | {Action.PLANT_CHANGE, Action.CONNECTION_TEST, Action.SCREEN_CHANGE}
+_ENGINEER = (
+    _VIEWER
+    | _SHARED
+    | {Action.PLANT_CHANGE, Action.CONNECTION_TEST, Action.SCREEN_CHANGE, Action.PRODUCTION_PLAN, Action.PRODUCTION_SIGN}
+)
 ALLOWED: dict[str, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,
-    Role.SUPERVISOR: _OPERATOR | _SHARED | {Action.PLANT_APPROVE, Action.CONTROL_MODE, Action.RECIPE_APPROVE},
+    Role.SUPERVISOR: _OPERATOR
+    | _SHARED
+    | {
+        Action.PLANT_APPROVE,
+        Action.CONTROL_MODE,
+        Action.RECIPE_APPROVE,
+        Action.PRODUCTION_CORRECT,
+        Action.PRODUCTION_PLAN,
+    },
     Role.ENGINEER: _ENGINEER,
-    Role.MAINTAINER: _VIEWER | {Action.CONNECTION_TEST, Action.CONTROL_LOCKOUT},
+    Role.MAINTAINER: _VIEWER
+    | {Action.CONNECTION_TEST, Action.CONTROL_LOCKOUT, Action.PRODUCTION_RECORD, Action.PRODUCTION_SIGN},
     Role.SECURITY: _VIEWER
     | {Action.ACCOUNTS, Action.SECURITY, Action.AUDIT_READ, Action.PRIVACY, Action.PLANT_APPROVE},
     Role.ADMIN: frozenset(Action) - {Action.WRITE, Action.CONTROL_APPROVE, Action.CONTROL_MODE},

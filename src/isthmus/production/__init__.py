@@ -1,0 +1,1 @@
+"""Production: calendars, states and losses, OEE with its lineage, stops, orders, and what people answer."""

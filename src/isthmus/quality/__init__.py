@@ -1,0 +1,1 @@
+"""Quality: inspection plans, control charts (SPC), holds, nonconformances and corrective actions."""
