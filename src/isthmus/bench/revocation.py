@@ -19,6 +19,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.join import join
@@ -69,8 +70,11 @@ class _Rig:
         return ssl.create_default_context(cafile=str(DataDir(self.folder / "core").tls / "ca.crt"))
 
     async def watch(self, headers: dict[str, str]) -> ClientConnection:
-        address = f"wss://localhost:{self.system.port}/api/v1/live"
-        socket = await connect(address, additional_headers=headers, ssl=self.context())
+        place = f"localhost:{self.system.port}"
+        origin = Origin(f"https://{place}")
+        socket = await connect(
+            f"wss://{place}/api/v1/live", origin=origin, additional_headers=headers, ssl=self.context()
+        )
         await socket.send(json.dumps({"view": 1, "paths": []}))
         return socket
 
