@@ -117,9 +117,9 @@ def run(
 
 
 def settle_collector() -> None:
-    """Look rarely for cycles, and never again at what the imports made: that lives for ever."""
+    """Look rarely for cycles, in small steps, and never again at what the imports made: that lives for ever."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 5, 200)
 
 
 def _code(error: BaseException) -> int:

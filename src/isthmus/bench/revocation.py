@@ -26,6 +26,7 @@ from isthmus.app.join import join
 from isthmus.bench.system import System
 from isthmus.bus.broker import BusAddress, edge_user, free_port
 from isthmus.bus.client import Bus
+from isthmus.values.errors import TryLater
 
 BUDGET: dict[str, tuple[str, float]] = {
     "revoke_session_max_ms": ("<=", 1000.0),
@@ -111,7 +112,12 @@ async def _token_ms(rig: _Rig, number: int) -> float:
 async def _edge_ms(rig: _Rig, number: int) -> float:
     name, call, home = f"far-{number}", rig.system.call, DataDir(rig.folder / f"far-{number}")
     invited = await asyncio.to_thread(call, "POST", "edges/invites", {"edge": name})
-    await asyncio.to_thread(join, invited["token"], home)
+    while True:
+        try:
+            await asyncio.to_thread(join, invited["token"], home)
+            break
+        except TryLater:  # joining is braked: so many a minute from one address
+            await asyncio.sleep(5)
     bus = Bus(BusAddress.load(home.bus.address_file(edge_user(name))), logging.getLogger("isthmus.bench.edge"))
     await bus.connect()
     try:
