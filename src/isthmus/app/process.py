@@ -119,7 +119,7 @@ def run(
 def settle_collector() -> None:
     """Look rarely for cycles, in small steps, and never again at what the imports made: that lives for ever."""
     gc.freeze()
-    gc.set_threshold(50_000, 5, 200)
+    gc.set_threshold(10_000, 10, 500)
 
 
 def _code(error: BaseException) -> int:
