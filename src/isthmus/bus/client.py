@@ -215,11 +215,12 @@ class Bus:
         if state.bytes <= keep_bytes or not state.messages:
             return 0
         surplus = int(state.messages * (1 - keep_bytes / state.bytes))
-        until = min(state.first_seq + surplus, await self.acknowledged() + 1)
-        if until <= state.first_seq:
+        first = int(state.first_seq)
+        until = min(first + surplus, await self.acknowledged() + 1)
+        if until <= first:
             return 0
         await self.js.purge_stream(subjects.FRAME_STREAM, seq=until)
-        return until - state.first_seq
+        return until - first
 
     async def copy(self, first: int, last: int) -> AsyncIterator[Msg]:
         """Stored frames from one number to another, in order, as they lie there; those that are gone are left out."""
