@@ -415,7 +415,7 @@ class Core:
         task.add_done_callback(self._events.discard)
 
     async def _watch_disk(self) -> None:
-        """How fast the bus fills, for the hours of buffer that are left."""
+        """How fast the bus fills, for the hours of buffer that are left; and what nobody needs any more goes."""
         before, at = 0, time.monotonic()
         while True:
             with contextlib.suppress(Exception):
@@ -424,6 +424,7 @@ class Core:
                     per_frame = self._stream_bytes / (last - first + 1)
                     self._stream_rate_s = per_frame * (last - before) / (time.monotonic() - at)
                 before, at = last, time.monotonic()
+                await self._bus.trim()
             await asyncio.sleep(10)
 
     # what web shows

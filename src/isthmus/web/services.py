@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -260,7 +260,8 @@ class Sees(Protocol):
 class AlarmDesk(Protocol):
     """What people do with alarms. ``who`` is asked for permission here in web, and recorded there.
 
-    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells what may be seen.
+    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells what may be seen. ``paths`` has
+    those occurrences that have not cleared, ``path_of`` alarms that other rooms reported.
     Deeds return what they changed; what no longer fits (acknowledged by somebody else meanwhile) is left out of it.
     Raises: ConfigError where an alarm or an occurrence does not exist
     """
@@ -275,8 +276,19 @@ class AlarmDesk(Protocol):
         priorities: Sequence[str] = (),
         limit: int = 500,
         sight: Sees | None = None,
+        newest: bool = False,
     ) -> Sequence[AlarmRow]: ...
-    def counts(self) -> AlarmCounts: ...
+    def total(
+        self,
+        *,
+        under: str = "",
+        states: Sequence[State] = (),
+        priorities: Sequence[str] = (),
+        sight: Sees | None = None,
+    ) -> int: ...
+    def paths(self, occurrences: Iterable[int], /) -> Mapping[int, str]: ...
+    def path_of(self, key: str, /) -> str | None: ...
+    def counts(self, sight: Sees | None = None, /) -> AlarmCounts: ...
     async def wait(self, version: int, timeout_s: float, /) -> int: ...
     async def acknowledge(self, who: Principal, occurrences: Sequence[int], comment: str, /) -> Sequence[int]: ...
     async def reset(self, who: Principal, occurrences: Sequence[int], /) -> Sequence[int]: ...
