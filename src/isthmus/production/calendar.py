@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -155,9 +156,8 @@ class Schedule:
             return found
         ordinal = self._ordinal(start_ns)
         while not found or found[-1].end_ns < end_ns:
-            for piece in self._day(ordinal):
-                if piece.end_ns > start_ns and piece.start_ns < end_ns:
-                    found.append(_clipped(piece, start_ns, end_ns))
+            day = self._day(ordinal)
+            found += [_clipped(p, start_ns, end_ns) for p in day if p.end_ns > start_ns and p.start_ns < end_ns]
             ordinal += 1
         return found
 
@@ -220,7 +220,7 @@ class Schedule:
         cuts = sorted(edges)
         blank = self._blank(ordinal)
         found: list[Piece] = []
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in pairwise(cuts):
             piece = replace(blank, start_ns=first, end_ns=last)
             for layer in layers:
                 if layer.start_ns <= first and layer.end_ns >= last:
