@@ -210,6 +210,7 @@ class _Machines:
         self._document, self._file, self._draft, self._counted = document, file, draft, counted
         self._compiled: dict[tuple[str, str], Expression] = {}
         self._told: set[tuple[Spot, str]] = set()  # said once of a type, whatever the number of its assets
+        self._units: dict[str, tuple[str, str]] = {}  # of energy and material, with the tag that said it first
         self._types = {asset.path: asset.type for asset in draft.assets}
         self._levels = {asset.path: asset.level for asset in draft.assets}
 
@@ -305,6 +306,7 @@ class _Machines:
             head = role.split(".", 1)[0]
             if head in lists:
                 lists[head].append(tag.path)
+                self._check_unit(path, role, head, tag)
             else:
                 tags[head] = tag.path
         classes = self._classes(path, section)
@@ -364,6 +366,12 @@ class _Machines:
             self._note(path, role, f"must be a number; this is a tag of kind {tag.kind}", tag.name)
         elif head == "pulse" and section.pulse is not None:
             self._check_pulse(path, role, section.pulse.on, tag)
+
+    def _check_unit(self, path: str, role: str, head: str, tag: DraftTag) -> None:
+        """Energy and material add up over machines: each has one unit in the whole plant."""
+        unit, other = self._units.setdefault(head, (tag.unit, tag.path))
+        if tag.unit != unit:
+            self._note(path, role, f"{other} counts in {unit or 'no unit'}; {head} of a plant has one unit", tag.unit)
 
     def _check_pulse(self, path: str, role: str, on: float | None, tag: DraftTag) -> None:
         if tag.type is ValueType.TEXT or tag.kind == "state":

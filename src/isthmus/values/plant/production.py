@@ -324,9 +324,9 @@ class ProductionSection:
     stale_after: Seconds = 0.0
     """Without a sample of its state for this long the state is unknown; `0 s` leaves it to the gap marks."""
     energy: tuple[Segment, ...] = ()
-    """Counters of energy, all of one unit."""
+    """Counters of energy; one unit in the whole plant."""
     material: tuple[Segment, ...] = ()
-    """Counters of material, all of one unit."""
+    """Counters of material; one unit in the whole plant."""
     cost: CostText = ""
     """What a minute of its downtime costs, such as 12/min."""
     product: Segment = ""
