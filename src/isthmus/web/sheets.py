@@ -14,6 +14,7 @@ import math
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Final, Literal
 from xml.sax.saxutils import escape
 
@@ -214,15 +215,23 @@ def _worksheet(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterat
         for n, width in enumerate(widths, 1):
             yield f'<col min="{n}" max="{n}" width="{width}" customWidth="1"/>'
         yield "</cols>"
-    yield '<sheetData><row r="1">' + "".join(_text(column, ' s="1"') for column in columns) + "</row>"
-    for number, row in enumerate(_both(first, rest), 2):
-        yield f'<row r="{number}">' + "".join(map(_xml, row)) + "</row>"
+    letters = [_letters(at) for at in range(len(columns))]
+    head = "".join(_text(f"{letter}1", column, ' s="1"') for letter, column in zip(letters, columns, strict=True))
+    yield f'<sheetData><row r="1">{head}</row>'
+    for number, row in enumerate(chain(first, rest), 2):
+        cells = "".join([_xml(f"{letter}{number}", cell) for letter, cell in zip(letters, row, strict=True)])
+        yield f'<row r="{number}">{cells}</row>'
     yield "</sheetData></worksheet>"
 
 
-def _both(first: Iterable[Sequence[Cell]], rest: Iterator[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
-    yield from first
-    yield from rest
+def _letters(at: int) -> str:
+    """How a sheet names its columns: A to Z, AA …"""
+    name = ""
+    at += 1
+    while at:
+        at, rest = divmod(at - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
@@ -233,17 +242,17 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]
     return [min(60, chars + 2) for chars in longest]
 
 
-def _xml(cell: Cell) -> str:
+def _xml(place: str, cell: Cell) -> str:
     """One cell. An integer that a spreadsheet would round is text."""
     if cell is None:
-        return "<c/>"
+        return ""
     if isinstance(cell, str):
-        return _text(cell)
+        return _text(place, cell)
     if isinstance(cell, int) and not -_EXACT <= cell <= _EXACT:
-        return _text(str(cell))
-    return f"<c><v>{cell!r}</v></c>"
+        return _text(place, str(cell))
+    return f'<c r="{place}"><v>{cell!r}</v></c>'
 
 
-def _text(text: str, style: str = "") -> str:
+def _text(place: str, text: str, style: str = "") -> str:
     good = escape(_UNFIT.sub("", text)[:MOST_CHARS])
-    return f'<c t="inlineStr"{style}><is><t xml:space="preserve">{good}</t></is></c>'
+    return f'<c r="{place}" t="inlineStr"{style}><is><t xml:space="preserve">{good}</t></is></c>'
