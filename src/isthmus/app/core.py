@@ -53,6 +53,8 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.production.exceptions import CalendarRoom
+from isthmus.production.kpi.service import KpiRoom
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -89,6 +91,8 @@ class Core:
         self._namespace = Namespace(self._engine, self._clock, driver_spec)
         self._changes = ChangeRequests(self._engine, self._namespace, self._clock, log)
         self._screens = Screens(self._engine, self._namespace.current, self._clock, log)
+        self._calendar = CalendarRoom(self._engine, self._namespace.current, self._clock)
+        self._kpis = KpiRoom(self._engine, self._namespace.current, self._clock)
         self._security = Security(
             self._engine,
             self._clock,
@@ -201,6 +205,7 @@ class Core:
         self._offer_first_login()
         await self._control.open()
         await asyncio.to_thread(self._screens.load, self._data.screens)
+        await asyncio.to_thread(self._calendar.open)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
@@ -476,6 +481,8 @@ class Core:
                 imports=self._historian,
                 changes=self._changes,
                 screens=self._screens,
+                calendar=self._calendar,
+                kpis=self._kpis,
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),

@@ -114,6 +114,8 @@ class KpiRoom:
         """
         standard = next((k for k in STANDARD if k.name == kpi.name), None)
         row = store.Row(kpi.name, owner=owner.strip(), changed_by=by, changed_ns=self._clock.now_ns())
+        if standard is not None and kpi.formula.strip():
+            raise ConfigError(f"formula: {kpi.name} has its own, from {standard.source}; only its owner can be changed")
         if standard is None:
             self._check(kpi)
             row = replace(
