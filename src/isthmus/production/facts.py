@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -49,6 +50,7 @@ class Names:
     def __init__(self) -> None:
         self._codes: dict[tuple[str, str], int] = {}
         self._texts: dict[str, list[str]] = {}
+        self._lock = threading.Lock()  # days are computed in a thread while the loop goes on
         self.fresh: list[tuple[str, int, str]] = []  # kind, code, text: not in the records yet
 
     def code(self, kind: str, text: str) -> int:
@@ -57,8 +59,11 @@ class Names:
             return 0
         found = self._codes.get((kind, text))
         if found is None:
-            found = self._add(kind, text)
-            self.fresh.append((kind, found, text))
+            with self._lock:
+                found = self._codes.get((kind, text))
+                if found is None:
+                    found = self._add(kind, text)
+                    self.fresh.append((kind, found, text))
         return found
 
     def known(self, kind: str, text: str) -> int:

@@ -214,9 +214,7 @@ class ProductionStore:
         columns = (DAY_ROW.c.machine, DAY_ROW.c.day, DAY_ROW.c.start_ns, DAY_ROW.c.end_ns, DAY_ROW.c.facts)
         with self._engine.connect() as c:
             found = c.execute(
-                select(*columns)
-                .where(DAY_ROW.c.day.between(first, last))
-                .order_by(DAY_ROW.c.day, DAY_ROW.c.machine)
+                select(*columns).where(DAY_ROW.c.day.between(first, last)).order_by(DAY_ROW.c.day, DAY_ROW.c.machine)
             ).fetchall()
         if not found:
             none = np.zeros(0, np.int64)
@@ -303,7 +301,9 @@ class ProductionStore:
         with self._engine.begin() as c:
             known = {(m, d) for m, d in c.execute(select(DIRTY.c.machine, DIRTY.c.day))}
             rows = [
-                {"machine": m, "day": d, "why": why[:300]} for (m, d), why in sorted(days.items()) if (m, d) not in known
+                {"machine": m, "day": d, "why": why[:300]}
+                for (m, d), why in sorted(days.items())
+                if (m, d) not in known
             ]
             if rows:
                 c.execute(insert(DIRTY), rows)
