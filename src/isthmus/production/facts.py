@@ -236,6 +236,7 @@ BY: Final = ("machine", "line", "shift", "day", "order", "product", "team", "rea
 _DOWN: Final = [
     CODE[c] for c in (StateClass.IDLE, StateClass.STOPPED, StateClass.STARVED, StateClass.BLOCKED, StateClass.SETUP)
 ]
+_OUTSIDE: Final = (CODE[StateClass.PLANNED], CODE[StateClass.OFF])
 _LOSS_OF_CLASS: Final = {
     StateClass.SETUP: "setup",
     StateClass.STOPPED: "breakdown",
@@ -341,8 +342,8 @@ class _Sum:
         if values["total"] or values["good"]:
             total, good = self.rates.get(rate, (0, 0))
             self.rates[rate] = total + values["total"], good + values["good"]
-        elif code == CODE[StateClass.RUNNING] and rate:
-            self.rates.setdefault(rate, (0, 0))
+        elif rate and code not in _OUTSIDE:
+            self.rates.setdefault(rate, (0, 0))  # it could have made some
 
     def done(self, key: Mapping[str, str], names: Names) -> FactSum:
         ideal = sorted((*names.rate_of(rate), total, good) for rate, (total, good) in self.rates.items())
