@@ -143,7 +143,11 @@ class Reader:
             for tag in {row[0] for row in rows}:
                 mine = [row for row in rows if row[0] == tag]
                 value = np.array([*(row[2] for row in mine), ""], object)[:-1]
-                found[tag] = np.array([row[1] for row in mine], np.int64), value, np.array([row[3] for row in mine], np.uint32)
+                found[tag] = (
+                    np.array([row[1] for row in mine], np.int64),
+                    value,
+                    np.array([row[3] for row in mine], np.uint32),
+                )
         return found
 
     def oldest(self, tags: Sequence[int]) -> int | None:
