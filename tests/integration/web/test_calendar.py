@@ -23,7 +23,8 @@ class Told:
     def __init__(self) -> None:
         self.changed: list[str] = []
 
-    async def calendar_changed(self, area: str) -> None:
+    async def calendar_changed(self, area: str, start_ns: int, end_ns: int) -> None:
+        assert 0 < start_ns < end_ns
         self.changed.append(area)
 
 

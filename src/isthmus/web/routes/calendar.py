@@ -348,7 +348,7 @@ async def add_calendar_exception(
     kept = await asyncio.to_thread(room.add, wish, principal.name)
     answer = _exception(services, principal, kept)
     told(http).update(new=answer.model_dump(exclude={"may", "by", "withdrawn_by"}), reason=body.reason)
-    await _recompute(services, path)
+    await _recompute(services, kept)
     return answer
 
 
@@ -367,10 +367,11 @@ async def withdraw_calendar_exception(
     kept = await asyncio.to_thread(room.withdraw, ident, principal.name)
     answer = _exception(services, principal, kept)
     told(http)["old"] = answer.model_dump(exclude={"may", "by", "withdrawn_by"})
-    await _recompute(services, path)
+    await _recompute(services, kept)
     return answer
 
 
-async def _recompute(services: Services, path: str) -> None:
+async def _recompute(services: Services, kept: Kept) -> None:
     if services.production is not None:
-        await services.production.calendar_changed(path)
+        one = kept.exception
+        await services.production.calendar_changed(one.path, one.start_ns, one.end_ns)
