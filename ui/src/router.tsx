@@ -119,6 +119,21 @@ const changesRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/changes'), 'ChangesPage'),
 })
 
+const KPI_KEYS = ['under', 'span', 'by', 'k', 'trend', 'mode'] as const
+const kpiRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/kpi',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof KPI_KEYS)[number], string>> => only(search, KPI_KEYS),
+  component: lazyRouteComponent(() => import('./pages/kpi'), 'KpiPage'),
+})
+
+const calendarRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/calendar',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'path' | 'week', string>> => only(search, ['path', 'week'] as const),
+  component: lazyRouteComponent(() => import('./pages/calendar'), 'CalendarPage'),
+})
+
 const calloutRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/callout',
@@ -213,6 +228,8 @@ export const router = createRouter({
     assetRoute,
     connectionsRoute,
     changesRoute,
+    kpiRoute,
+    calendarRoute,
     calloutRoute,
     screensRoute,
     screenRoute,

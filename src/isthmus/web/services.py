@@ -26,6 +26,9 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.production.exceptions import CalendarRoom
+from isthmus.production.kpi.service import KpiRoom
+from isthmus.production.service import Production
 from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
@@ -362,6 +365,9 @@ class Services:
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
     callout: CallOut | None = None
+    calendar: CalendarRoom | None = None
+    kpis: KpiRoom | None = None
+    production: Production | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None

@@ -19,6 +19,8 @@ import isthmus.control.recipe_store  # its tables stand in the metadata of the r
 import isthmus.control.store
 import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
+import isthmus.production.exception_store
+import isthmus.production.kpi.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -43,6 +45,8 @@ def declared() -> MetaData:
         isthmus.control.store,
         isthmus.namespace.store,
         isthmus.screens.store,
+        isthmus.production.exception_store,
+        isthmus.production.kpi.store,
         isthmus.security.audit.store,
         isthmus.security.store,
     ):

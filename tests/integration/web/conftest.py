@@ -38,6 +38,10 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.production.exception_store import metadata as calendar_metadata
+from isthmus.production.exceptions import CalendarRoom
+from isthmus.production.kpi.service import KpiRoom
+from isthmus.production.kpi.store import metadata as kpi_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -317,6 +321,8 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     alarms_metadata.create_all(engine)
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
+    calendar_metadata.create_all(engine)
+    kpi_metadata.create_all(engine)
     control_metadata.create_all(engine)
     security = Security(
         engine,
@@ -392,6 +398,8 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         clock=clock,
         drivers=lambda: {"sine": spec},
         screens=Screens(engine, namespace.current, clock),
+        calendar=CalendarRoom(engine, namespace.current, clock),
+        kpis=KpiRoom(engine, namespace.current, clock),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

@@ -65,4 +65,6 @@ export const en: Record<string, string> = {
   'Write {{count}} values_other': 'Write {{count}} values',
   'It writes {{count}} values_one': 'It writes {{count}} value',
   'It writes {{count}} values_other': 'It writes {{count}} values',
+  '{{crews}}, every {{count}} weeks the next_one': '{{crews}}, every week the next',
+  '{{crews}}, every {{count}} weeks the next_other': '{{crews}}, every {{count}} weeks the next',
 }

@@ -36,6 +36,12 @@ export function MorePage() {
         <Link to="/control" search={{}} className="more-row">
           <Icon name="control" /> {t('Control')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/kpi" search={{}} className="more-row">
+          <Icon name="table" /> {t('KPIs')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/calendar" search={{}} className="more-row">
+          <Icon name="clock" /> {t('Calendar')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
