@@ -15,7 +15,7 @@ from isthmus.values.errors import ConfigError
 
 HEAD = "0012_stops"
 """Revision this build writes; held against the migrations by a test."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012_stops")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0012_stops")
 
 
 @dataclass(frozen=True, slots=True)

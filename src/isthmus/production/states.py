@@ -282,13 +282,18 @@ def _forgotten(steps: Steps, heard_ns: Ints, gaps: Sequence[Span], stale_ns: int
     # what is inside a lost time is not known either: steps that a pulse would have made by not coming
     inside = np.searchsorted(until[lost], steps.time_ns, side="right") - 1
     kept = (inside < 0) | (steps.time_ns >= following[lost][np.maximum(inside, 0)])
-    time_ns = np.concatenate([steps.time_ns[kept], until[lost]])
-    order = np.argsort(time_ns, kind="stable")
+    # what holds when something is heard again: a pulse that did not come makes no step of its own
+    again = following[lost]
+    again = again[again < known_ns]
+    held = np.searchsorted(steps.time_ns, again, side="right") - 1
     none = int(lost.sum())
+    time_ns = np.concatenate([steps.time_ns[kept], again[held >= 0], until[lost]])
+    held = held[held >= 0]
+    order = np.argsort(time_ns, kind="stable")
     return Steps(
         time_ns[order],
-        np.concatenate([steps.state[kept], np.full(none, NO_STATE, np.int64)])[order],
-        np.concatenate([steps.klass[kept], np.full(none, UNKNOWN, np.uint8)])[order],
+        np.concatenate([steps.state[kept], steps.state[held], np.full(none, NO_STATE, np.int64)])[order],
+        np.concatenate([steps.klass[kept], steps.klass[held], np.full(none, UNKNOWN, np.uint8)])[order],
     )
 
 

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Engine
 from isthmus.namespace.model import Plant
 from isthmus.production.figures import planned_busy_ns
 from isthmus.production.model import FactSum, StateClass
-from isthmus.production.service import ProductionFacts
 from isthmus.production.stops import store
 from isthmus.production.stops.effect import (
     LEAST_DAYS,
@@ -25,6 +24,7 @@ from isthmus.production.stops.effect import (
     compare,
     rate,
 )
+from isthmus.production.stops.facts import Facts
 from isthmus.production.stops.model import (
     LOSS_BY,
     ActionState,
@@ -89,7 +89,7 @@ class Measured:
 class ActionDesk:
     """Keeps improvement actions and measures them by the facts."""
 
-    def __init__(self, engine: Engine, production: ProductionFacts, plant: Callable[[], Plant], clock: Clock) -> None:
+    def __init__(self, engine: Engine, production: Facts, plant: Callable[[], Plant], clock: Clock) -> None:
         self._engine, self._production, self._plant, self._clock = engine, production, plant, clock
 
     # --- reading -----------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from typing import Final
 
 from isthmus.namespace.model import Machine, Plant, ProductionLine, Reason
 from isthmus.production.model import Entry, EntryKind, Stop
-from isthmus.production.service import ProductionFacts
 from isthmus.production.stops.cause import WAITING, Cause, CauseSum, LineStops, reach_ns, speaker, sums
+from isthmus.production.stops.facts import Facts
 from isthmus.production.stops.model import Choice
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, Denied
@@ -25,6 +25,8 @@ OWN_RECODE_NS: Final = 30 * 60 * NS_PER_S
 USED_NS: Final = 90 * 86_400 * NS_PER_S
 LEAST_PART_NS: Final = NS_PER_S
 """A part of a split stop is at least so long."""
+MOST_NS: Final = 31 * 86_400 * NS_PER_S
+"""Of stops that are told at a time."""
 MOST_MERGED: Final = 50
 MOST_MERGED_NS: Final = 24 * 3600 * NS_PER_S
 
@@ -68,7 +70,7 @@ Correct = Callable[[], None]
 class StopDesk:
     """Stops of machines with their reasons and causes."""
 
-    def __init__(self, production: ProductionFacts, plant: Callable[[], Plant], clock: Clock) -> None:
+    def __init__(self, production: Facts, plant: Callable[[], Plant], clock: Clock) -> None:
         self._production, self._plant, self._clock = production, plant, clock
         self._one_at_a_time = asyncio.Lock()
 
@@ -173,7 +175,9 @@ class StopDesk:
             self._check_base(stop, old, base)
             if old is not None and not (old.by == by and self._clock.now_ns() - old.at_ns <= OWN_RECODE_NS):
                 correct()
-            entry = self._reason(stop, given, comment, by, 0 if old is None else old.number)
+            entry = self._reason(stop, given, comment, by, _replaced(stop, old))
+            if entry.void and not entry.replaces:
+                raise ConfigError(f"reason: what is said of stop {ident} was said of more than this stop; give another")
             await self._production.enter(entry)
             return Coded((await self._again(stop),), _told(old), _told(None if entry.void else entry))
 
@@ -195,7 +199,7 @@ class StopDesk:
             now_ns = self._clock.now_ns()
             until_ns = 0 if stop.open else end_ns
             await self._production.enter(Entry(EntryKind.SPLIT, stop.asset, at_ns, until_ns, by=by, at_ns=now_ns))
-            if old is not None:
+            if old is not None and self._offers(old):
                 await self._enter_reason(old, stop.start_ns, at_ns, old.number)
                 await self._enter_reason(old, at_ns, until_ns, 0)
             parts = await self._between(stop.asset, stop.start_ns, end_ns)
@@ -223,10 +227,10 @@ class StopDesk:
             now_ns = self._clock.now_ns()
             merge = Entry(EntryKind.MERGE, first.asset, first.start_ns, last.start_ns + 1, by=by, at_ns=now_ns)
             await self._production.enter(merge)
-            if olds:
+            if olds and self._offers(olds[0]):
                 await self._enter_reason(olds[0], first.start_ns, 0 if last.open else last.end_ns, olds[0].number)
-            for old in olds[1:]:
-                await self._production.enter(_taken_back(old, by, now_ns))
+                for old in olds[1:]:
+                    await self._production.enter(_taken_back(old, by, now_ns))
             parts = await self._between(first.asset, first.start_ns, last.end_ns)
             return Coded(parts, _spans(stops), _spans(parts))
 
@@ -273,6 +277,10 @@ class StopDesk:
             EntryKind.REASON, stop.asset, stop.start_ns, end_ns, values, by, self._clock.now_ns(), comment, replaces,
             void=given is None,
         )  # fmt: skip
+
+    def _offers(self, entry: Entry) -> bool:
+        """Whether the plant file still has its reason: one that is gone stays as it was said, and is said of nothing new."""
+        return any(r.key == entry.values.get("reason") for r in self._plant().reasons)
 
     async def _enter_reason(self, old: Entry, start_ns: int, end_ns: int, replaces: int) -> None:
         """What was said, for another span: it stays the word of who said it."""
@@ -334,7 +342,7 @@ class StopDesk:
         return found
 
     async def _line(self, plant: Plant, line: ProductionLine, start_ns: int, end_ns: int) -> LineStops:
-        since_ns = max(0, start_ns - reach_ns(line))
+        since_ns = max(0, start_ns - reach_ns(line), end_ns - MOST_NS)
         stops = {asset: await self._production.stops(asset, since_ns, end_ns) for asset in line.machines}
         own = {asset: [s for s in found if s.asset == asset] for asset, found in stops.items()}
         mute = [m.asset for m in plant.machines if m.asset in stops and cannot_tell(m)]
@@ -353,6 +361,14 @@ def _in_force(entries: Iterable[Entry]) -> list[Entry]:
     found = list(entries)
     gone = {entry.replaces for entry in found if entry.replaces}
     return [entry for entry in found if entry.number not in gone and not entry.void]
+
+
+def _replaced(stop: Stop, old: Entry | None) -> int:
+    """The entry whose place a new reason of a stop takes; one that was said of more than the stop stays for the rest."""
+    if old is None:
+        return 0
+    whole = old.start_ns >= stop.start_ns and (stop.open or 0 < old.end_ns <= stop.end_ns)
+    return old.number if whole or not old.end_ns else 0
 
 
 def _offered(plant: Plant, key: str) -> Reason:

@@ -128,7 +128,7 @@ ACTION_NEXT: Final[dict[ActionState, frozenset[ActionState]]] = {
 """What may follow; an action that is verified stays so."""
 
 LOSS_BY: Final = ("reason", "group", "loss", "class")
-"""By what a loss is told from others: as `ProductionFacts.facts` adds up."""
+"""By what a loss is told from others."""
 
 
 @dataclass(frozen=True, slots=True)

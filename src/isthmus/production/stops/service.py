@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from isthmus.namespace.model import Plant
 from isthmus.production.model import Stop
-from isthmus.production.service import ProductionFacts
 from isthmus.production.stops.actions import ActionDesk
 from isthmus.production.stops.cause import Cause
 from isthmus.production.stops.coding import StopDesk
+from isthmus.production.stops.facts import Facts
 from isthmus.production.stops.model import HelpRequest
 from isthmus.production.stops.requests import HelpDesk
 from isthmus.values.clock import Clock
@@ -26,7 +26,7 @@ class StopRoom:
     """
 
     def __init__(
-        self, engine: Engine, production: ProductionFacts, plant: Callable[[], Plant], clock: Clock,
+        self, engine: Engine, production: Facts, plant: Callable[[], Plant], clock: Clock,
         changed: Callable[[], None] = lambda: None, log: logging.Logger | None = None,
     ) -> None:  # fmt: skip
         self.stops = StopDesk(production, plant, clock)
