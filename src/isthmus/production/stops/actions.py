@@ -89,8 +89,8 @@ class Measured:
 class ActionDesk:
     """Keeps improvement actions and measures them by the facts."""
 
-    def __init__(self, engine: Engine, production: Facts, plant: Callable[[], Plant], clock: Clock) -> None:
-        self._engine, self._production, self._plant, self._clock = engine, production, plant, clock
+    def __init__(self, engine: Engine, facts: Facts, plant: Callable[[], Plant], clock: Clock) -> None:
+        self._engine, self._facts, self._plant, self._clock = engine, facts, plant, clock
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -217,8 +217,8 @@ class ActionDesk:
 
     async def _rate(self, action: ImprovementAction, start_ns: int, end_ns: int) -> Rate | None:
         """Lost over planned time of the days that had some."""
-        whole = await self._production.facts(action.under, start_ns, end_ns, by=("day",))
-        parts = await self._production.facts(action.under, start_ns, end_ns, by=("day", action.loss_by))
+        whole = await self._facts.facts(action.under, start_ns, end_ns, by=("day",))
+        parts = await self._facts.facts(action.under, start_ns, end_ns, by=("day", action.loss_by))
         lost: dict[str, int] = {}
         for part in parts:
             if part.key.get(action.loss_by) == action.loss_key:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from isthmus.namespace.model import Machine, Plant, ProductionLine, Reason
-from isthmus.production.model import Entry, EntryKind, Stop
+from isthmus.production.model import Entry, EntryKind, Interval, Stop
 from isthmus.production.stops.cause import WAITING, Cause, CauseSum, LineStops, reach_ns, speaker, sums
 from isthmus.production.stops.facts import Facts
 from isthmus.production.stops.model import Choice
@@ -70,15 +70,15 @@ Correct = Callable[[], None]
 class StopDesk:
     """Stops of machines with their reasons and causes."""
 
-    def __init__(self, production: Facts, plant: Callable[[], Plant], clock: Clock) -> None:
-        self._production, self._plant, self._clock = production, plant, clock
+    def __init__(self, facts: Facts, plant: Callable[[], Plant], clock: Clock) -> None:
+        self._facts, self._plant, self._clock = facts, plant, clock
         self._one_at_a_time = asyncio.Lock()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     async def listed(self, under: str, start_ns: int, end_ns: int, *, uncoded: bool = False) -> list[CodedStop]:
         """Stops that overlap [start, end): those that ask for a reason first, then the newest."""
-        found = await self._production.stops(under, start_ns, end_ns)
+        found = await self._facts.stops(under, start_ns, end_ns)
         if uncoded:
             found = [stop for stop in found if asks(stop)]
         causes = await self._causes(found, start_ns, end_ns)
@@ -95,7 +95,7 @@ class StopDesk:
         if not at or not (start.isascii() and start.isdigit()) or len(start) > 19:
             raise LookupError(ident)
         start_ns = int(start)
-        for stop in await self._production.stops(asset, start_ns, start_ns + 1):
+        for stop in await self._facts.stops(asset, start_ns, start_ns + 1):
             if stop.id == ident:
                 return stop
         raise LookupError(ident)
@@ -106,6 +106,14 @@ class StopDesk:
         causes = await self._causes([stop], stop.start_ns, end_ns)
         return self._row(stop, causes.get(stop.id), await self._said([stop], stop.start_ns, end_ns))
 
+    async def timeline(self, under: str, start_ns: int, end_ns: int) -> list[tuple[Machine, list[Interval]]]:
+        """What machines did in [start, end), line by line along the flow; neighbours of one class and stop are one."""
+        plant = self._plant()
+        order = {line.path: i for i, line in enumerate(plant.lines)}
+        machines = [machine for machine in plant.machines if is_under(machine.asset, under)]
+        machines.sort(key=lambda machine: (order.get(machine.line, len(order)), machine.place))
+        return [(m, _joined(await self._facts.intervals(m.asset, start_ns, end_ns))) for m in machines]
+
     async def history(self, ident: str) -> list[Entry]:
         """All that was ever said of a stop, oldest first: what was replaced stays.
 
@@ -113,7 +121,7 @@ class StopDesk:
         """
         stop = await self.stop(ident)
         kinds = (EntryKind.REASON, EntryKind.SPLIT, EntryKind.MERGE)
-        found = await self._production.entries(stop.asset, stop.start_ns, max(stop.end_ns, stop.start_ns + 1))
+        found = await self._facts.entries(stop.asset, stop.start_ns, max(stop.end_ns, stop.start_ns + 1))
         return sorted((e for e in found if e.kind in kinds), key=lambda e: e.number)
 
     async def causes(self, under: str, start_ns: int, end_ns: int) -> list[CauseSum]:
@@ -122,7 +130,7 @@ class StopDesk:
         for line in plant.lines:
             if is_under(line.path, under):
                 stops = await self._line(plant, line, start_ns, end_ns)
-                own = await self._production.stops(speaker(line), start_ns, end_ns)
+                own = await self._facts.stops(speaker(line), start_ns, end_ns)
                 mine = [stop for stop in own if stop.asset == speaker(line)]
                 rows += sums(line, stops, mine, start_ns, end_ns)
         return rows
@@ -131,7 +139,7 @@ class StopDesk:
         """Reasons as they are offered, those used most at the asset first; then those that are no more offered but were used."""
         plant = self._plant()
         now_ns = self._clock.now_ns()
-        entries = await self._production.entries(asset, now_ns - USED_NS, now_ns + 1) if asset else []
+        entries = await self._facts.entries(asset, now_ns - USED_NS, now_ns + 1) if asset else []
         used: dict[str, int] = {}
         texts: dict[str, Entry] = {}
         for entry in _in_force(entries):
@@ -178,7 +186,7 @@ class StopDesk:
             entry = self._reason(stop, given, comment, by, _replaced(stop, old))
             if entry.void and not entry.replaces:
                 raise ConfigError(f"reason: what is said of stop {ident} was said of more than this stop; give another")
-            await self._production.enter(entry)
+            await self._facts.enter(entry)
             return Coded((await self._again(stop),), _told(old), _told(None if entry.void else entry))
 
     async def split(self, ident: str, at_ns: int, base: int, by: str) -> Coded:
@@ -198,7 +206,7 @@ class StopDesk:
             self._check_base(stop, old, base)
             now_ns = self._clock.now_ns()
             until_ns = 0 if stop.open else end_ns
-            await self._production.enter(Entry(EntryKind.SPLIT, stop.asset, at_ns, until_ns, by=by, at_ns=now_ns))
+            await self._facts.enter(Entry(EntryKind.SPLIT, stop.asset, at_ns, until_ns, by=by, at_ns=now_ns))
             if old is not None and self._offers(old):
                 await self._enter_reason(old, stop.start_ns, at_ns, old.number)
                 await self._enter_reason(old, at_ns, until_ns, 0)
@@ -226,11 +234,11 @@ class StopDesk:
                 )
             now_ns = self._clock.now_ns()
             merge = Entry(EntryKind.MERGE, first.asset, first.start_ns, last.start_ns + 1, by=by, at_ns=now_ns)
-            await self._production.enter(merge)
+            await self._facts.enter(merge)
             if olds and self._offers(olds[0]):
                 await self._enter_reason(olds[0], first.start_ns, 0 if last.open else last.end_ns, olds[0].number)
                 for old in olds[1:]:
-                    await self._production.enter(_taken_back(old, by, now_ns))
+                    await self._facts.enter(_taken_back(old, by, now_ns))
             parts = await self._between(first.asset, first.start_ns, last.end_ns)
             return Coded(parts, _spans(stops), _spans(parts))
 
@@ -284,7 +292,7 @@ class StopDesk:
 
     async def _enter_reason(self, old: Entry, start_ns: int, end_ns: int, replaces: int) -> None:
         """What was said, for another span: it stays the word of who said it."""
-        await self._production.enter(
+        await self._facts.enter(
             Entry(old.kind, old.asset, start_ns, end_ns, old.values, old.by, old.at_ns, old.reason, replaces)
         )
 
@@ -292,7 +300,7 @@ class StopDesk:
         """The entry of its reason that is in force."""
         if not stop.entry:
             return None
-        found = await self._production.entries(stop.asset, stop.start_ns, max(stop.end_ns, stop.start_ns + 1))
+        found = await self._facts.entries(stop.asset, stop.start_ns, max(stop.end_ns, stop.start_ns + 1))
         return next((e for e in found if e.number == stop.entry), None)
 
     async def _again(self, stop: Stop) -> Stop:
@@ -302,7 +310,7 @@ class StopDesk:
             return stop  # what was said made it planned time, which is no stop any more
 
     async def _between(self, asset: str, start_ns: int, end_ns: int) -> tuple[Stop, ...]:
-        found = await self._production.stops(asset, start_ns, max(end_ns, start_ns + 1))
+        found = await self._facts.stops(asset, start_ns, max(end_ns, start_ns + 1))
         return tuple(s for s in found if s.asset == asset and start_ns <= s.start_ns < end_ns)
 
     async def _said(self, stops: Iterable[Stop], start_ns: int, end_ns: int) -> dict[int, Entry]:
@@ -314,7 +322,7 @@ class StopDesk:
                 a, b = spans.get(stop.asset, (start_ns, end_ns))
                 spans[stop.asset] = min(a, stop.start_ns), max(b, stop.end_ns)
         for asset, (a, b) in spans.items():
-            found |= {entry.number: entry for entry in await self._production.entries(asset, a, b)}
+            found |= {entry.number: entry for entry in await self._facts.entries(asset, a, b)}
         return found
 
     def _row(self, stop: Stop, cause: Cause | None, said: Mapping[int, Entry]) -> CodedStop:
@@ -343,7 +351,7 @@ class StopDesk:
 
     async def _line(self, plant: Plant, line: ProductionLine, start_ns: int, end_ns: int) -> LineStops:
         since_ns = max(0, start_ns - reach_ns(line), end_ns - MOST_NS)
-        stops = {asset: await self._production.stops(asset, since_ns, end_ns) for asset in line.machines}
+        stops = {asset: await self._facts.stops(asset, since_ns, end_ns) for asset in line.machines}
         own = {asset: [s for s in found if s.asset == asset] for asset, found in stops.items()}
         mute = [m.asset for m in plant.machines if m.asset in stops and cannot_tell(m)]
         return LineStops(line, own, mute)
@@ -355,6 +363,22 @@ def cannot_tell(machine: Machine) -> bool:
 
 
 _KIND_OF: Final = {EntryKind.REASON: "stop", EntryKind.SCRAP: "scrap", EntryKind.REWORK: "rework"}
+
+
+def _joined(intervals: Iterable[Interval]) -> list[Interval]:
+    found: list[Interval] = []
+    for one in intervals:
+        last = found[-1] if found else None
+        same = last is not None and (last.end_ns, last.state_class, last.stop) == (
+            one.start_ns,
+            one.state_class,
+            one.stop,
+        )
+        if last is not None and same:
+            found[-1] = replace(last, end_ns=one.end_ns)
+        else:
+            found.append(one)
+    return found
 
 
 def _in_force(entries: Iterable[Entry]) -> list[Entry]:

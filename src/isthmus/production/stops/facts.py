@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from isthmus.production.model import Entry, FactSum, Stop
+from isthmus.production.model import Entry, FactSum, Interval, Stop
 
 
 class Facts(Protocol):
@@ -13,6 +13,10 @@ class Facts(Protocol):
 
     async def stops(self, under: str, start_ns: int, end_ns: int) -> list[Stop]:
         """Stops that overlap the range, oldest first."""
+        ...
+
+    async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]:
+        """What a machine did, in order."""
         ...
 
     async def facts(self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[FactSum]:

@@ -50,6 +50,7 @@ class HelpDesk:
         log: logging.Logger | None = None,
     ) -> None:  # fmt: skip
         self._engine, self._plant, self._clock, self._changed = engine, plant, clock, changed
+        self._calling: frozenset[str] | None = None
         self._log = log or logging.getLogger("isthmus.production.stops")
 
     # --- asking ------------------------------------------------------------------------------------------------------
@@ -77,6 +78,7 @@ class HelpDesk:
         )
         request, new = await asyncio.to_thread(self._ask, made)
         if new:
+            self._calling = await asyncio.to_thread(self._count)
             self._log.info("%s asks for %s at %s: %s", by, kind, evidence.asset, request.title)
             self._changed()
         return request, new
@@ -105,6 +107,7 @@ class HelpDesk:
         Raises: LookupError; ConfigError; Denied (stale_base, wrong_state)
         """
         before, after = await asyncio.to_thread(self._move, number, verb, text.strip(), base, by)
+        self._calling = await asyncio.to_thread(self._count)
         self._changed()
         return before, after
 
@@ -143,10 +146,15 @@ class HelpDesk:
 
         return await asyncio.to_thread(work)
 
-    def calling(self) -> dict[str, int]:
-        """How many requests nobody has put right yet, by asset. Blocking."""
+    def calls(self, asset: str) -> bool:
+        """Whether somebody calls for help at an asset and nobody has put it right yet. From memory but for the first time."""
+        if self._calling is None:
+            self._calling = self._count()
+        return asset in self._calling
+
+    def _count(self) -> frozenset[str]:
         with self._engine.begin() as connection:
-            return dict(store.calling(connection))
+            return frozenset(asset for asset, _ in store.calling(connection))
 
     def evidence(self, asset: str, text: str, stop: Stop | None, cause: Cause | None) -> Evidence:
         """What a call stands on: the machine that stopped this one, what is said of its stop, and where its trend is."""

@@ -26,12 +26,12 @@ class StopRoom:
     """
 
     def __init__(
-        self, engine: Engine, production: Facts, plant: Callable[[], Plant], clock: Clock,
+        self, engine: Engine, facts: Facts, plant: Callable[[], Plant], clock: Clock,
         changed: Callable[[], None] = lambda: None, log: logging.Logger | None = None,
     ) -> None:  # fmt: skip
-        self.stops = StopDesk(production, plant, clock)
+        self.stops = StopDesk(facts, plant, clock)
         self.requests = HelpDesk(engine, plant, clock, changed, log)
-        self.actions = ActionDesk(engine, production, plant, clock)
+        self.actions = ActionDesk(engine, facts, plant, clock)
 
     async def call(self, asset: str, kind: str, title: str, text: str, stop: str, by: str) -> tuple[HelpRequest, bool]:
         """A call for help at a machine, about the stop named, or about none: with its evidence. Whether it is a new one.

@@ -30,7 +30,7 @@ from isthmus.web.times import iso, parse_time
 router = APIRouter(tags=["production"])
 
 MOST_ROWS = 10_000
-MOST_RANGE_NS = 400 * 86_400 * NS_PER_S
+MOST_RANGE_NS = 31 * 86_400 * NS_PER_S
 _MOST_NUMBER = 2**31 - 1
 
 Under = Annotated[str, Query(max_length=MAX_PATH_CHARS, description="at or below this path; empty: everything")]
@@ -98,6 +98,25 @@ class StopCauseRow(BaseModel):
 
 class StopCauses(BaseModel):
     causes: list[StopCauseRow] = Field(description="line by line, the longest first")
+
+
+class StopSpan(BaseModel):
+    start: str
+    end: str
+    state_class: str = Field(description="running, idle, stopped, starved, blocked, setup, planned, off or unknown")
+    stop: str = Field(description="the stop it belongs to, if any")
+
+
+class StopMachine(BaseModel):
+    asset: str
+    line: str
+    spans: list[StopSpan]
+
+
+class StopTimeline(BaseModel):
+    start: str
+    end: str
+    machines: list[StopMachine] = Field(description="line by line, along the flow")
 
 
 class StopCode(BaseModel):
@@ -313,7 +332,7 @@ def _range(services: Services, start: str, end: str) -> tuple[int, int]:
     if start_ns >= end_ns:
         raise ConfigError(f"start: must be before end, was {start!r} with end {end!r}")
     if end_ns - start_ns > MOST_RANGE_NS:
-        raise ConfigError(f"start: at most 400 days before end, was {start!r}")
+        raise ConfigError(f"start: at most 31 days before end, was {start!r}")
     return start_ns, end_ns
 
 
@@ -463,6 +482,28 @@ def _cause_row(plant: Plant, row: CauseSum) -> StopCauseRow:
         stops=row.stops,
         s=row.ns / NS_PER_S,
     )
+
+
+@router.get("/production/stops/timeline", dependencies=allow(Action.READ, part=True))
+async def show_stop_timeline(
+    services: Room, sight: Seen, under: Under = "", start: Moment = "now-8h", end: Moment = "now"
+) -> StopTimeline:
+    """What machines did in [start, end), for a picture: one row a machine."""
+    room, (start_ns, end_ns) = _room(services), _range(services, start, end)
+    found = await room.stops.timeline(under, start_ns, end_ns)
+    machines = [
+        StopMachine(
+            asset=machine.asset,
+            line=machine.line,
+            spans=[
+                StopSpan(start=iso(i.start_ns), end=iso(i.end_ns), state_class=i.state_class.value, stop=i.stop)
+                for i in intervals
+            ],
+        )
+        for machine, intervals in found
+        if sight.path(machine.asset)
+    ]
+    return StopTimeline(start=iso(start_ns), end=iso(end_ns), machines=machines)
 
 
 @router.get("/production/stops/history", dependencies=allow(Action.READ, part=True))
