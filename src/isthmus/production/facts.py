@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -36,12 +37,10 @@ DAY: Final = np.dtype(
 )
 """The same by production day, as it is kept: rows of many machines and days are one array."""
 
-_PACKED: Final = (
-    ("slot", np.uint32),
-    ("klass", np.uint8),
-    *((k, np.int32) for k in KEYS),
-    *((a, np.int64) for a in AMOUNTS),
-)
+_PACKED: Final = ("slot_ns", "klass", *KEYS, *AMOUNTS)
+_WIDTHS: Final = (None, np.int8, np.int16, np.int32, np.int64)
+_SCALED: Final = 8
+"""Added to the place of a width: values are kept in millionths of what they are."""
 
 
 class Names:
@@ -133,42 +132,46 @@ def by_day(rows: NDArray[np.void], machine: int) -> NDArray[np.void]:
 
 
 def pack(rows: NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]) -> list[bytes]:
-    """Rows of slots as bytes, a piece for each part between bounds; columns that hold nothing are left out.
+    """Rows of slots as bytes, a piece for each part between bounds; each column in the width it needs, none where it is 0.
 
-    Units: begins_ns is when each part's day begins: slots are kept in ms from there on
+    Units: begins_ns is when each part's day begins: slots are kept from there on
     """
-    columns = {name: np.ascontiguousarray(rows[name]) for name, _ in _PACKED if name != "slot"}
-    some = {}
-    starts = np.array(bounds[:-1], np.intp)
-    for name, column in columns.items():
-        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(column != 0)])
-        some[name] = (sums[bounds[1:]] != sums[starts]).tolist()
+    columns, widths = [], bytearray()
+    begins = np.repeat(np.array(begins_ns, np.int64), np.diff(bounds))
+    for name in _PACKED:
+        column = rows[name][bounds[0] : bounds[-1]].astype(np.int64)
+        if name == "slot_ns":
+            column -= begins
+        scaled = len(column) > 0 and column.dtype == np.int64 and bool((column % MILLION == 0).all())
+        if scaled:
+            column //= MILLION
+        most = max(int(column.max(initial=0)), -int(column.min(initial=0)))
+        width = 0 if not most else next(i for i, bits in enumerate((7, 15, 31, 63), 1) if most < 1 << bits)
+        widths.append(width + _SCALED * scaled)
+        columns.append(column.astype(_WIDTHS[width]) if width else None)
     packed = []
-    for i, (a, b, begin_ns) in enumerate(zip(bounds[:-1], bounds[1:], begins_ns, strict=True)):
-        slot = ((rows["slot_ns"][a:b] - begin_ns) // 1_000_000).astype(np.uint32)
-        mask, parts = 1, [slot.tobytes()]
-        for bit, (name, dtype) in enumerate(_PACKED[1:], start=1):
-            if some[name][i]:
-                mask |= 1 << bit
-                parts.append(columns[name][a:b].astype(dtype, copy=False).tobytes())
-        packed.append(b"".join([np.array([b - a, mask], np.uint32).tobytes(), *parts]))
+    for a, b in pairwise(bounds):
+        parts = [c[a - bounds[0] : b - bounds[0]].tobytes() for c in columns if c is not None]
+        packed.append(b"".join([(b - a).to_bytes(4, "little"), widths, *parts]))
     return packed
 
 
 def unpack(data: bytes, day: int, begin_ns: int) -> NDArray[np.void]:
     """Inverse of ``pack`` for one part."""
-    n, mask = np.frombuffer(data, np.uint32, 2).tolist()
+    n = int.from_bytes(data[:4], "little")
     rows = np.zeros(n, FACT)
+    at = 4 + len(_PACKED)
+    for name, code in zip(_PACKED, data[4:at], strict=True):
+        dtype = _WIDTHS[code % _SCALED]
+        if dtype is None:
+            continue
+        column = np.frombuffer(data, dtype, n, at)
+        at += column.nbytes
+        rows[name] = column
+        if code >= _SCALED:
+            rows[name] *= MILLION
     rows["day"] = day
-    at = 8
-    for bit, (name, dtype) in enumerate(_PACKED):
-        if mask >> bit & 1:
-            column = np.frombuffer(data, dtype, n, at)
-            at += column.nbytes
-            if name == "slot":
-                rows["slot_ns"] = begin_ns + column.astype(np.int64) * 1_000_000
-            else:
-                rows[name] = column
+    rows["slot_ns"] += begin_ns
     return rows
 
 
@@ -236,6 +239,7 @@ BY: Final = ("machine", "line", "shift", "day", "order", "product", "team", "rea
 _DOWN: Final = [
     CODE[c] for c in (StateClass.IDLE, StateClass.STOPPED, StateClass.STARVED, StateClass.BLOCKED, StateClass.SETUP)
 ]
+_OUTSIDE: Final = (CODE[StateClass.PLANNED], CODE[StateClass.OFF])
 _LOSS_OF_CLASS: Final = {
     StateClass.SETUP: "setup",
     StateClass.STOPPED: "breakdown",
@@ -341,8 +345,8 @@ class _Sum:
         if values["total"] or values["good"]:
             total, good = self.rates.get(rate, (0, 0))
             self.rates[rate] = total + values["total"], good + values["good"]
-        elif code == CODE[StateClass.RUNNING] and rate:
-            self.rates.setdefault(rate, (0, 0))
+        elif rate and code not in _OUTSIDE:
+            self.rates.setdefault(rate, (0, 0))  # it could have made some
 
     def done(self, key: Mapping[str, str], names: Names) -> FactSum:
         ideal = sorted((*names.rate_of(rate), total, good) for rate, (total, good) in self.rates.items())

@@ -315,6 +315,12 @@ def _inside(times: Iterable[int], start_ns: int, end_ns: int) -> Ints:
     return np.array([t for t in times if start_ns < t < end_ns], np.int64)
 
 
+def _distinct(times: Ints) -> Ints:
+    """Each time once, in order; by sorting what is nearly in order."""
+    found = np.sort(times, kind="stable")
+    return found[np.r_[True, found[1:] != found[:-1]]]
+
+
 def _bounds(entries: Iterable[Entry]) -> list[int]:
     return [t for e in entries for t in (e.start_ns, e.end_ns)]
 
@@ -330,7 +336,7 @@ def _cells(
     made = held.get(ground.machine.product, NOTHING) if ground.machine.product else NOTHING
     quarters = np.arange(-(-start_ns // QUARTER_NS) * QUARTER_NS, end_ns, QUARTER_NS, dtype=np.int64)
     inside = made.time_ns[(made.time_ns > start_ns) & (made.time_ns < end_ns)]
-    at = np.unique(
+    at = _distinct(
         np.concatenate([segments.start_ns, quarters, _inside(_bounds(spans), start_ns, end_ns), _changes(made, inside)])
     )
     seg = np.searchsorted(segments.start_ns, at, side="right") - 1
@@ -406,7 +412,7 @@ def _pieces(
     start_ns, end_ns = int(segments.start_ns[0]), segments.end_ns
     over = _of(ground.entries, EntryKind.REASON, EntryKind.SPLIT, EntryKind.MERGE)
     inside = steps.time_ns[: int(np.searchsorted(steps.time_ns, end_ns))]
-    at = np.unique(np.concatenate([inside, cells.start_ns, _inside(_bounds(over), start_ns, end_ns)]))
+    at = _distinct(np.concatenate([inside, cells.start_ns, _inside(_bounds(over), start_ns, end_ns)]))
     step = np.searchsorted(steps.time_ns, at, side="right") - 1
     raw, run = steps.klass[step], runs.of_step[step]
     kind = segments.kind[np.searchsorted(segments.start_ns, at, side="right") - 1]

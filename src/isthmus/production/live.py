@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from isthmus.namespace.model import Machine
 from isthmus.production.facts import FACT, Names
-from isthmus.production.fold import Carry, Folded, Ground, Planner, count_tags, fold, state_tags
-from isthmus.production.model import Entry, Mark
+from isthmus.production.fold import Carry, Folded, Ground, Planner, count_tags, fold, state_tags, stops
+from isthmus.production.model import Entry, Mark, Stop
 from isthmus.production.states import NOTHING, Series, Span, join
 from isthmus.values.clock import NS_PER_S
 
@@ -19,6 +19,8 @@ GRACE_NS = 60 * NS_PER_S
 """So long a sample may take to come, and is not late."""
 SETTLE_NS = 900 * NS_PER_S
 SETTLE_ROWS = 20_000
+STOPS_NS = 10 * NS_PER_S
+"""A stop grows beyond a minor one without anything being said; it is seen so often."""
 MAX_LOOSE = 64
 """Parts of a tail that are joined when there are more."""
 
@@ -74,11 +76,14 @@ class LiveMachine:
         self.begun = False
         self.newest_ns = 0
         self.stamp = 0
+        self.state_stamp = 0
+        self.told_stamp = -1
         self._settled: list[NDArray[np.void]] = []
         self._states: dict[int, Tail] = {}
         self._tail: dict[int, Tail] = {}
         self._view: tuple[tuple[int, int], Folded] | None = None
         self._whole: tuple[tuple[int, int], Folded] | None = None
+        self._stops: tuple[tuple[int, int], list[Stop]] | None = None
 
     def ground(self) -> Ground:
         """What facts stand on beside samples."""
@@ -97,12 +102,13 @@ class LiveMachine:
             series = tail.whole()
             if len(series):
                 self.newest_ns = max(self.newest_ns, int(series.time_ns[-1]))
-        self.begun, self.reload_at = True, -1
-        self.touch()
+        self.begun = True
+        self.touch(state=True)
 
-    def touch(self) -> None:
-        """Something about it changed."""
+    def touch(self, *, state: bool = False) -> None:
+        """Something about it changed; ``state`` is more than what it counted."""
         self.stamp += 1
+        self.state_stamp += state
 
     def hear(self, tag: int, series: Series) -> Series:
         """Take samples; those too late to be folded are given back."""
@@ -115,7 +121,7 @@ class LiveMachine:
             if tag in self.state_tags:
                 self._states.setdefault(tag, Tail()).add(series)
             self.newest_ns = max(self.newest_ns, int(series.time_ns[-1]))
-        self.touch()
+        self.touch(state=tag in self.state_tags)
         return late
 
     # what is settled
@@ -176,6 +182,13 @@ class LiveMachine:
             bare = replace(ground, machine=_without_counts(self.machine))
             self._whole = key, fold(bare, segments, samples, self.first, self._names, until_ns)
         return self._whole[1]
+
+    def stops(self, now_ns: int, heard_ns: int) -> list[Stop]:
+        """Stops of the open span, as of some seconds ago where nothing changed since."""
+        key = (self.state_stamp, now_ns // STOPS_NS)
+        if self._stops is None or self._stops[0] != key:
+            self._stops = key, stops(self.whole(now_ns, heard_ns), self._names, self.entries, now_ns)
+        return self._stops[1]
 
     def _until(self, now_ns: int) -> int:
         """Now, and a little further where the edge's clock is ahead of ours."""

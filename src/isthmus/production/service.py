@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,8 +25,8 @@ from isthmus.ports.history import Gap
 from isthmus.production.blocks import Blocks
 from isthmus.production.days import day_facts, differences, iso_day
 from isthmus.production.facts import AMOUNTS, BY, Names, Table, Words, cost_u, sums
-from isthmus.production.figures import Figures, figures
-from isthmus.production.fold import Carry, Folded, Planner, Segments, effective, fold
+from isthmus.production.figures import Figures, add, figures
+from isthmus.production.fold import Carry, Folded, Ground, Planner, Segments, effective, fold
 from isthmus.production.fold import intervals as told_intervals
 from isthmus.production.fold import stops as told_stops
 from isthmus.production.lineage import questions
@@ -47,7 +48,7 @@ from isthmus.production.model import (
     pieces,
     stop_id,
 )
-from isthmus.production.states import NO_STATE, NOTHING, Series, Span, tidy
+from isthmus.production.states import NO_STATE, Series, Span, tidy
 from isthmus.production.store import DayFacts, ProductionStore
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError
@@ -61,6 +62,8 @@ WARM_UP_NS: Final = 26 * HOUR_NS
 CLOSE_AFTER_NS: Final = 180 * NS_PER_S
 """A day is computed so long after its end, so that what is a little late is in it."""
 TICK_S: Final = 0.5
+COUNTED_AT_ONCE: Final = 20
+"""Machines whose counts are told anew with each question."""
 COUNTS_S: Final = 1.0
 """Counts alone are news at most so often."""
 CHUNK_DAYS: Final = (1, 32)
@@ -137,6 +140,9 @@ class Production:
         self._unsaved: dict[tuple[int, int], str] = {}
         self._seen_late: dict[tuple[int, int], None] = {}
         self._newest_seq = 0
+        self._taken: deque[tuple[int, int]] = deque(maxlen=20_000)  # number of a frame, and when it was here
+        self._recorded_ns = 0
+        self._now: dict[str, tuple[int, MachineNow]] = {}
         self._silent: frozenset[str] = frozenset()
         self._computing = asyncio.Lock()
         self._pending = asyncio.Event()
@@ -191,20 +197,36 @@ class Production:
         if silent != self._silent:
             self._silent = silent
             for live in self._machines.values():
-                live.touch()
+                live.touch(state=True)
             self._say()
         if self._counted and self._clock.monotonic_ns() / NS_PER_S - self._counts_at >= COUNTS_S:
             self._say()
+        self._look_at_record(now_ns)
         await self._save_dirty()
         for live in list(self._machines.values()):
             if not live.begun or 0 <= live.reload_at <= self._record.committed():
                 await self._reload(live)
             elif live.due(now_ns):
-                live.settle(min(now_ns - GRACE_NS, self._heard_of(live)))
+                live.settle(self._settled_until(live))
                 await asyncio.sleep(0)
         await self._close_days(now_ns)
         if self._dirty:
             await self._compute_dirty()
+
+    def _look_at_record(self, now_ns: int) -> None:
+        """Up to when everything that came is in the record."""
+        committed = self._record.committed()
+        self._taken.append((self._newest_seq, now_ns))
+        while self._taken and self._taken[0][0] <= committed:
+            self._recorded_ns = self._taken.popleft()[1]
+
+    def _settled_until(self, live: LiveMachine) -> int:
+        """What is older may be folded for good: it is here, it is in the record, and its edge was heard."""
+        return min(self._clock.now_ns(), self._recorded_ns, self._heard_of(live)) - GRACE_NS
+
+    def news(self) -> None:
+        """Something that is shown with machines changed elsewhere, such as a call for help."""
+        self._say()
 
     def _say(self) -> None:
         """Something is new."""
@@ -249,7 +271,7 @@ class Production:
                 if live.code not in newest:
                     await self._first_days(live)
             found[machine.asset] = live
-        self._plant, self._machines = plant, found
+        self._plant, self._machines, self._now = plant, found, {}
         self._by_tag = {}
         for live in found.values():
             for tag in live.tags:
@@ -393,17 +415,19 @@ class Production:
         """The open span of a machine from the record."""
         async with self._computing:
             asset, open_ns = live.machine.asset, live.open_ns
-            asked = live.reload_at
-            carry = await self._carry_at(live, open_ns)
-            end_ns = max(self._clock.now_ns(), open_ns + 1)
-            samples = await self._record.samples(live.tags, open_ns, end_ns)
-            gaps = await self._gaps(live, open_ns, end_ns)
+            live.reload_at = -1
+            try:
+                carry = await self._carry_at(live, open_ns)
+                end_ns = max(self._clock.now_ns(), open_ns + 1)
+                samples = await self._record.samples(live.tags, open_ns, end_ns)
+                gaps = await self._gaps(live, open_ns, end_ns)
+            except BaseException:
+                live.reload_at = max(live.reload_at, 0)
+                raise
             if live.open_ns != open_ns or self._machines.get(asset) is not live:
                 return
             live.load(open_ns, carry, samples, gaps)
-            live.settle(min(self._clock.now_ns() - GRACE_NS, self._heard_of(live)))
-            if asked >= 0:
-                self._log.debug("production of %s was read again from the record", asset)
+            live.settle(self._settled_until(live))
         self._say()
 
     async def _gaps(self, live: LiveMachine, start_ns: int, end_ns: int) -> list[Span]:
@@ -436,12 +460,9 @@ class Production:
             day = self._planner.day_of(asset, live.open_ns)
             end_ns = self._planner.day_span(asset, day)[1]
             micro_ns = round(live.machine.micro_stop_s * NS_PER_S)
-            behind = self._record.committed() < self._newest_seq
-            if now_ns < end_ns + max(CLOSE_AFTER_NS, micro_ns + GRACE_NS) or self._heard_of(live) < end_ns + micro_ns:
-                continue
-            if behind and now_ns < end_ns + HOUR_NS:
-                continue
-            due.append(_Job(live, day, day, ""))
+            known_ns = min(now_ns, self._recorded_ns, self._heard_of(live))
+            if known_ns >= end_ns + max(CLOSE_AFTER_NS, micro_ns + GRACE_NS):
+                due.append(_Job(live, day, day, ""))
         for job in due:
             await self._compute(job)
 
@@ -489,7 +510,7 @@ class Production:
             before = dict(self._dirty_at)
             segments = self._planner.segments(asset, start_ns, end_ns)
             ground = replace(live.ground(), gaps=gaps)
-            end = await asyncio.to_thread(
+            follows = await asyncio.to_thread(
                 self._compute_now, live, ground, segments, samples, carry, beyond_ns, why, first, last
             )
             for d in range(first, last + 1):
@@ -497,15 +518,13 @@ class Production:
                 if self._dirty_at.get(key, 0) <= before.get(key, 0):
                     self._dirty.pop(key, None)
                     self._dirty_at.pop(key, None)
-                else:  # more came meanwhile
+                elif key in self._dirty:  # more came meanwhile
                     self._unsaved[key] = self._dirty[key]
             self._blocks.forget(range(first, last + 1))
-            follows = end is not None
-            if follows and self._planner.day_of(asset, live.open_ns) > last + 1:
+            if follows and await asyncio.to_thread(self._store.has_day, live.code, last + 1):
                 self._mark(live, last + 1, why)
-        if end_ns > live.open_ns and start_ns <= live.open_ns:
-            live.open_ns = end_ns
-            live.reload_at = 0
+        if start_ns <= live.open_ns < end_ns:
+            live.open_ns = live.water_ns = end_ns
             await self._reload(live)
         elif follows and live.open_ns == end_ns:
             await self._reload(live)
@@ -520,20 +539,18 @@ class Production:
             self._dirty_at.pop(key, None)
 
     def _compute_now(
-        self, live: LiveMachine, ground: object, segments: Segments, samples: Mapping[int, Series], carry: Carry,
+        self, live: LiveMachine, ground: Ground, segments: Segments, samples: Mapping[int, Series], carry: Carry,
         known_ns: int, why: str, first: int, last: int,
-    ) -> bytes | None:  # fmt: skip
-        """In a thread: fold, compare, write. What the last day hands on, if it is something else than before."""
-        folded = fold(ground, segments, samples, carry, self._names, known_ns)  # type: ignore[arg-type]  # a Ground
+    ) -> bool:  # fmt: skip
+        """In a thread: fold, compare, write. Whether the last day hands on something else than before."""
+        folded = fold(ground, segments, samples, carry, self._names, known_ns)
         days = day_facts(folded, live.code)
-        known = self._store.known(live.code, first, last + 1)
+        known = self._store.known(live.code, first, last)
         restated = [r for d in days if (r := self._restatement(live, d, known, why)) is not None]
         fresh = list(self._names.fresh)
         self._store.write_days(days, fresh, restated, self._clock.now_ns())
         del self._names.fresh[: len(fresh)]
-        old = known.get(last)
-        changed = old is None or old[1] != days[-1].carry
-        return days[-1].carry if changed and (last + 1 in known or old is not None) else None
+        return last not in known or known[last][1] != days[-1].carry
 
     def _restatement(
         self, live: LiveMachine, day: DayFacts, known: Mapping[int, tuple[bytes, bytes]], why: str
@@ -605,7 +622,7 @@ class Production:
         replaced = [e for e in self._entries.get(entry.asset, ()) if entry.replaces and e.number == entry.replaces]
         self._entries.setdefault(entry.asset, []).append(replace(entry, number=number))
         live.entries = effective(self._entries[entry.asset])
-        live.touch()
+        live.touch(state=True)
         for one in (entry, *replaced):
             await self._follow(live, one.start_ns, one.end_ns or self._clock.now_ns(), f"entry {number}")
         self._say()
@@ -633,9 +650,7 @@ class Production:
             last = self._planner.day_of(asset, min(max(end_ns, start_ns + 1), live.open_ns) - 1)
             for day in range(first, last + 1):
                 if await asyncio.to_thread(self._store.has_day, live.code, day):
-                    self._mark(live, day, why)
-            await self._save_dirty()
-            await self._compute_dirty()
+                    await self._compute(_Job(live, day, day, why))
         if end_ns >= live.open_ns and start_ns <= live.water_ns:
             await self._reload(live)
 
@@ -656,9 +671,28 @@ class Production:
         return min((h for e in live.edges if (h := self._heard(e)) is not None), default=now_ns + DAY_NS)
 
     def machines(self) -> list[MachineNow]:
-        """Every machine as it is now. Cost: about 1 ms for one about which something is new"""
+        """Every machine as it is now. Cost: about 1 ms for one about which something is new, for a few at a time.
+
+        A machine whose state changed is always as it is now; of many where only counts grew some are told a little later.
+        """
         now_ns = self._clock.now_ns()
-        return [self._machine_now(live, now_ns) for live in self._machines.values()]
+        counted = sorted(
+            (live for live in self._machines.values() if self._told(live) == live.state_stamp),
+            key=lambda live: self._now[live.machine.asset][0],
+        )
+        for live in counted[:COUNTED_AT_ONCE]:
+            self._now.pop(live.machine.asset, None)
+        found = []
+        for asset, live in self._machines.items():
+            known = self._now.get(asset)
+            if known is None or self._told(live) != live.state_stamp:
+                known = self._now[asset] = (now_ns, self._machine_now(live, now_ns))
+                live.told_stamp = live.state_stamp
+            found.append(known[1])
+        return found
+
+    def _told(self, live: LiveMachine) -> int:
+        return live.told_stamp if live.machine.asset in self._now else -1
 
     def _machine_now(self, live: LiveMachine, now_ns: int) -> MachineNow:
         machine = live.machine
@@ -681,7 +715,7 @@ class Production:
         took_ns = int(recent["ns"].sum())
         rate_count, rate_ns = names.rate_of(int(cells.rate[cell]))
         stop_ns = int(view.pieces.stop_ns[last])
-        open_stops = told_stops(live.whole(now_ns, heard_ns), names, live.entries, now_ns)
+        open_stops = live.stops(now_ns, heard_ns)
         return MachineNow(
             asset=machine.asset,
             line=machine.line,
@@ -757,17 +791,21 @@ class Production:
         tables = [*self._blocks.table(codes, start_ns, end_ns, by_hour="hour" in by), *open_tables]
         if not tables:
             return []
-        table = _only(Table.join(tables), codes)
         costs = {live.code: live.machine.cost_per_min for live in lives}
-        if "machine" not in by:
-            table, costs = self._as_lines(table, lives, under, costs)
         size = max(len(self._names.texts("machine")), int(codes.max()) + 1)
-        line, cost = [""] * size, [0] * size
+        line = [""] * size
         for live in lives:
             line[live.code] = live.machine.line
-            cost[live.code] = cost_u(costs.get(live.code, 0.0))
-        words = Words(self._names, line, cost, {r.key: r for r in self._plant.reasons})
-        return sums(table, by, words, iso_day, _iso_hour)
+        reasons = {r.key: r for r in self._plant.reasons}
+        found: dict[tuple[str, ...], list[FactSum]] = {}
+        for whole in tables:  # each by itself: together they would take the room of a year
+            table = _only(whole, codes)
+            if "machine" not in by:
+                table, costs = self._as_lines(table, lives, under, costs)
+            cost = [cost_u(costs.get(code, 0.0)) for code in range(size)]
+            for one in sums(table, by, Words(self._names, line, cost, reasons), iso_day, _iso_hour):
+                found.setdefault(tuple(one.key.values()), []).append(one)
+        return [some[0] if len(some) == 1 else add(some, some[0].key) for some in found.values()]
 
     def _as_lines(
         self, table: Table, lives: Sequence[LiveMachine], under: str, costs: Mapping[int, float]
@@ -952,6 +990,3 @@ def merge_spans(spans: Iterable[Span]) -> list[Span]:
         elif end > start:
             merged.append((start, end))
     return merged
-
-
-__all__ = ["NOTHING", "Production", "Record"]
