@@ -58,6 +58,7 @@ from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.planner import CalendarPlanner
 from isthmus.production.service import Production
+from isthmus.production.stops.service import StopRoom
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -161,6 +162,10 @@ class Core:
             self._engine, self._clock, record, self._namespace.current, CalendarPlanner(self._calendar.calendars), log,
             heard=heard_until(self._heartbeats, self._clock),
         )  # fmt: skip
+        self._stops = StopRoom(
+            self._engine, self._production, self._namespace.current, self._clock, self._production.news, log
+        )
+        self._production.helps = self._stops.requests.calls
         self._production_pump = ProductionPump(self._bus, self._production, record, log)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
@@ -519,6 +524,7 @@ class Core:
                 enrolment=self._enrolment,
                 callout=self._callout,
                 production=self._production,
+                stops=self._stops,
                 root=self._authority.root_file,
             )
         )

@@ -434,6 +434,8 @@ def _pieces(
             key = str(entry.values.get("reason", ""))
             mine = np.zeros(len(at), np.bool_)
             mine[a:b] = standing[a:b] | (raw[a:b] == UNKNOWN)
+            if not entry.end_ns:  # said while the machine stood: it ends with that stop
+                mine &= (stop_ns > 0) & (stop_ns == _stop_at(at, stop_ns, steps, runs, entry.start_ns))
             reason[mine] = names.code("reason", key)
             if key in ground.planned:
                 klass[mine & (klass != _OFF)] = _PLANNED

@@ -224,6 +224,10 @@ class Production:
         """What is older may be folded for good: it is here, it is in the record, and its edge was heard."""
         return min(self._clock.now_ns(), self._recorded_ns, self._heard_of(live)) - GRACE_NS
 
+    def news(self) -> None:
+        """Something that is shown with machines changed elsewhere, such as a call for help."""
+        self._say()
+
     def _say(self) -> None:
         """Something is new."""
         self._counted = False

@@ -29,6 +29,7 @@ from isthmus.ports.imports import HistoryImports
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.service import Production
+from isthmus.production.stops.service import StopRoom
 from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
@@ -367,6 +368,7 @@ class Services:
     callout: CallOut | None = None
     calendar: CalendarRoom | None = None
     kpis: KpiRoom | None = None
+    stops: StopRoom | None = None
     production: Production | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
