@@ -53,6 +53,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.production.orders.room import OrderRoom
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -136,6 +137,7 @@ class Core:
             self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
             self._trail, self._lockouts, self._alarms, log,
         )  # fmt: skip
+        self._orders = OrderRoom(self._engine, self._clock, self._namespace.current, self._trail.person, log=log)
         figures = TeamFigures(settings.privacy.smallest_group)
         self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
@@ -200,6 +202,7 @@ class Core:
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
         await self._control.open()
+        await self._orders.open()
         await asyncio.to_thread(self._screens.load, self._data.screens)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
@@ -217,6 +220,7 @@ class Core:
             ("models", self._resend_models),
             ("disk", self._watch_disk),
             ("callout", self._callout.run),
+            ("orders", self._orders.run),
             ("operations", self._operations.run),
             ("privacy", self._tidy_names),
             ("certificates", self._renewal.run),
@@ -498,6 +502,7 @@ class Core:
                 control=self._control,
                 enrolment=self._enrolment,
                 callout=self._callout,
+                orders=self._orders,
                 root=self._authority.root_file,
             )
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from isthmus.values.errors import ConfigError
 
 ONE = 1_000_000
 """Millionths of one piece, kilogram or litre."""
 DECIMALS = 6
+MOST_DIGITS = 25
 MOST = 10**12 * ONE
 """Of one quantity; sums of a million of them still fit an int64."""
 
@@ -21,8 +22,9 @@ def quantity(given: Decimal | int | str, name: str, *, least: int | None = 1) ->
     try:
         value = Decimal(given)
         scaled = value.scaleb(DECIMALS)
-        fine = value.is_finite() and abs(value) <= MOST // ONE and scaled == scaled.to_integral_value()
-    except (InvalidOperation, ValueError, OverflowError):
+        short = len(value.as_tuple().digits) <= MOST_DIGITS  # more would be rounded on the way
+        fine = value.is_finite() and short and abs(value) <= MOST // ONE and scaled == scaled.to_integral_value()
+    except (ArithmeticError, ValueError, TypeError):
         raise ConfigError(f"{name}: must be a number, was {str(given)[:40]!r}") from None
     if not fine:
         raise ConfigError(f"{name}: must be a number of at most {DECIMALS} decimals, was {str(given)[:40]}")

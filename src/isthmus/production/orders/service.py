@@ -150,6 +150,15 @@ class Orders:
 
         return await self._records.do(load)
 
+    async def row(self, ident: str) -> tuple[Order, Product, dict[int, Count]]:
+        """One as it stands in a list. Raises: LookupError"""
+
+        def load(db: Connection) -> tuple[Order, Product, dict[int, Count]]:
+            found = _order(db, ident)
+            return found, _product(db, found), _counts(db, found)
+
+        return await self._records.do(load)
+
     async def detail(self, ident: str) -> Detail:
         """One with everything about it, counted now. Raises: LookupError"""
         await self.refresh(ident)

@@ -57,10 +57,18 @@ class Signing:
         await self._keep(order, made)
         return made
 
-    async def read(self, order: Order, product: Product, operation: int, step: str, reading: int, hand: Hand) -> None:
+    @staticmethod
+    def check_reading(product: Product, operation: int, step: str, point: str) -> None:
+        """Whether a step asks for a reading of this point.
+
+        Raises: LookupError; Denied (wrong_step)
+        """
+        one = step_of(product, operation, step)
+        if one.kind is not StepKind.READING or one.point != point:
+            raise Denied(f"step {step} asks for no reading of {point}", "wrong_step")
+
+    async def read(self, order: Order, operation: int, step: str, reading: int, hand: Hand) -> None:
         """A reading that belongs to a step was taken."""
-        if step_of(product, operation, step).kind is not StepKind.READING:
-            raise Denied(f"step {step} asks for no reading", "wrong_step")
         await self._keep(order, Done(order.id, operation, step, self._clock.now_ns(), hand.name, f"reading {reading}"))
 
     async def _keep(self, order: Order, made: Done) -> None:
