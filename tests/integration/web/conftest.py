@@ -38,6 +38,8 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.production.orders.room import OrderRoom
+from isthmus.production.orders.store import metadata as orders_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -318,6 +320,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
     control_metadata.create_all(engine)
+    orders_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -392,6 +395,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         clock=clock,
         drivers=lambda: {"sine": spec},
         screens=Screens(engine, namespace.current, clock),
+        orders=OrderRoom(engine, clock, namespace.current, trail.person),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

@@ -255,9 +255,10 @@ class Orders:
     async def _begin(self, trigger: Trigger, ident: str, base: int, hand: Hand, operation: int, asset: str) -> Order:
         plant = self._plant()
         async with self._lock:
-            now_ns = self._clock.now_ns()
+            clock_ns = self._clock.now_ns()
 
             def begin(db: Connection) -> Order:
+                now_ns = _after(clock_ns, store.last_end(db))
                 found = _at(db, ident, base)
                 product = _product(db, found)
                 job = _job(found, trigger, operation)
@@ -658,6 +659,11 @@ def _check_free(db: Connection, plant: Plant, asset: str) -> None:
                 f"{asset} makes order {run.order}, operation {run.operation}: pause or complete that first",
                 "machine_busy",
             )
+
+
+def _after(now_ns: int, last_ns: int) -> int:
+    """Now; or the end of the run before, where that is a moment later: no piece counts for two."""
+    return last_ns if 0 < last_ns - now_ns < NS_PER_S else now_ns
 
 
 def _end_runs(db: Connection, ident: str, operation: int, now_ns: int) -> None:

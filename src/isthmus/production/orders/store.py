@@ -347,6 +347,11 @@ def recent_runs(db: Connection, since_ns: int) -> list[Run]:
     return [_run(row) for row in db.execute(wanted)]
 
 
+def last_end(db: Connection) -> int:
+    """When the last run ended; 0 before the first."""
+    return int(db.scalar(select(func.max(RUN.c.end_ns))) or 0)
+
+
 def run_before(db: Connection, asset: str, start_ns: int) -> Run | None:
     """The last that began at a place before a time."""
     wanted = select(RUN).where(RUN.c.asset == asset, RUN.c.start_ns < start_ns).order_by(RUN.c.start_ns.desc())

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from orders_rig import ANA, FILLER, PROGRAM, SUE, STEPS, Works, simple
+from orders_rig import ANA, FILLER, PROGRAM, STEPS, SUE, Works, simple
 from sqlalchemy import update
 
 from isthmus.production.orders.model import Operation, Order, Point, Product, Step, StepKind
