@@ -144,6 +144,14 @@ const screenEditRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/screen-edit'), 'ScreenEditPage'),
 })
 
+const ORDER_KEYS = ['tab', 'id', 'q'] as const
+const ordersRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/orders',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof ORDER_KEYS)[number], string>> => only(search, ORDER_KEYS),
+  component: lazyRouteComponent(() => import('./pages/orders'), 'OrdersPage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -214,6 +222,7 @@ export const router = createRouter({
     connectionsRoute,
     changesRoute,
     calloutRoute,
+    ordersRoute,
     screensRoute,
     screenRoute,
     screenEditRoute,
