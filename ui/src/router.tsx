@@ -159,6 +159,14 @@ const screenEditRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/screen-edit'), 'ScreenEditPage'),
 })
 
+const ORDER_KEYS = ['tab', 'id', 'q'] as const
+const ordersRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/orders',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof ORDER_KEYS)[number], string>> => only(search, ORDER_KEYS),
+  component: lazyRouteComponent(() => import('./pages/orders'), 'OrdersPage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -231,6 +239,7 @@ export const router = createRouter({
     kpiRoute,
     calendarRoute,
     calloutRoute,
+    ordersRoute,
     screensRoute,
     screenRoute,
     screenEditRoute,

@@ -56,6 +56,7 @@ from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
+from isthmus.production.orders.room import OrderRoom
 from isthmus.production.planner import CalendarPlanner
 from isthmus.production.service import Production
 from isthmus.production.stops.service import StopRoom
@@ -144,6 +145,7 @@ class Core:
             self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
             self._trail, self._lockouts, self._alarms, log,
         )  # fmt: skip
+        self._orders = OrderRoom(self._engine, self._clock, self._namespace.current, self._trail.person, log=log)
         figures = TeamFigures(settings.privacy.smallest_group)
         self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
@@ -218,6 +220,7 @@ class Core:
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
         await self._control.open()
+        await self._orders.open()
         await asyncio.to_thread(self._screens.load, self._data.screens)
         await asyncio.to_thread(self._calendar.open)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
@@ -237,6 +240,7 @@ class Core:
             ("models", self._resend_models),
             ("disk", self._watch_disk),
             ("callout", self._callout.run),
+            ("orders", self._orders.run),
             ("operations", self._operations.run),
             ("privacy", self._tidy_names),
             ("certificates", self._renewal.run),
@@ -525,6 +529,7 @@ class Core:
                 callout=self._callout,
                 production=self._production,
                 stops=self._stops,
+                orders=self._orders,
                 root=self._authority.root_file,
             )
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from isthmus.client.errors import ApiError, Unreachable, WriteRefused, WriteUncertain, problem
 from isthmus.client.history import History
@@ -153,6 +153,40 @@ class Client:
         """Times in which samples are known to be missing, by edge."""
         query = urlencode({"start": _time(start), "end": _time(end)})
         return list(self._json("GET", f"gaps?{query}")["gaps"])
+
+    # What is made.
+
+    def orders(
+        self, *, states: Sequence[str] = (), product: str = "", asset: str = "", search: str = "", limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Job orders: what runs, then by priority and due time. Quantities are decimal text: ``Decimal(row["good"])`` is exact."""
+        query = {"state": list(states), "product": product, "asset": asset, "search": search, "limit": limit}
+        return list(self._json("GET", f"orders?{urlencode(query, doseq=True)}")["orders"])
+
+    def order(self, ident: str) -> dict[str, Any]:
+        """One with its runs, material, steps, signatures, labour, change-overs and journal."""
+        return dict(self._json("GET", f"orders/{quote(ident, safe='')}"))
+
+    def products(self, search: str = "") -> list[dict[str, Any]]:
+        """Products and materials, each with its newest version and its stock."""
+        return list(self._json("GET", f"products?{urlencode({'search': search, 'limit': 1000})}")["products"])
+
+    def lots(self, *, product: str = "", order: str = "", stocked: bool = False) -> list[dict[str, Any]]:
+        """Lots and serial numbers, newest first."""
+        query = urlencode({"product": product, "order": order, "stocked": str(stocked).lower(), "limit": 1000})
+        return list(self._json("GET", f"lots?{query}")["lots"])
+
+    def genealogy(self, lot: str, direction: str = "up") -> dict[str, Any]:
+        """``up``: what a lot was made of; ``down``: what was made of it. ``lots`` with their distance, ``links`` with quantities."""
+        query = urlencode({"direction": direction})
+        return dict(self._json("GET", f"lots/{quote(lot, safe='')}/genealogy?{query}"))
+
+    def readings(
+        self, point: str = "", start: str | datetime = "now-7d", end: str | datetime = "now"
+    ) -> list[dict[str, Any]]:
+        """What people read, newest first."""
+        query = urlencode({"point": point, "start": _time(start), "end": _time(end), "limit": 5000})
+        return list(self._json("GET", f"readings?{query}")["readings"])
 
     # What is.
 

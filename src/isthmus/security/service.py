@@ -220,6 +220,26 @@ class Security(Sessions):
             raise Denied("name or password is wrong", "wrong_password")
         return self.rotate(principal, proved=True)
 
+    def prove_again(self, principal: Principal, password: str, code: str, pin: str, source: str) -> str:
+        """Say again who one is, for a signature: by password (and code), or at a station by PIN. The session stays as it is.
+
+        Gives by what it was proved.
+        Raises: Denied (needs_session, not_proved); TooManyFailures; TryLater
+        """
+        if principal.user_id is None:
+            raise Denied("only a person signs; a token cannot do it for one", "needs_session")
+        try:
+            if principal.station and pin:
+                self.stations.prove(self.account(principal), pin, principal.station)
+                return "pin"
+            with self.hash_slot():
+                user = self._prove(principal.name, password, source, code)
+        except Denied as no:
+            raise Denied(str(no), "not_proved") from None
+        if user.id != principal.user_id:
+            raise Denied("name or password is wrong", "not_proved")
+        return "password and code" if user.totp else "password"
+
     def set_password(
         self, principal: Principal, name: str, password: str, current: str | None, source: str
     ) -> Principal:

@@ -131,6 +131,14 @@ class Stations:
         user = self._by_badge_alone(badge, place) if alone else self._by_pin(badge, pin, place)
         return self._security.open(user, source, Means.BADGE, program=program, replaces=replaces, station=station)
 
+    def prove(self, user: User, pin: str, station: str) -> None:
+        """Whether a PIN is that of the one who is signed in at a station.
+
+        Raises: Denied (wrong_badge); TooManyFailures; TryLater
+        """
+        if not user.badge or self._by_pin(user.badge, pin, f"station {station}").id != user.id:
+            raise Denied("the PIN is wrong", "wrong_badge")
+
     def _by_badge_alone(self, badge: str, place: str) -> User:
         with self._security.lock:
             self._attempts.check(f"badge {badge}", place, self._clock.now_ns())

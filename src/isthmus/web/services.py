@@ -28,6 +28,7 @@ from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
+from isthmus.production.orders.room import OrderRoom
 from isthmus.production.service import Production
 from isthmus.production.stops.service import StopRoom
 from isthmus.screens.service import Screens
@@ -370,6 +371,7 @@ class Services:
     kpis: KpiRoom | None = None
     stops: StopRoom | None = None
     production: Production | None = None
+    orders: OrderRoom | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None

@@ -21,6 +21,8 @@ import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
 import isthmus.production.exception_store
 import isthmus.production.kpi.store
+import isthmus.production.orders.lot_store  # as above
+import isthmus.production.orders.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -44,6 +46,7 @@ def declared() -> MetaData:
         isthmus.app.delivery_store,
         isthmus.control.store,
         isthmus.namespace.store,
+        isthmus.production.orders.store,
         isthmus.screens.store,
         isthmus.production.exception_store,
         isthmus.production.kpi.store,

@@ -42,6 +42,8 @@ from isthmus.production.exception_store import metadata as calendar_metadata
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.kpi.store import metadata as kpi_metadata
+from isthmus.production.orders.room import OrderRoom
+from isthmus.production.orders.store import metadata as orders_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -324,6 +326,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     calendar_metadata.create_all(engine)
     kpi_metadata.create_all(engine)
     control_metadata.create_all(engine)
+    orders_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -400,6 +403,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         screens=Screens(engine, namespace.current, clock),
         calendar=CalendarRoom(engine, namespace.current, clock),
         kpis=KpiRoom(engine, namespace.current, clock),
+        orders=OrderRoom(engine, clock, namespace.current, trail.person),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

@@ -48,6 +48,7 @@ NAMES_OTHERS = (
     "/callout/channels/",
     "/recipes/",
     "/control/trips/",
+    "/readings/points/",
 )
 """Their names are not those of people."""
 

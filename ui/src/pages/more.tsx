@@ -42,6 +42,9 @@ export function MorePage() {
         <Link to="/calendar" search={{}} className="more-row">
           <Icon name="clock" /> {t('Calendar')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/orders" className="more-row">
+          <Icon name="table" /> {t('Orders')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
