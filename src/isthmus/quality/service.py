@@ -322,7 +322,7 @@ class Quality:
         def work() -> LimitsKept:
             with self._lock, self._engine.begin() as db:
                 _, one = self._find(key)
-                now = store.limits_in_force(db).get(key)
+                now = store.limits_in_force(db, (key,)).get(key)
                 if (now.id if now else 0) != base:
                     raise Denied(
                         f"other limits of {key} are in force: {now.id if now else 0}, not {base}", "stale_base"
@@ -373,7 +373,7 @@ class Quality:
             passes(one, entered.values, entered.defects), fault=entered.fault, comment=entered.comment, source=entered.source,
             by=entered.by, order=running.order, product=running.product or plan.product, lot=entered.lot or running.lot, due=entered.due,
         )  # fmt: skip
-        limits = store.limits_in_force(db).get(key)
+        limits = store.limits_in_force(db, (key,)).get(key)
         if limits is not None and not limits.learning:
             before = store.last_checks(db, key, look_back(one), limits=limits.id)
             before = [c for c in before if c.time_ns <= check.time_ns]
@@ -454,11 +454,13 @@ class Quality:
         """How everything stands that is checked at or below a path; plans in use."""
 
         def ask(db: Connection) -> tuple[dict[str, Check], dict[str, LimitsKept]]:
-            return store.last_of_each(db), store.limits_in_force(db)
+            return store.last_of_each(db, keys), store.limits_in_force(db, keys)
 
+        plans = self.plans(under)
+        keys = [key_of(plan.id, one.id) for plan in plans for one in plan.characteristics]
         last, limits = await self._ask(ask)
         found = []
-        for plan in self.plans(under):
+        for plan in plans:
             for one in plan.characteristics if plan.active else ():
                 key = key_of(plan.id, one.id)
                 sampler = self._samplers.get(key)
@@ -473,10 +475,12 @@ class Quality:
 
     async def due(self, under: str = "") -> list[Due]:
         """Checks that people owe or will owe, the most overdue first."""
-        last = await self._ask(store.last_of_each)
+        plans = self.plans(under)
+        keys = [key_of(plan.id, one.id) for plan in plans for one in plan.characteristics if not one.tag]
+        last = await self._ask(lambda db: store.last_of_each(db, keys))
         now_ns = self._clock.now_ns()
         found = []
-        for plan in self.plans(under):
+        for plan in plans:
             running = self.executions.running(plan.asset)
             if not plan.active or (plan.product and running.product and running.product != plan.product):
                 continue

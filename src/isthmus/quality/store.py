@@ -265,21 +265,10 @@ def checks_between(
     return [_check(row) for row in rows][::-1]
 
 
-def last_of_each(db: Connection) -> dict[str, Check]:
-    """The newest check of each characteristic that counts."""
-    newest = (
-        select(CHECK.c.characteristic, func.max(CHECK.c.time_ns).label("time_ns"))
-        .where(CHECK.c.void_ns == 0)
-        .group_by(CHECK.c.characteristic)
-        .subquery()
-    )
-    rows = db.execute(
-        select(CHECK)
-        .join(newest, (CHECK.c.characteristic == newest.c.characteristic) & (CHECK.c.time_ns == newest.c.time_ns))
-        .where(CHECK.c.void_ns == 0)
-        .order_by(CHECK.c.id)
-    )
-    return {check.characteristic: check for check in map(_check, rows)}
+def last_of_each(db: Connection, keys: Iterable[str]) -> dict[str, Check]:
+    """The newest check that counts of each characteristic. Cost: one step in the index for each, however many there are"""
+    found = {key: last_checks(db, key, 1) for key in keys}
+    return {key: checks[0] for key, checks in found.items() if checks}
 
 
 def last_good_ns(db: Connection, characteristic: str, before_ns: int) -> int:
@@ -316,10 +305,16 @@ def limits_of(db: Connection, characteristic: str) -> list[LimitsKept]:
     return [LimitsKept(*row) for row in rows]
 
 
-def limits_in_force(db: Connection) -> dict[str, LimitsKept]:
+def limits_in_force(db: Connection, keys: Iterable[str]) -> dict[str, LimitsKept]:
     """The newest of each characteristic."""
-    newest = select(func.max(LIMITS.c.id)).group_by(LIMITS.c.characteristic)
-    return {row.characteristic: LimitsKept(*row) for row in db.execute(select(LIMITS).where(LIMITS.c.id.in_(newest)))}
+    found = {}
+    for key in keys:
+        row = db.execute(
+            select(LIMITS).where(LIMITS.c.characteristic == key).order_by(LIMITS.c.id.desc()).limit(1)
+        ).first()
+        if row is not None:
+            found[key] = LimitsKept(*row)
+    return found
 
 
 # --- holds, nonconformances, actions ---------------------------------------------------------------------------------------
