@@ -33,6 +33,7 @@ from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
+from isthmus.app.quality import QualityPump
 from isthmus.app.records import open_records
 from isthmus.app.renewal import Renewal, Shown
 from isthmus.app.said import said
@@ -53,6 +54,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -144,6 +146,8 @@ class Core:
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._rules = Rules(self._engine, self._clock)
         self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
+        self._quality = Quality(self._engine, self._clock)
+        self._quality_pump = QualityPump(self._bus, self._quality, self._namespace.current, log)
         self._callout = call_out(
             self._engine, self._clock, settings, self._secrets, self._security, self._namespace.current, log
         )
@@ -199,6 +203,7 @@ class Core:
         await self._describe(plant)
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
+        await self._quality.begin(plant)
         await self._control.open()
         await asyncio.to_thread(self._screens.load, self._data.screens)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
@@ -210,6 +215,7 @@ class Core:
             ("alarms", self._alarm_pump.run),
             ("alarms of edges", self._edge_watch.run),
             ("rules", self._rule_pump.run),
+            ("quality", self._quality_pump.run),
             ("control", self._control.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
@@ -238,6 +244,8 @@ class Core:
                 await self._live_pump.save()
             with contextlib.suppress(Exception):
                 await self._alarms.flush()
+            with contextlib.suppress(Exception):
+                await self._quality.flush()
             await self._historian.close()
             await self._bus.close()
 
@@ -303,6 +311,7 @@ class Core:
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
         self._rule_pump.plant_changed()
+        await self._quality.plant_changed(plant)
         await self._alarm_pump.plant_changed()
         await self._control.describe()
         with contextlib.suppress(IsthmusError):
@@ -498,6 +507,7 @@ class Core:
                 control=self._control,
                 enrolment=self._enrolment,
                 callout=self._callout,
+                quality=self._quality,
                 root=self._authority.root_file,
             )
         )

@@ -38,6 +38,8 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.quality.service import Quality
+from isthmus.quality.store import metadata as quality_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -307,6 +309,13 @@ class Plantworks:
             self.live.apply([batch], self.clock.now_ns())
 
 
+def quality_of(engine: Any, clock: ManualClock, plant: Plant) -> Quality:
+    """The room over this plant."""
+    quality = Quality(engine, clock)
+    quality._begin(plant)
+    return quality
+
+
 @pytest.fixture
 def works(tmp_path: Path) -> Iterator[Plantworks]:
     clock = ManualClock(NOW)
@@ -318,6 +327,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
     control_metadata.create_all(engine)
+    quality_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -392,6 +402,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         clock=clock,
         drivers=lambda: {"sine": spec},
         screens=Screens(engine, namespace.current, clock),
+        quality=quality_of(engine, clock, namespace.plant),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )
