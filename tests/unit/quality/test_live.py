@@ -88,8 +88,8 @@ async def test_a_kill_at_any_frame_makes_each_check_once(bench: Bench) -> None:
         await bench.again().begin(
             make_plant()
         )  # nothing but the record is left; the bus brings what was not acknowledged
-        await bench.quality.take(frames)
-        await bench.quality.take(frames)
+    await bench.quality.take(frames)
+    await bench.quality.take(frames)
     assert await values_of(bench) == wanted
 
 
