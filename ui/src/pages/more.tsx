@@ -36,6 +36,9 @@ export function MorePage() {
         <Link to="/control" search={{}} className="more-row">
           <Icon name="control" /> {t('Control')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/quality" search={{}} className="more-row">
+          <Icon name="eye" /> {t('Quality')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
