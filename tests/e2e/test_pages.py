@@ -28,6 +28,7 @@ PAGES = {  # where it is, and what shows that its data has come
     "alarms": ("/alarms", ".apanel .blank, .apanel .aitem"),
     "changes": ("/changes", ".panel-head h2"),
     "callout": ("/callout", ".panel-head h2"),
+    "quality": ("/quality", ".quality-tabs"),
     "line": (
         f"/line/{LINE}",
         ".column .lv",

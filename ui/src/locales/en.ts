@@ -65,4 +65,13 @@ export const en: Record<string, string> = {
   'Write {{count}} values_other': 'Write {{count}} values',
   'It writes {{count}} values_one': 'It writes {{count}} value',
   'It writes {{count}} values_other': 'It writes {{count}} values',
+  // quality
+  '{{count}} checks_one': 'One check',
+  '{{count}} checks_other': '{{count}} checks',
+  '{{count}} checks due_one': 'One check due',
+  '{{count}} checks due_other': '{{count}} checks due',
+  '{{count}} holds_one': 'One hold',
+  '{{count}} holds_other': '{{count}} holds',
+  '{{count}} nonconformances open_one': 'One nonconformance open',
+  '{{count}} nonconformances open_other': '{{count}} nonconformances open',
 }

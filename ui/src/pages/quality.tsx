@@ -14,7 +14,7 @@ import { PlanForm } from '../quality/plan-form'
 import type { QualitySearch } from '../router'
 import '../styles/quality.css'
 
-const TABS = [['charts', m('Charts')], ['due', m('Checks due')], ['holds', m('Holds')], ['nonconformances', m('Nonconformances')], ['actions', m('Corrective actions')], ['plans', m('Plans')]] as const
+const TABS = [['charts', m('Charts')], ['due', m('Checks due')], ['holds', m('On hold')], ['nonconformances', m('Nonconformances')], ['actions', m('Corrective actions')], ['plans', m('Plans')]] as const
 type Tab = (typeof TABS)[number][0]
 
 type Open =
@@ -310,7 +310,7 @@ function Capability({ chart }: { chart: Chart }) {
 
 function DueList({ due, error, may, ask }: { due: readonly Due[] | undefined; error: unknown; may: May; ask: Ask }) {
   return (
-    <Listed rows={due} error={error} title={t('Checks due')} none={t('No check is planned')} advice={t('Plans say by time, count or event when a person checks something.')} file="due" heads={[t('Due'), t('What'), t('Asset'), t('Why'), t('Order'), '']}>
+    <Listed rows={due} error={error} title={t('Checks due')} none={t('No check is planned')} advice={t('Plans say by time, count or event when a person checks something.')} file="due" heads={[t('Due'), t('What'), t('Asset'), t('Why'), t('Job order'), '']}>
       {(one) => (
         <tr key={one.key}>
           <th scope="row">
@@ -321,9 +321,9 @@ function DueList({ due, error, may, ask }: { due: readonly Due[] | undefined; er
           </td>
           <td data-head={t('Asset')}>{one.asset}</td>
           <td data-head={t('Why')}>{t(WHY_WORDS[one.why])}</td>
-          <td data-head={t('Order')}>{one.order || '–'}</td>
+          <td data-head={t('Job order')}>{one.order || '–'}</td>
           <td className="acts">
-            {may.record ? <Button onPress={() => ask({ kind: 'record', id: one.characteristic })}>{t('Record')}</Button> : null}
+            {may.record ? <Button onPress={() => ask({ kind: 'record', id: one.characteristic })}>{t('Record it')}</Button> : null}
           </td>
         </tr>
       )}
@@ -334,7 +334,7 @@ function DueList({ due, error, may, ask }: { due: readonly Due[] | undefined; er
 function Holds({ may, ask }: { may: May; ask: Ask }) {
   const holds = useHolds()
   return (
-    <Listed rows={holds.data} error={holds.error} title={t('Holds')} none={t('Nothing is held')} advice={t('What is in doubt is held until somebody with the right releases it.')} file="holds" aside={may.record ? <Button onPress={() => ask({ kind: 'hold' })}>{t('Hold something')}</Button> : null} heads={[t('Number'), t('Reason'), t('Lot'), t('Asset'), t('In doubt since'), t('State'), '']}>
+    <Listed rows={holds.data} error={holds.error} title={t('On hold')} none={t('Nothing is held')} advice={t('What is in doubt is held until somebody with the right releases it.')} file="holds" aside={may.record ? <Button onPress={() => ask({ kind: 'hold' })}>{t('Hold something')}</Button> : null} heads={[t('Number'), t('Reason'), t('Lot'), t('Asset'), t('In doubt since'), t('State'), '']}>
       {(hold) => (
         <tr key={hold.id} className={hold.state === 'open' ? undefined : 'off'}>
           <th scope="row">{hold.id}</th>

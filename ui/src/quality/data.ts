@@ -20,7 +20,7 @@ export type Action = S['QualityAction']
 
 export const STATE_WORDS: Record<Now['state'], string> = { unchecked: m('not checked yet'), learning: m('limits are learned'), 'in control': m('in control'), signal: m('out of control'), failed: m('out of specification') }
 export const CHART_WORDS: Record<Chart['chart'], string> = { imr: 'I-MR', xbar_r: 'X̄-R', xbar_s: 'X̄-S', p: 'p', np: 'np', c: 'c', u: 'u', ewma: 'EWMA', cusum: 'CUSUM' }
-export const TRACK_WORDS: Record<string, string> = { individual: m('Value'), mean: m('Mean'), moving_range: m('Moving range'), range: m('Range'), deviation: m('Standard deviation'), proportion: m('Share defective'), defective: m('Defective'), defects: m('Defects'), defects_per_unit: m('Defects per unit'), ewma: m('Weighted mean'), sum_above: m('Sum above'), sum_below: m('Sum below') }
+export const TRACK_WORDS: Record<string, string> = { individual: m('Value'), mean: m('Mean of the group'), moving_range: m('Moving range'), range: m('Range of the group'), deviation: m('Deviation of the group'), proportion: m('Share defective'), defective: m('Defective'), defects: m('Defects'), defects_per_unit: m('Defects per unit'), ewma: m('Weighted mean'), sum_above: m('Sum above'), sum_below: m('Sum below') }
 export const RULE_WORDS: Record<string, string> = {
   limit: m('outside of its limits'),
   spread: m('spread outside of its limits'),

@@ -41,7 +41,7 @@ export function RecordForm({ nows, dues, start, shut }: { nows: readonly Now[]; 
     shut(await post<Recorded>('quality/checks', { characteristic: id, ...found, comment: written(form, 'comment'), lot: written(form, 'lot'), due: due?.key ?? '' }))
   }
   return (
-    <SheetForm title={t('Record a check')} verb={t('Record')} onClose={() => shut()} send={send}>
+    <SheetForm title={t('Record a check')} verb={t('Record it')} onClose={() => shut()} send={send}>
       <label className="field">
         <span>{t('What')}</span>
         <select value={id} onChange={(event) => setId(event.target.value)}>
