@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { numberOf } from '../src/quality/forms'
-import { lastOf, lineOf, scaleOf, stepsOf } from '../src/quality/scale'
+import { lastOf, lineOf, numberOf, scaleOf, stepsOf } from '../src/quality/scale'
 
 const frame = { width: 110, height: 110, left: 5, right: 5, top: 5, bottom: 5 }
 

@@ -67,6 +67,7 @@ class Characteristic:
     shape: Shape = field(default_factory=Shape)
     sampling: Sampling = field(default_factory=Sampling)
     tag: str = ""
+    units: str = ""  # of what a counter counts live: the counter of all units looked at
     faults: tuple[str, ...] = ()  # what may be wrong with it, to choose from
     allowed: int = 0  # defective units or defects that still pass
     on_signal: str = "chart"
@@ -288,6 +289,7 @@ def _problems(one: Characteristic, plant: Plant) -> list[tuple[str, str, str]]:
     need(one.chart in CHARTS, "chart", f"must be one of {', '.join(CHARTS)}", one.chart)
     need((one.chart in MEASURED) == one.is_measured, "chart", f"does not fit what is {one.kind}", one.chart)
     most = MOST_IN_A_GROUP if one.is_measured else 1_000_000
+    need(not one.units or bool(one.tag), "units", "belongs to a live tag", one.units)
     need(1 <= one.size <= most, "size", f"must be 1 to {most}", one.size)
     need(one.chart not in ("xbar_r", "xbar_s") or one.size >= 2, "size", f"{one.chart} needs at least 2", one.size)
     need(one.chart != "imr" or one.size == 1, "size", "imr is for single values: must be 1", one.size)
@@ -334,14 +336,28 @@ def _problems(one: Characteristic, plant: Plant) -> list[tuple[str, str, str]]:
         found += _tag_problems("sampling.tag", sampling.tag, plant)
         need(math.isfinite(sampling.becomes), "sampling.becomes", "must be a number", sampling.becomes)
     if one.tag:
-        found += _tag_problems("tag", one.tag, plant)
-        need(one.is_measured, "tag", "a live check is of measured values; counts are entered", one.kind)
-        ways = [sampling.every_s > 0, sampling.pieces > 0, sampling.event == "tag"]
-        need(
-            sum(ways) == 1 and sampling.event in ("", "tag"),
-            "sampling",
-            "a live tag is sampled by time, by count or by another tag: one of them",
-        )
+        found += _live_problems(one, plant)
+    return found
+
+
+def _live_problems(one: Characteristic, plant: Plant) -> list[tuple[str, str, str]]:
+    """What is wrong with a live characteristic."""
+    sampling = one.sampling
+    found = _tag_problems("tag", one.tag, plant)
+    if one.kind == "visual":
+        found.append(("tag", "what is looked at is entered by people", one.tag))
+    if one.units:
+        found += _tag_problems("units", one.units, plant)
+    if one.is_measured and one.units:
+        found.append(("units", "is for what is counted", one.units))
+    if not one.is_measured and (not one.units) != (one.chart == "c"):
+        found.append(("units", "p, np and u need a counter of the units looked at; c has none", one.units))
+    ways = [sampling.every_s > 0, sampling.pieces > 0, sampling.event == "tag"]
+    fits = sum(ways) == 1 and sampling.event in ("", "tag")
+    if one.is_measured and not fits:
+        found.append(("sampling", "a live tag is sampled by time, by count or by another tag: one of them", ""))
+    if not one.is_measured and not (fits and not sampling.event and (one.units or not sampling.pieces)):
+        found.append(("sampling", "counters are read by time or by count of units: one of them", ""))
     return found
 
 

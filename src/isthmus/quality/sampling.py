@@ -1,4 +1,4 @@
-"""Which samples of a live tag make a check: by time, by count or by another tag. Pure, so a replay makes the same checks."""
+"""Which samples of live tags make a check: by time, by count or by another tag. Pure, so a replay makes the same checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class Gathered:
 
     characteristic: str
     time_ns: int
-    values: tuple[float, ...]
+    values: tuple[float, ...] = ()
+    defects: int = 0
+    size: int = 0
 
 
 def rows_of(batches: Sequence[SampleBatch], tags: np.ndarray[Any, np.dtype[np.int32]]) -> list[Row]:
@@ -60,7 +62,7 @@ class Sampler:
     key: str
     one: Characteristic
     tag: int
-    trigger: int = 0
+    trigger: int = 0  # or, of counters, the counter of units
     from_ns: int = 0
     newest_ns: int = 0
     period: int = -1
@@ -70,10 +72,49 @@ class Sampler:
     trigger_ns: int = 0
     risen_ns: int = 0  # when it last came to its value
     group: list[float] = field(default_factory=list)
-    late: int = 0
+    defects: float = 0.0  # what the counters grew since the last check
+    units: float = 0.0
+    late: int = 0  # samples that came too late, and counts that cannot be
 
     def take(self, rows: Sequence[Row]) -> list[Gathered]:
         """Subgroups that some samples complete."""
+        return self._measure(rows) if self.one.is_measured or not self.tag else self._count(rows)
+
+    def _count(self, rows: Sequence[Row]) -> list[Gathered]:
+        """By growth of counters; a lower value began again at 0. What grew up to a sample belongs to the period it came in."""
+        made: list[Gathered] = []
+        for row in rows:
+            newest_ns = self.newest_ns if row.tag == self.tag else self.trigger_ns
+            if row.tag not in (self.tag, self.trigger) or row.time_ns < self.from_ns:
+                continue
+            if row.time_ns <= newest_ns:
+                self.late += 1
+                continue
+            if self.one.sampling.every_s > 0:
+                period = row.time_ns // round(self.one.sampling.every_s * NS_PER_S)
+                if period > self.period:
+                    made += self._close(row.time_ns) if self.period >= 0 else []
+                    self.period = period
+            before = self.value if row.tag == self.tag else self.held
+            grown = 0.0 if before is None else row.value - before if row.value >= before else row.value
+            if row.tag == self.tag:
+                self.newest_ns, self.value, self.defects = row.time_ns, row.value, self.defects + grown
+            else:
+                self.trigger_ns, self.held, self.units = row.time_ns, row.value, self.units + grown
+            if 0 < self.one.sampling.pieces <= self.units:
+                made += self._close(row.time_ns)
+        return made
+
+    def _close(self, time_ns: int) -> list[Gathered]:
+        """A check of what was counted since the last; none where nothing was looked at."""
+        defects, units = round(self.defects), round(self.units) if self.trigger else self.one.size
+        self.defects = self.units = 0.0
+        if units <= 0 or defects < 0 or (self.one.chart in ("p", "np") and defects > units):
+            self.late += units > 0
+            return []
+        return [Gathered(self.key, time_ns, (), defects, units)]
+
+    def _measure(self, rows: Sequence[Row]) -> list[Gathered]:
         made: list[Gathered] = []
         for row in rows:
             picked = False
@@ -116,7 +157,20 @@ class Sampler:
 
     def carried(self) -> dict[str, Any]:
         """What a later beginning goes on from."""
-        names = ("from_ns", "newest_ns", "period", "count", "value", "held", "trigger_ns", "risen_ns", "group", "late")
+        names = (
+            "from_ns",
+            "newest_ns",
+            "period",
+            "count",
+            "value",
+            "held",
+            "trigger_ns",
+            "risen_ns",
+            "group",
+            "defects",
+            "units",
+            "late",
+        )
         return {"likeness": self.likeness} | {name: getattr(self, name) for name in names}
 
     def carry(self, saved: dict[str, Any]) -> None:

@@ -171,9 +171,9 @@ class Quality:
         for plan in self._plans.values():
             for one in plan.characteristics if plan.active else ():
                 tag = self._plant.by_path.get(one.tag) if one.tag else None
-                wanted = one.sampling.tag if one.sampling.event == "tag" else ""
+                wanted = one.units or (one.sampling.tag if one.sampling.event == "tag" else "")
                 trigger = self._plant.by_path.get(wanted) if wanted else None
-                if tag is None and (one.tag or trigger is None):
+                if (tag is None and (one.tag or trigger is None)) or (one.units and trigger is None):
                     continue
                 key = key_of(plan.id, one.id)
                 sampler = Sampler(key, one, tag.id if tag else 0, trigger.id if trigger else 0, plan.changed_ns)
@@ -225,8 +225,9 @@ class Quality:
         with self._engine.begin() as db:
             for one in sorted(made, key=lambda g: (g.time_ns, g.characteristic)):
                 plan, characteristic = self._find(one.characteristic)
+                size = characteristic.size if characteristic.is_measured else one.size
                 entered = Entered(
-                    one.characteristic, one.time_ns, one.values, size=characteristic.size, source="tag", by=SYSTEM
+                    one.characteristic, one.time_ns, one.values, one.defects, size, source="tag", by=SYSTEM
                 )
                 self._keep(db, plan, characteristic, entered)
             store.save_samplers(db, [(key, sampler.carried()) for key, sampler in self._samplers.items()])
@@ -302,7 +303,13 @@ class Quality:
         if one.center is not None:
             if old is None or (old.center, old.sigma, old.chart) != (*asked, one.chart):
                 self._set_limits(db, key, one.center, one.sigma or 0.0, 0, plan.changed_by, plan.reason)
-        elif old is not None and (old.chart, old.size, old.tag, old.center) != (one.chart, one.size, one.tag, None):
+        elif old is not None and (old.chart, old.size, old.tag, old.units, old.center) != (
+            one.chart,
+            one.size,
+            one.tag,
+            one.units,
+            None,
+        ):
             self._set_limits(db, key, 0.0, _LEARN, 0, plan.changed_by, plan.reason)
 
     def _set_limits(

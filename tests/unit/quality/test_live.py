@@ -148,6 +148,86 @@ async def test_an_entered_check_is_due_when_a_tag_rises(bench: Bench) -> None:
     assert await bench.quality.due() == []
 
 
+def counts(chart: str = "p", **more) -> Sampler:
+    one = label(kind="attribute", chart=chart, tag="a", units="b" if chart != "c" else "", **more)
+    return Sampler("k", one, 1, 2 if chart != "c" else 0)
+
+
+def counted(*rows: tuple[float, int, float]) -> list[Row]:
+    return [Row(round(t * NS_PER_S), tag, value) for t, tag, value in rows]
+
+
+def found(sampler: Sampler, rows: list[Row]) -> list[tuple[int, int]]:
+    return [(g.defects, g.size) for g in sampler.take(rows)]
+
+
+def test_counters_make_a_check_of_each_period() -> None:
+    rows = counted(
+        (1, 1, 100),
+        (1, 2, 5000),
+        (5, 1, 102),
+        (5, 2, 5060),
+        (11, 1, 103),
+        (11, 2, 5100),
+        (21, 1, 103),
+        (21, 2, 5100),
+        (31, 2, 5100),
+    )
+    sampler = counts(sampling=Sampling(every_s=10))
+    assert found(sampler, rows) == [(2, 60), (1, 40)]  # nothing was made in the last: no check
+    assert sampler.late == 0
+
+
+def test_counters_make_a_check_of_so_many_units() -> None:
+    rows = counted((1, 1, 0), (1, 2, 0), (2, 1, 3), (2, 2, 60), (3, 2, 110), (4, 1, 4), (5, 2, 215))
+    assert found(counts(sampling=Sampling(pieces=100)), rows) == [(3, 110), (1, 105)]
+
+
+def test_a_counter_that_begins_again_and_one_that_cannot_be() -> None:
+    rows = counted((1, 1, 90), (1, 2, 900), (5, 1, 2), (5, 2, 30), (11, 1, 80), (11, 2, 31), (21, 2, 40))
+    sampler = counts(sampling=Sampling(every_s=10))
+    assert found(sampler, rows) == [(2, 30)]
+    assert sampler.late == 1  # 78 defective of one
+
+
+def test_defects_are_counted_by_time_alone() -> None:
+    rows = counted((1, 1, 7), (5, 1, 9), (11, 1, 9), (21, 1, 12))
+    assert found(counts("c", size=1, sampling=Sampling(every_s=10)), rows) == [(2, 1), (0, 1)]
+
+
+async def test_a_counter_of_defects_is_judged_like_what_people_count(bench: Bench) -> None:
+    from isthmus.values.errors import Findings
+
+    one = label(
+        kind="attribute",
+        center=0.02,
+        tag=TAG,
+        units=f"{FILLER}/batch_end",
+        sampling=Sampling(pieces=100),
+        on_fail="chart",
+        on_signal="hold",
+    )
+    for wrong in (
+        {"units": ""},
+        {"kind": "visual"},
+        {"sampling": Sampling()},
+        {"chart": "c"},
+        {"units": f"{FILLER}/name"},
+    ):
+        with pytest.raises(Findings):
+            await bench.quality.save_plan(plan(label(**{**vars_of(one), **wrong})), 0, "Eva", "x")
+    await bench.quality.save_plan(plan(one), 0, "Eva", "x")
+    await bench.quality.take([bench.frame((WEIGHT, 1, 10.0), (STATE, 1, 1000), (WEIGHT, 2, 12.0), (STATE, 2, 1100))])
+    await bench.quality.take([bench.frame((WEIGHT, 3, 30.0), (STATE, 4, 1205))])
+    drawn = await bench.quality.chart("bottle.label", 0, bench.clock.now_ns() + MONTH_NS)
+    assert [(c.defects, c.size, c.signals) for c in drawn.checks] == [(2, 100, ()), (18, 105, ("nelson1",))]
+    assert len(await bench.quality.holds()) == 1
+
+
+def vars_of(one) -> dict:
+    return {name: getattr(one, name) for name in ("kind", "chart", "center", "tag", "units", "sampling")}
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.floats(-5, 5)), min_size=1, max_size=60),
     st.sampled_from([Sampling(every_s=3), Sampling(pieces=4)]),

@@ -1688,4 +1688,6 @@ export const de: Record<string, string> = {
   '{{count}} holds_other': '{{count}} Sperren',
   '{{count}} nonconformances open_one': 'Eine Abweichung offen',
   '{{count}} nonconformances open_other': '{{count}} Abweichungen offen',
+  'Counted live by the counter': 'Laufend gezählt durch den Zähler',
+  'Counter of all that is looked at': 'Zähler von allem, was angesehen wird',
 }

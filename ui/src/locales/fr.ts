@@ -1688,4 +1688,6 @@ export const fr: Record<string, string> = {
   '{{count}} holds_other': '{{count}} blocages',
   '{{count}} nonconformances open_one': 'Une non-conformité ouverte',
   '{{count}} nonconformances open_other': '{{count}} non-conformités ouvertes',
+  'Counted live by the counter': 'Compté en direct par le compteur',
+  'Counter of all that is looked at': 'Compteur de tout ce qui est examiné',
 }

@@ -4,9 +4,8 @@ import { ChoiceField, SheetForm, TextField, written } from '../components/record
 import { t } from '../i18n'
 import { timeOrDay } from '../model/time'
 import { choices, DISPOSITION_WORDS, rulesText, SEVERITY_WORDS, type Action, type Check, type Due, type Hold, type May, type Nonconformance, type Now } from './data'
+import { numberOf } from './scale'
 
-/** A number as people type it, with a comma or a point. */
-export const numberOf = (text: string): number => Number(text.replace(/\s/g, '').replace(',', '.'))
 const optional = (form: FormData, name: string): number | null => (written(form, name) === '' ? null : numberOf(written(form, name)))
 /** The end of a day, as something is due until then. */
 const dayEnd = (form: FormData, name: string): string => (written(form, name) ? `${written(form, name)}T23:59:59Z` : '')

@@ -4,7 +4,8 @@ import { SheetForm, TextField, written } from '../components/records'
 import { Button, Select } from '../components/ui'
 import { t } from '../i18n'
 import { CHART_WORDS, choices, CONSEQUENCE_WORDS, KIND_WORDS, RULE_WORDS, SEVERITY_WORDS, wordOf, type Definition, type Plan } from './data'
-import { Area, AssetField, numberOf } from './forms'
+import { Area, AssetField } from './forms'
+import { numberOf } from './scale'
 
 const EMPTY: Definition = { id: '', title: '', kind: 'variable', chart: 'imr', size: 1, rules: ['nelson1'], on_fail: 'nonconformance', on_signal: 'chart', severity: 'minor' }
 const RULES = ['nelson1', 'nelson2', 'nelson3', 'nelson4', 'nelson5', 'nelson6', 'nelson7', 'nelson8', 'western2', 'western3', 'western4'] as const
@@ -110,7 +111,8 @@ function Characteristic({ one, change, remove }: { one: Drafted; change: (values
         />
         {sampling.event === 'tag' ? <Field label={t('Tag of the event')} value={sampling.tag ?? ''} set={(tag) => change({ sampling: { ...sampling, tag } })} /> : null}
       </div>
-      {measured ? <Field label={t('Measured live by the tag')} value={one.tag ?? ''} set={(tag) => change({ tag })} hint={t('Empty: a person enters it')} /> : null}
+      {one.kind === 'visual' ? null : <Field label={measured ? t('Measured live by the tag') : t('Counted live by the counter')} value={one.tag ?? ''} set={(tag) => change({ tag })} hint={t('Empty: a person enters it')} />}
+      {one.kind === 'attribute' && one.tag ? <Field label={t('Counter of all that is looked at')} value={one.units ?? ''} set={(units) => change({ units })} /> : null}
       <div className="quality-values">
         <Select label={t('Out of specification opens')} value={one.on_fail ?? 'nonconformance'} options={choices(CONSEQUENCE_WORDS) as [NonNullable<Definition['on_fail']>, string][]} onChange={(on_fail) => change({ on_fail })} />
         <Select label={t('A signal opens')} value={one.on_signal ?? 'chart'} options={choices(CONSEQUENCE_WORDS) as [NonNullable<Definition['on_signal']>, string][]} onChange={(on_signal) => change({ on_signal })} />

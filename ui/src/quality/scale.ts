@@ -79,3 +79,6 @@ export function stepsOf(values: Column, scale: Scale): string {
 
 /** The last number of a column. */
 export const lastOf = (column: Column): number | undefined => column.filter((v): v is number => typeof v === 'number').at(-1)
+
+/** A number as people type it, with a comma or a point. */
+export const numberOf = (text: string): number => Number(text.replace(/\s/g, '').replace(',', '.').replace('\u2212', '-'))

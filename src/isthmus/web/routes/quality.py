@@ -102,6 +102,11 @@ class QualityCharacteristic(BaseModel):
     tag: str = Field(
         "", max_length=MAX_PATH_CHARS + 80, description="measured live by this tag; empty: a person enters it"
     )
+    units: str = Field(
+        "",
+        max_length=MAX_PATH_CHARS + 80,
+        description="of what a counter counts live: the counter of all units looked at",
+    )
     faults: list[Annotated[str, Field(min_length=1, max_length=120)]] = Field(default=[], max_length=50)
     allowed: int = Field(0, ge=0, le=1_000_000, description="defective units or defects that still pass")
     on_signal: Consequence = "chart"
