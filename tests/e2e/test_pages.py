@@ -30,6 +30,7 @@ PAGES = {  # where it is, and what shows that its data has come
     "callout": ("/callout", ".panel-head h2"),
     "kpi": ("/kpi?mode=catalogue", ".records tbody tr"),
     "calendar": ("/calendar", ".panel-head h2"),
+    "quality": ("/quality", ".quality-tabs"),
     "line": (
         f"/line/{LINE}",
         ".column .lv",

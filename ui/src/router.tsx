@@ -141,6 +141,15 @@ const calloutRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
 })
 
+const QUALITY_KEYS = ['tab', 'char', 'span', 'chart', 'table'] as const
+export type QualitySearch = Partial<Record<(typeof QUALITY_KEYS)[number], string>>
+const qualityRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/quality',
+  validateSearch: (search: Record<string, unknown>): QualitySearch => only(search, QUALITY_KEYS),
+  component: lazyRouteComponent(() => import('./pages/quality'), 'QualityPage'),
+})
+
 export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
 const screensRoute = createRoute({
   getParentRoute: () => rootRoute,
@@ -240,6 +249,7 @@ export const router = createRouter({
     calendarRoute,
     calloutRoute,
     ordersRoute,
+    qualityRoute,
     screensRoute,
     screenRoute,
     screenEditRoute,

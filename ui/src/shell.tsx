@@ -24,7 +24,7 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/kpi' | '/orders' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/kpi' | '/orders' | '/quality' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
@@ -35,6 +35,7 @@ const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/s
   { to: '/control', icon: 'control', name: m('Control'), key: 'k' },
   { to: '/kpi', icon: 'table', name: m('KPIs'), key: 'm' },
   { to: '/orders', icon: 'table', name: m('Orders'), key: 'r' },
+  { to: '/quality', icon: 'eye', name: m('Quality'), key: 'q' },
   { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
   { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
   { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },

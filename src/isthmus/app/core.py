@@ -34,6 +34,7 @@ from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
 from isthmus.app.production import ProductionPump, SampleRecord, heard_until
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
+from isthmus.app.quality import QualityPump
 from isthmus.app.records import open_records
 from isthmus.app.renewal import Renewal, Shown
 from isthmus.app.said import said
@@ -60,6 +61,7 @@ from isthmus.production.orders.room import OrderRoom
 from isthmus.production.planner import CalendarPlanner
 from isthmus.production.service import Production
 from isthmus.production.stops.service import StopRoom
+from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -154,6 +156,8 @@ class Core:
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._rules = Rules(self._engine, self._clock)
         self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
+        self._quality = Quality(self._engine, self._clock)
+        self._quality_pump = QualityPump(self._bus, self._quality, self._namespace.current, log)
         self._callout = call_out(
             self._engine, self._clock, settings, self._secrets, self._security, self._namespace.current, log
         )
@@ -219,6 +223,7 @@ class Core:
         await self._describe(plant)
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
+        await self._quality.begin(plant)
         await self._control.open()
         await self._orders.open()
         await asyncio.to_thread(self._screens.load, self._data.screens)
@@ -233,6 +238,7 @@ class Core:
             ("alarms of edges", self._edge_watch.run),
             ("rules", self._rule_pump.run),
             ("production", self._production_pump.run),
+            ("quality", self._quality_pump.run),
             ("control", self._control.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
@@ -262,6 +268,8 @@ class Core:
                 await self._live_pump.save()
             with contextlib.suppress(Exception):
                 await self._alarms.flush()
+            with contextlib.suppress(Exception):
+                await self._quality.flush()
             await self._historian.close()
             await self._bus.close()
 
@@ -327,6 +335,7 @@ class Core:
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
         self._rule_pump.plant_changed()
+        await self._quality.plant_changed(plant)
         await self._alarm_pump.plant_changed()
         await self._production_pump.plant_changed()
         await self._control.describe()
@@ -530,6 +539,7 @@ class Core:
                 production=self._production,
                 stops=self._stops,
                 orders=self._orders,
+                quality=self._quality,
                 root=self._authority.root_file,
             )
         )

@@ -31,6 +31,7 @@ from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.service import Production
 from isthmus.production.stops.service import StopRoom
+from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
@@ -372,6 +373,7 @@ class Services:
     stops: StopRoom | None = None
     production: Production | None = None
     orders: OrderRoom | None = None
+    quality: Quality | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None

@@ -23,6 +23,7 @@ import isthmus.production.exception_store
 import isthmus.production.kpi.store
 import isthmus.production.orders.lot_store  # as above
 import isthmus.production.orders.store
+import isthmus.quality.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -47,6 +48,7 @@ def declared() -> MetaData:
         isthmus.control.store,
         isthmus.namespace.store,
         isthmus.production.orders.store,
+        isthmus.quality.store,
         isthmus.screens.store,
         isthmus.production.exception_store,
         isthmus.production.kpi.store,

@@ -44,6 +44,8 @@ from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.kpi.store import metadata as kpi_metadata
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.orders.store import metadata as orders_metadata
+from isthmus.quality.service import Quality
+from isthmus.quality.store import metadata as quality_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -313,6 +315,13 @@ class Plantworks:
             self.live.apply([batch], self.clock.now_ns())
 
 
+def quality_of(engine: Any, clock: ManualClock, plant: Plant) -> Quality:
+    """The room over this plant."""
+    quality = Quality(engine, clock)
+    quality._begin(plant)
+    return quality
+
+
 @pytest.fixture
 def works(tmp_path: Path) -> Iterator[Plantworks]:
     clock = ManualClock(NOW)
@@ -327,6 +336,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     kpi_metadata.create_all(engine)
     control_metadata.create_all(engine)
     orders_metadata.create_all(engine)
+    quality_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -404,6 +414,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         calendar=CalendarRoom(engine, namespace.current, clock),
         kpis=KpiRoom(engine, namespace.current, clock),
         orders=OrderRoom(engine, clock, namespace.current, trail.person),
+        quality=quality_of(engine, clock, namespace.plant),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

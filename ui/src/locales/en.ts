@@ -67,4 +67,13 @@ export const en: Record<string, string> = {
   'It writes {{count}} values_other': 'It writes {{count}} values',
   '{{crews}}, every {{count}} weeks the next_one': '{{crews}}, every week the next',
   '{{crews}}, every {{count}} weeks the next_other': '{{crews}}, every {{count}} weeks the next',
+  // quality
+  '{{count}} checks_one': 'One check',
+  '{{count}} checks_other': '{{count}} checks',
+  '{{count}} checks due_one': 'One check due',
+  '{{count}} checks due_other': '{{count}} checks due',
+  '{{count}} holds_one': 'One hold',
+  '{{count}} holds_other': '{{count}} holds',
+  '{{count}} nonconformances open_one': 'One nonconformance open',
+  '{{count}} nonconformances open_other': '{{count}} nonconformances open',
 }

@@ -45,6 +45,9 @@ export function MorePage() {
         <Link to="/orders" className="more-row">
           <Icon name="table" /> {t('Orders')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/quality" search={{}} className="more-row">
+          <Icon name="eye" /> {t('Quality')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
         </Link>
