@@ -1,0 +1,217 @@
+"""What happened in a shift, filled in from the facts: nobody types a number into a handover.
+
+Which shift it is says the calendar; where none is declared, the days of the plant take the place of shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from isthmus.namespace.model import Plant
+from isthmus.production.figures import Figures
+from isthmus.production.model import HOUR_NS, MILLION, MINOR, MINUTE_NS, FactSum, Interval, StateClass, Stop
+from isthmus.production.service import ProductionFacts
+from isthmus.values.clock import NS_PER_S, Clock
+from isthmus.values.ids import is_under
+
+DAY_NS: Final = 24 * HOUR_NS
+LOOK_NS: Final = 8 * DAY_NS
+"""How far the last and the next shift are looked for: beyond a week off there is none to speak of."""
+MOST_MACHINES: Final = 60
+MOST_STOPS: Final = 20
+NOT_RUNNING: Final = (
+    StateClass.IDLE, StateClass.STOPPED, StateClass.STARVED, StateClass.BLOCKED, StateClass.SETUP,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One shift as it took place. Units: UTC ns; [start_ns, end_ns)"""
+
+    name: str
+    start_ns: int
+    end_ns: int
+    crew: str = ""
+    day: str = ""  # ISO date of the production day
+
+
+class Shifts(Protocol):
+    """What the calendar says, with its exceptions."""
+
+    def shifts(self, path: str, start_ns: int, end_ns: int) -> Sequence[Span]:
+        """Shifts of the calendar that holds at a path, those that overlap the range, oldest first; none where none is
+        declared.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The shift of a moment, the one before and the one after; None where there is none within `LOOK_NS`."""
+
+    now: Span | None
+    last: Span | None
+    next: Span | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Time that one reason took. ``reason`` is empty where nobody said one. Units: ns; cost in the plant's currency"""
+
+    reason: str
+    ns: int
+    count: int
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """An hour of a shift, the last may be shorter. ``target`` is what the ideal rate would have made of its planned time.
+
+    Units: UTC ns; pieces
+    """
+
+    start_ns: int
+    end_ns: int
+    good: int | float
+    reject: int | float
+    target: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of one order and product."""
+
+    order: str
+    product: str
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """What a machine did, neighbours of one class joined. Units: UTC ns"""
+
+    asset: str
+    pieces: tuple[tuple[int, int, StateClass], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftFacts:
+    """Everything a handover asks of the facts. Units: UTC ns; ``until_ns`` is now while the shift runs"""
+
+    area: str
+    span: Span
+    until_ns: int
+    whole: Figures
+    machines: tuple[tuple[str, Figures], ...]
+    losses: tuple[Loss, ...]  # the largest first
+    made: tuple[Made, ...]
+    hours: tuple[Hour, ...]
+    stops: tuple[Stop, ...]  # the longest first, those that ask for no reason left out
+    uncoded: int
+    strips: tuple[Strip, ...]
+
+
+class ShiftDesk:
+    """Answers what a shift did."""
+
+    def __init__(self, production: ProductionFacts, shifts: Shifts, plant: Callable[[], Plant], clock: Clock) -> None:
+        self._production, self._shifts, self._plant, self._clock = production, shifts, plant, clock
+
+    def around(self, area: str, time_ns: int) -> Around:
+        """The shift that runs at a moment and its neighbours."""
+        found = self._spans(area, time_ns)
+        now = next((s for s in found if s.start_ns <= time_ns < s.end_ns), None)
+        begins, ends = (now.start_ns, now.end_ns) if now else (time_ns + 1, time_ns)
+        last = max((s for s in found if s.end_ns <= begins and s is not now), key=lambda s: s.start_ns, default=None)
+        following = min((s for s in found if s.start_ns >= ends and s is not now), key=lambda s: s.start_ns, default=None)
+        return Around(now, last, following)
+
+    def _spans(self, area: str, time_ns: int) -> list[Span]:
+        start_ns, end_ns = max(0, time_ns - LOOK_NS), time_ns + LOOK_NS
+        return list(self._shifts.shifts(area, start_ns, end_ns)) or days(self._plant().timezone, time_ns)
+
+    async def facts(self, area: str, span: Span) -> ShiftFacts:
+        """What the shift did, up to now where it runs."""
+        until_ns = min(span.end_ns, max(span.start_ns + 1, self._clock.now_ns()))
+        ask = (area, span.start_ns, until_ns)
+        one = await self._production.figures(*ask)
+        whole = one[0][1]
+        machines = [(facts.key["machine"], said) for facts, said in await self._production.figures(*ask, by=("machine",))]
+        made = await self._production.figures(*ask, by=("order", "product"))
+        stops = [s for s in await self._production.stops(*ask) if not s.minor]
+        assets = [m.asset for m in self._plant().machines if is_under(m.asset, area)][:MOST_MACHINES]
+        return ShiftFacts(
+            area=area,
+            span=span,
+            until_ns=until_ns,
+            whole=whole,
+            machines=tuple(sorted(machines, key=lambda m: _place(assets, m[0]))),
+            losses=losses(await self._production.facts(*ask, by=("reason",))),
+            made=tuple(Made(f.key.get("order", ""), f.key.get("product", ""), s) for f, s in made if s.total),
+            hours=await self._hours(area, span, until_ns, whole),
+            stops=tuple(sorted(stops, key=lambda s: -s.ns)[:MOST_STOPS]),
+            uncoded=sum(not s.coded for s in stops),
+            strips=tuple([strip(a, await self._production.intervals(a, span.start_ns, until_ns)) for a in assets]),
+        )
+
+    async def _hours(self, area: str, span: Span, until_ns: int, whole: Figures) -> tuple[Hour, ...]:
+        found = []
+        for start_ns in range(span.start_ns, until_ns, HOUR_NS):
+            end_ns = min(start_ns + HOUR_NS, until_ns)
+            _, said = (await self._production.figures(area, start_ns, end_ns))[0]
+            found.append(Hour(start_ns, end_ns, said.good, said.reject, _target(said, whole)))
+        return tuple(found)
+
+
+def _place(assets: Sequence[str], asset: str) -> int:
+    return assets.index(asset) if asset in assets else len(assets)
+
+
+def _target(said: Figures, whole: Figures) -> float | None:
+    """Pieces that the planned time allows at the rate of what was made; of the whole shift where nothing was."""
+    for one in (said, whole):
+        if one.ideal_total_ns and one.total:
+            return said.planned_ns * one.total / one.ideal_total_ns
+    return None
+
+
+def losses(sums: Sequence[FactSum]) -> tuple[Loss, ...]:
+    """Where planned time went, by reason, the most first."""
+    found = []
+    for one in sums:
+        ns = sum(one.ns.get(c, 0) for c in NOT_RUNNING)
+        if ns:
+            cost = one.cost_u / (MILLION * MINUTE_NS)
+            reason = one.key.get("reason", "")
+            count = one.minor_stops if reason == MINOR else one.stops
+            found.append(Loss(reason, ns, count, cost))
+    return tuple(sorted(found, key=lambda loss: (-loss.ns, loss.reason)))
+
+
+def strip(asset: str, intervals: Sequence[Interval]) -> Strip:
+    """A machine's intervals with neighbours of one class joined."""
+    joined: list[tuple[int, int, StateClass]] = []
+    for one in intervals:
+        if joined and joined[-1][2] is one.state_class and joined[-1][1] == one.start_ns:
+            joined[-1] = (joined[-1][0], one.end_ns, one.state_class)
+        else:
+            joined.append((one.start_ns, one.end_ns, one.state_class))
+    return Strip(asset, tuple(joined))
+
+
+def days(timezone: str, time_ns: int) -> list[Span]:
+    """The day of a moment, the one before and the one after, from midnight to midnight of the plant."""
+    zone = ZoneInfo(timezone or "UTC")
+    today = datetime.fromtimestamp(time_ns // NS_PER_S, zone).date()
+    midnights = [
+        int(datetime.combine(today + timedelta(days=n), time(), zone).timestamp()) * NS_PER_S for n in range(-1, 3)
+    ]
+    return [
+        Span("day", start, end, day=(today + timedelta(days=n)).isoformat())
+        for n, start, end in zip(range(-1, 2), midnights, midnights[1:], strict=False)
+    ]
