@@ -53,6 +53,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.production.shiftlog import ShiftLog
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -476,6 +477,7 @@ class Core:
                 imports=self._historian,
                 changes=self._changes,
                 screens=self._screens,
+                shift_log=ShiftLog(self._engine, self._clock),
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),

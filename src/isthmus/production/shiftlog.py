@@ -105,7 +105,14 @@ class ShiftLog:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def write(
-        self, path: str, kind: NoteKind, text: str, by: str, *, time_ns: int | None = None, open: bool = False  # noqa: A002  the word of the log
+        self,
+        path: str,
+        kind: NoteKind,
+        text: str,
+        by: str,
+        *,
+        time_ns: int | None = None,
+        open: bool = False,  # noqa: A002  the word of the log
     ) -> Note:
         """A new note. ``time_ns`` is what it is about: now unless told, and not later than now.
 
@@ -138,9 +145,7 @@ class ShiftLog:
             if done:
                 word = "handed over" if kind is NoteKind.HANDOVER else "taken over"
                 raise Denied(f"{done[0].by} has {word} this shift already", "conflict")
-            if kind is NoteKind.TAKEOVER and not store.hands(
-                connection, path, (NoteKind.HANDOVER,), start_ns, end_ns
-            ):
+            if kind is NoteKind.TAKEOVER and not store.hands(connection, path, (NoteKind.HANDOVER,), start_ns, end_ns):
                 raise Denied("nobody has handed this shift over yet", "wrong_state")
             return _known(connection, store.add(connection, line))
 

@@ -67,9 +67,7 @@ class Line:
 def add(connection: Connection, line: Line) -> int:
     """Keep one; its number."""
     values: dict[str, Any] = {c.name: getattr(line, c.name) for c in LOG.c if c.name != "id"}
-    key = connection.execute(insert(LOG).values(values)).inserted_primary_key
-    assert key is not None, "a row has a number"
-    return int(key[0])
+    return int(connection.execute(insert(LOG).values(values).returning(LOG.c.id)).scalar_one())
 
 
 def load(connection: Connection, ident: int) -> Line | None:

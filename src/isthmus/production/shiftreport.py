@@ -128,7 +128,9 @@ class ShiftDesk:
         now = next((s for s in found if s.start_ns <= time_ns < s.end_ns), None)
         begins, ends = (now.start_ns, now.end_ns) if now else (time_ns + 1, time_ns)
         last = max((s for s in found if s.end_ns <= begins and s is not now), key=lambda s: s.start_ns, default=None)
-        following = min((s for s in found if s.start_ns >= ends and s is not now), key=lambda s: s.start_ns, default=None)
+        following = min(
+            (s for s in found if s.start_ns >= ends and s is not now), key=lambda s: s.start_ns, default=None
+        )
         return Around(now, last, following)
 
     def _spans(self, area: str, time_ns: int) -> list[Span]:
@@ -141,7 +143,9 @@ class ShiftDesk:
         ask = (area, span.start_ns, until_ns)
         one = await self._production.figures(*ask)
         whole = one[0][1]
-        machines = [(facts.key["machine"], said) for facts, said in await self._production.figures(*ask, by=("machine",))]
+        machines = [
+            (facts.key["machine"], said) for facts, said in await self._production.figures(*ask, by=("machine",))
+        ]
         made = await self._production.figures(*ask, by=("order", "product"))
         stops = [s for s in await self._production.stops(*ask) if not s.minor]
         assets = [m.asset for m in self._plant().machines if is_under(m.asset, area)][:MOST_MACHINES]

@@ -468,6 +468,17 @@ KEPT: Final = (
         "pseudonym",
     ),
     Kept(
+        "Who wrote what into the shift log",
+        "records",
+        "to know whom to ask about what one shift told the next",
+        "as long as the installation",
+        "a pseudonym takes the name's place; names that people wrote into a note stay as they are",
+        "production_shift_log",
+        "by",
+        ("id", "path", "at_ns", "kind", "text"),
+        "pseudonym",
+    ),
+    Kept(
         "The name behind a pseudonym of the audit log",
         "records",
         "to read the audit log",

@@ -26,6 +26,8 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftreport import ShiftDesk
 from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
@@ -350,6 +352,8 @@ class Services:
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
     callout: CallOut | None = None
+    shift_log: ShiftLog | None = None
+    shift_desk: ShiftDesk | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None

@@ -1,5 +1,5 @@
-"""Any table as a file: XLSX for people's programs, CSV for everything else. A route takes ``format: Form = "json"``, names its
-model by ``response_model=`` and ``responses=FILES``, and ends with ``return await sheet(format, "stops", answer.stops)``.
+"""Any table as a file: XLSX for people's programs, CSV for everything else. A route takes ``form: Form = "json"``, names its
+model by ``response_model=`` and ``responses=FILES``, and ends with ``return await sheet(form, "stops", answer.stops)``.
 
 What people wrote stays text: no cell of a workbook can be a formula here, and a CSV cell that a spreadsheet would take for one
 begins with an apostrophe.
@@ -26,7 +26,8 @@ from starlette.responses import Response
 from isthmus.web.problems import Refused
 
 Form = Annotated[
-    Literal["json", "xlsx", "csv"], Query(description="the same rows as a workbook (xlsx) or as comma-separated values")
+    Literal["json", "xlsx", "csv"],
+    Query(alias="format", description="the same rows as a workbook (xlsx) or as comma-separated values"),
 ]
 """Of a route that has a table."""
 
