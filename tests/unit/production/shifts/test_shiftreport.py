@@ -16,7 +16,7 @@ pytestmark = pytest.mark.mission("M91", "M13")
 
 def desk(at_h: float = 3.0, *spans: Span, **more: Any) -> ShiftDesk:
     return ShiftDesk(
-        FakeProduction(), FakeShifts(*spans), lambda: line_plant(), ManualClock(START + round(at_h * HOUR_NS)), **more
+        FakeProduction(), FakeShifts(*spans), line_plant, ManualClock(START + round(at_h * HOUR_NS)), **more
     )  # type: ignore[arg-type]  # of the room's service only what is asked here
 
 
@@ -32,7 +32,7 @@ def test_the_shift_of_a_moment_and_its_neighbours() -> None:
 
 def test_without_a_calendar_days_take_the_place_of_shifts_also_when_the_clock_changes() -> None:
     nothing = FakeShifts(Span("never", 0, 1))
-    room = ShiftDesk(FakeProduction(), nothing, lambda: line_plant(), ManualClock(START))  # type: ignore[arg-type]  # as above
+    room = ShiftDesk(FakeProduction(), nothing, line_plant, ManualClock(START))  # type: ignore[arg-type]  # as above
     now = room.around("hall", START).now
     assert now is not None
     assert (now.name, now.day) == ("day", "2023-11-14")
