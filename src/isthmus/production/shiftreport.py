@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
 from typing import Final, Protocol
-from zoneinfo import ZoneInfo
 
 from isthmus.namespace.model import Plant
 from isthmus.production.figures import Figures
 from isthmus.production.model import HOUR_NS, MILLION, MINOR, MINUTE_NS, FactSum, Interval, StateClass, Stop
 from isthmus.production.service import ProductionFacts
-from isthmus.values.clock import NS_PER_S, Clock
+from isthmus.values.clock import Clock
 from isthmus.values.ids import is_under
 
 DAY_NS: Final = 24 * HOUR_NS
 LOOK_NS: Final = 8 * DAY_NS
 """How far the last and the next shift are looked for: beyond a week off there is none to speak of."""
+DAY: Final = "day"
+"""What a shift is called where none is declared."""
 MOST_MACHINES: Final = 60
 MOST_STOPS: Final = 20
 NOT_RUNNING: Final = (
@@ -39,13 +39,36 @@ class Span:
     day: str = ""  # ISO date of the production day
 
 
-class Shifts(Protocol):
-    """What the calendar says, with its exceptions."""
+class Taken(Protocol):
+    """A shift as the calendar gives it. Units: UTC ns; planned_ns is 0 for one that was called off"""
 
-    def shifts(self, path: str, start_ns: int, end_ns: int) -> Sequence[Span]:
-        """Shifts of the calendar that holds at a path, those that overlap the range, oldest first; none where none is
-        declared.
-        """
+    @property
+    def shift(self) -> str: ...
+    @property
+    def crew(self) -> str: ...
+    @property
+    def day(self) -> str: ...
+    @property
+    def start_ns(self) -> int: ...
+    @property
+    def end_ns(self) -> int: ...
+    @property
+    def planned_ns(self) -> int: ...
+
+
+class Schedule(Protocol):
+    """The calendar that holds at a place, with its exceptions."""
+
+    def shifts(self, start_ns: int, end_ns: int) -> Sequence[Taken]:
+        """Shifts that take place at some time in [start, end), each whole; none where none is declared."""
+        ...
+
+    def day_of(self, time_ns: int) -> str:
+        """The production day a moment belongs to."""
+        ...
+
+    def day_span(self, day: str) -> tuple[int, int]:
+        """Begin and end of a production day."""
         ...
 
 
@@ -119,8 +142,14 @@ class ShiftFacts:
 class ShiftDesk:
     """Answers what a shift did."""
 
-    def __init__(self, production: ProductionFacts, shifts: Shifts, plant: Callable[[], Plant], clock: Clock) -> None:
-        self._production, self._shifts, self._plant, self._clock = production, shifts, plant, clock
+    def __init__(
+        self,
+        production: ProductionFacts,
+        schedule: Callable[[str], Schedule],
+        plant: Callable[[], Plant],
+        clock: Clock,
+    ) -> None:
+        self._production, self._schedule, self._plant, self._clock = production, schedule, plant, clock
 
     def around(self, area: str, time_ns: int) -> Around:
         """The shift that runs at a moment and its neighbours."""
@@ -134,8 +163,9 @@ class ShiftDesk:
         return Around(now, last, following)
 
     def _spans(self, area: str, time_ns: int) -> list[Span]:
-        start_ns, end_ns = max(0, time_ns - LOOK_NS), time_ns + LOOK_NS
-        return list(self._shifts.shifts(area, start_ns, end_ns)) or days(self._plant().timezone, time_ns)
+        schedule = self._schedule(area)
+        found = [s for s in schedule.shifts(max(0, time_ns - LOOK_NS), time_ns + LOOK_NS) if s.planned_ns]
+        return [Span(s.shift, s.start_ns, s.end_ns, s.crew, s.day) for s in found] or days(schedule, time_ns)
 
     async def facts(self, area: str, span: Span) -> ShiftFacts:
         """What the shift did, up to now where it runs."""
@@ -208,14 +238,9 @@ def strip(asset: str, intervals: Sequence[Interval]) -> Strip:
     return Strip(asset, tuple(joined))
 
 
-def days(timezone: str, time_ns: int) -> list[Span]:
-    """The day of a moment, the one before and the one after, from midnight to midnight of the plant."""
-    zone = ZoneInfo(timezone or "UTC")
-    today = datetime.fromtimestamp(time_ns // NS_PER_S, zone).date()
-    midnights = [
-        int(datetime.combine(today + timedelta(days=n), time(), zone).timestamp()) * NS_PER_S for n in range(-1, 3)
-    ]
-    return [
-        Span("day", start, end, day=(today + timedelta(days=n)).isoformat())
-        for n, start, end in zip(range(-1, 2), midnights, midnights[1:], strict=False)
-    ]
+def days(schedule: Schedule, time_ns: int) -> list[Span]:
+    """The production day of a moment, the one before and the one after."""
+    today = schedule.day_of(time_ns)
+    start_ns, end_ns = schedule.day_span(today)
+    named = dict.fromkeys((schedule.day_of(start_ns - 1), today, schedule.day_of(end_ns)))
+    return [Span(DAY, *schedule.day_span(day), day=day) for day in named]

@@ -21,7 +21,7 @@ from isthmus.security.model import Scope as Narrowed
 from isthmus.values.clock import NS_PER_S
 
 sys.path.append(str(Path(__file__).parents[2] / "unit" / "production" / "shifts"))
-from shift_plant import LATE, START, FakeProduction, FakeShifts  # noqa: E402  it lies there
+from shift_plant import LATE, START, TWO_SHIFTS, FakeProduction
 
 pytestmark = [pytest.mark.real("uvicorn", "sqlite"), pytest.mark.mission("M91")]
 
@@ -37,7 +37,7 @@ def room(works: Any, tmp_path: Path) -> Iterator[Any]:
     works.clock.advance((START + 3 * 3600 * NS_PER_S - works.clock.now_ns()) / NS_PER_S)
     services = works.services
     services.shift_log = ShiftLog(engine, works.clock)
-    services.shift_desk = ShiftDesk(FakeProduction(), FakeShifts(), services.namespace.current, works.clock)  # type: ignore[arg-type]  # of the room's service only what is asked here
+    services.shift_desk = ShiftDesk(FakeProduction(), TWO_SHIFTS, services.namespace.current, works.clock)  # type: ignore[arg-type]  # of the room's service only what is asked here
     yield services
     engine.dispose()
 

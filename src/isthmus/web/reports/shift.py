@@ -25,7 +25,7 @@ from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph,
 from isthmus.production.figures import Figures
 from isthmus.production.model import MINOR, StateClass
 from isthmus.production.shiftlog import HANDS, Note
-from isthmus.production.shiftreport import Hour, Loss, Strip
+from isthmus.production.shiftreport import DAY, Hour, Loss, Strip
 from isthmus.web.reports.model import ShiftReport
 from isthmus.web.reports.words import Words
 
@@ -99,7 +99,7 @@ class _Say:
     @property
     def span_name(self) -> str:
         span = self.report.facts.span
-        return self.words("day") if span.name == "day" else span.name
+        return self.words("day") if span.name == DAY else span.name
 
     def reason(self, key: str) -> str:
         if not key:

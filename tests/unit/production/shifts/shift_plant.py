@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from isthmus.namespace.model import Asset, Machine, Plant, Reason
@@ -49,14 +51,39 @@ def line_plant(**more: Any) -> Plant:
     )
 
 
-class FakeShifts:
-    """The calendar: two shifts a day."""
+@dataclass(frozen=True)
+class FakeTaken:
+    """A shift as the calendar gives it."""
+
+    shift: str
+    start_ns: int
+    end_ns: int
+    crew: str
+    day: str
+    planned_ns: int = 1
+
+
+class FakeSchedule:
+    """The calendar of every place: an early and a late shift, one that was called off, and days from midnight UTC."""
 
     def __init__(self, *spans: Span) -> None:
-        self.spans = spans or (EARLY, LATE)
+        self.spans = [FakeTaken(s.name, s.start_ns, s.end_ns, s.crew, s.day) for s in spans]
 
-    def shifts(self, path: str, start_ns: int, end_ns: int) -> Sequence[Span]:
+    def __call__(self, path: str) -> FakeSchedule:
+        return self
+
+    def shifts(self, start_ns: int, end_ns: int) -> list[FakeTaken]:
         return [s for s in self.spans if s.start_ns < end_ns and s.end_ns > start_ns]
+
+    def day_of(self, time_ns: int) -> str:
+        return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).date().isoformat()
+
+    def day_span(self, day: str) -> tuple[int, int]:
+        start = round(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * NS_PER_S
+        return start, start + 24 * HOUR_NS
+
+
+TWO_SHIFTS = FakeSchedule(EARLY, LATE)
 
 
 def hour_sum(key: Mapping[str, str], ns: Mapping[StateClass, int], good: int, reject: int, **more: Any) -> FactSum:

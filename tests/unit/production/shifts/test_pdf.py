@@ -8,7 +8,7 @@ from base64 import a85decode
 from dataclasses import replace
 
 import pytest
-from shift_plant import FILLER, LATE, LINE, START, FakeProduction, FakeShifts, line_plant
+from shift_plant import FILLER, LATE, LINE, START, TWO_SHIFTS, FakeProduction, line_plant
 
 from isthmus.production.model import HOUR_NS, StateClass
 from isthmus.production.shiftlog import Note, NoteKind
@@ -56,7 +56,7 @@ def _unescaped(word: bytes) -> bytes:
 
 async def report(hours: int = 3) -> ShiftReport:
     made_ns = START + hours * HOUR_NS
-    desk = ShiftDesk(FakeProduction(hours), FakeShifts(), line_plant, ManualClock(made_ns))  # type: ignore[arg-type]  # of the room's service only what is asked here
+    desk = ShiftDesk(FakeProduction(hours), TWO_SHIFTS, line_plant, ManualClock(made_ns))  # type: ignore[arg-type]  # of the room's service only what is asked here
     facts = await desk.facts(LINE, LATE)
     return ShiftReport(facts, (NOTE, HANDED), (NOTE,), ALARMS, line_plant(), made_ns)
 

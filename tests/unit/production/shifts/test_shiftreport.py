@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
-from shift_plant import CAPPER, EARLY, FILLER, LATE, LINE, START, FakeProduction, FakeShifts, line_plant
+from shift_plant import CAPPER, EARLY, FILLER, LATE, LINE, START, TWO_SHIFTS, FakeProduction, FakeSchedule, line_plant
 
 from isthmus.production.model import HOUR_NS, MINOR, MINUTE_NS, StateClass
-from isthmus.production.shiftreport import ShiftDesk, Span, days
-from isthmus.values.clock import NS_PER_S, ManualClock
+from isthmus.production.shiftreport import ShiftDesk
+from isthmus.values.clock import ManualClock
 
 pytestmark = pytest.mark.mission("M91", "M13")
 
 
-def desk(at_h: float = 3.0, *spans: Span, **more: Any) -> ShiftDesk:
-    return ShiftDesk(
-        FakeProduction(), FakeShifts(*spans), line_plant, ManualClock(START + round(at_h * HOUR_NS)), **more
-    )  # type: ignore[arg-type]  # of the room's service only what is asked here
+def desk(at_h: float = 3.0) -> ShiftDesk:
+    clock = ManualClock(START + round(at_h * HOUR_NS))
+    return ShiftDesk(FakeProduction(), TWO_SHIFTS, line_plant, clock)  # type: ignore[arg-type]  # of the room's service only what is asked here
 
 
 def test_the_shift_of_a_moment_and_its_neighbours() -> None:
@@ -30,15 +29,23 @@ def test_the_shift_of_a_moment_and_its_neighbours() -> None:
     assert (before.now, before.last, before.next) == (None, None, EARLY)
 
 
-def test_without_a_calendar_days_take_the_place_of_shifts_also_when_the_clock_changes() -> None:
-    nothing = FakeShifts(Span("never", 0, 1))
-    room = ShiftDesk(FakeProduction(), nothing, line_plant, ManualClock(START))  # type: ignore[arg-type]  # as above
-    now = room.around("hall", START).now
-    assert now is not None
-    assert (now.name, now.day) == ("day", "2023-11-14")
-    summer = days("Europe/Paris", 1_711_864_800 * NS_PER_S)  # 31 March 2024, 23 hours long
-    assert [(s.end_ns - s.start_ns) // HOUR_NS for s in summer] == [24, 23, 24]
-    assert [a.end_ns for a in summer[:-1]] == [b.start_ns for b in summer[1:]]
+def test_without_shifts_production_days_take_their_place() -> None:
+    room = ShiftDesk(FakeProduction(), FakeSchedule(), line_plant, ManualClock(START))  # type: ignore[arg-type]  # as above
+    around = room.around("hall", START)
+    assert around.now is not None
+    assert around.last is not None
+    assert around.next is not None
+    assert [(s.name, s.day) for s in (around.last, around.now, around.next)] == [
+        ("day", "2023-11-13"), ("day", "2023-11-14"), ("day", "2023-11-15")
+    ]  # fmt: skip
+    assert around.last.end_ns == around.now.start_ns <= START < around.now.end_ns == around.next.start_ns
+
+
+def test_a_shift_that_was_called_off_is_none() -> None:
+    off = FakeSchedule(EARLY, LATE)
+    off.spans[1] = replace(off.spans[1], planned_ns=0)
+    room = ShiftDesk(FakeProduction(), off, line_plant, ManualClock(START))  # type: ignore[arg-type]  # as above
+    assert (room.around("hall", START).now, room.around("hall", START).last) == (None, EARLY)
 
 
 async def test_a_shift_that_runs_is_told_up_to_now_from_its_facts() -> None:
