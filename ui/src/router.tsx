@@ -126,6 +126,19 @@ const calloutRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
 })
 
+const floorRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/floor',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'asset', string>> => only(search, ['asset'] as const),
+  component: lazyRouteComponent(() => import('./pages/floor'), 'FloorPage'),
+})
+const shiftRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/shift',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'area' | 'start', string>> => only(search, ['area', 'start'] as const),
+  component: lazyRouteComponent(() => import('./pages/shift'), 'ShiftPage'),
+})
+
 export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
 const screensRoute = createRoute({
   getParentRoute: () => rootRoute,
@@ -214,6 +227,8 @@ export const router = createRouter({
     connectionsRoute,
     changesRoute,
     calloutRoute,
+    floorRoute,
+    shiftRoute,
     screensRoute,
     screenRoute,
     screenEditRoute,

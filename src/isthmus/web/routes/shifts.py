@@ -119,6 +119,17 @@ class ShiftStopOut(BaseModel):
     open: bool = Field(description="the machine still stands")
 
 
+class ShiftPieceOut(BaseModel):
+    start: str
+    end: str
+    state: str = Field(description="its class: running, idle, stopped, starved, blocked, setup, planned, off, unknown")
+
+
+class ShiftStripOut(BaseModel):
+    asset: str
+    pieces: list[ShiftPieceOut]
+
+
 class ShiftTopAlarmOut(BaseModel):
     alarm: str
     message: str
@@ -175,6 +186,7 @@ class ShiftReportOut(BaseModel):
     made: list[ShiftMadeOut]
     stops: list[ShiftStopOut] = Field(description="the longest")
     uncoded: int
+    strips: list[ShiftStripOut] = Field(description="what each machine did")
     alarms: ShiftAlarmsOut
     notes: list[ShiftNoteOut]
     open: list[ShiftNoteOut] = Field(description="of whatever shift: somebody still has to see to it")
@@ -549,6 +561,12 @@ def _answer(
         ],
         stops=[_stop(stop, report) for stop in facts.stops],
         uncoded=facts.uncoded,
+        strips=[
+            ShiftStripOut(
+                asset=s.asset, pieces=[ShiftPieceOut(start=iso(a), end=iso(b), state=what) for a, b, what in s.pieces]
+            )
+            for s in facts.strips
+        ],
         alarms=ShiftAlarmsOut(
             raised=alarms.raised,
             unacknowledged=alarms.unacknowledged,
