@@ -9,7 +9,7 @@ export type StateClass = 'unknown' | 'running' | 'idle' | 'stopped' | 'starved' 
 export interface MachineNow {
   asset: string
   line: string
-  class: StateClass
+  state_class: StateClass
   state: number | null
   since: string
   reason: string
@@ -31,16 +31,16 @@ export interface MachineNow {
 }
 
 export interface Stop {
-  stop: string
+  id: string
   asset: string
   start: string
-  end: string | null
+  end: string | null // null while it stands
   s: number
-  class: StateClass
+  state_class: StateClass
   reason: string
   text: string
-  open: boolean
-  version: number
+  base: number // what was seen, sent with what is changed
+  by: string
 }
 
 export interface Reason {
@@ -58,7 +58,7 @@ export interface HelpRequest {
   asset: string
   kind: string
   title: string
-  state: string
+  state: 'open' | 'acknowledged' | 'answered' | 'closed'
   asked_at: string
   asked_by: string
   acknowledged_by: string
@@ -125,7 +125,7 @@ export const useUncoded = (asset: string, enabled: boolean): UseQueryResult<Stop
     queryKey: [KEY, 'uncoded', asset],
     queryFn: async ({ signal }) => {
       const { stops } = await get<{ stops: Stop[] }>('production/stops', { under: asset, start: 'now-1d', end: 'now', uncoded: 'true' }, signal)
-      return stops.filter((stop) => stop.asset === asset).sort((a, b) => Number(b.open) - Number(a.open) || Date.parse(b.start) - Date.parse(a.start))
+      return stops.filter((stop) => stop.asset === asset).sort((a, b) => Number(b.end === null) - Number(a.end === null) || Date.parse(b.start) - Date.parse(a.start))
     },
     staleTime: 1000,
   })
@@ -134,14 +134,14 @@ export const useReasons = (asset: string, kind: 'stop' | 'scrap', enabled = true
   useQuery<Reason[], ApiError>({
     enabled,
     queryKey: ['reasons', kind, asset],
-    queryFn: async ({ signal }) => (await get<{ reasons: Reason[] }>('production/reasons', { kind, asset }, signal)).reasons.filter((reason) => reason.offered !== false),
+    queryFn: async ({ signal }) => (await get<{ reasons: Reason[] }>('production/reasons', { kind, asset }, signal)).reasons.filter((reason) => reason.offered),
     staleTime: 60_000,
   })
 
 export const useHelp = (asset: string): UseQueryResult<HelpRequest[], ApiError> =>
   useQuery<HelpRequest[], ApiError>({
     queryKey: [KEY, 'help', asset],
-    queryFn: async ({ signal }) => (await get<{ requests: HelpRequest[] }>('production/requests', { under: asset, open: 'true' }, signal)).requests.filter((one) => one.asset === asset),
+    queryFn: async ({ signal }) => (await get<{ requests: HelpRequest[] }>('production/requests', { under: asset }, signal)).requests.filter((one) => one.asset === asset && one.state !== 'closed' && one.state !== 'answered'),
     staleTime: 1000,
     refetchInterval: 15_000,
   })
@@ -155,8 +155,8 @@ export const useJob = (order: string): UseQueryResult<Job, ApiError> =>
     refetchInterval: 30_000,
   })
 
-/** `base` is the version of the stop that was on the screen: 409 where somebody else coded it meanwhile. */
-export const code = (stop: Stop, reason: string): Promise<unknown> => post('production/stops/code', { stop: stop.stop, reason, base: stop.version })
+/** `base` is what was on the screen: 409 where somebody else said something about the stop meanwhile. The stop as it is now. */
+export const code = async (stop: Stop, reason: string): Promise<Stop | undefined> => (await post<{ stops: Stop[] }>('production/stops/code', { stop: stop.id, reason, base: stop.base })).stops.find((one) => one.id === stop.id)
 export const scrap = (order: string, quantity: string, reason: string): Promise<unknown> => post(`orders/${encodeURIComponent(order)}/scrap`, { quantity, reason })
 export const callHelp = (asset: string, kind: string, text: string, stop: string): Promise<unknown> => post('production/requests', { asset, kind, text, ...(stop ? { stop } : {}) })
 
@@ -191,10 +191,10 @@ export function stopwatch(seconds: number): string {
 }
 
 /** Where bar and mark stand, in parts of the width: the longer of both is 90 %. */
-export function progress(good: number, target: number | null, quantity: number | null): { bar: number; mark: number | null } {
-  const whole = quantity && quantity > 0 ? Math.max(quantity, good, target ?? 0) : Math.max(good, target ?? 0) / 0.9
+export function progress(good: number, target: number | null): { bar: number; mark: number | null } {
+  const whole = Math.max(good, target ?? 0) / 0.9
   if (whole <= 0) return { bar: 0, mark: null }
-  return { bar: Math.min(1, good / whole), mark: target === null ? null : Math.min(1, target / whole) }
+  return { bar: good / whole, mark: target === null ? null : target / whole }
 }
 
 /** Classes of state in which nobody has to say why. */

@@ -1589,7 +1589,6 @@ export const de: Record<string, string> = {
   'Still to be seen to': 'Noch zu erledigen',
   'Still to be seen to, from shifts before': 'Noch zu erledigen, aus früheren Schichten',
   'Stops': 'Stillstände',
-  'Supervisor': 'Schichtleitung',
   'Supply': 'Versorgung',
   'Take over': 'Übernehmen',
   'Take the shift over': 'Schicht übernehmen',
@@ -1660,4 +1659,5 @@ export const de: Record<string, string> = {
   '{{count}} stops have no reason_other': '{{count}} Stillstände ohne Grund',
   '{{count}} times_one': 'einmal',
   '{{count}} times_other': '{{count}}-mal',
+  'Anybody': 'Irgendjemand',
 }

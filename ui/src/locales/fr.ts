@@ -1589,7 +1589,6 @@ export const fr: Record<string, string> = {
   'Still to be seen to': 'Encore à traiter',
   'Still to be seen to, from shifts before': 'Encore à traiter, des équipes précédentes',
   'Stops': 'Arrêts',
-  'Supervisor': 'Chef d’équipe',
   'Supply': 'Alimentation',
   'Take over': 'Reprendre',
   'Take the shift over': 'Reprendre l’équipe',
@@ -1660,4 +1659,5 @@ export const fr: Record<string, string> = {
   '{{count}} stops have no reason_other': '{{count}} arrêts sans cause',
   '{{count}} times_one': 'une fois',
   '{{count}} times_other': '{{count}} fois',
+  'Anybody': 'N’importe qui',
 }

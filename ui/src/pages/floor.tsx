@@ -27,7 +27,7 @@ const HELP: readonly (readonly [string, string, IconName])[] = [
   ['maintenance', m('Maintenance'), 'wrench'],
   ['material', m('Material'), 'folder'],
   ['quality', m('Quality'), 'check'],
-  ['supervisor', m('Supervisor'), 'user'],
+  ['help', m('Anybody'), 'user'],
 ]
 const HELP_WORDS: Record<string, string> = Object.fromEntries(HELP.map(([key, word]) => [key, word]))
 
@@ -69,10 +69,10 @@ function Choose({ machines, gone }: { machines: readonly MachineNow[]; gone: str
                     void navigate({ to: '/floor', search: { asset: one.asset } })
                   }}
                 >
-                  <StateSquare shape={CLASS_SHAPES[one.class]} size={20} />
+                  <StateSquare shape={CLASS_SHAPES[one.state_class]} size={20} />
                   <span>
                     <b>{nameOf(one.asset)}</b>
-                    <small>{t(CLASS_WORDS[one.class])}</small>
+                    <small>{t(CLASS_WORDS[one.state_class])}</small>
                   </span>
                 </button>
               ))}
@@ -110,16 +110,16 @@ function Station({ machine, several, lost }: { machine: MachineNow; several: boo
     return () => clearTimeout(timer)
   }, [said])
   const waiting = machine.uncoded > 0 ? (uncoded.data ?? []) : []
-  const stop = again ?? waiting.find((one) => one.stop === chosen) ?? waiting[0]
+  const stop = again ?? waiting.find((one) => one.id === chosen) ?? waiting[0]
   const refresh = (): Promise<void> => client.invalidateQueries({ queryKey: ['production'] })
   const save = async (reason: Reason): Promise<void> => {
     if (!stop) return
-    const done = await act.run(() => code(stop, reason.key))
-    if (done) {
-      say({ text: t('Saved: {{reason}}', { reason: reason.text }), stop })
+    await act.run(async () => {
+      const now = await code(stop, reason.key)
+      say({ text: t('Saved: {{reason}}', { reason: reason.text }), stop: now })
       codeAgain(undefined)
       choose('')
-    }
+    })
     await refresh() // also when it was refused: what is there now belongs on the screen
   }
   const finish = (text: string): void => {
@@ -143,7 +143,7 @@ function Station({ machine, several, lost }: { machine: MachineNow; several: boo
             {said.stop ? (
               <Button
                 onPress={() => {
-                  codeAgain({ ...(said.stop as Stop), version: -1 })
+                  codeAgain(said.stop)
                   say(undefined)
                 }}
               >
@@ -232,13 +232,13 @@ function Since({ iso }: { iso: string }) {
 function Now({ machine, several, help }: { machine: MachineNow; several: boolean; help: readonly HelpRequest[] }) {
   const alarms = useAlarmsUnder(machine.asset)
   const alarm = alarms.data?.[0]
-  const calm = CALM.has(machine.class)
+  const calm = CALM.has(machine.state_class)
   return (
     <section className="floor-now" aria-label={t('Now')} data-priority={alarm && !calm ? alarm.priority : undefined}>
-      {alarm ? <AlarmMark priority={alarm.priority} look={alarm.state === 'Unacknowledged' ? 'unack' : 'ack'} size={48} title={t('Alarm')} /> : <StateSquare shape={CLASS_SHAPES[machine.class]} size={40} />}
+      {alarm ? <AlarmMark priority={alarm.priority} look={alarm.state === 'Unacknowledged' ? 'unack' : 'ack'} size={48} title={t('Alarm')} /> : <StateSquare shape={CLASS_SHAPES[machine.state_class]} size={40} />}
       <div className="floor-what">
         <h2>
-          {nameOf(machine.asset)}: {t(CLASS_WORDS[machine.class])}
+          {nameOf(machine.asset)}: {t(CLASS_WORDS[machine.state_class])}
         </h2>
         <p>
           {t('since {{time}}', { time: clockTime(Date.parse(machine.since)) })}
@@ -255,7 +255,7 @@ function Now({ machine, several, help }: { machine: MachineNow; several: boolean
       </div>
       <dl className="floor-figures">
         <div>
-          <dt>{machine.class === 'running' ? t('Runs for') : t('Stands for')}</dt>
+          <dt>{machine.state_class === 'running' ? t('Runs for') : t('Stands for')}</dt>
           <dd>
             <Since iso={machine.since} />
           </dd>
@@ -291,7 +291,7 @@ interface CodingProps {
 /** Why it stood, in two touches: the group, then the reason, which saves. */
 function Coding({ stop, stops, groups, likely, busy, error, choose, save, cancel }: CodingProps) {
   const [picked, pick] = useState('')
-  useEffect(() => pick(''), [stop.stop])
+  useEffect(() => pick(''), [stop.id])
   const group = groups.find((one) => one.key === picked)
   const shown = group ?? groups[0]
   if (error) return <Trouble error={error} />
@@ -359,14 +359,14 @@ function Which({ stop, stops, choose, cancel }: { stop: Stop; stops: readonly St
   return (
     <div className="floor-which">
       <h2>
-        {stop.open ? t('Why does it stand?') : t('Why did it stand?')} <span>{whenOf(stop)}</span>
+        {stop.end === null ? t('Why does it stand?') : t('Why did it stand?')} <span>{whenOf(stop)}</span>
       </h2>
       {stops.length > 1 ? (
         <label className="select">
           <span className="select-label">{t('{{count}} stops have no reason', { count: stops.length })}</span>
-          <select value={stop.stop} onChange={(event) => choose(event.target.value)}>
+          <select value={stop.id} onChange={(event) => choose(event.target.value)}>
             {stops.map((one) => (
-              <option key={one.stop} value={one.stop}>
+              <option key={one.id} value={one.id}>
                 {whenOf(one)}
               </option>
             ))}
@@ -380,7 +380,7 @@ function Which({ stop, stops, choose, cancel }: { stop: Stop; stops: readonly St
 
 const whenOf = (stop: Stop): string => {
   const start = timeOrDay(Date.parse(stop.start), Date.now())
-  return stop.open || !stop.end ? t('since {{time}}', { time: start }) : `${start}–${clockTime(Date.parse(stop.end))} (${stopwatch(stop.s)})`
+  return stop.end === null ? t('since {{time}}', { time: start }) : `${start}–${clockTime(Date.parse(stop.end))} (${stopwatch(stop.s)})`
 }
 
 /** Where nothing waits for a reason. */
@@ -413,7 +413,7 @@ function Figure({ name, value, unit = '' }: { name: string; value: number | null
 function JobCard({ machine, job }: { machine: MachineNow; job: Job | undefined }) {
   const quantity = job ? Number(job.quantity) : null
   const made = job?.jobs.find((one) => one.asset === machine.asset || machine.asset.startsWith(`${one.asset}/`))
-  const { bar, mark } = progress(machine.good, machine.target, null)
+  const { bar, mark } = progress(machine.good, machine.target)
   const ahead = machine.ahead === null ? null : Math.round(machine.ahead)
   const told = ahead === null ? t('no target') : ahead === 0 ? t('on target') : ahead > 0 ? t('{{n}} ahead', { n: formatCount(ahead) }) : t('{{n}} behind', { n: formatCount(-ahead) })
   return (
@@ -490,7 +490,7 @@ function HelpSheet({ machine, onClose, done }: SheetProps) {
   const [text, type] = useState('')
   const act = useAct()
   const call = async (kind: string, word: string): Promise<void> => {
-    if (await act.run(() => callHelp(machine.asset, kind, text.trim(), CALM.has(machine.class) ? '' : machine.stop))) done(t('{{what}} is called', { what: t(word) }))
+    if (await act.run(() => callHelp(machine.asset, kind, text.trim(), CALM.has(machine.state_class) ? '' : machine.stop))) done(t('{{what}} is called', { what: t(word) }))
   }
   return (
     <Sheet title={t('Who should come to {{name}}?', { name: nameOf(machine.asset) })} onClose={onClose}>
