@@ -38,6 +38,8 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftlog_store import metadata as shiftlog_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -317,6 +319,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     alarms_metadata.create_all(engine)
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
+    shiftlog_metadata.create_all(engine)
     control_metadata.create_all(engine)
     security = Security(
         engine,
@@ -392,6 +395,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         clock=clock,
         drivers=lambda: {"sine": spec},
         screens=Screens(engine, namespace.current, clock),
+        shift_log=ShiftLog(engine, clock),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

@@ -33,6 +33,8 @@ WIDTH = A4[0] - 30 * mm
 INK, MUTED, LINE, BAR, FILL, PALE = map(HexColor, ("#1b1f24", "#4b535d", "#9aa2ab", "#757f8a", "#aab2bb", "#e6e8ea"))
 MOST_LOSSES = 10
 MOST_NOTES = 200
+MOST_SIGNED = 600
+"""Characters of what somebody said when they signed; the screen has all of it."""
 
 BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=8.5, leading=11, textColor=INK)
 RIGHT = ParagraphStyle("right", BODY, alignment=TA_RIGHT)
@@ -40,6 +42,7 @@ SMALL = ParagraphStyle("small", BODY, fontSize=7.5, leading=9.5, textColor=MUTED
 SMALL_RIGHT = ParagraphStyle("small-right", SMALL, alignment=TA_RIGHT)
 HEAD = ParagraphStyle("head", BODY, fontName="Helvetica-Bold", fontSize=11, leading=14, spaceBefore=8, spaceAfter=3)
 TITLE = ParagraphStyle("title", BODY, fontName="Helvetica-Bold", fontSize=17, leading=21)
+NOTE_HEAD = ParagraphStyle("note-head", SMALL, fontName="Helvetica-Bold", spaceBefore=5, keepWithNext=1)
 FIGURE = ParagraphStyle("figure", BODY, fontName="Helvetica-Bold", fontSize=14, leading=17)
 FIGURE_FIRST = ParagraphStyle("figure-first", FIGURE, fontSize=20, leading=23)
 
@@ -476,26 +479,27 @@ def _log(report: ShiftReport, say: _Say) -> list[Flowable]:
     words = say.words
     found: list[Flowable] = []
     if report.open:
-        found += _section(words("open"), _notes(report.open, say))
+        found += [CondPageBreak(30 * mm), _par(words("open"), HEAD), *_notes(report.open, say)]
     notes = [n for n in report.notes if n.kind not in HANDS]
     if notes:
-        return [*found, *_section(words("log"), _notes(notes, say))]
+        return [*found, CondPageBreak(30 * mm), _par(words("log"), HEAD), *_notes(notes, say)]
     return [*found, KeepTogether([_par(words("log"), HEAD), _par(words("nothing_written"))])]
 
 
-def _notes(notes: Sequence[Note], say: _Say) -> Table:
+def _notes(notes: Sequence[Note], say: _Say) -> list[Flowable]:
+    """Each under its place and time; a long one goes on over the page."""
     words = say.words
-    rows = []
+    found: list[Flowable] = []
     for note in notes[:MOST_NOTES]:
-        text = note.text
+        head = [say.name(note.path), words(f"kind.{note.kind}"), say.moment(note.time_ns), note.by]
         if note.before:
-            text += f" ({words('changed')})"
+            head.append(words("changed"))
+        found += [_par(" · ".join(head), NOTE_HEAD), _par(note.text)]
         if note.closed_ns:
-            text += "\n" + words("closed", text=note.closing or "–", name=note.closed_by)
-        rows.append([say.moment(note.time_ns), say.name(note.path), words(f"kind.{note.kind}"), text, note.by])
+            found.append(_par(words("closed", text=note.closing or "–", name=note.closed_by), SMALL))
     if len(notes) > MOST_NOTES:
-        rows.append(["", "", "", words("more", count=len(notes) - MOST_NOTES), ""])
-    return _table(["", "", "", "", ""], rows, (0.16, 0.16, 0.11, 0.43, 0.14), ())
+        found.append(_par(words("more", count=len(notes) - MOST_NOTES), NOTE_HEAD))
+    return found
 
 
 def _signatures(report: ShiftReport, say: _Say) -> Flowable:
@@ -507,7 +511,7 @@ def _signatures(report: ShiftReport, say: _Say) -> Flowable:
         if note is None:
             lines += [Spacer(1, 22), _par(say.words("signature"), SMALL)]
         else:
-            said = f"{note.by}, {say.moment(note.at_ns)}" + (f"\n{note.text}" if note.text else "")
+            said = f"{note.by}, {say.moment(note.at_ns)}" + (f"\n{note.text[:MOST_SIGNED]}" if note.text else "")
             lines.append(_par(said))
         cells.append(lines)  # type: ignore[arg-type]  # a cell may be a list of what flows
     table = Table([cells], colWidths=[WIDTH / 2, WIDTH / 2])

@@ -44,9 +44,9 @@ _WORDS: Final[dict[str, tuple[str, str, str]]] = {
     "product": ("Product", "Produit", "Produkt"),
     "longest": ("Longest stops", "Arrêts les plus longs", "Längste Stillstände"),
     "uncoded": (
-        "{count} stops have no reason yet.",
-        "{count} arrêts sont encore sans cause.",
-        "{count} Stillstände haben noch keinen Grund.",
+        "Stops without a reason so far: {count}",
+        "Arrêts encore sans cause : {count}",
+        "Stillstände noch ohne Grund: {count}",
     ),
     "reason": ("Reason", "Cause", "Grund"),
     "no_reason": ("no reason yet", "sans cause", "noch kein Grund"),

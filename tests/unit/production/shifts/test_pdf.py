@@ -76,7 +76,7 @@ async def test_the_pages_say_what_the_facts_say() -> None:
     assert whole.oee is not None
     has(
         pages, "Shift report: late", "acme / lyon / hall/line1", "crew B", f"{100 * whole.oee:.1f}", f"{whole.good:,}",
-        "Bottle jam", "no reason yet", "Minor stops", "1 stops have no reason yet.", "MO-24117", "Still water 0.75 L",
+        "Bottle jam", "no reason yet", "Minor stops", "Stops without a reason so far: 1", "MO-24117", "Still water 0.75 L",
         "Web tension low", "7 raised, 2 not acknowledged", "Valve 12 drips: <b>seal & ring</b>", "Handed over", "Ana Müller",
         "Taken over", "Name and signature", "Page 1 of",
     )  # fmt: skip
@@ -101,7 +101,7 @@ async def test_nothing_to_say_and_very_much_to_say_both_make_pages() -> None:
         facts=replace(made.facts, machines=(), losses=(), made=(), hours=(), stops=(), strips=(), uncoded=0),
     )  # fmt: skip
     assert "Nothing was written." in text_of(shift_pdf(quiet))[0]
-    long = tuple(replace(NOTE, id=n, text=f"line {n}\n" + "word " * 200) for n in range(260))
+    long = tuple(replace(NOTE, id=n, text=f"line {n}\n" + ("word " * 200 if n else "x\n" * 1900)) for n in range(260))
     strips = tuple(Strip(f"{LINE}/m{n}", ((START, LATE.end_ns, what),)) for n, what in enumerate(list(StateClass) * 5))
     much = replace(made, notes=long, facts=replace(made.facts, strips=strips, stops=made.facts.stops * 40))
     pages = text_of(shift_pdf(much))
