@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from isthmus.namespace.model import Plant
 from isthmus.production.figures import Figures
 from isthmus.production.model import HOUR_NS, MILLION, MINOR, MINUTE_NS, FactSum, Interval, StateClass, Stop
-from isthmus.production.service import ProductionFacts
 from isthmus.values.clock import Clock
 from isthmus.values.ids import is_under
 
@@ -54,6 +53,17 @@ class Taken(Protocol):
     def end_ns(self) -> int: ...
     @property
     def planned_ns(self) -> int: ...
+
+
+class Facts(Protocol):
+    """What a report asks of the room's service."""
+
+    async def figures(
+        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
+    ) -> list[tuple[FactSum, Figures]]: ...
+    async def facts(self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[FactSum]: ...
+    async def stops(self, under: str, start_ns: int, end_ns: int, *, uncoded: bool = False) -> list[Stop]: ...
+    async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]: ...
 
 
 class Schedule(Protocol):
@@ -144,7 +154,7 @@ class ShiftDesk:
 
     def __init__(
         self,
-        production: ProductionFacts,
+        production: Facts,
         schedule: Callable[[str], Schedule],
         plant: Callable[[], Plant],
         clock: Clock,

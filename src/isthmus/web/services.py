@@ -26,6 +26,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.production.service import Production
 from isthmus.production.shiftlog import ShiftLog
 from isthmus.production.shiftreport import ShiftDesk
 from isthmus.screens.service import Screens
@@ -352,6 +353,7 @@ class Services:
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
     callout: CallOut | None = None
+    production: Production | None = None
     shift_log: ShiftLog | None = None
     shift_desk: ShiftDesk | None = None
     answers: Brake = field(default_factory=Brake)

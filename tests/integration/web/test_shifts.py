@@ -37,7 +37,7 @@ def room(works: Any, tmp_path: Path) -> Iterator[Any]:
     works.clock.advance((START + 3 * 3600 * NS_PER_S - works.clock.now_ns()) / NS_PER_S)
     services = works.services
     services.shift_log = ShiftLog(engine, works.clock)
-    services.shift_desk = ShiftDesk(FakeProduction(), TWO_SHIFTS, services.namespace.current, works.clock)  # type: ignore[arg-type]  # of the room's service only what is asked here
+    services.shift_desk = ShiftDesk(FakeProduction(), TWO_SHIFTS, services.namespace.current, works.clock)
     yield services
     engine.dispose()
 

@@ -56,7 +56,7 @@ def _unescaped(word: bytes) -> bytes:
 
 async def report(hours: int = 3) -> ShiftReport:
     made_ns = START + hours * HOUR_NS
-    desk = ShiftDesk(FakeProduction(hours), TWO_SHIFTS, line_plant, ManualClock(made_ns))  # type: ignore[arg-type]  # of the room's service only what is asked here
+    desk = ShiftDesk(FakeProduction(hours), TWO_SHIFTS, line_plant, ManualClock(made_ns))
     facts = await desk.facts(LINE, LATE)
     return ShiftReport(facts, (NOTE, HANDED), (NOTE,), ALARMS, line_plant(), made_ns)
 

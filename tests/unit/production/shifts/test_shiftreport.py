@@ -16,7 +16,7 @@ pytestmark = pytest.mark.mission("M91", "M13")
 
 def desk(at_h: float = 3.0) -> ShiftDesk:
     clock = ManualClock(START + round(at_h * HOUR_NS))
-    return ShiftDesk(FakeProduction(), TWO_SHIFTS, line_plant, clock)  # type: ignore[arg-type]  # of the room's service only what is asked here
+    return ShiftDesk(FakeProduction(), TWO_SHIFTS, line_plant, clock)
 
 
 def test_the_shift_of_a_moment_and_its_neighbours() -> None:
@@ -30,7 +30,7 @@ def test_the_shift_of_a_moment_and_its_neighbours() -> None:
 
 
 def test_without_shifts_production_days_take_their_place() -> None:
-    room = ShiftDesk(FakeProduction(), FakeSchedule(), line_plant, ManualClock(START))  # type: ignore[arg-type]  # as above
+    room = ShiftDesk(FakeProduction(), FakeSchedule(), line_plant, ManualClock(START))
     around = room.around("hall", START)
     assert around.now is not None
     assert around.last is not None
@@ -44,7 +44,7 @@ def test_without_shifts_production_days_take_their_place() -> None:
 def test_a_shift_that_was_called_off_is_none() -> None:
     off = FakeSchedule(EARLY, LATE)
     off.spans[1] = replace(off.spans[1], planned_ns=0)
-    room = ShiftDesk(FakeProduction(), off, line_plant, ManualClock(START))  # type: ignore[arg-type]  # as above
+    room = ShiftDesk(FakeProduction(), off, line_plant, ManualClock(START))
     assert (room.around("hall", START).now, room.around("hall", START).last) == (None, EARLY)
 
 
