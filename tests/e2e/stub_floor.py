@@ -29,7 +29,7 @@ def machine(name: str, state_class: str = "running", **more: Any) -> dict[str, A
     """A machine as it is now."""
     return {
         "asset": f"{LINE}/{name}", "line": LINE, "state_class": state_class, "state": 6, "since": iso(268), "reason": "", "order": "MO-24117",
-        "product": "Still water 0.75 L glass", "shift": "late", "team": "B", "good": 2737, "reject": 36, "rework": 0, "total": 2773,
+        "product": "Still water 0.75 L glass", "shift": "late", "team": "B", "good": 2737, "reject": 36, "total": 2773,
         "rate": 6480.0, "ideal_rate": 7200.0, "target": 3093.0, "ahead": -356.0, "uncoded": 0, "help": False, "stop": "", **more,
     }  # fmt: skip
 

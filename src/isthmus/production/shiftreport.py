@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from isthmus.namespace.model import Plant
 from isthmus.production.figures import Figures
+from isthmus.production.figures import figures as figures_of
 from isthmus.production.model import HOUR_NS, MILLION, MINOR, MINUTE_NS, FactSum, Interval, StateClass, Stop
 from isthmus.values.clock import Clock
 from isthmus.values.ids import is_under
@@ -25,6 +26,10 @@ MOST_STOPS: Final = 20
 NOT_RUNNING: Final = (
     StateClass.IDLE, StateClass.STOPPED, StateClass.STARVED, StateClass.BLOCKED, StateClass.SETUP,
 )  # fmt: skip
+
+
+Sees = Callable[[str], bool]
+"""Whether somebody sees a machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,14 @@ class Facts(Protocol):
     """What a report asks of the room's service."""
 
     async def figures(
-        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
+        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = (), *, sees: Sees = ...
     ) -> list[tuple[FactSum, Figures]]: ...
-    async def facts(self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[FactSum]: ...
-    async def stops(self, under: str, start_ns: int, end_ns: int, *, uncoded: bool = False) -> list[Stop]: ...
+    async def facts(
+        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = (), *, sees: Sees = ...
+    ) -> list[FactSum]: ...
+    async def stops(
+        self, under: str, start_ns: int, end_ns: int, *, uncoded: bool = False, sees: Sees = ...
+    ) -> list[Stop]: ...
     async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]: ...
 
 
@@ -177,37 +186,43 @@ class ShiftDesk:
         found = [s for s in schedule.shifts(max(0, time_ns - LOOK_NS), time_ns + LOOK_NS) if s.planned_ns]
         return [Span(s.shift, s.start_ns, s.end_ns, s.crew, s.day) for s in found] or days(schedule, time_ns)
 
-    async def facts(self, area: str, span: Span) -> ShiftFacts:
-        """What the shift did, up to now where it runs."""
+    async def facts(self, area: str, span: Span, sees: Sees = lambda _: True) -> ShiftFacts:
+        """What the shift did, up to now where it runs, of the machines that are seen."""
         until_ns = min(span.end_ns, max(span.start_ns + 1, self._clock.now_ns()))
         ask = (area, span.start_ns, until_ns)
-        one = await self._production.figures(*ask)
-        whole = one[0][1]
-        machines = [
-            (facts.key["machine"], said) for facts, said in await self._production.figures(*ask, by=("machine",))
-        ]
-        made = await self._production.figures(*ask, by=("order", "product"))
-        stops = [s for s in await self._production.stops(*ask) if not s.minor]
-        assets = [m.asset for m in self._plant().machines if is_under(m.asset, area)][:MOST_MACHINES]
+        room, assets = self._production, self._assets(area, sees)
+        whole = await self._one(area, span.start_ns, until_ns, sees)
+        machines = [(f.key["machine"], said) for f, said in await room.figures(*ask, by=("machine",), sees=sees)]
+        made = await room.figures(*ask, by=("order", "product"), sees=sees)
+        stops = [s for s in await room.stops(*ask, sees=sees) if not s.minor]
         return ShiftFacts(
             area=area,
             span=span,
             until_ns=until_ns,
             whole=whole,
             machines=tuple(sorted(machines, key=lambda m: _place(assets, m[0]))),
-            losses=losses(await self._production.facts(*ask, by=("reason",))),
+            losses=losses(await room.facts(*ask, by=("reason",), sees=sees)),
             made=tuple(Made(f.key.get("order", ""), f.key.get("product", ""), s) for f, s in made if s.total),
-            hours=await self._hours(area, span, until_ns, whole),
+            hours=await self._hours(area, span, until_ns, whole, sees),
             stops=tuple(sorted(stops, key=lambda s: -s.ns)[:MOST_STOPS]),
             uncoded=sum(not s.coded for s in stops),
-            strips=tuple([strip(a, await self._production.intervals(a, span.start_ns, until_ns)) for a in assets]),
+            strips=tuple([strip(a, await room.intervals(a, span.start_ns, until_ns)) for a in assets]),
         )
 
-    async def _hours(self, area: str, span: Span, until_ns: int, whole: Figures) -> tuple[Hour, ...]:
+    def _assets(self, area: str, sees: Sees) -> list[str]:
+        found = [m.asset for m in self._plant().machines if is_under(m.asset, area) and sees(m.asset)]
+        return found[:MOST_MACHINES]
+
+    async def _one(self, area: str, start_ns: int, end_ns: int, sees: Sees) -> Figures:
+        """The figures of a time; those of no time at all where nothing is known of it."""
+        found = await self._production.figures(area, start_ns, end_ns, sees=sees)
+        return found[0][1] if found else figures_of(FactSum())
+
+    async def _hours(self, area: str, span: Span, until_ns: int, whole: Figures, sees: Sees) -> tuple[Hour, ...]:
         found = []
         for start_ns in range(span.start_ns, until_ns, HOUR_NS):
             end_ns = min(start_ns + HOUR_NS, until_ns)
-            _, said = (await self._production.figures(area, start_ns, end_ns))[0]
+            said = await self._one(area, start_ns, end_ns, sees)
             found.append(Hour(start_ns, end_ns, said.good, said.reject, _target(said, whole)))
         return tuple(found)
 

@@ -19,7 +19,6 @@ export interface MachineNow {
   team: string
   good: number
   reject: number
-  rework: number
   total: number
   rate: number | null
   ideal_rate: number | null
@@ -101,7 +100,7 @@ export function useNews(): { lost: boolean } {
           setLost(false)
           if (told.version !== version) {
             version = told.version
-            void client.invalidateQueries({ queryKey: [KEY] })
+            void client.invalidateQueries({ queryKey: [KEY, 'machines'] })
           }
         } catch (error) {
           if (stop.signal.aborted) return
@@ -119,13 +118,15 @@ export function useNews(): { lost: boolean } {
 }
 
 /** Stops of a machine that ask for a reason, the one that stands first, then the newest. */
-export const useUncoded = (asset: string, enabled: boolean): UseQueryResult<Stop[], ApiError> =>
+export const useUncoded = (machine: MachineNow): UseQueryResult<Stop[], ApiError> =>
   useQuery<Stop[], ApiError>({
-    enabled,
-    queryKey: [KEY, 'uncoded', asset],
+    enabled: machine.uncoded > 0,
+    // Counts are news each second; stops are asked for again only when something happened to them.
+    queryKey: [KEY, 'uncoded', machine.asset, machine.stop, machine.uncoded, machine.reason],
+    placeholderData: (before) => before,
     queryFn: async ({ signal }) => {
-      const { stops } = await get<{ stops: Stop[] }>('production/stops', { under: asset, start: 'now-1d', end: 'now', uncoded: 'true' }, signal)
-      return stops.filter((stop) => stop.asset === asset).sort((a, b) => Number(b.end === null) - Number(a.end === null) || Date.parse(b.start) - Date.parse(a.start))
+      const { stops } = await get<{ stops: Stop[] }>('production/stops', { under: machine.asset, start: 'now-1d', end: 'now', uncoded: 'true' }, signal)
+      return stops.filter((stop) => stop.asset === machine.asset).sort((a, b) => Number(b.end === null) - Number(a.end === null) || Date.parse(b.start) - Date.parse(a.start))
     },
     staleTime: 1000,
   })
@@ -143,7 +144,7 @@ export const useHelp = (asset: string): UseQueryResult<HelpRequest[], ApiError> 
     queryKey: [KEY, 'help', asset],
     queryFn: async ({ signal }) => (await get<{ requests: HelpRequest[] }>('production/requests', { under: asset }, signal)).requests.filter((one) => one.asset === asset && one.state !== 'closed' && one.state !== 'answered'),
     staleTime: 1000,
-    refetchInterval: 15_000,
+    refetchInterval: (query) => (query.state.data?.length ? 3000 : 30_000), // whoever called wants to see who comes
   })
 
 export const useJob = (order: string): UseQueryResult<Job, ApiError> =>

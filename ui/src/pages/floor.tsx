@@ -94,7 +94,7 @@ function Station({ machine, several, lost }: { machine: MachineNow; several: boo
   const session = useSession()
   const client = useQueryClient()
   const may = !WATCHES.has(session.data?.user.role ?? 'viewer')
-  const uncoded = useUncoded(machine.asset, machine.uncoded > 0)
+  const uncoded = useUncoded(machine)
   const reasons = useReasons(machine.asset, 'stop')
   const job = useJob(machine.order)
   const help = useHelp(machine.asset)

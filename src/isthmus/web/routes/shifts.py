@@ -332,7 +332,7 @@ def _pdf(report: ShiftReport, language: str) -> bytes:
 
 
 async def _report(services: Services, sight: Sight, area: str, span: Span) -> ShiftReport:
-    facts = await _desk(services).facts(area, span)
+    facts = await _desk(services).facts(area, span, sight.path)
     log = _log(services)
     notes = await asyncio.to_thread(log.listed, area, span.start_ns, span.end_ns)
     waiting = await asyncio.to_thread(log.open, area)

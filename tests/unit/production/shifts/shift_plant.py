@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -113,24 +113,28 @@ class FakeProduction:
             hour_sum({**base, "reason": MINOR}, {StateClass.STARVED: 5 * m}, 0, 0, minor_stops=4),
         ]
 
-    async def facts(self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[FactSum]:
+    async def facts(
+        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = (), *, sees: Callable[[str], bool] = bool
+    ) -> list[FactSum]:
         found: dict[tuple[str, ...], list[FactSum]] = {}
         for n in range(self.hours):
             if not start_ns <= START + n * HOUR_NS < end_ns:
                 continue
-            for machine in (FILLER, CAPPER):
+            for machine in filter(sees, (FILLER, CAPPER)):
                 if machine == under or machine.startswith(f"{under}/") or not under:
                     for one in self._hour(machine, n):
                         found.setdefault(tuple(one.key[b] for b in by), []).append(one)
         sums = [add(parts, dict(zip(by, key, strict=True))) for key, parts in found.items()]
-        return sums or ([] if by else [FactSum()])
+        return sums
 
     async def figures(
-        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
+        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = (), *, sees: Callable[[str], bool] = bool
     ) -> list[tuple[FactSum, Figures]]:
-        return [(one, figures(one)) for one in await self.facts(under, start_ns, end_ns, by)]
+        return [(one, figures(one)) for one in await self.facts(under, start_ns, end_ns, by, sees=sees)]
 
-    async def stops(self, under: str, start_ns: int, end_ns: int, *, uncoded: bool = False) -> list[Stop]:
+    async def stops(
+        self, under: str, start_ns: int, end_ns: int, *, uncoded: bool = False, sees: Callable[[str], bool] = bool
+    ) -> list[Stop]:
         found = []
         for n in range(self.hours):
             at = START + n * HOUR_NS + 10 * MINUTE_NS

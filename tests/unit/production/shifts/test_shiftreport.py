@@ -78,3 +78,11 @@ async def test_losses_add_up_to_what_did_not_run_and_stops_are_the_longest_first
         StateClass.STOPPED,
     )  # two intervals, one piece
     assert sum(end - start for start, end, _ in filler.pieces) == 3 * HOUR_NS
+
+
+async def test_who_sees_one_machine_alone_gets_the_figures_of_that_one_and_nothing_is_no_fault() -> None:
+    facts = await desk().facts(LINE, LATE, sees=lambda asset: asset == CAPPER)
+    assert [asset for asset, _ in facts.machines] == [s.asset for s in facts.strips] == [CAPPER]
+    assert facts.whole.good == 3 * 2000 + 30
+    blind = await desk().facts(LINE, LATE, sees=lambda _: False)
+    assert (blind.whole.oee, blind.whole.good, blind.machines, blind.strips, blind.losses) == (None, 0, (), (), ())
