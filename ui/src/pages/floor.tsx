@@ -167,7 +167,7 @@ function Station({ machine, several, lost }: { machine: MachineNow; several: boo
           cancel={again ? () => codeAgain(undefined) : undefined}
         />
       ) : (
-        <Rest machine={machine} uncoded={machine.uncoded} may={may} />
+        <Rest machine={machine} uncoded={uncoded.data ? waiting.length : machine.uncoded} may={may} />
       )}
       <JobCard machine={machine} job={job.data} />
       <div className="floor-acts">

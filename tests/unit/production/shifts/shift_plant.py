@@ -124,8 +124,7 @@ class FakeProduction:
                 if machine == under or machine.startswith(f"{under}/") or not under:
                     for one in self._hour(machine, n):
                         found.setdefault(tuple(one.key[b] for b in by), []).append(one)
-        sums = [add(parts, dict(zip(by, key, strict=True))) for key, parts in found.items()]
-        return sums
+        return [add(parts, dict(zip(by, key, strict=True))) for key, parts in found.items()]
 
     async def figures(
         self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = (), *, sees: Callable[[str], bool] = bool
