@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
@@ -273,9 +273,11 @@ class _StripChart(_Chart):
 
     ROW = 14.0
 
-    def __init__(self, strips: Sequence[Strip], start_ns: int, end_ns: int, say: _Say, *, last: bool) -> None:
-        super().__init__(self.ROW * len(strips) + (30 if last else 0), say)
-        self.strips, self.start_ns, self.end_ns, self.last = strips, start_ns, end_ns, last
+    def __init__(
+        self, strips: Sequence[Strip], start_ns: int, end_ns: int, say: _Say, legend: Collection[StateClass]
+    ) -> None:
+        super().__init__(self.ROW * len(strips) + (30 if legend else 0), say)
+        self.strips, self.start_ns, self.end_ns, self.legend = strips, start_ns, end_ns, legend
 
     def draw(self) -> None:
         left = 92.0
@@ -286,9 +288,9 @@ class _StripChart(_Chart):
             for start, end, what in strip.pieces:
                 x = left + (max(start, self.start_ns) - self.start_ns) * scale
                 self.piece(x, y + 2, max(0.3, (min(end, self.end_ns) - max(start, self.start_ns)) * scale), what)
-        if self.last:
+        if self.legend:
             self._hours(left, scale)
-            self._legend(left)
+            self._legend()
 
     def piece(self, x: float, y: float, wide: float, what: StateClass, high: float = 9.0) -> None:
         """One state as it is filled."""
@@ -337,11 +339,10 @@ class _StripChart(_Chart):
             if x < self.width - 8:
                 self.text(x, 21, self.say.clock(time_ns))
 
-    def _legend(self, left: float) -> None:
-        seen = {what for strip in self.strips for _, _, what in strip.pieces}
+    def _legend(self) -> None:
         x = 0.0
         for what in StateClass:
-            if what in seen or what in (StateClass.RUNNING, StateClass.STOPPED):
+            if what in self.legend:
                 self.piece(x, 3, 12, what, 8)
                 word = self.say.words(f"class.{what}")
                 self.text(x + 15, 5, word)
@@ -357,7 +358,10 @@ def _strips(report: ShiftReport, say: _Say) -> list[Flowable]:
     if not strips:
         return []
     blocks = [strips[at : at + STRIPS_A_BLOCK] for at in range(0, len(strips), STRIPS_A_BLOCK)]
-    charts = [_StripChart(b, facts.span.start_ns, facts.span.end_ns, say, last=b is blocks[-1]) for b in blocks]
+    seen = {what for strip in strips for _, _, what in strip.pieces} | {StateClass.RUNNING, StateClass.STOPPED}
+    charts = [
+        _StripChart(b, facts.span.start_ns, facts.span.end_ns, say, seen if b is blocks[-1] else ()) for b in blocks
+    ]
     return [KeepTogether([_par(say.words("states"), HEAD), charts[0]]), *charts[1:]]
 
 
@@ -504,16 +508,16 @@ def _notes(notes: Sequence[Note], say: _Say) -> list[Flowable]:
 
 def _signatures(report: ShiftReport, say: _Say) -> Flowable:
     """Who handed over and who took over; a line to sign on where nobody did on a screen."""
-    cells: list[Flowable] = []
+    cells: list[list[Flowable]] = []
     for kind in HANDS:
         note = report.hand(kind)
-        lines = [_par(say.words(kind), SMALL)]
+        lines: list[Flowable] = [_par(say.words(kind), SMALL)]
         if note is None:
             lines += [Spacer(1, 22), _par(say.words("signature"), SMALL)]
         else:
             said = f"{note.by}, {say.moment(note.at_ns)}" + (f"\n{note.text[:MOST_SIGNED]}" if note.text else "")
             lines.append(_par(said))
-        cells.append(lines)  # type: ignore[arg-type]  # a cell may be a list of what flows
+        cells.append(lines)
     table = Table([cells], colWidths=[WIDTH / 2, WIDTH / 2])
     table.setStyle([("BOX", (0, 0), (-1, -1), 0.5, LINE), ("INNERGRID", (0, 0), (-1, -1), 0.5, LINE)])
     return KeepTogether([Spacer(1, 12), table])
