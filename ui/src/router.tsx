@@ -148,6 +148,17 @@ const qualityRoute = createRoute({
   path: '/quality',
   validateSearch: (search: Record<string, unknown>): QualitySearch => only(search, QUALITY_KEYS),
   component: lazyRouteComponent(() => import('./pages/quality'), 'QualityPage'),
+const floorRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/floor',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'asset', string>> => only(search, ['asset'] as const),
+  component: lazyRouteComponent(() => import('./pages/floor'), 'FloorPage'),
+})
+const shiftRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/shift',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'area' | 'start', string>> => only(search, ['area', 'start'] as const),
+  component: lazyRouteComponent(() => import('./pages/shift'), 'ShiftPage'),
 })
 
 export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
@@ -250,6 +261,8 @@ export const router = createRouter({
     calloutRoute,
     ordersRoute,
     qualityRoute,
+    floorRoute,
+    shiftRoute,
     screensRoute,
     screenRoute,
     screenEditRoute,

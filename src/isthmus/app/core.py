@@ -55,11 +55,14 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.production.calendar import Calendars, Schedule
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.planner import CalendarPlanner
 from isthmus.production.service import Production
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftreport import ShiftDesk
 from isthmus.production.stops.service import StopRoom
 from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
@@ -464,6 +467,9 @@ class Core:
 
     # what web shows
 
+    def _schedule(self, path: str) -> Schedule:
+        return self._calendars.of(path)
+
     def _site_status(self) -> SiteStatus:
         hours = self._stream_limit / self._stream_rate_s / 3600 if self._stream_rate_s else None
         return {
@@ -514,6 +520,8 @@ class Core:
                 screens=self._screens,
                 calendar=self._calendar,
                 kpis=self._kpis,
+                shift_log=ShiftLog(self._engine, self._clock),
+                shift_desk=ShiftDesk(self._production, self._schedule, self._namespace.current, self._clock),
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),

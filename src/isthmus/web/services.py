@@ -30,6 +30,8 @@ from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.service import Production
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftreport import ShiftDesk
 from isthmus.production.stops.service import StopRoom
 from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
@@ -374,6 +376,8 @@ class Services:
     production: Production | None = None
     orders: OrderRoom | None = None
     quality: Quality | None = None
+    shift_log: ShiftLog | None = None
+    shift_desk: ShiftDesk | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None

@@ -23,6 +23,7 @@ import isthmus.production.exception_store
 import isthmus.production.kpi.store
 import isthmus.production.orders.lot_store  # as above
 import isthmus.production.orders.store
+import isthmus.production.shiftlog_store
 import isthmus.quality.store
 import isthmus.screens.store
 import isthmus.security.audit.store
@@ -49,6 +50,7 @@ def declared() -> MetaData:
         isthmus.namespace.store,
         isthmus.production.orders.store,
         isthmus.quality.store,
+        isthmus.production.shiftlog_store,
         isthmus.screens.store,
         isthmus.production.exception_store,
         isthmus.production.kpi.store,

@@ -44,6 +44,8 @@ from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.kpi.store import metadata as kpi_metadata
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.orders.store import metadata as orders_metadata
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftlog_store import metadata as shiftlog_metadata
 from isthmus.quality.service import Quality
 from isthmus.quality.store import metadata as quality_metadata
 from isthmus.screens.service import Screens
@@ -334,6 +336,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     screens_metadata.create_all(engine)
     calendar_metadata.create_all(engine)
     kpi_metadata.create_all(engine)
+    shiftlog_metadata.create_all(engine)
     control_metadata.create_all(engine)
     orders_metadata.create_all(engine)
     quality_metadata.create_all(engine)
@@ -415,6 +418,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         kpis=KpiRoom(engine, namespace.current, clock),
         orders=OrderRoom(engine, clock, namespace.current, trail.person),
         quality=quality_of(engine, clock, namespace.plant),
+        shift_log=ShiftLog(engine, clock),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

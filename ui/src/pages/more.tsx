@@ -24,6 +24,12 @@ export function MorePage() {
     <div className="page narrow">
       <PageHead title={t('More')} />
       <Panel flush>
+        <Link to="/floor" search={{}} className="more-row">
+          <Icon name="hand" /> {t('Floor')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/shift" search={{}} className="more-row">
+          <Icon name="flag" /> {t('Shift')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/trends" className="more-row">
           <Icon name="trends" /> {t('Trends')} <Icon name="right" size={16} />
         </Link>
@@ -95,6 +101,7 @@ export function MorePage() {
             <span>{t('Page it starts with')}</span>
             <select value={start} onChange={(event) => setStart(event.target.value)}>
               <option value="/overview">{t('Overview')}</option>
+              <option value="/floor">{t('Floor')}</option>
               {lines.map((line) => (
                 <option key={line.asset.path} value={`/line/${line.asset.path}`}>
                   {line.asset.path}
