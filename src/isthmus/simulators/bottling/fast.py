@@ -83,11 +83,13 @@ def _table(default: float, values: Mapping[int, float]) -> Floats:
 _LEAST_S = _table(0.0, {state: least for state, (least, _) in ACTING.items()})
 _END = _table(0, {state: end for state, (_, end) in ACTING.items()}).astype(np.int64)
 _ACTING = _table(0, dict.fromkeys(ACTING, 1)).astype(np.bool_)
-_FREE = _table(0, dict.fromkeys((HOLDING, ABORTING, COMPLETING), 1)).astype(np.bool_)  # their wait is the repair behind them
+_FREE = _table(0, dict.fromkeys((HOLDING, ABORTING, COMPLETING), 1)).astype(
+    np.bool_
+)  # their wait is the repair behind them
 _WAITS = _table(0, dict.fromkeys((HELD, ABORTED, COMPLETE), 1)).astype(np.bool_)
-_NEXT = _table(
-    0, {HELD: UNHOLDING, ABORTED: CLEARING, COMPLETE: RESETTING, STOPPED: RESETTING, IDLE: STARTING}
-).astype(np.int64)
+_NEXT = _table(0, {HELD: UNHOLDING, ABORTED: CLEARING, COMPLETE: RESETTING, STOPPED: RESETTING, IDLE: STARTING}).astype(
+    np.int64
+)
 _READY = _table(0, dict.fromkeys((STOPPED, IDLE), 1)).astype(np.bool_)
 _STOPPABLE = _table(0, dict.fromkeys((EXECUTE, SUSPENDED, IDLE), 1)).astype(np.bool_)
 _INTO = {GUARD: ABORTING, ESTOP: ABORTING, CHANGE: COMPLETING}

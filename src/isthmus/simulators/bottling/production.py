@@ -43,7 +43,12 @@ REASONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "mechanical": {
         "loss": "breakdown",
         "time": "ADOT",
-        "reasons": {"jam": "Bottle jam", "web": "Label web broken", "drive": "Drive overheated", "other": "Other repair"},
+        "reasons": {
+            "jam": "Bottle jam",
+            "web": "Label web broken",
+            "drive": "Drive overheated",
+            "other": "Other repair",
+        },
     },
     "supply": {
         "loss": "breakdown",
@@ -56,7 +61,11 @@ REASONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "reasons": {"guard": "Guard open", "estop": "Emergency stop"},
     },
     "setup": {"loss": "setup", "time": "AUST", "reasons": {"changeover": "Change-over", "adjust": "Adjustment"}},
-    "operation": {"loss": "minor_stop", "time": "ADET", "reasons": {"operator": "Stopped by operator", "break": "No crew"}},
+    "operation": {
+        "loss": "minor_stop",
+        "time": "ADET",
+        "reasons": {"operator": "Stopped by operator", "break": "No crew"},
+    },
     "planned": {
         "planned": True,
         "time": "PDOT",
@@ -65,7 +74,12 @@ REASONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "scrap": {
         "kind": "scrap",
         "loss": "production_reject",
-        "reasons": {"underfill": "Filled too low", "cap": "Cap not tight", "label": "Label askew", "broken": "Broken bottle"},
+        "reasons": {
+            "underfill": "Filled too low",
+            "cap": "Cap not tight",
+            "label": "Label askew",
+            "broken": "Broken bottle",
+        },
     },
     "start-up": {"kind": "scrap", "loss": "startup_reject", "reasons": {"first": "First bottles after a change-over"}},
     "rework": {"kind": "rework", "reasons": {"relabel": "Labelled again", "recap": "Capped again"}},
@@ -97,12 +111,18 @@ BY_CAUSE: Final[Mapping[int, str]] = {
 }
 """The reason that stands for each cause a machine tells."""
 
-_RULES: Final = {"starved": "cause == Starved", "blocked": "cause == Blocked", "setup": "cause == 'Change-over'"}
+_RULES: Final = {
+    "running": "state == Execute",
+    "starved": "cause == Starved",
+    "blocked": "cause == Blocked",
+    "setup": "cause == 'Change-over'",
+    "idle": "state in (Idle, Starting, Resetting, Unholding, Unsuspending)",
+}
+"""PackML has one state for both kinds of waiting, so the cause has its say; what none of these is, stands."""
 
 
 def _machine(ideal_rate: str, cost: str, **more: Any) -> dict[str, Any]:
     return {
-        "state": "state",
         "rules": dict(_RULES),
         "good": "good",
         "reject": "reject",
