@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -328,7 +329,7 @@ def _line(days: Sequence[Day], changes: Mapping[str, Stops], rejects: Mapping[st
         stops = tuple(changes.get(name, kind.STOPS))
         draws = Draws(seeds, place, stops, rejects.get(name, kind.REJECTS))
         line.append(_Column(name, place, stops, draws, len(days)))
-    for above, below in zip(line, line[1:], strict=False):
+    for above, below in pairwise(line):
         below.above, above.below = above, below
     return line
 

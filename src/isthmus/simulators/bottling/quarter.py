@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -37,6 +38,9 @@ from isthmus.values.clock import NS_PER_S
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+GLUE_KW: Final = 1.45
+"""What the labeller's glue pot draws, in the mean."""
 
 TOGETHER: Final = 15
 """Days whose measurements are made together: it bounds the memory."""
@@ -74,6 +78,8 @@ class Past:
     good: dict[str, Ints]
     reject: dict[str, Ints]
     """By machine what was counted before each day. Shapes: (days + 1,)"""
+    counted: dict[str, Floats]
+    """The same of all other counters, by path."""
 
 
 def production_days(start_s: int, end_s: int, seed: int, zone: str = ZONE) -> list[fast.Day]:
@@ -107,7 +113,23 @@ def simulate(days: int, end_s: int, seed: int, progress: Callable[[float], None]
             before[kind][name] = base + np.concatenate((np.zeros(1, np.int64), np.cumsum(totals[kind][m])))
         passed += fast.MACHINES[name].PLACES
         before["infeed"][name] = before["good"][name] + before["reject"][name] + fast.MACHINES[name].PLACES
-    return Past(record, end_s, **before)
+    return Past(record, end_s, **before, counted=_counted(record, end_s))
+
+
+def _counted(record: fast.Record, end_s: int) -> dict[str, Floats]:
+    """What the counters beside the line showed before each day, and at the end."""
+    steps = _steps(record, end_s)
+    found: dict[str, list[float]] = {}
+    for first in range(0, len(steps), TOGETHER):
+        at = slice(first, min(first + TOGETHER, len(steps)))
+        for path, shown in amounts(record, at).items():
+            found.setdefault(path, [0.0]).extend(shown[steps[at], np.arange(at.stop - at.start)].tolist())
+    return {path: np.cumsum(each) for path, each in found.items()}
+
+
+def _steps(record: fast.Record, end_s: int) -> Ints:
+    """How many steps of the grid each day has; the last one ends with the past."""
+    return np.array([max(0, min(day.length_s, end_s - day.start_s)) // fast.GRID_S for day in record.days])
 
 
 def runs(past: Past) -> list[Run]:
@@ -131,7 +153,7 @@ def runs(past: Past) -> list[Run]:
     marks.append((0, end_ns, ending[f"{name}.good"], sum(ending[f"{n}.reject"] for n in record.machines)))
     return [
         Run(recipe, start, stop, good_after - good, bad_after - bad)
-        for (recipe, start, good, bad), (_, stop, good_after, bad_after) in zip(marks, marks[1:], strict=False)
+        for (recipe, start, good, bad), (_, stop, good_after, bad_after) in pairwise(marks)
     ]
 
 
@@ -144,6 +166,62 @@ def _at_end(past: Past) -> dict[str, int]:
     for m, name in enumerate(record.machines):
         for kind in ("infeed", "good", "reject"):
             found[f"{name}.{kind}"] = int(getattr(past, kind)[name][day]) + int(record.grid[kind][step, m, day])
+    return found
+
+
+def amounts(record: fast.Record, at: slice) -> dict[str, Floats]:
+    """What all counters but those of the line have counted since the day began, by path: rates of what ran, added up.
+
+    Shapes: (steps, days) each
+    """
+    dt = float(fast.GRID_S)
+    speed = record.speed[:, :, at].astype(np.float64)
+    infeed = record.grid["infeed"][:, :, at].astype(np.float64)
+    drawn = np.diff(infeed[:, 0], axis=0, prepend=infeed[:1, 0]) * BOTTLE_L
+
+    def total(rate_per_h: Floats) -> Floats:
+        return np.cumsum(np.broadcast_to(rate_per_h, drawn.shape), axis=0) * (dt / 3600.0)
+
+    load = speed / 120.0
+    share = np.minimum(load, 1.2)
+    power = [kind.RATED_KW * (0.08 + 0.9 * load[:, m]) for m, kind in enumerate(fast.MACHINES.values())]
+    power[2] = power[2] + GLUE_KW
+    found: dict[str, Floats] = {}
+    for m, name in enumerate(fast.MACHINES):
+        found[f"{LINE}/{name}/energy"] = total(power[m])
+        found[f"{LINE}/{name}/run_hours"] = total((record.grid["state"][:, m, at] == EXECUTE).astype(np.float64))
+        found[f"condition/{name}/energy"] = total(IDLE_KW + KW_AT_SPEED[name] * share[:, m])
+    found[f"{LINE}/filler/filled"] = infeed[:, 0] * BOTTLE_L
+    found[f"{LINE}/capper/caps"] = infeed[:, 1]
+    found[f"{LINE}/labeller/labels"] = infeed[:, 2]
+    refilled = drawn / (3.0 * dt)
+    everything = speed.sum(axis=1)
+    steam = 300.0 + 420.0 * everything / 480.0
+    used = 1.2 + 0.0085 * everything
+    meters = {
+        "filler": power[0],
+        "capper": power[1],
+        "packing": power[2] + power[3] + conveyor_kw(speed),
+        "tanks": 1.6 + 2.2 * refilled * (1.0 + 0.6 + 0.15),  # its own pump, and the shares of water and syrup
+        "boiler": 1.7 + 0.02 * steam / 16.0,
+        "air": 0.6 + used / 3.6 * (17.5 + 0.8 * 6.85),
+        "chilled": 5.5 + (40.0 + 97.2 * refilled + 0.25 * speed[:, 0]) / 3.9,
+    }
+    found |= {f"energy/{name}/energy": total(kw) for name, kw in meters.items()}
+    found["energy/main/energy"] = total(6.5 + sum(meters.values()))
+    found["utilities/boiler/gas_total"] = total(1.15 * steam / 16.0)
+    found["utilities/boiler/steam_total"] = total(steam)
+    found["utilities/air/total"] = total(60.0 * used)
+    return found
+
+
+def conveyor_kw(speed: Floats) -> Floats:
+    """What the belts draw. Shapes: (..., machines, days) -> (..., days)"""
+    targets = [kind.target for kind in fast.MACHINES.values()][1:]
+    found = np.full(speed[..., 0, :].shape, 0.3)
+    for i, target in enumerate(targets):
+        runs = np.maximum(speed[..., i, :], speed[..., i + 1, :]) > 1.0
+        found += np.where(runs, 0.11 * 0.14 * target, 0.0)
     return found
 
 
@@ -204,8 +282,6 @@ class Measured:
         self._chance, self._days = chance, days
         self.motor = np.full((4, days), HALL_C)
         self.power = 0.08 * self.RATED * np.ones((4, days))
-        self.energy, self.sensor_energy = np.zeros((4, days)), np.zeros((4, days))
-        self.run_h = np.zeros((4, days))
         self.heads = np.full((HEADS, days), 750.0)
         self.torque = np.full((TORQUE_HEADS, days), 1.85)
         self.bowl = np.full(days, 62.0)
@@ -218,11 +294,9 @@ class Measured:
         self.product_temp, self.cip_temp = np.full(days, 6.0), np.full(days, 75.0)
         self.air, self.compressors = np.full(days, 6.8), np.full(days, 3.6)
         self.steam, self.chilled = np.full(days, 600.0), np.full(days, 6.0)
-        self.gas = np.zeros(days)
         self.taken, self.wrap_s, self.mend_s = (np.zeros(days) for _ in range(3))
-        self.meters = np.zeros((8, days))
         self.weather = 9.0 + 6.0 * np.sin(2 * math.pi * (first_day - 110) / 365.2425) + chance.normal(0, 2.0, days)
-        self.conveyor_kw, self.boiler_kw, self.air_kw, self.chilled_kw = (np.zeros(days) for _ in range(4))
+        self.belts_kw, self.boiler_kw, self.air_kw, self.chilled_kw = (np.zeros(days) for _ in range(4))
         self._taken_before = np.zeros((4, days))
         self._drawn_heads = np.array([[0.4 * ((i * 5) % 7 - 3)] for i in range(1, HEADS + 1)])
         self._drawn_torque = np.array([[1.0 + 0.01 * ((i * 3) % 5 - 2)] for i in range(1, TORQUE_HEADS + 1)])
@@ -243,7 +317,7 @@ class Measured:
         shown |= self._belts(speed, numbers)
         shown |= self._tanks(dt, taken[0])
         shown |= self._utilities(dt, speed)
-        shown |= self._energy(dt)
+        shown |= self._energy()
         shown |= self._wrapper(dt, numbers["good"][3] // PALLET)
         turn = 2 * math.pi * (second / 86_400 - 0.3)
         shown["energy/street/outside_temp"] = self.weather + 3.0 * math.sin(turn)
@@ -252,27 +326,22 @@ class Measured:
     def _machines(self, dt: float, speed: Floats, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
         load = speed / 120.0
         self.motor += (HALL_C + 32.0 * load - self.motor) * -math.expm1(-dt / 420.0)
-        before = self.power
         self.power = np.maximum(0.2, 0.08 * self.RATED + self.RATED * load * (0.9 + self._noise(0.01, 4)))
-        self.power[2] += 1.45
-        self.energy += 0.5 * (before + self.power) * dt / 3600.0
-        self.run_h += (numbers["state"] == EXECUTE) * dt / 3600.0
+        self.power[2] += GLUE_KW
         vibration = np.maximum(0.05, 0.2 + 1.6 * load + self._noise(0.045, 4))
         share = np.minimum(load, 1.2)
         velocity = 0.25 + 2.4 * share**1.5 + np.abs(self._noise(0.03, 4))
         felt = 24.0 + 18.0 * share + self._noise(0.03, 4)
         kw = np.array([[KW_AT_SPEED[m]] for m in fast.MACHINES])
         drive = IDLE_KW + kw * share * (1 + self._noise(0.02, 4))
-        self.sensor_energy += drive * dt / 3600.0
         shown = {}
         for m, name in enumerate(fast.MACHINES):
             at = f"{LINE}/{name}"
             shown[f"{at}/speed"], shown[f"{at}/motor_temp"] = speed[m], self.motor[m]
             shown[f"{at}/vibration"], shown[f"{at}/power"] = vibration[m], self.power[m]
-            shown[f"{at}/energy"], shown[f"{at}/run_hours"] = self.energy[m], self.run_h[m]
             shown[f"{at}/air_pressure"] = self.air
             shown[f"condition/{name}/velocity"], shown[f"condition/{name}/temperature"] = velocity[m], felt[m]
-            shown[f"condition/{name}/power"], shown[f"condition/{name}/energy"] = drive[m], self.sensor_energy[m]
+            shown[f"condition/{name}/power"] = drive[m]
         return shown
 
     def _filler(self, dt: float, speed: Floats, taken: Floats) -> dict[str, Floats]:
@@ -289,7 +358,6 @@ class Measured:
             f"{at}/valve": np.minimum(100.0, 0.5 * speed),
             f"{at}/volume": self.heads.mean(axis=0),
             f"{at}/spread": self.heads.max(axis=0) - self.heads.min(axis=0),
-            f"{at}/filled": self._taken_before[0] * BOTTLE_L,
         }
         return shown | {f"{at}/head{i + 1}": self.heads[i] for i in range(HEADS)}
 
@@ -302,7 +370,7 @@ class Measured:
         self.hopper[cause == CAPS] = 0.0
         at = f"{LINE}/capper"
         shown = {f"{at}/torque": self.torque.mean(axis=0), f"{at}/hopper": self.hopper / 100.0}
-        shown[f"{at}/elevator"], shown[f"{at}/caps"] = self.elevator, self._taken_before[1]
+        shown[f"{at}/elevator"] = self.elevator
         return shown | {f"{at}/torque{i + 1}": self.torque[i] for i in range(TORQUE_HEADS)}
 
     def _labeller(self, dt: float, speed: Floats, taken: Floats, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
@@ -318,7 +386,6 @@ class Measured:
             f"{at}/web_tension": self.tension,
             f"{at}/glue_temp": self.glue,
             f"{at}/registration": self.registration,
-            f"{at}/labels": used,
             f"{at}/labels_left": 20_000.0 - used % 19_800.0,
         }
 
@@ -338,16 +405,14 @@ class Measured:
         level = np.minimum(100.0, 100.0 * np.maximum(0, queues[1]) / ACCUMULATION)
         shown = {f"{LINE}/accumulation/level": level}
         targets = [kind.target for kind in fast.MACHINES.values()][1:]
-        draws = np.zeros(self._days)
         for i, target in enumerate(targets, 1):
             runs = np.maximum(speed[i - 1], speed[i]) > 1.0
             belt = np.where(runs, 0.14 * target, 0.0)
-            draws += 0.11 * belt
             shown[f"{LINE}/belt{i}/bottles"] = np.maximum(0, queues[i - 1]).astype(np.float64)
             shown[f"{LINE}/belt{i}/speed"] = belt
             shown[f"{LINE}/belt{i}/current"] = np.maximum(0.0, 0.3 + 0.09 * belt + self._noise(0.02))
-        self.conveyor_kw = 0.3 + draws
-        shown[f"{LINE}/accumulation/power"] = self.conveyor_kw
+        self.belts_kw = conveyor_kw(speed)
+        shown[f"{LINE}/accumulation/power"] = self.belts_kw
         return shown
 
     def _tanks(self, dt: float, taken: Floats) -> dict[str, Floats]:
@@ -385,7 +450,6 @@ class Measured:
         self.air = np.clip(self.air + (self.compressors - use) * dt / 240.0 + self._noise(0.003), 0.0, 8.5)
         self.steam += (300.0 + 420.0 * running - self.steam) * -math.expm1(-dt / 25.0) + self._noise(4.0)
         burner = self.steam / 16.0
-        self.gas += 1.15 * burner * dt / 3600.0
         self.chilled += (6.0 - self.chilled) * 0.05 + self._noise(0.02)
         cooling = 40.0 + 9.0 * 3.6 * 3.0 * self.filling + 0.25 * speed[0]
         self.boiler_kw = 1.7 + 0.02 * burner
@@ -398,20 +462,17 @@ class Measured:
             "utilities/boiler/steam_flow": self.steam,
             "utilities/boiler/burner": burner,
             "utilities/boiler/gas_flow": 1.15 * burner,
-            "utilities/boiler/gas_total": self.gas,
             "utilities/chilled/supply": self.chilled,
             "utilities/chilled/cooling": cooling,
         }
 
-    def _energy(self, dt: float) -> dict[str, Floats]:
-        packing = self.conveyor_kw + self.power[2] + self.power[3]
+    def _energy(self) -> dict[str, Floats]:
+        packing = self.belts_kw + self.power[2] + self.power[3]
         tanks = 1.6 + 2.2 * (self.filling + self.water_in + self.syrup_in)
         behind = [self.power[0], self.power[1], packing, tanks, self.boiler_kw, self.air_kw, self.chilled_kw]
         powers = np.stack([6.5 + sum(behind), *behind])
-        self.meters += powers * dt / 3600.0
         names = ("main", "filler", "capper", "packing", "tanks", "boiler", "air", "chilled")
-        shown = {f"energy/{name}/power": powers[i] for i, name in enumerate(names)}
-        return shown | {f"energy/{name}/energy": self.meters[i] for i, name in enumerate(names)}
+        return {f"energy/{name}/power": powers[i] for i, name in enumerate(names)}
 
     def _wrapper(self, dt: float, pallets: Ints) -> dict[str, Floats]:
         """As `machines.Wrapper`, ten seconds a step."""
@@ -439,8 +500,7 @@ class Recorder:
         self.past, self._seed = past, seed
         self._known = signals()
         self._recipes = fast.recipes(past.record)
-        self.counts: dict[str, float] = {}  # what counters have shown so far, beyond those of the line
-        self.ends: dict[str, float] = {}
+        self._ends = _steps(past.record, past.end_s)
 
     def days(self) -> Iterator[list[Samples]]:
         """The samples of each day."""
@@ -448,61 +508,32 @@ class Recorder:
         for first in range(0, len(days), TOGETHER):
             yield from self._some(range(first, min(first + TOGETHER, len(days))))
 
-    def hall(self) -> dict[str, float]:
-        """Numbers of the hall by which it goes on where the past ends; after the last day was taken."""
-        ends: dict[str, float] = {key: float(value) for key, value in _at_end(self.past).items()}
-        good = ends["palletiser.good"]
-        ends |= {
-            "palletiser.cases": good // CASE,
-            "palletiser.pallets": good // PALLET,
-            "wrapper.taken": good // PALLET,
-        }
-        ends |= self.ends
-        return ends | {"site.gas_seen": ends["boiler.gas_total"]}
-
     def _some(self, chosen: range) -> Iterator[list[Samples]]:
         record = self.past.record
         days = [record.days[d] for d in chosen]
         at = slice(chosen.start, chosen.stop)
         chance = np.random.default_rng((self._seed, 7, chosen.start))
         measured = Measured(len(days), chance, np.array([day.seed[1] for day in days]))
-        names, noted, last = _note(measured, record, at, self._known, self._steps(days))
-        offset = {name: np.zeros(len(days)) for name in names if self._known[name].counts}
-        for name, start in offset.items():
-            row = names.index(name)
-            start += self.counts.get(name, 0.0) + np.concatenate(([0.0], np.cumsum(last[row])[:-1]))
-            self.counts[name] = float(start[-1] + last[row, -1])
-            self.ends[self._known[name].of] = self.counts[name]
+        names, noted = _note(measured, record, at, self._known, self._ends[at])
         for column, d in enumerate(chosen):
-            yield [*self._line(d), *self._measured(column, days[column], names, noted, offset)]
+            yield [*self._line(d), *self._measured(column, d, names, noted)]
 
-    def _steps(self, days: Sequence[fast.Day]) -> Ints:
-        """How many steps each day has; the last one ends with the past."""
-        return np.array([min(day.length_s, self.past.end_s - day.start_s) // fast.GRID_S for day in days])
-
-    def _measured(
-        self,
-        column: int,
-        day: fast.Day,
-        names: Sequence[str],
-        noted: tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.int16], Floats],
-        offset: Mapping[str, Floats],
-    ) -> Iterator[Samples]:
+    def _measured(self, column: int, d: int, names: Sequence[str], noted: Noted) -> Iterator[Samples]:
         step, row, of_day, value = noted
         mine = np.flatnonzero(of_day == column)
         order = mine[np.argsort(row[mine], kind="stable")]
         bounds = np.searchsorted(row[order], np.arange(len(names) + 1))
-        start_ns, end_ns = day.start_s * NS_PER_S, self.past.end_s * NS_PER_S
+        start_ns = self.past.record.days[d].start_s * NS_PER_S
         for i, name in enumerate(names):
             some = order[bounds[i] : bounds[i + 1]]
-            time_ns = start_ns + step[some].astype(np.int64) * (fast.GRID_S * NS_PER_S)
-            some, time_ns = some[time_ns < end_ns], time_ns[time_ns < end_ns]
             if not len(some):
                 continue
-            signal = self._known[name]
-            shown = value[some] + (offset[name][column] if signal.counts else 0.0)
+            signal, shown = self._known[name], value[some]
+            if name in self.past.counted:
+                shown = shown + self.past.counted[name][d]
+            time_ns = start_ns + step[some].astype(np.int64) * (fast.GRID_S * NS_PER_S)
             yield Samples(
-                name, time_ns, np.rint(shown).astype(np.int64) if signal.whole else shown.round(signal.decimals)
+                name, time_ns, np.floor(shown).astype(np.int64) if signal.whole else shown.round(signal.decimals)
             )
 
     def _line(self, d: int) -> Iterator[Samples]:
@@ -566,38 +597,53 @@ class Recorder:
             yield Samples(path, (day.start_s + second[mine]) * NS_PER_S, value[mine])
 
 
+Noted = tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.int16], Floats]
+"""Step, row of the tag, day and value of what was noted. Shapes: all (n,)"""
+
+
 def _note(
     measured: Measured, record: fast.Record, at: slice, known: Mapping[str, Signal], ends: Ints
-) -> tuple[list[str], tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.int16], Floats], Floats]:
-    """Steps through the days and notes what moved by more than its dead-band: (step, row, day, value), and where all ended."""
-    steps = len(record.speed)
-    days = len(ends)
+) -> tuple[list[str], Noted]:
+    """Steps through the days and notes what moved by more than its dead-band."""
+    counted = amounts(record, at)
     names: list[str] = []
-    bands = sent = last = np.zeros((0, 0))
+    bands = sent = np.zeros((0, 0))
     found: list[tuple[int, NDArray[np.intp], NDArray[np.intp], Floats]] = []
-    for step in range(1, steps):
+    for step in range(1, len(record.speed)):
         numbers = {name: column[step, :, at] for name, column in record.grid.items()}
         shown = measured.step(step * fast.GRID_S, record.speed[step, :, at].astype(np.float64), numbers)
+        shown |= {path: rows[step] for path, rows in counted.items()}
         if not names:
             names = list(shown)
             bands = np.array([[known[name].deadband or 10.0 ** -known[name].decimals / 2] for name in names])
-            sent = np.full((len(names), days), np.inf)
-            last = np.zeros((len(names), days))
+            sent = np.full((len(names), len(ends)), np.inf)
         now = np.stack([shown[name] for name in names])
-        open_days = step <= ends
-        moved = (np.abs(now - sent) > bands) & open_days
+        moved = (np.abs(now - sent) > bands) & (step <= ends)
         sent[moved] = now[moved]
-        last[:, open_days] = now[:, open_days]
         row, day = np.nonzero(moved)
         found.append((step, row, day, now[moved]))
     when = np.repeat(np.array([s for s, *_ in found], np.int32), [len(r) for _, r, *_ in found])
     row = np.concatenate([r for _, r, *_ in found]).astype(np.int16)
     day = np.concatenate([d for *_, d, _ in found]).astype(np.int16)
-    return names, (when, row, day, np.concatenate([v for *_, v in found])), last
+    return names, (when, row, day, np.concatenate([v for *_, v in found]))
 
 
-def carry_on(numbers: Floats, ends: Mapping[str, float]) -> None:
-    """Let a new hall count on from where its past ended; what its machines hold inside stays what it is."""
-    for key, value in ends.items():
-        if key:
-            numbers[place(key)] = value
+def hall_numbers(past: Past) -> dict[str, float]:
+    """The numbers of a hall that goes on where the past ends."""
+    known = signals()
+    ends = {key: float(value) for key, value in _at_end(past).items()}
+    ends |= {known[path].of: float(before[-1]) for path, before in past.counted.items() if known[path].of}
+    pallets = ends["palletiser.good"] // PALLET
+    cases = ends["palletiser.good"] // CASE
+    return ends | {
+        "palletiser.cases": cases,
+        "palletiser.pallets": pallets,
+        "wrapper.taken": pallets,
+        "site.gas_seen": ends["boiler.gas_total"],
+    }
+
+
+def carry_on(numbers: Floats, past: Past) -> None:
+    """Let a hall count on from where its past ended; its levels, speeds and temperatures stay what they are."""
+    for key, value in hall_numbers(past).items():
+        numbers[place(key)] = value
