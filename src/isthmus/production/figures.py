@@ -1,0 +1,198 @@
+"""Figures from sums of facts. Everything stays an integer or a fraction of integers until the one division at the end.
+
+Source: ISO 22400-2:2014 (KPIs availability, effectiveness, quality ratio, OEE index, utilization efficiency, mean
+operating time between failures, mean time to restoration, throughput rate, scrap ratio, rework ratio, first pass yield);
+TEEP as OEE over calendar time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from typing import Final
+
+from isthmus.production.model import HOUR_NS, MILLION, MINUTE_NS, FactSum, IdealCounts, StateClass
+
+DOWN: Final = (
+    StateClass.IDLE, StateClass.STOPPED, StateClass.STARVED, StateClass.BLOCKED, StateClass.SETUP, StateClass.UNKNOWN,
+)  # fmt: skip
+"""What is lost of planned busy time, in the order in which it is shown."""
+NOT_PLANNED: Final = (StateClass.PLANNED, StateClass.OFF)
+"""What is no planned busy time. A machine that runs meanwhile is counted as running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one sum of facts says. None has no denominator, and ``why`` says which.
+
+    Units: ns; ratios as such (1 is 100 %), not clipped: above 1 is a rate declared too low; pieces; energy and material
+    in their tag's unit a piece; cost in the plant's currency
+    """
+
+    all_ns: int
+    planned_ns: int  # PBT: planned busy time
+    run_ns: int  # APT: actual production time
+    down_ns: int  # of planned busy time, without what is unknown
+    unknown_ns: int
+    availability: float | None
+    performance: float | None  # effectiveness
+    quality: float | None
+    oee: float | None
+    teep: float | None
+    utilization: float | None  # planned busy time over calendar time
+    mtbf_ns: float | None
+    mttr_ns: float | None
+    stops: int
+    minor_stops: int
+    total: int | float
+    good: int | float
+    reject: int | float
+    rework: int | float
+    first_pass_yield: float | None
+    scrap_ratio: float | None
+    throughput_per_h: float | None
+    energy_per_good: float | None
+    material_per_good: float | None
+    cost: float
+    ideal_total_ns: float | None  # time that all pieces take at their ideal rate
+    ideal_good_ns: float | None
+    why: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """For answers, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def figures(facts: FactSum) -> Figures:
+    """The figures of one sum; sum before you ask, a mean of figures is none."""
+    why: dict[str, str] = {}
+
+    def ratio(name: str, top: Fraction | int | None, bottom: Fraction | int | None, missing: str) -> float | None:
+        if top is None or not bottom:
+            why[name] = missing
+            return None
+        return float(Fraction(top) / Fraction(bottom))
+
+    run = facts.ns.get(StateClass.RUNNING, 0)
+    unknown = facts.ns.get(StateClass.UNKNOWN, 0)
+    planned = planned_busy_ns(facts)
+    all_ns = facts.all_ns
+    ideal_total, ideal_good = ideal_ns(facts.ideal)
+    no_plan, no_rate = "no planned time", "no ideal rate is declared for what was made"
+    if ideal_total is None:
+        quality = ratio("quality", facts.good_u, facts.total_u, "nothing was made")
+    else:
+        quality = ratio("quality", ideal_good, ideal_total, "nothing was made")
+    no_oee = no_rate if planned and ideal_good is None else no_plan
+    no_effect = no_rate if run and ideal_total is None else "it did not run"
+    return Figures(
+        all_ns=all_ns,
+        planned_ns=planned,
+        run_ns=run,
+        down_ns=planned - run - unknown,
+        unknown_ns=unknown,
+        availability=ratio("availability", run, planned, no_plan),
+        performance=ratio("performance", ideal_total, run, no_effect),
+        quality=quality,
+        oee=ratio("oee", ideal_good, planned, no_oee),
+        teep=ratio("teep", ideal_good, all_ns, no_rate if ideal_good is None else "no time"),
+        utilization=ratio("utilization", planned, all_ns, "no time"),
+        mtbf_ns=ratio("mtbf_ns", run, facts.failures, "no failure"),
+        mttr_ns=ratio("mttr_ns", facts.failure_ns, facts.failures, "no failure"),
+        stops=facts.stops,
+        minor_stops=facts.minor_stops,
+        total=facts.total,
+        good=facts.good,
+        reject=facts.reject,
+        rework=facts.rework,
+        first_pass_yield=ratio("first_pass_yield", facts.good_u - facts.rework_u, facts.total_u, "nothing was made"),
+        scrap_ratio=ratio("scrap_ratio", facts.reject_u, facts.total_u, "nothing was made"),
+        throughput_per_h=ratio("throughput_per_h", facts.total_u * HOUR_NS, planned * MILLION, no_plan),
+        energy_per_good=ratio("energy_per_good", facts.energy_u, facts.good_u, "no good piece"),
+        material_per_good=ratio("material_per_good", facts.material_u, facts.good_u, "no good piece"),
+        cost=float(Fraction(facts.cost_u, MILLION * MINUTE_NS)),
+        ideal_total_ns=None if ideal_total is None else float(ideal_total),
+        ideal_good_ns=None if ideal_good is None else float(ideal_good),
+        why=why,
+    )
+
+
+def planned_busy_ns(facts: FactSum) -> int:
+    """PBT: calendar time without what is planned to stand and without time off."""
+    return facts.all_ns - sum(facts.ns.get(c, 0) for c in NOT_PLANNED)
+
+
+def ideal_ns(ideal: Iterable[IdealCounts]) -> tuple[Fraction | None, Fraction | None]:
+    """Time that all and the good pieces take at their ideal rates; None where some piece has no rate.
+
+    Pieces of different rates add up as time: that is what keeps availability × effectiveness × quality = OEE.
+    """
+    total, good = Fraction(0), Fraction(0)
+    declared = False
+    for one in ideal:
+        if one.count <= 0:
+            if one.total_u or one.good_u:
+                return None, None
+            continue
+        declared = True
+        total += Fraction(one.total_u * one.per_ns, one.count * MILLION)
+        good += Fraction(one.good_u * one.per_ns, one.count * MILLION)
+    return (total, good) if declared else (None, None)
+
+
+def add(sums: Iterable[FactSum], key: Mapping[str, str] | None = None) -> FactSum:
+    """Several sums as one."""
+    found = list(sums)
+    ns: dict[StateClass, int] = {}
+    rates: dict[tuple[int, int], tuple[int, int]] = {}
+    minor: dict[StateClass, int] = {}
+    for one in found:
+        for here, there in ((one.ns, ns), (one.minor, minor)):
+            for state_class, value in here.items():
+                there[state_class] = there.get(state_class, 0) + value
+        for part in one.ideal:
+            total, good = rates.get((part.count, part.per_ns), (0, 0))
+            rates[part.count, part.per_ns] = total + part.total_u, good + part.good_u
+    ideal = tuple(IdealCounts(*rate, *rates[rate]) for rate in sorted(rates))
+    amounts = {name: sum(getattr(one, name) for one in found) for name in AMOUNTS}
+    return FactSum(key=key or {}, ns=ns, minor=minor, ideal=ideal, **amounts)
+
+
+AMOUNTS: Final = (
+    "stops", "minor_stops", "failures", "failure_ns", "total_u", "good_u", "reject_u", "rework_u",
+    "energy_u", "material_u", "cost_u",
+)  # fmt: skip
+"""The plain integers of a sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the waterfall from calendar time to good time. Units: ns; below 0 where a rate is declared too low"""
+
+    key: str
+    ns: float
+    kind: str  # total or loss
+
+
+def waterfall(facts: FactSum) -> list[Step]:
+    """From all time down to the time that good pieces take: each loss once, and they add up."""
+    said = figures(facts)
+    steps = [Step("all", facts.all_ns, "total")]
+    steps += [Step(str(c), facts.ns.get(c, 0), "loss") for c in (StateClass.OFF, StateClass.PLANNED)]
+    steps.append(Step("planned_busy", said.planned_ns, "total"))
+    steps += [Step(str(c), ns, "loss") for c, ns in _down(facts)]
+    if facts.minor_ns:
+        steps.append(Step("minor_stop", facts.minor_ns, "loss"))
+    steps.append(Step("run", said.run_ns, "total"))
+    if said.ideal_total_ns is not None and said.ideal_good_ns is not None:
+        steps.append(Step("speed", said.run_ns - said.ideal_total_ns, "loss"))
+        steps.append(Step("quality", said.ideal_total_ns - said.ideal_good_ns, "loss"))
+        steps.append(Step("good", said.ideal_good_ns, "total"))
+    return steps
+
+
+def _down(facts: FactSum) -> list[tuple[StateClass, int]]:
+    """Losses of availability by class; what minor stops take of them stands by itself."""
+    found = [(c, facts.ns.get(c, 0) - facts.minor.get(c, 0)) for c in DOWN]
+    return [(c, ns) for c, ns in found if ns]
