@@ -103,7 +103,7 @@ def trial(
         raise ConfigError(str(error)) from None
     with Progress(transient=True) as bar:
         task = bar.add_task("living through the days", total=1.0)
-        found = compare(change, range(1, seeds + 1), days, lambda share: bar.update(task, completed=share))
+        found = compare(change, range(1, seeds + 1), days, progress=lambda share: bar.update(task, completed=share))
     rows = {"stopped_min": found.stopped_min, "downtime_min": found.downtime_min, "good": found.good}
     if as_json:
         names = ("difference", "low", "high")

@@ -106,6 +106,7 @@ def compare(
     change: Change,
     seeds: Sequence[int] = tuple(range(1, SEEDS + 1)),
     days: int = 1,
+    length_s: int = 86_400,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Trial:
     """The same days twice, as they are and changed. Cost: two runs of `fast.run` with a column for each seed and day.
@@ -114,7 +115,7 @@ def compare(
     """
     if len(set(seeds)) < 2 or days < 1:
         raise ValueError(f"seeds: needs two different ones and a day at least, was {len(set(seeds))} on {days} d")
-    columns = [fast.Day(d * 86_400, 86_400, (seed, d)) for seed in seeds for d in range(days)]
+    columns = [fast.Day(d * length_s, length_s, (seed, d)) for seed in seeds for d in range(days)]
     before = fast.run(columns, progress=lambda share: progress(share / 2))
     after = fast.run(columns, {change.machine: change.stops}, progress=lambda share: progress(0.5 + share / 2))
     shape = (len(seeds), days)
