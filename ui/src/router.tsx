@@ -144,6 +144,15 @@ const screenEditRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/screen-edit'), 'ScreenEditPage'),
 })
 
+const OEE_KEYS = ['under', 'range', 'by', 'loss', 'figure', 'asset'] as const
+export type OeeSearch = Partial<Record<(typeof OEE_KEYS)[number], string>>
+const oeeRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/oee',
+  validateSearch: (search: Record<string, unknown>): OeeSearch => only(search, OEE_KEYS),
+  component: lazyRouteComponent(() => import('./pages/oee'), 'OeePage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -217,6 +226,7 @@ export const router = createRouter({
     screensRoute,
     screenRoute,
     screenEditRoute,
+    oeeRoute,
     systemRoute,
     accountRoute,
     adminRoute,

@@ -65,4 +65,7 @@ export const en: Record<string, string> = {
   'Write {{count}} values_other': 'Write {{count}} values',
   'It writes {{count}} values_one': 'It writes {{count}} value',
   'It writes {{count}} values_other': 'It writes {{count}} values',
+  // oee
+  '{{count}} readings read with care_one': '{{count}} reading read with care',
+  '{{count}} readings read with care_other': '{{count}} readings read with care',
 }

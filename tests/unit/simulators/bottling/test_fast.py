@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from isthmus.simulators.bottling import fast, physics
-from isthmus.simulators.bottling.hall import Hall, fresh
+from isthmus.simulators.bottling.hall import Hall, fresh, place
 from isthmus.simulators.bottling.machines import Filler, Labeller, Palletiser
 from isthmus.simulators.bottling.physics import CHANGE, EXECUTE, GUARD, JAM, OPERATOR, STOPPED, WEB
 from isthmus.values.clock import NS_PER_S
@@ -77,7 +77,7 @@ def test_it_is_the_line_of_the_controllers_to_the_last_bottle(plan, monkeypatch)
         hall._chance[name] = Planned(after_s, repair_s)
     for name in fast.MACHINES:  # neighbours look at the shared numbers
         for key in ("state", "cause", "inside", "good", "infeed"):
-            hall.numbers[fast_place(name, key)] = getattr(hall.units[name], key)
+            hall.numbers[place(f"{name}.{key}")] = getattr(hall.units[name], key)
     before = {name: hall.units[name].good for name in fast.MACHINES}
 
     line = fast._line(short_days(1), {}, {})
@@ -105,12 +105,6 @@ def test_it_is_the_line_of_the_controllers_to_the_last_bottle(plan, monkeypatch)
     assert line[3].good[0] > 1_000
     for name, (_, cause, _, _) in plan.items():
         assert any(one[0] == name and one[2] == cause for one in seen)
-
-
-def fast_place(name: str, key: str) -> int:
-    from isthmus.simulators.bottling.hall import place
-
-    return place(f"{name}.{key}")
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +149,7 @@ def test_faults_come_as_often_as_they_are_said_to() -> None:
     change = columns.change
     jams = np.count_nonzero((change["machine"] == 0) & (change["cause"] == JAM) & (change["state"] == physics.HOLDING))
     running_s = (columns.grid["state"][:, 0] == EXECUTE).sum() * fast.GRID_S
-    mean_s = dict((cause, mean) for cause, mean, _ in Filler.STOPS)[JAM]
+    mean_s = next(mean for cause, mean, _ in Filler.STOPS if cause == JAM)
     expected = running_s / mean_s
     assert abs(jams - expected) < 4 * expected**0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_what_was_made_is_told_by_product(made) -> None:
     runs = quarter.runs(past)
     assert runs[0].start_ns == START_S * NS_PER_S
     assert runs[-1].end_ns == past.end_s * NS_PER_S
-    assert all(one.end_ns == two.start_ns for one, two in zip(runs, runs[1:], strict=False))
+    assert all(one.end_ns == two.start_ns for one, two in pairwise(runs))
     good = joined(days)[f"{LINE}/palletiser/good"][1]
     assert sum(run.good for run in runs) == good[-1] - good[0]
 
@@ -144,6 +145,6 @@ def test_production_days_follow_the_clock_of_the_plant() -> None:
     assert {day.length_s for day in spring} == {86_400, 82_800}
     assert {day.length_s for day in autumn} == {86_400, 90_000}
     for days in (spring, autumn):
-        assert all(one.start_s + one.length_s == two.start_s for one, two in zip(days, days[1:], strict=False))
+        assert all(one.start_s + one.length_s == two.start_s for one, two in pairwise(days))
     christmas = quarter.production_days(1_798_100_000, 1_798_300_000, 1)
     assert [day.closed for day in christmas].count(True) == 1

@@ -13,7 +13,7 @@ from isthmus.simulators.bottling.physics import JAM, WEB
 SHORT_S = 7_200
 
 
-@pytest.mark.mission("M59")
+@pytest.mark.mission("M51")
 def test_a_change_that_changes_nothing_brings_nothing() -> None:
     found = trial.compare(trial.Change("labeller", WEB, repair_s=110.0), (1, 2, 3), length_s=5_400)
     for effect in (found.downtime_min, found.stopped_min, found.good):
@@ -22,7 +22,7 @@ def test_a_change_that_changes_nothing_brings_nothing() -> None:
         assert not effect.certain
 
 
-@pytest.mark.mission("M59")
+@pytest.mark.mission("M51")
 def test_a_real_change_shows_on_the_same_seeds() -> None:
     change = trial.Change("labeller", WEB, between_s=200.0, repair_s=400.0)  # somebody makes it worse
     found = trial.compare(change, tuple(range(1, 9)), length_s=SHORT_S)
