@@ -149,21 +149,24 @@ async def _past_of(folder: Path, days: int, stop: asyncio.Event, log: logging.Lo
     return await asyncio.to_thread(demo_history.prepare, folder, days, log, stop.is_set)
 
 
-async def _remember(data: DataDir, past: Past | None, log: logging.Logger) -> None:
-    """Bring the hall's past into the record, beside everything that runs."""
-    if past is None:
-        return
-    from isthmus.app import demo_history
+async def _live_in(data: DataDir, past: Past | None, log: logging.Logger) -> None:
+    """Bring the hall's past into the record and enter what its people know, beside everything that runs."""
+    from isthmus.app import demo_history, demo_production
 
-    began, ended = time.monotonic(), threading.Event()
+    ended = threading.Event()
+    ask = demo_production.asker(data.root)
     try:
+        await asyncio.to_thread(demo_production.furnish, ask, log)
+        if past is None:
+            return
+        began = time.monotonic()
         samples = await asyncio.to_thread(demo_history.record, data.root, plant_folder(data), past, log, ended.is_set)
+        log.info("the past is recorded: %s samples in %.0f s", f"{samples:,}", time.monotonic() - began)
+        await asyncio.to_thread(demo_production.give_reasons, ask, past, log, ended.is_set)
     except IsthmusError as error:
         log.error("the past is not whole: %s; start the demo the same way again to go on", error)
-        return
     finally:
-        ended.set()  # the thread looks at it before each day
-    log.info("the past is recorded: %s samples in %.0f s", f"{samples:,}", time.monotonic() - began)
+        ended.set()  # the threads look at it
 
 
 async def run_demo(
@@ -179,7 +182,7 @@ async def run_demo(
         settings = dataclasses.replace(settings, mqtt=dataclasses.replace(settings.mqtt, listen="127.0.0.1:0"))
     credentials = _admit(data)
     lay_out(data)
-    past = await _past_of(folder, days, stop, log)
+    pasts = [await _past_of(folder, days, stop, log)]  # given away, so that its memory is free when it is recorded
     if stop.is_set():
         return
     began = time.monotonic()
@@ -193,7 +196,7 @@ async def run_demo(
             await _apply_plant(data, rig.plant_yaml(), log)
             await _offer_recipes(data)
             await _offer_shift(data, settings, port)
-            tasks.append(asyncio.create_task(_remember(data, past, log), name="past"))
+            tasks.append(asyncio.create_task(_live_in(data, pasts.pop(), log), name="past"))
 
         try:
             await run_up(data, settings, port, stop, log, ready)
