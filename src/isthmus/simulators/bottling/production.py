@@ -137,8 +137,8 @@ def _machine(ideal_rate: str, cost: str, **more: Any) -> dict[str, Any]:
 
 TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "filler": _machine("125/min", "18/min", product="recipe", material=["filled"]),
-    "capper": _machine("135/min", "9/min", material=["caps"]),
-    "labeller": _machine("140/min", "11/min", material=["labels"]),
+    "capper": _machine("135/min", "9/min"),
+    "labeller": _machine("140/min", "11/min"),
     "palletiser": _machine("146/min", "12/min"),
     "wrapper": {
         "pulse": {"tag": "current", "on": 2.5, "idle_after": "20 s", "stopped_after": "15 min"},
