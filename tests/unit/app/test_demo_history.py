@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from isthmus.app import demo_history
 from isthmus.app.demo_history import batches_of, prepare, read_plan, record
+from isthmus.namespace.model import EMPTY, Tag
 from isthmus.simulators.bottling import fast, quarter
 from isthmus.simulators.bottling.hall import open_state, place
 from isthmus.simulators.bottling.production import LINE
@@ -53,7 +55,7 @@ class Core:
         monkeypatch.setattr(demo_history, "ImportDoor", lambda *_: self)
 
     def call(self, _: Any, method: str, path: str) -> Any:
-        assert (method, path.split("?")[0]) == ("GET", "tags")
+        assert (method, path.partition("?")[0]) == ("GET", "tags")
         return {"tags": self.tags, "total": len(self.tags)}
 
     def position(self, key: str) -> tuple[int | None, int]:
@@ -138,8 +140,6 @@ def test_blocks_are_what_an_import_takes() -> None:
     assert [(b.type, len(b)) for b in batches] == [(ValueType.FLOAT, 2), (ValueType.INT, 2), (ValueType.TEXT, 2)]
     assert batches[2].text == ("Still", "Lemon")
 
-    class Plant:
-        by_id = {i: type("Tag", (), {"type": kind, "path": path}) for path, (i, kind) in known.items()}
-
-    back = read_block(demo_history.encode(batches), Plant())  # type: ignore[arg-type]  # all it looks at
+    tags = {i: Tag(i, path, "a", path[2:], "value", kind) for path, (i, kind) in known.items()}
+    back = read_block(demo_history.encode(batches), replace(EMPTY, by_id=tags))
     assert [b.value.tolist() for b in back] == [[0.5, 120.0], [4, 6], [0, 1]]

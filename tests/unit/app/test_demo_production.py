@@ -30,7 +30,7 @@ class Core:
         self.stops: list[dict[str, Any]] = []
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        room = path.split("/")[0].split("?")[0]
+        room = path.partition("?")[0].partition("/")[0]
         if room not in self.rooms:
             raise Denied("Not Found", "not_found")
         if method == "GET":

@@ -7,7 +7,7 @@ import { store } from '../live/client'
 import { useEverySecond } from '../live/react'
 import { formatAge, formatCount, formatNumber, shortPath } from '../model/format'
 import { dayMonth, hourMinute } from '../model/time'
-import { useLosses, useMachines, useOee, useShift, type LossRow, type MachineNow } from '../oee/data'
+import { useLosses, useMachines, useOee, useShift, type Figures, type LossRow, type MachineNow, type OeeRow } from '../oee/data'
 import { Drill } from '../oee/drill'
 import { Factors, Unknown } from '../oee/factors'
 import { largestLoss, MS_PER_NS, rangeOf, type Range, type RangeName } from '../oee/model'
@@ -69,7 +69,8 @@ function Oee({ machines }: { machines: MachineNow[] }) {
   const loss = losses.data?.waterfall.find((step) => step.key === search.loss && step.kind === 'loss')
   const largest = losses.data ? largestLoss(afterPlan(losses.data.waterfall)) : undefined
   const reasons = useMemo(() => new Map((losses.data?.rows ?? []).map((row) => [row.key, row.text])), [losses.data])
-  const drilled = search.asset && below.includes(search.asset) ? search.asset : under
+  const each = useOee(under, range, 'machine')
+  const drilled = search.asset && below.includes(search.asset) ? search.asset : machineBehind(under, below, figures, each.data)
   const microMs = 120_000
   const title = [shortPath(under), name === 'shift' && shift.data?.name ? shift.data.name : rangeWord(name), between(range)].join(', ')
   if (total.error && !figures) return <Trouble error={total.error} retry={() => void total.refetch()} />
@@ -121,6 +122,13 @@ function Oee({ machines }: { machines: MachineNow[] }) {
       )}
     </div>
   )
+}
+
+/** The machine whose samples stand behind a place's figures: itself; of a line the one that ran exactly as long, its constraint. */
+function machineBehind(under: string, below: readonly string[], figures: Figures | undefined, each: readonly OeeRow[] | undefined): string {
+  if (below.includes(under)) return under
+  const same = each?.find((row) => row.figures.run_ns === figures?.run_ns && row.figures.planned_ns === figures.planned_ns)
+  return same?.key['machine'] ?? below[0] ?? ''
 }
 
 /** The time to which the page reckons; it steps, so that questions do not change with each second. */
