@@ -32,6 +32,7 @@ from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
+from isthmus.app.production import ProductionPump, SampleRecord, heard_until
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
 from isthmus.app.records import open_records
 from isthmus.app.renewal import Renewal, Shown
@@ -53,6 +54,9 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.production.calendar import Calendars
+from isthmus.production.planner import CalendarPlanner
+from isthmus.production.service import Production
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -149,6 +153,13 @@ class Core:
         )
         self._callout.attach(self._alarms, self._alarms)
         self._alarms.feed(self._callout)
+        self._calendars = Calendars(self._namespace.current())
+        record = SampleRecord(self._historian, lambda: self._pump.committed_seq)
+        self._production = Production(
+            self._engine, self._clock, record, self._namespace.current, CalendarPlanner(lambda: self._calendars), log,
+            heard=heard_until(self._heartbeats, self._clock),
+        )  # fmt: skip
+        self._production_pump = ProductionPump(self._bus, self._production, record, log)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -210,6 +221,7 @@ class Core:
             ("alarms", self._alarm_pump.run),
             ("alarms of edges", self._edge_watch.run),
             ("rules", self._rule_pump.run),
+            ("production", self._production_pump.run),
             ("control", self._control.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
@@ -304,6 +316,8 @@ class Core:
         await self._describe(plant)
         self._rule_pump.plant_changed()
         await self._alarm_pump.plant_changed()
+        self._calendars = Calendars(plant)
+        await self._production_pump.plant_changed()
         await self._control.describe()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
@@ -409,6 +423,7 @@ class Core:
         """Tell whoever derives something that its ground changed, or that something is missing."""
         if isinstance(event, GapFound):
             self._log.warning("gap in the record of %s: %s", event.edge, event.reason)
+        self._production_pump.found(event)
         kind = "restated" if isinstance(event, Restated) else "gap"
         task = asyncio.create_task(self._bus.publish_json(f"evt.v1.historian.{kind}", asdict(event)))
         self._events.add(task)
@@ -498,6 +513,7 @@ class Core:
                 control=self._control,
                 enrolment=self._enrolment,
                 callout=self._callout,
+                production=self._production,
                 root=self._authority.root_file,
             )
         )

@@ -270,6 +270,17 @@ KEPT: Final = (
         "pseudonym",
     ),
     Kept(
+        "Who said something about production: a reason, scrap, an order at a machine",
+        "records",
+        "to know whom to ask about it",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "production_entry",
+        "by",
+        ("number", "kind", "asset", "start_ns", "at_ns", "reason"),
+        "pseudonym",
+    ),
+    Kept(
         "Account: name, role, password and PIN (hashed), badge, second factor (sealed)",
         "records",
         "to know who may do what",
@@ -529,6 +540,11 @@ NO_PEOPLE: Final = frozenset(
         "namespace_content",
         "namespace_file",
         "namespace_tag",
+        "production_day",
+        "production_dirty",
+        "production_name",
+        "production_restatement",
+        "production_slots",
     }
 )
 """Tables that hold nothing about a person; a test holds both lists against the tables there are."""

@@ -26,6 +26,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.production.service import Production
 from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
@@ -350,6 +351,7 @@ class Services:
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
     callout: CallOut | None = None
+    production: Production | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None
