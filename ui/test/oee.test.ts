@@ -2,19 +2,19 @@ import { describe, expect, it } from 'vitest'
 import { axisOf, barsOf, factorOf, largestLoss, niceStep, ofLoss, rangeOf, shownSteps, type Interval, type Step } from '../src/oee/model'
 import { setZone } from '../src/model/time'
 
-const MIN = 60e9 // ns
+const MIN = 60
 const steps: Step[] = [
-  { key: 'all', ns: 480 * MIN, kind: 'total' },
-  { key: 'off', ns: 0, kind: 'loss' },
-  { key: 'planned', ns: 30 * MIN, kind: 'loss' },
-  { key: 'planned_busy', ns: 450 * MIN, kind: 'total' },
-  { key: 'stopped', ns: 25 * MIN, kind: 'loss' },
-  { key: 'starved', ns: 0, kind: 'loss' },
-  { key: 'minor_stop', ns: 10 * MIN, kind: 'loss' },
-  { key: 'run', ns: 415 * MIN, kind: 'total' },
-  { key: 'speed', ns: -5 * MIN, kind: 'loss' },
-  { key: 'quality', ns: 4 * MIN, kind: 'loss' },
-  { key: 'good', ns: 416 * MIN, kind: 'total' },
+  { key: 'all', s: 480 * MIN, kind: 'total' },
+  { key: 'off', s: 0, kind: 'loss' },
+  { key: 'planned', s: 30 * MIN, kind: 'loss' },
+  { key: 'planned_busy', s: 450 * MIN, kind: 'total' },
+  { key: 'stopped', s: 25 * MIN, kind: 'loss' },
+  { key: 'starved', s: 0, kind: 'loss' },
+  { key: 'minor_stop', s: 10 * MIN, kind: 'loss' },
+  { key: 'run', s: 415 * MIN, kind: 'total' },
+  { key: 'speed', s: -5 * MIN, kind: 'loss' },
+  { key: 'quality', s: 4 * MIN, kind: 'loss' },
+  { key: 'good', s: 416 * MIN, kind: 'total' },
 ]
 
 describe('the waterfall', () => {
@@ -23,7 +23,7 @@ describe('the waterfall', () => {
   })
   it('hangs each loss from where the one before ended, and they add up', () => {
     const bars = barsOf(shownSteps(steps))
-    const minutes = bars.map((bar) => [bar.from / 60_000, bar.to / 60_000])
+    const minutes = bars.map((bar) => [bar.from / 60, bar.to / 60])
     expect(minutes).toEqual([[0, 450], [425, 450], [415, 425], [0, 415], [420, 415], [416, 420], [0, 416]])
   })
   it('has an axis that begins high where all is high, with round steps', () => {
@@ -36,7 +36,7 @@ describe('the waterfall', () => {
     expect(niceStep(0, 4)).toBe(1)
   })
   it('begins at nought where little is left', () => {
-    const low: Step[] = [{ key: 'planned_busy', ns: 100 * MIN, kind: 'total' }, { key: 'stopped', ns: 80 * MIN, kind: 'loss' }, { key: 'run', ns: 20 * MIN, kind: 'total' }]
+    const low: Step[] = [{ key: 'planned_busy', s: 100 * MIN, kind: 'total' }, { key: 'stopped', s: 80 * MIN, kind: 'loss' }, { key: 'run', s: 20 * MIN, kind: 'total' }]
     expect(axisOf(barsOf(low)).from).toBe(0)
   })
   it('knows its largest loss, and which factor a loss takes from', () => {
@@ -64,7 +64,7 @@ describe('the time that is looked at', () => {
 })
 
 describe('a loss opens to its intervals', () => {
-  const at = (start: string, end: string, cls: Interval['class']): Interval => ({ asset: 'a', start: `2026-11-12T${start}Z`, end: `2026-11-12T${end}Z`, class: cls })
+  const at = (start: string, end: string, cls: Interval['state_class']): Interval => ({ start: `2026-11-12T${start}Z`, end: `2026-11-12T${end}Z`, state_class: cls, state: null, order: '', product: '', shift: '', team: '', reason: '', stop: '' })
   const all = [at('10:00:00', '10:20:00', 'running'), at('10:20:00', '10:21:00', 'stopped'), at('10:21:00', '10:25:00', 'starved'), at('10:25:00', '10:35:00', 'stopped')]
   it('of its class, longest first', () => {
     expect(ofLoss(all, 'stopped', 120_000).map((one) => one.start)).toEqual(['2026-11-12T10:25:00Z', '2026-11-12T10:20:00Z'])

@@ -1,74 +1,15 @@
 import { useQueries, useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { get } from '../api/client'
-import type { Interval, Range, Step } from './model'
+import type { components } from '../api/schema'
+import type { Interval, Range } from './model'
 
-/** Figures of one sum of facts; what has no denominator is null, and `why` says which. Units: ns, ratios as such, pieces. */
-export interface Figures {
-  planned_ns: number
-  run_ns: number
-  down_ns: number
-  unknown_ns: number
-  availability: number | null
-  performance: number | null
-  quality: number | null
-  oee: number | null
-  teep: number | null
-  mtbf_ns: number | null
-  mttr_ns: number | null
-  stops: number
-  minor_stops: number
-  total: number
-  good: number
-  reject: number
-  rework: number
-  throughput_per_h: number | null
-  energy_per_good: number | null
-  cost: number
-  ideal_total_ns: number | null
-  why: Record<string, string>
-}
-
-export interface OeeRow {
-  key: Record<string, string>
-  figures: Figures
-}
-
-export interface LossRow {
-  key: string
-  text: string
-  ns: number
-  count: number
-  cost: number
-}
-
-export interface Losses {
-  rows: LossRow[]
-  waterfall: Step[]
-  currency: string
-}
-
-export interface Question {
-  tags: string[]
-  start: string
-  end: string
-  what: string
-}
-
-export interface Lineage {
-  asset: string
-  figure: string
-  intervals: Interval[]
-  counts: Record<string, number>
-  marks: { tag: string; time: string; kind: string; before: number | null; after: number | null }[]
-  questions: Question[]
-  truncated: boolean
-}
-
-export interface MachineNow {
-  asset: string
-  line: string
-  class: string
-}
+type S = components['schemas']
+export type OeeRow = S['OeeRow']
+export type LossRow = S['LossRow']
+export type Losses = S['LossesOut']
+export type Lineage = S['LineageOut']
+export type Question = S['QuestionOut']
+export type MachineNow = S['MachineOut']
 
 const iso = (ms: number): string => new Date(ms).toISOString()
 const span = (range: Range): { start: string; end: string } => ({ start: iso(range.from), end: iso(range.to) })
@@ -78,14 +19,14 @@ const AGAIN_MS = 15_000
 export const useMachines = (): UseQueryResult<MachineNow[]> =>
   useQuery({
     queryKey: ['production', 'machines'],
-    queryFn: async ({ signal }) => (await get<{ machines: MachineNow[] }>('production/machines', {}, signal)).machines,
+    queryFn: async ({ signal }) => (await get<S['MachinesOut']>('production/machines', {}, signal)).machines,
     refetchInterval: AGAIN_MS,
   })
 
 export const useOee = (under: string, range: Range, by = '', enabled = true): UseQueryResult<OeeRow[]> =>
   useQuery({
     queryKey: ['production', 'oee', under, range.from, range.to, by],
-    queryFn: async ({ signal }) => (await get<{ rows: OeeRow[] }>('production/oee', { under, ...span(range), by: by || undefined }, signal)).rows,
+    queryFn: async ({ signal }) => (await get<S['OeeOut']>('production/oee', { under, ...span(range), by: by || undefined }, signal)).rows,
     placeholderData: (before) => before,
     enabled,
   })
@@ -109,7 +50,7 @@ export const useIntervals = (assets: readonly string[], range: Range): UseQueryR
   useQueries({
     queries: assets.map((asset) => ({
       queryKey: ['production', 'intervals', asset, range.from, range.to],
-      queryFn: async ({ signal }: { signal: AbortSignal }) => (await get<{ intervals: Interval[] }>('production/intervals', { asset, ...span(range) }, signal)).intervals,
+      queryFn: async ({ signal }: { signal: AbortSignal }) => (await get<S['IntervalsOut']>('production/intervals', { asset, ...span(range) }, signal)).intervals,
       placeholderData: (before: Interval[] | undefined) => before,
     })),
   })
@@ -122,18 +63,13 @@ export interface ShiftNow {
 
 const HOUR = 3_600_000
 
-interface CalendarAnswer {
-  day_start: string
-  shifts: { shift: string; crew: string; start: string; end: string }[]
-}
-
 /** The shift that runs, and when a production day begins; asked for once in ten minutes, or when a shift is over. */
 export function useShift(path: string, now: number): UseQueryResult<ShiftNow> {
   const step = Math.floor(now / (HOUR / 6))
   return useQuery({
     queryKey: ['calendar', 'now', path, step],
     queryFn: async ({ signal }) => {
-      const answer = await get<CalendarAnswer>('calendar', { path, start: iso(now - 30 * HOUR), end: iso(now + HOUR) }, signal)
+      const answer = await get<S['CalendarAnswer']>('calendar', { path, start: iso(now - 30 * HOUR), end: iso(now + HOUR) }, signal)
       const [hours = 0, minutes = 0] = answer.day_start.split(':').map(Number)
       const running = answer.shifts.find((one) => Date.parse(one.start) <= now && now < Date.parse(one.end))
       return {

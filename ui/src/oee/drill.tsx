@@ -4,20 +4,21 @@ import { Button, Empty, Loading, Trouble } from '../components/ui'
 import { t } from '../i18n'
 import { formatAge, formatCount, formatNumber, shortPath } from '../model/format'
 import { timeOrDay, utcText } from '../model/time'
-import { useLineage, type Figures, type Lineage } from './data'
+import { useLineage, type Lineage, type OeeRow } from './data'
 import { percent } from './factors'
-import { factorOf, lengthMs, MS_PER_NS, ofLoss, type Interval, type Range, type Step } from './model'
+import { factorOf, lengthMs, ofLoss, type Interval, type Range, type Step } from './model'
 import { factorFormula, factorWord, stepWord } from './words'
 
 const SHOWN = 40
 const MARGIN = 0.5
+const FACTORS = ['availability', 'performance', 'quality'] as const
 
 interface Props {
   asset: string
   range: Range
   figure: string // a factor
   loss: Step | undefined
-  figures: Figures
+  figures: OeeRow
   microMs: number
   reasons: ReadonlyMap<string, string>
   close: () => void
@@ -25,10 +26,10 @@ interface Props {
 
 /** Where a number comes from: the factor, the loss, its intervals, the samples behind them. */
 export function Drill({ asset, range, figure, loss, figures, microMs, reasons, close }: Props) {
-  const factor = loss ? factorOf(loss.key) : figure
+  const factor = loss ? factorOf(loss.key) : (FACTORS.find((one) => one === figure) ?? 'oee')
   const lineage = useLineage(asset, range, factor)
-  const title = loss ? t('Where {{min}} min come from', { min: formatNumber((loss.ns * MS_PER_NS) / 60_000, 1) }) : t('Where {{figure}} comes from', { figure: factorWord(figure) })
-  const ratio = (key: string): number | null => (figures as unknown as Record<string, number | null>)[key] ?? null
+  const title = loss ? t('Where {{min}} min come from', { min: formatNumber(loss.s / 60, 1) }) : t('Where {{figure}} comes from', { figure: factorWord(figure) })
+  const ratios = { availability: figures.availability, performance: figures.performance, quality: figures.quality }
   return (
     <section className="panel oee-drill" aria-label={title}>
       <header className="panel-head">
@@ -37,8 +38,8 @@ export function Drill({ asset, range, figure, loss, figures, microMs, reasons, c
       </header>
       <ol className="oee-chain">
         <Rung title={t('OEE')} value={`${percent(figures.oee)} %`} note={factorFormula('oee')} />
-        {factor === 'oee' ? null : <Rung title={factorWord(factor)} value={`${percent(ratio(factor))} %`} note={factorFormula(factor)} />}
-        {loss ? <Rung title={stepWord(loss.key)} value={`${formatNumber((loss.ns * MS_PER_NS) / 60_000, 1)} min`} note={shortPath(asset)} on /> : null}
+        {factor === 'oee' ? null : <Rung title={factorWord(factor)} value={`${percent(ratios[factor])} %`} note={factorFormula(factor)} />}
+        {loss ? <Rung title={stepWord(loss.key)} value={`${formatNumber(loss.s / 60, 1)} min`} note={shortPath(asset)} on /> : null}
         {lineage.data ? (
           <>
             <Spans lineage={lineage.data} loss={loss} microMs={microMs} reasons={reasons} />
@@ -107,7 +108,7 @@ function SpanTable({ spans, questions, reasons }: { spans: readonly Interval[]; 
           <tr key={one.start}>
             <td title={utcText(Date.parse(one.start))}>{timeOrDay(Date.parse(one.start), now)}</td>
             <td className="num">{formatAge(lengthMs(one) / 1000)}</td>
-            <td>{one.reason ? (reasons.get(one.reason) ?? one.reason) : stepWord(one.class)}</td>
+            <td>{one.reason ? (reasons.get(one.reason) ?? one.reason) : stepWord(one.state_class)}</td>
             <td>
               <Link to="/trends" search={around(pens, one)}>
                 {t('Trend')}
@@ -130,25 +131,25 @@ function around(pens: string[], one: Interval): { pen: string[]; start: string; 
 }
 
 function Counts({ lineage }: { lineage: Lineage }) {
-  const names = Object.entries(lineage.counts)
-  if (!names.length) return null
+  const { total, good, reject, rework } = lineage.row
+  const counts = [
+    [t('Pieces'), total],
+    [t('Good'), good],
+    [t('Rejected'), reject],
+    [t('Rework'), rework],
+  ] as const
   return (
     <Rung title={t('Counted')}>
       <dl className="facts">
-        {names.map(([name, value]) => (
+        {counts.map(([name, value]) => (
           <div key={name}>
-            <dt>{countWord(name)}</dt>
+            <dt>{name}</dt>
             <dd>{formatNumber(value, Number.isInteger(value) ? 0 : 2)}</dd>
           </div>
         ))}
       </dl>
     </Rung>
   )
-}
-
-function countWord(name: string): string {
-  const words: Record<string, string> = { total: t('Pieces'), good: t('Good'), reject: t('Rejected'), rework: t('Rework'), energy: t('Energy'), material: t('Material') }
-  return words[name] ?? name
 }
 
 function Samples({ lineage, range }: { lineage: Lineage; range: Range }) {
@@ -183,7 +184,7 @@ function Marks({ lineage }: { lineage: Lineage }) {
       <ul>
         {lineage.marks.slice(0, 12).map((mark, i) => (
           <li key={i}>
-            {timeOrDay(Date.parse(mark.time), now)} {shortPath(String(mark.tag))}: {mark.kind}, {mark.before ?? '–'} → {mark.after ?? '–'}
+            {timeOrDay(Date.parse(mark.time), now)} {shortPath(mark.tag)}: {mark.kind}, {mark.before} → {mark.after}
           </li>
         ))}
       </ul>

@@ -1,27 +1,24 @@
 import type { ReactNode } from 'react'
 import { t } from '../i18n'
 import { formatAge, formatCount, formatNumber, THIN } from '../model/format'
-import type { Figures } from './data'
-import { MS_PER_NS } from './model'
-
-const seconds = (ns: number): string => formatAge((ns * MS_PER_NS) / 1000)
+import type { OeeRow } from './data'
 
 /** A ratio as people say it; a dash where it has no denominator. */
 export const percent = (ratio: number | null): string => (ratio === null ? '–' : formatNumber(ratio * 100, 1))
 
 /** OEE and what it is made of. Each is a door to what it stands on. */
-export function Factors({ figures, chosen, choose, currency }: { figures: Figures; chosen: string; choose: (figure: string) => void; currency: string }) {
-  const ideal = figures.ideal_total_ns
+export function Factors({ figures, chosen, choose, currency }: { figures: OeeRow; chosen: string; choose: (figure: string) => void; currency: string }) {
+  const ideal = figures.ideal_s
   return (
     <div className="panel oee-factors">
       <Factor name="oee" title={t('OEE')} ratio={figures.oee} why={figures.why['oee']} main chosen={chosen} choose={choose}>
         {figures.cost ? t('{{cost}} lost', { cost: `${formatCount(Math.round(figures.cost))} ${currency}` }) : t('{{n}} stops', { n: formatCount(figures.stops) })}
       </Factor>
       <Factor name="availability" title={t('Availability')} ratio={figures.availability} why={figures.why['availability']} chosen={chosen} choose={choose}>
-        {t('{{run}} of {{planned}}', { run: seconds(figures.run_ns), planned: seconds(figures.planned_ns) })}
+        {t('{{run}} of {{planned}}', { run: formatAge(figures.run_s), planned: formatAge(figures.planned_s) })}
       </Factor>
       <Factor name="performance" title={t('Performance')} ratio={figures.performance} why={figures.why['performance']} chosen={chosen} choose={choose}>
-        {ideal === null ? null : t('{{n}} pieces, {{ideal}} at full speed', { n: formatCount(figures.total), ideal: seconds(ideal) })}
+        {ideal === null ? null : t('{{n}} pieces, {{ideal}} at full speed', { n: formatCount(figures.total), ideal: formatAge(ideal) })}
       </Factor>
       <Factor name="quality" title={t('Quality')} ratio={figures.quality} why={figures.why['quality']} chosen={chosen} choose={choose}>
         {t('{{good}} good of {{total}}', { good: formatCount(figures.good), total: formatCount(figures.total) })}
@@ -62,12 +59,12 @@ function Factor({ name, title, ratio, why, main = false, chosen, choose, childre
 }
 
 /** What nobody knows stands beside the figures; it is in none of them as if it were known. */
-export function Unknown({ figures }: { figures: Figures }) {
-  if (!figures.unknown_ns) return null
-  const share = figures.planned_ns ? figures.unknown_ns / figures.planned_ns : 0
+export function Unknown({ figures }: { figures: OeeRow }) {
+  if (!figures.unknown_s) return null
+  const share = figures.planned_s ? figures.unknown_s / figures.planned_s : 0
   return (
     <p className="oee-unknown" role="status">
-      <b>?</b> {t('For {{time}} nobody knows what it did ({{share}} % of the planned time); it counts as lost, and as a loss of its own.', { time: seconds(figures.unknown_ns), share: percent(share) })}
+      <b>?</b> {t('For {{time}} nobody knows what it did ({{share}} % of the planned time); it counts as lost, and as a loss of its own.', { time: formatAge(figures.unknown_s), share: percent(share) })}
     </p>
   )
 }

@@ -1,33 +1,28 @@
+import type { components } from '../api/schema'
 import { startOfDay } from '../model/time'
 
+type S = components['schemas']
 /** Classes of state, as the accounts have them. */
-export type StateClass = 'unknown' | 'running' | 'idle' | 'stopped' | 'starved' | 'blocked' | 'setup' | 'planned' | 'off'
-
-/** One step of the waterfall from all time down to the time good pieces take. */
-export interface Step {
-  key: string
-  ns: number
-  kind: 'total' | 'loss'
-}
+export type StateClass = S['StateClass']
+/** One step of the waterfall from all time down to the time good pieces take: a total or a loss. */
+export type Step = S['StepOut']
+export type Interval = S['IntervalOut']
 
 export interface Bar extends Step {
-  from: number // ms, where the bar begins from below
+  from: number // s, where the bar begins from below
   to: number
 }
 
-export const MS_PER_NS = 1e-6
-
-/** Bars of a waterfall: totals stand on the ground, each loss hangs from where the one before ended. Units: ms */
+/** Bars of a waterfall: totals stand on the ground, each loss hangs from where the one before ended. Units: s */
 export function barsOf(steps: readonly Step[]): Bar[] {
   let level = 0
   return steps.map((step) => {
-    const ms = step.ns * MS_PER_NS
     if (step.kind === 'total') {
-      level = ms
-      return { ...step, from: 0, to: ms }
+      level = step.s
+      return { ...step, from: 0, to: step.s }
     }
-    const bar = { ...step, from: level - ms, to: level }
-    level -= ms
+    const bar = { ...step, from: level - step.s, to: level }
+    level -= step.s
     return bar
   })
 }
@@ -35,7 +30,7 @@ export function barsOf(steps: readonly Step[]): Bar[] {
 /** Only what is planned matters: from planned busy time on, and losses that are any. */
 export function shownSteps(steps: readonly Step[]): Step[] {
   const start = steps.findIndex((step) => step.key === 'planned_busy')
-  return steps.slice(Math.max(0, start)).filter((step) => step.kind === 'total' || Math.abs(step.ns) > 0)
+  return steps.slice(Math.max(0, start)).filter((step) => step.kind === 'total' || Math.abs(step.s) > 0)
 }
 
 const NICE = [1, 2, 5]
@@ -56,8 +51,8 @@ export interface Axis {
 
 /** The axis of a waterfall in minutes. Where everything lies high up it begins there, and says so: small losses stay visible. */
 export function axisOf(bars: readonly Bar[]): Axis {
-  const top = Math.max(0, ...bars.map((bar) => bar.to)) / 60_000
-  const low = Math.min(top, ...bars.map((bar) => (bar.kind === 'total' ? bar.to : bar.from))) / 60_000
+  const top = Math.max(0, ...bars.map((bar) => bar.to)) / 60
+  const low = Math.min(top, ...bars.map((bar) => (bar.kind === 'total' ? bar.to : bar.from))) / 60
   const cut = low > top * 0.5 ? low - (top - low) * 0.5 : Math.min(0, low)
   const step = niceStep(top - cut || 1, 4)
   const from = Math.floor(cut / step) * step
@@ -87,26 +82,12 @@ export function rangeOf(name: RangeName, now: number, dayStartMin: number, shift
 
 /** The largest loss of a waterfall. */
 export const largestLoss = (steps: readonly Step[]): Step | undefined =>
-  steps.filter((step) => step.kind === 'loss' && step.ns > 0).reduce<Step | undefined>((best, step) => (best && best.ns >= step.ns ? best : step), undefined)
+  steps.filter((step) => step.kind === 'loss' && step.s > 0).reduce<Step | undefined>((best, step) => (best && best.s >= step.s ? best : step), undefined)
 
 /** Which factor a loss takes away from. */
 export function factorOf(key: string): 'availability' | 'performance' | 'quality' {
   if (key === 'speed') return 'performance'
   return key === 'quality' ? 'quality' : 'availability'
-}
-
-export interface Interval {
-  asset: string
-  start: string
-  end: string
-  class: StateClass
-  state?: number | null
-  reason?: string
-  stop?: string
-  order?: string
-  product?: string
-  shift?: string
-  team?: string
 }
 
 export const lengthMs = (one: Pick<Interval, 'start' | 'end'>): number => Date.parse(one.end) - Date.parse(one.start)
@@ -115,6 +96,6 @@ export const lengthMs = (one: Pick<Interval, 'start' | 'end'>): number => Date.p
 export function ofLoss(intervals: readonly Interval[], key: string, microMs: number): Interval[] {
   const classes: readonly string[] = key === 'minor_stop' ? ['idle', 'stopped', 'starved', 'blocked', 'setup'] : [key]
   return intervals
-    .filter((one) => classes.includes(one.class) && (key === 'minor_stop' ? lengthMs(one) < microMs : true))
+    .filter((one) => classes.includes(one.state_class) && (key === 'minor_stop' ? lengthMs(one) < microMs : true))
     .sort((a, b) => lengthMs(b) - lengthMs(a))
 }

@@ -75,7 +75,7 @@ function Strip({ asset, intervals, range, ticks, loss, microMs, open }: StripPro
         <title>{intervals ? summaryOf(intervals) : ''}</title>
         {(intervals ?? []).map((one) => {
           const from = at(Date.parse(one.start))
-          return <rect key={one.start} className="oee-span" data-shape={SHAPES[one.class]} data-on={chosen.has(one) || undefined} x={from} y="0.5" width={Math.max(1.2, at(Date.parse(one.end)) - from)} height="17" vectorEffect="non-scaling-stroke" />
+          return <rect key={one.start} className="oee-span" data-shape={SHAPES[one.state_class]} data-on={chosen.has(one) || undefined} x={from} y="0.5" width={Math.max(1.2, at(Date.parse(one.end)) - from)} height="17" vectorEffect="non-scaling-stroke" />
         })}
         {ticks.map((tick) => (
           <path key={tick} className="timeline-tick" d={`M${at(tick)} 0v18`} vectorEffect="non-scaling-stroke" />
@@ -87,7 +87,7 @@ function Strip({ asset, intervals, range, ticks, loss, microMs, open }: StripPro
 
 function summaryOf(intervals: readonly Interval[]): string {
   const sums = new Map<StateClass, number>()
-  for (const one of intervals) sums.set(one.class, (sums.get(one.class) ?? 0) + lengthMs(one))
+  for (const one of intervals) sums.set(one.state_class, (sums.get(one.state_class) ?? 0) + lengthMs(one))
   return [...sums]
     .sort((a, b) => b[1] - a[1])
     .map(([key, ms]) => `${stepWord(key)} ${formatAge(ms / 1000)}`)

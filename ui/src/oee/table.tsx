@@ -4,7 +4,6 @@ import { formatAge, formatCount, formatNumber, shortPath } from '../model/format
 import { dayName } from '../model/time'
 import type { OeeRow } from './data'
 import { percent } from './factors'
-import { MS_PER_NS } from './model'
 
 /** The same figures by machine, shift, product, day …; a row of a machine opens it. */
 export function ByTable({ rows, by, chosen, open }: { rows: readonly OeeRow[]; by: string; chosen: string; open: (key: string) => void }) {
@@ -19,8 +18,7 @@ export function ByTable({ rows, by, chosen, open }: { rows: readonly OeeRow[]; b
         <tbody>
           {rows.map((row) => {
             const key = row.key[by] ?? ''
-            const one = row.figures
-            return (
+                        return (
               <tr key={key} aria-current={key === chosen || undefined}>
                 <th scope="row">
                   {by === 'machine' ? (
@@ -31,18 +29,18 @@ export function ByTable({ rows, by, chosen, open }: { rows: readonly OeeRow[]; b
                     nameOf(by, key)
                   )}
                 </th>
-                {[one.oee, one.availability, one.performance, one.quality].map((ratio, i) => (
+                {[row.oee, row.availability, row.performance, row.quality].map((ratio, i) => (
                   <td key={i} className="num">
                     {i ? percent(ratio) : <b>{percent(ratio)}</b>}
                   </td>
                 ))}
-                <td className="num">{formatAge((one.planned_ns * MS_PER_NS) / 1000)}</td>
-                <td className="num">{one.unknown_ns ? formatAge((one.unknown_ns * MS_PER_NS) / 1000) : '–'}</td>
-                <td className="num">{formatCount(one.stops)}</td>
-                <td className="num">{formatCount(one.good)}</td>
-                <td className="num">{formatCount(one.reject)}</td>
-                <td className="num">{one.energy_per_good === null ? '–' : formatNumber(one.energy_per_good * 1000, 2)}</td>
-                <td className="num">{formatCount(Math.round(one.cost))}</td>
+                <td className="num">{formatAge(row.planned_s)}</td>
+                <td className="num">{row.unknown_s ? formatAge(row.unknown_s) : '–'}</td>
+                <td className="num">{formatCount(row.stops)}</td>
+                <td className="num">{formatCount(row.good)}</td>
+                <td className="num">{formatCount(row.reject)}</td>
+                <td className="num">{row.energy_per_good === null ? '–' : formatNumber(row.energy_per_good * 1000, 2)}</td>
+                <td className="num">{formatCount(Math.round(row.cost))}</td>
               </tr>
             )
           })}
@@ -66,7 +64,7 @@ function nameOf(by: string, key: string): string {
 /** OEE of the last days, the newest at the right. */
 export function Days({ rows }: { rows: readonly OeeRow[] }) {
   const shown = rows.slice(-7)
-  const ratios = shown.map((row) => row.figures.oee ?? 0)
+  const ratios = shown.map((row) => row.oee ?? 0)
   const low = Math.min(...ratios.filter((one) => one > 0), 1)
   const floor = Math.max(0, Math.floor((low - 0.1) * 10) / 10)
   const most = Math.max(...ratios, floor + 0.1)
@@ -76,7 +74,7 @@ export function Days({ rows }: { rows: readonly OeeRow[] }) {
       <p className="muted small">{t('OEE in %, axis from {{from}} %', { from: formatNumber(floor * 100, 0) })}</p>
       <ol>
         {shown.map((row, i) => {
-          const ratio = row.figures.oee
+          const ratio = row.oee
           return (
             <li key={row.key['day'] ?? i} data-last={i === shown.length - 1 || undefined}>
               <span className="oee-day-bar" style={{ height: `${ratio === null ? 0 : Math.max(2, ((ratio - floor) / (most - floor)) * 100)}%` }} />

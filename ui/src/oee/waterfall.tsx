@@ -5,7 +5,7 @@ import { stepWord } from './words'
 
 const HEIGHT = 210
 const HEAD = 22
-const MINUTE = 60_000
+const MINUTE = 60
 
 /** From planned time to good time: what stands on the ground is left, what hangs was lost. Each loss opens. */
 export function Waterfall({ steps, chosen, choose }: { steps: readonly Step[]; chosen: string; choose: (key: string) => void }) {

@@ -7,10 +7,10 @@ import { store } from '../live/client'
 import { useEverySecond } from '../live/react'
 import { formatAge, formatCount, formatNumber, shortPath } from '../model/format'
 import { dayMonth, hourMinute } from '../model/time'
-import { useLosses, useMachines, useOee, useShift, type Figures, type LossRow, type MachineNow, type OeeRow } from '../oee/data'
+import { useLosses, useMachines, useOee, useShift, type LossRow, type MachineNow, type OeeRow } from '../oee/data'
 import { Drill } from '../oee/drill'
 import { Factors, Unknown } from '../oee/factors'
-import { largestLoss, MS_PER_NS, rangeOf, type Range, type RangeName } from '../oee/model'
+import { largestLoss, rangeOf, type Range, type RangeName } from '../oee/model'
 import { Strips } from '../oee/strips'
 import { ByTable, Days, headOf } from '../oee/table'
 import { Waterfall } from '../oee/waterfall'
@@ -64,11 +64,11 @@ function Oee({ machines }: { machines: MachineNow[] }) {
   const rows = useOee(under, range, by)
   const days = useOee(under, week, 'day')
   const losses = useLosses(under, range, 'reason')
-  const figures = total.data?.[0]?.figures
+  const figures = total.data?.[0]
   const below = machines.filter((one) => one.asset === under || one.line === under).map((one) => one.asset)
   const loss = losses.data?.waterfall.find((step) => step.key === search.loss && step.kind === 'loss')
   const largest = losses.data ? largestLoss(afterPlan(losses.data.waterfall)) : undefined
-  const reasons = useMemo(() => new Map((losses.data?.rows ?? []).map((row) => [row.key, row.text])), [losses.data])
+  const reasons = useMemo(() => new Map((losses.data?.rows ?? []).map((row) => [row.key, reasonWord(row.key, row.text)])), [losses.data])
   const each = useOee(under, range, 'machine')
   const drilled = search.asset && below.includes(search.asset) ? search.asset : machineBehind(under, below, figures, each.data)
   const microMs = 120_000
@@ -125,9 +125,9 @@ function Oee({ machines }: { machines: MachineNow[] }) {
 }
 
 /** The machine whose samples stand behind a place's figures: itself; of a line the one that ran exactly as long, its constraint. */
-function machineBehind(under: string, below: readonly string[], figures: Figures | undefined, each: readonly OeeRow[] | undefined): string {
+function machineBehind(under: string, below: readonly string[], figures: OeeRow | undefined, each: readonly OeeRow[] | undefined): string {
   if (below.includes(under)) return under
-  const same = each?.find((row) => row.figures.run_ns === figures?.run_ns && row.figures.planned_ns === figures.planned_ns)
+  const same = each?.find((row) => row.run_s === figures?.run_s && row.planned_s === figures.planned_s)
   return same?.key['machine'] ?? below[0] ?? ''
 }
 
@@ -148,19 +148,22 @@ function rangeWord(name: RangeName): string {
 
 const between = ({ from, to }: Range): string => (to - from < DAY_MS ? `${hourMinute(from)} – ${hourMinute(to)}` : `${dayMonth(from)} – ${dayMonth(to)}`)
 
+/** A reason as the plant file has it; what nobody said, and what is too short to ask, in the user's language. */
+const reasonWord = (key: string, text: string): string => (key === '' ? t('no reason yet') : key === 'minor-stop' ? t('Minor stops') : text)
+
 function Reasons({ rows, currency }: { rows: readonly LossRow[]; currency: string }) {
   if (!rows.length) return <p className="pad muted">{t('It did not stand.')}</p>
-  const most = Math.max(...rows.map((row) => row.ns))
+  const most = Math.max(...rows.map((row) => row.s))
   return (
     <table className="records oee-reasons">
       <tbody>
         {rows.slice(0, 8).map((row) => (
           <tr key={row.key}>
-            <th scope="row">{row.text || t('no reason yet')}</th>
+            <th scope="row">{reasonWord(row.key, row.text)}</th>
             <td className="oee-reason-bar">
-              <span style={{ width: `${(row.ns / most) * 100}%` }} />
+              <span style={{ width: `${(row.s / most) * 100}%` }} />
             </td>
-            <td className="num">{formatAge((row.ns * MS_PER_NS) / 1000)}</td>
+            <td className="num">{formatAge(row.s)}</td>
             <td className="num">{formatCount(row.count)} ×</td>
             <td className="num">{row.cost ? `${formatNumber(row.cost, 0)} ${currency}` : ''}</td>
           </tr>
