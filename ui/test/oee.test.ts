@@ -64,12 +64,23 @@ describe('the time that is looked at', () => {
 })
 
 describe('a loss opens to its intervals', () => {
-  const at = (start: string, end: string, cls: Interval['state_class']): Interval => ({ start: `2026-11-12T${start}Z`, end: `2026-11-12T${end}Z`, state_class: cls, state: null, order: '', product: '', shift: '', team: '', reason: '', stop: '' })
-  const all = [at('10:00:00', '10:20:00', 'running'), at('10:20:00', '10:21:00', 'stopped'), at('10:21:00', '10:25:00', 'starved'), at('10:25:00', '10:35:00', 'stopped')]
-  it('of its class, longest first', () => {
-    expect(ofLoss(all, 'stopped', 120_000).map((one) => one.start)).toEqual(['2026-11-12T10:25:00Z', '2026-11-12T10:20:00Z'])
+  const at = (start: string, end: string, cls: Interval['state_class'], stop = ''): Interval => ({ start: `2026-11-12T${start}Z`, end: `2026-11-12T${end}Z`, state_class: cls, state: null, order: '', product: '', shift: '', team: '', reason: '', stop })
+  const all = [
+    at('10:00:00', '10:20:00', 'running'),
+    at('10:20:00', '10:21:00', 'stopped', 'one'),
+    at('10:21:00', '10:25:00', 'starved', 'two'),
+    at('10:25:00', '10:35:00', 'stopped', 'three'),
+    at('10:35:00', '10:35:02', 'idle', 'three'),
+    at('10:35:02', '10:36:00', 'unknown'),
+  ]
+  const starts = (key: string): string[] => ofLoss(all, key, 120_000).map((one) => one.start.slice(11, 19))
+  it('of its class, longest first, without those of minor stops', () => {
+    expect(starts('stopped')).toEqual(['10:25:00'])
+    expect(starts('starved')).toEqual(['10:21:00'])
+    expect(starts('unknown')).toEqual(['10:35:02'])
   })
-  it('minor ones are the short ones of any class', () => {
-    expect(ofLoss(all, 'minor_stop', 120_000).map((one) => one.start)).toEqual(['2026-11-12T10:20:00Z'])
+  it('minor ones are those of short stops, not the short end of a long one', () => {
+    expect(starts('minor_stop')).toEqual(['10:20:00'])
+    expect(starts('idle')).toEqual(['10:35:00'])
   })
 })

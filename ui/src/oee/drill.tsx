@@ -76,8 +76,7 @@ function Rung({ title, value, note, on = false, children }: { title: ReactNode; 
 
 function Spans({ lineage, loss, microMs, reasons }: { lineage: Lineage; loss: Step | undefined; microMs: number; reasons: ReadonlyMap<string, string> }) {
   if (loss && factorOf(loss.key) !== 'availability') return null
-  const found = loss ? ofLoss(lineage.intervals, loss.key, microMs) : ofLoss(lineage.intervals, 'running', microMs)
-  const chosen = loss && loss.key !== 'minor_stop' ? found.filter((one) => lengthMs(one) >= microMs || loss.key === 'unknown' || loss.key === 'setup') : found
+  const chosen = ofLoss(lineage.intervals, loss?.key ?? 'running', microMs)
   return (
     <Rung title={t('Intervals')} value={formatCount(chosen.length)} note={loss ? t('longest first') : t('running, longest first')}>
       {chosen.length ? <SpanTable spans={chosen.slice(0, SHOWN)} questions={lineage.questions} reasons={reasons} /> : <Empty title={t('No interval')} />}

@@ -92,10 +92,20 @@ export function factorOf(key: string): 'availability' | 'performance' | 'quality
 
 export const lengthMs = (one: Pick<Interval, 'start' | 'end'>): number => Date.parse(one.end) - Date.parse(one.start)
 
-/** The intervals that make up a loss of availability, longest first. Minor stops are those shorter than the limit. */
+const DOWN: readonly StateClass[] = ['idle', 'stopped', 'starved', 'blocked', 'setup']
+
+/** How long the stop of each interval lasted: a jam that is cleared is one stop, whatever states it went through. */
+function stopLengths(intervals: readonly Interval[]): (one: Interval) => number {
+  const sums = new Map<string, number>()
+  for (const one of intervals) if (one.stop) sums.set(one.stop, (sums.get(one.stop) ?? 0) + lengthMs(one))
+  return (one) => sums.get(one.stop) ?? lengthMs(one)
+}
+
+/** The intervals that make up a loss of availability, longest first. Those of stops shorter than the limit are minor stops, and no other loss. */
 export function ofLoss(intervals: readonly Interval[], key: string, microMs: number): Interval[] {
-  const classes: readonly string[] = key === 'minor_stop' ? ['idle', 'stopped', 'starved', 'blocked', 'setup'] : [key]
+  const stopMs = stopLengths(intervals)
+  const minor = (one: Interval): boolean => DOWN.includes(one.state_class) && stopMs(one) < microMs
   return intervals
-    .filter((one) => classes.includes(one.state_class) && (key === 'minor_stop' ? lengthMs(one) < microMs : true))
+    .filter((one) => (key === 'minor_stop' ? minor(one) : one.state_class === key && !minor(one)))
     .sort((a, b) => lengthMs(b) - lengthMs(a))
 }

@@ -18,7 +18,7 @@ export function ByTable({ rows, by, chosen, open }: { rows: readonly OeeRow[]; b
         <tbody>
           {rows.map((row) => {
             const key = row.key[by] ?? ''
-                        return (
+            return (
               <tr key={key} aria-current={key === chosen || undefined}>
                 <th scope="row">
                   {by === 'machine' ? (
