@@ -21,6 +21,7 @@ import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
 import isthmus.production.exception_store
 import isthmus.production.kpi.store
+import isthmus.production.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -47,6 +48,7 @@ def declared() -> MetaData:
         isthmus.screens.store,
         isthmus.production.exception_store,
         isthmus.production.kpi.store,
+        isthmus.production.store,
         isthmus.security.audit.store,
         isthmus.security.store,
     ):
