@@ -526,6 +526,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/calendar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Calendar
+         * @description What holds at a place: shifts with crew, breaks, planned stops, holidays and exceptions. Without ``end``: a week.
+         */
+        get: operations["get_calendar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calendar/exceptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Calendar Exceptions
+         * @description What people changed for once at, above or below a place, withdrawn ones included. Without ``end``: a year.
+         */
+        get: operations["list_calendar_exceptions"];
+        put?: never;
+        /**
+         * Add Calendar Exception
+         * @description Change the calendar for once; figures of that time are computed again. 409 `conflict` where it meets a shift or
+         *     another exception.
+         */
+        post: operations["add_calendar_exception"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/calendar/exceptions/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw Calendar Exception
+         * @description An exception holds no more; figures of that time are computed again. 409 `wrong_state` where somebody was faster.
+         */
+        delete: operations["withdraw_calendar_exception"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/callout": {
         parameters: {
             query?: never;
@@ -1421,6 +1486,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/kpis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Kpis
+         * @description The catalogue: every KPI with formula, unit, source, owner and targets.
+         */
+        get: operations["list_kpis"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/kpis/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Kpi
+         * @description Make or change a KPI of the plant's own by its formula; of one every plant has, who owns it.
+         */
+        put: operations["put_kpi"];
+        post?: never;
+        /**
+         * Remove Kpi
+         * @description Remove a KPI of the plant's own that no other one reads.
+         */
+        delete: operations["remove_kpi"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/kpis/{name}/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Kpi Targets
+         * @description All targets of a KPI.
+         */
+        put: operations["put_kpi_targets"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/kpis/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Kpi Values
+         * @description Values of KPIs, each computed from the sums of its row. Without ``by`` one row for all of it.
+         */
+        get: operations["get_kpi_values"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live": {
         parameters: {
             query?: never;
@@ -1868,6 +2017,169 @@ export interface paths {
          * @description Erase a person: their account, and what ties their pseudonym to their name.
          */
         delete: operations["erase_person"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/intervals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Intervals
+         * @description What a machine did, in order: at most a month.
+         */
+        get: operations["list_intervals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Lineage
+         * @description What a figure of a machine was computed from: intervals, counts, readings that were refused, what people said, and the
+         *     questions to the history that show the samples.
+         */
+        get: operations["read_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/losses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Losses
+         * @description What planned time was lost to, by minutes, stops and cost, and the waterfall from all time to good time.
+         */
+        get: operations["read_losses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/machines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Machines
+         * @description Every machine as it is now, with what it made in the shift that runs.
+         */
+        get: operations["list_machines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/oee": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Oee
+         * @description Times, counts and figures of ISO 22400 over a range, one row for each thing asked by. Sums come before divisions.
+         *
+         *     The range is cut at quarters of an hour, and where shifts change.
+         */
+        get: operations["read_oee"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/recompute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Recompute Production
+         * @description Compute closed days again from the record, by the plant and the calendars as they are now; what differs is kept.
+         */
+        post: operations["recompute_production"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/restatements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Restatements
+         * @description Closed days that came out differently when they were computed again, newest first, with what differs.
+         */
+        get: operations["list_restatements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wait For Production
+         * @description Until a machine does something else, or counted more; at once if that happened since ``version``.
+         */
+        get: operations["wait_for_production"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2957,7 +3269,7 @@ export interface components {
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "production.record" | "production.correct" | "production.plan" | "production.sign" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** AlarmAnswer */
         AlarmAnswer: {
             /** Acknowledged At */
@@ -3445,6 +3757,242 @@ export interface components {
              * @default
              */
             root: string;
+        };
+        /** CalendarAnswer */
+        CalendarAnswer: {
+            /**
+             * Day Start
+             * @description when a production day begins, plant time
+             */
+            day_start: string;
+            /**
+             * Declared At
+             * @description path of the calendar that holds here; null: none, so all time is meant for production
+             */
+            declared_at: string | null;
+            /** End */
+            end: string;
+            /**
+             * Exceptions
+             * @description those that hold and overlap the range
+             */
+            exceptions: components["schemas"]["CalendarExceptionOut"][];
+            /** Holidays */
+            holidays: components["schemas"]["CalendarHoliday"][];
+            /**
+             * May
+             * @description whether whoever asks may make exceptions here
+             */
+            may: boolean;
+            /** Path */
+            path: string;
+            /**
+             * Paths
+             * @description where calendars are declared
+             */
+            paths: string[];
+            /** Pieces */
+            pieces: components["schemas"]["CalendarPiece"][];
+            /**
+             * Planned
+             * @description planned stops as declared in the plant file
+             */
+            planned: components["schemas"]["CalendarRule"][];
+            /**
+             * Planned S
+             * @description time meant for production within the range
+             */
+            planned_s: number;
+            /**
+             * Rules
+             * @description shifts as declared in the plant file
+             */
+            rules: components["schemas"]["CalendarRule"][];
+            /** Shifts */
+            shifts: components["schemas"]["CalendarShift"][];
+            /** Start */
+            start: string;
+            /** Timezone */
+            timezone: string;
+        };
+        /** CalendarBreak */
+        CalendarBreak: {
+            /** End */
+            end: string;
+            /** Name */
+            name: string;
+            /** Start */
+            start: string;
+        };
+        /** CalendarExceptionIn */
+        CalendarExceptionIn: {
+            /**
+             * Crew
+             * @default
+             */
+            crew: string;
+            /** End */
+            end: string;
+            /**
+             * Kind
+             * @description closed: no production is meant; open: work through breaks and planned stops; shift: one more; crew: another crew
+             * @enum {string}
+             */
+            kind: "closed" | "open" | "shift" | "crew";
+            /**
+             * Name
+             * @description of the shift, or what it is closed for
+             * @default
+             */
+            name: string;
+            /**
+             * Path
+             * @description it holds here and below
+             */
+            path: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * Start
+             * @description ISO 8601; without Z or offset it is plant time, such as 2026-11-28T06:00
+             */
+            start: string;
+        };
+        /** CalendarExceptionOut */
+        CalendarExceptionOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Crew */
+            crew: string;
+            /** End */
+            end: string;
+            /** Id */
+            id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "closed" | "open" | "shift" | "crew";
+            /**
+             * May
+             * @description whether whoever asks may withdraw it
+             */
+            may: boolean;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /** Reason */
+            reason: string;
+            /** Start */
+            start: string;
+            /**
+             * Withdrawn At
+             * @description since when it does not hold any more
+             */
+            withdrawn_at: string | null;
+            /** Withdrawn By */
+            withdrawn_by: string;
+        };
+        /** CalendarExceptions */
+        CalendarExceptions: {
+            /** Exceptions */
+            exceptions: components["schemas"]["CalendarExceptionOut"][];
+        };
+        /** CalendarHoliday */
+        CalendarHoliday: {
+            /** Day */
+            day: string;
+            /** Name */
+            name: string;
+        };
+        /** CalendarPiece */
+        CalendarPiece: {
+            /** Crew */
+            crew: string;
+            /**
+             * Day
+             * @description the production day, an ISO date
+             */
+            day: string;
+            /** End */
+            end: string;
+            /**
+             * Kind
+             * @description what the time is meant for: `run` is planned busy time
+             * @enum {string}
+             */
+            kind: "run" | "break" | "planned" | "holiday" | "off";
+            /**
+             * Name
+             * @description of the break, planned stop or holiday
+             */
+            name: string;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
+        };
+        /** CalendarRule */
+        CalendarRule: {
+            /**
+             * Breaks
+             * @default []
+             */
+            breaks: components["schemas"]["CalendarBreak"][];
+            /**
+             * Crews
+             * @default []
+             */
+            crews: string[];
+            /**
+             * Days
+             * @description on which it begins
+             */
+            days: string[];
+            /**
+             * End
+             * @description plant time; not later than start means the next day
+             */
+            end: string;
+            /** Name */
+            name: string;
+            /**
+             * Start
+             * @description plant time
+             */
+            start: string;
+            /**
+             * Turn Weeks
+             * @default 1
+             */
+            turn_weeks: number;
+        };
+        /** CalendarShift */
+        CalendarShift: {
+            /** Crew */
+            crew: string;
+            /**
+             * Day
+             * @description the production day it begins in
+             */
+            day: string;
+            /** End */
+            end: string;
+            /**
+             * Planned S
+             * @description time meant for production; 0 for a shift that was called off
+             */
+            planned_s: number;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
         };
         /** CallAnswer */
         CallAnswer: {
@@ -4761,6 +5309,35 @@ export interface components {
             /** Inputs */
             inputs: components["schemas"]["InputAnswer"][];
         };
+        /** IntervalOut */
+        IntervalOut: {
+            /** End */
+            end: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
+            /** State */
+            state: number | null;
+            state_class: components["schemas"]["StateClass"];
+            /** Stop */
+            stop: string;
+            /** Team */
+            team: string;
+        };
+        /** IntervalsOut */
+        IntervalsOut: {
+            /** Asset */
+            asset: string;
+            /** Intervals */
+            intervals: components["schemas"]["IntervalOut"][];
+        };
         /** Invite */
         Invite: {
             /**
@@ -4873,6 +5450,220 @@ export interface components {
             /** Version */
             version: number;
         };
+        /** KpiCatalogue */
+        KpiCatalogue: {
+            /**
+             * Elements
+             * @description what formulas may read beside other KPIs
+             */
+            elements: components["schemas"]["KpiElement"][];
+            /** Kpis */
+            kpis: components["schemas"]["KpiOut"][];
+            /**
+             * May
+             * @description whether whoever asks may change KPIs and targets
+             */
+            may: boolean;
+        };
+        /** KpiElement */
+        KpiElement: {
+            /** Description */
+            description: string;
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
+        };
+        /** KpiIn */
+        KpiIn: {
+            /**
+             * Base
+             * @description the revision it was changed from, 0 for a new one
+             */
+            base: number;
+            /**
+             * Better
+             * @default up
+             * @enum {string}
+             */
+            better: "up" | "down" | "";
+            /**
+             * Description
+             * @default
+             */
+            description: string;
+            /**
+             * Formula
+             * @description of the plant's own ones; the others have theirs
+             * @default
+             */
+            formula: string;
+            /**
+             * Owner
+             * @default
+             */
+            owner: string;
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+            /**
+             * Unit
+             * @description the unit the formula's result is told in
+             * @default
+             */
+            unit: string;
+        };
+        /** KpiOut */
+        KpiOut: {
+            /**
+             * Better
+             * @description which way is better; empty: neither
+             * @enum {string}
+             */
+            better: "up" | "down" | "";
+            /** Changed At */
+            changed_at: string | null;
+            /** Changed By */
+            changed_by: string;
+            /** Description */
+            description: string;
+            /** Formula */
+            formula: string;
+            /** Name */
+            name: string;
+            /**
+             * Own
+             * @description made by people of this plant, by formula
+             */
+            own: boolean;
+            /**
+             * Owner
+             * @description who answers for it
+             */
+            owner: string;
+            /**
+             * Rev
+             * @description the base of a change
+             */
+            rev: number;
+            /**
+             * Source
+             * @description the standard it is defined in, or this plant
+             */
+            source: string;
+            /** Targets */
+            targets: components["schemas"]["KpiTargetOut"][];
+            /** Title */
+            title: string;
+            /**
+             * Unit
+             * @description as values of this plant have it; empty: a plain number
+             */
+            unit: string;
+        };
+        /** KpiRow */
+        KpiRow: {
+            /**
+             * Key
+             * @description what the row is of, by the words of ``by``
+             */
+            key: {
+                [key: string]: string;
+            };
+            /**
+             * Path
+             * @description whose targets hold
+             */
+            path: string;
+            /**
+             * Values
+             * @description by name of the KPI
+             */
+            values: {
+                [key: string]: components["schemas"]["KpiValue"];
+            };
+        };
+        /** KpiTargetIn */
+        KpiTargetIn: {
+            /**
+             * Path
+             * @default
+             */
+            path: string;
+            /** Value */
+            value: number;
+        };
+        /** KpiTargetOut */
+        KpiTargetOut: {
+            /**
+             * Path
+             * @description empty: the whole site; the nearest above what is looked at holds
+             */
+            path: string;
+            /** Value */
+            value: number;
+        };
+        /** KpiTargets */
+        KpiTargets: {
+            /**
+             * Base
+             * @description the revision it was changed from, 0 for a new one
+             */
+            base: number;
+            /**
+             * Targets
+             * @description all of them; what is not here has no target any more
+             */
+            targets: components["schemas"]["KpiTargetIn"][];
+        };
+        /** KpiUnit */
+        KpiUnit: {
+            /**
+             * Better
+             * @enum {string}
+             */
+            better: "up" | "down" | "";
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Unit */
+            unit: string;
+        };
+        /** KpiValue */
+        KpiValue: {
+            /** Met */
+            met: boolean | null;
+            /** Target */
+            target: number | null;
+            /**
+             * Value
+             * @description null where it has no denominator or nothing counts it
+             */
+            value: number | null;
+            /**
+             * Why
+             * @description why there is none
+             */
+            why: string;
+        };
+        /** KpiValues */
+        KpiValues: {
+            /** By */
+            by: string[];
+            /** End */
+            end: string;
+            /** Kpis */
+            kpis: components["schemas"]["KpiUnit"][];
+            /** Rows */
+            rows: components["schemas"]["KpiRow"][];
+            /** Start */
+            start: string;
+            /** Under */
+            under: string;
+        };
         /** Lags */
         Lags: {
             /** Edges */
@@ -4917,6 +5708,39 @@ export interface components {
             low?: number | null;
             /** Low Low */
             low_low?: number | null;
+        };
+        /** LineageOut */
+        LineageOut: {
+            /** Asset */
+            asset: string;
+            /** End */
+            end: string;
+            /** Figure */
+            figure: string;
+            /** Intervals */
+            intervals: components["schemas"]["IntervalOut"][];
+            /**
+             * Marks
+             * @description readings that were refused, or read with care
+             */
+            marks: components["schemas"]["MarkOut"][];
+            /** Questions */
+            questions: components["schemas"]["QuestionOut"][];
+            row: components["schemas"]["OeeRow"];
+            /**
+             * Said
+             * @description what people said about this time, what was replaced included
+             */
+            said: components["schemas"]["SaidOut"][];
+            /** Start */
+            start: string;
+            /**
+             * Truncated
+             * @description there are more intervals; ask for less time
+             */
+            truncated: boolean;
+            /** Value */
+            value: number | null;
         };
         /** LineAnswer */
         LineAnswer: {
@@ -5019,6 +5843,139 @@ export interface components {
             alarm: string;
             /** Since */
             since: string;
+        };
+        /** LossesOut */
+        LossesOut: {
+            /** By */
+            by: string;
+            /** Currency */
+            currency: string;
+            /** End */
+            end: string;
+            /**
+             * Rows
+             * @description the longest first
+             */
+            rows: components["schemas"]["LossRow"][];
+            /** Start */
+            start: string;
+            /**
+             * Waterfall
+             * @description from all time to good time; the losses between two totals add up
+             */
+            waterfall: components["schemas"]["StepOut"][];
+        };
+        /** LossRow */
+        LossRow: {
+            /** Cost */
+            cost: number;
+            /**
+             * Count
+             * @description stops
+             */
+            count: number;
+            /** Key */
+            key: string;
+            /** S */
+            s: number;
+            /** Text */
+            text: string;
+        };
+        /** MachineOut */
+        MachineOut: {
+            /**
+             * Ahead
+             * @description good pieces beyond the target; below 0 it is behind
+             */
+            ahead: number | null;
+            /** Asset */
+            asset: string;
+            /**
+             * Good
+             * @description pieces of the shift that runs, as all counts here
+             */
+            good: number;
+            /**
+             * Help
+             * @description whether somebody called for help
+             */
+            help: boolean;
+            /** Ideal Rate */
+            ideal_rate: number | null;
+            /** Line */
+            line: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /**
+             * Rate
+             * @description pieces per hour over the last half hour
+             */
+            rate: number | null;
+            /** Reason */
+            reason: string;
+            /** Reject */
+            reject: number;
+            /** Shift */
+            shift: string;
+            /**
+             * Since
+             * @description when it began to run, or the stop it stands in began
+             */
+            since: string;
+            /**
+             * State
+             * @description number of its state tag; null where nobody knows or there is none
+             */
+            state: number | null;
+            state_class: components["schemas"]["StateClass"];
+            /**
+             * Stop
+             * @description id of the stop it stands in; empty where it runs
+             */
+            stop: string;
+            /**
+             * Target
+             * @description pieces at the ideal rate over the planned time of the shift so far
+             */
+            target: number | null;
+            /** Team */
+            team: string;
+            /** Total */
+            total: number;
+            /**
+             * Uncoded
+             * @description stops since the last closed day that ask for a reason
+             */
+            uncoded: number;
+        };
+        /** MachinesOut */
+        MachinesOut: {
+            /** Currency */
+            currency: string;
+            /** Machines */
+            machines: components["schemas"]["MachineOut"][];
+            /** Version */
+            version: number;
+            /**
+             * Waiting
+             * @description closed days that are to be computed again
+             */
+            waiting: number;
+        };
+        /** MarkOut */
+        MarkOut: {
+            /** After */
+            after: number;
+            /** Before */
+            before: number;
+            /** Kind */
+            kind: string;
+            /** Tag */
+            tag: string;
+            /** Time */
+            time: string;
         };
         /** MayAnswer */
         MayAnswer: {
@@ -5328,6 +6285,114 @@ export interface components {
             done: number[];
             /** Version */
             version: number;
+        };
+        /** OeeOut */
+        OeeOut: {
+            /** By */
+            by: string[];
+            /** Currency */
+            currency: string;
+            /** End */
+            end: string;
+            /** Rows */
+            rows: components["schemas"]["OeeRow"][];
+            /** Start */
+            start: string;
+            /**
+             * Waiting
+             * @description closed days that are to be computed again
+             */
+            waiting: number;
+        };
+        /** OeeRow */
+        OeeRow: {
+            /**
+             * All S
+             * @description calendar time that is accounted for
+             */
+            all_s: number;
+            /** Availability */
+            availability: number | null;
+            /**
+             * Cost
+             * @description of the time it was down, in the plant's currency
+             */
+            cost: number;
+            /** Down S */
+            down_s: number;
+            /** Energy Per Good */
+            energy_per_good: number | null;
+            /** First Pass Yield */
+            first_pass_yield: number | null;
+            /** Good */
+            good: number;
+            /**
+             * Ideal S
+             * @description time that all pieces take at their ideal rate
+             */
+            ideal_s: number | null;
+            /**
+             * Key
+             * @description what was asked by, with its value
+             */
+            key: {
+                [key: string]: string;
+            };
+            /** Material Per Good */
+            material_per_good: number | null;
+            /** Minor Stops */
+            minor_stops: number;
+            /** Mtbf S */
+            mtbf_s: number | null;
+            /** Mttr S */
+            mttr_s: number | null;
+            /** Oee */
+            oee: number | null;
+            /**
+             * Performance
+             * @description effectiveness
+             */
+            performance: number | null;
+            /**
+             * Planned S
+             * @description planned busy time (PBT)
+             */
+            planned_s: number;
+            /** Quality */
+            quality: number | null;
+            /** Reject */
+            reject: number;
+            /** Rework */
+            rework: number;
+            /**
+             * Run S
+             * @description actual production time (APT)
+             */
+            run_s: number;
+            /** Scrap Ratio */
+            scrap_ratio: number | null;
+            /** Stops */
+            stops: number;
+            /** Teep */
+            teep: number | null;
+            /** Throughput Per H */
+            throughput_per_h: number | null;
+            /** Total */
+            total: number;
+            /**
+             * Unknown S
+             * @description nobody knows what it did; inside planned busy time, and in no other loss
+             */
+            unknown_s: number;
+            /** Utilization */
+            utilization: number | null;
+            /**
+             * Why
+             * @description of each figure that is null, what it has no denominator for
+             */
+            why: {
+                [key: string]: string;
+            };
         };
         /** OneSession */
         OneSession: {
@@ -5870,6 +6935,11 @@ export interface components {
             /** Uptime S */
             uptime_s: number | null;
         };
+        /** ProductionVersion */
+        ProductionVersion: {
+            /** Version */
+            version: number;
+        };
         /** ProviderOffer */
         ProviderOffer: {
             /** Label */
@@ -5886,6 +6956,18 @@ export interface components {
              * @enum {string}
              */
             state: "unknown" | "ready" | "unreachable" | "unfit";
+        };
+        /** QuestionOut */
+        QuestionOut: {
+            /**
+             * History
+             * @description the question to the history that shows these samples
+             */
+            history: string;
+            /** Tags */
+            tags: string[];
+            /** What */
+            what: string;
         };
         /** Queue */
         Queue: {
@@ -6064,6 +7146,29 @@ export interface components {
              */
             state: string;
         };
+        /** RecomputeIn */
+        RecomputeIn: {
+            /**
+             * End
+             * @default now
+             */
+            end: string;
+            /** Start */
+            start: string;
+            /**
+             * Under
+             * @default
+             */
+            under: string;
+        };
+        /** RecomputeOut */
+        RecomputeOut: {
+            /**
+             * Days
+             * @description closed days of machines that are computed again, in the background
+             */
+            days: number;
+        };
         /** RecoveryCodes */
         RecoveryCodes: {
             /**
@@ -6126,6 +7231,35 @@ export interface components {
         Reset: {
             /** Occurrences */
             occurrences: number[];
+        };
+        /** RestatementOut */
+        RestatementOut: {
+            /** After */
+            after: {
+                [key: string]: number;
+            };
+            /** Asset */
+            asset: string;
+            /** At */
+            at: string;
+            /**
+             * Before
+             * @description what differs: times by class in ns, counts in millionths
+             */
+            before: {
+                [key: string]: number;
+            };
+            /** Day */
+            day: string;
+            /** Id */
+            id: number;
+            /** Why */
+            why: string;
+        };
+        /** RestatementsOut */
+        RestatementsOut: {
+            /** Restatements */
+            restatements: components["schemas"]["RestatementOut"][];
         };
         /** Restore */
         Restore: {
@@ -6391,6 +7525,34 @@ export interface components {
             edges: components["schemas"]["RuleCounts"][];
             /** Rules */
             rules: components["schemas"]["RuleAnswer"][];
+        };
+        /** SaidOut */
+        SaidOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /**
+             * End
+             * @description null while it goes on
+             */
+            end: string | null;
+            /** Kind */
+            kind: string;
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Replaces */
+            replaces: number;
+            /** Start */
+            start: string;
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /** Void */
+            void: boolean;
         };
         /**
          * ScopeModel
@@ -6704,6 +7866,12 @@ export interface components {
          * @enum {string}
          */
         State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
+        /**
+         * StateClass
+         * @description What a state means for the accounts. The order is that of the codes in columns: append, never insert.
+         * @enum {string}
+         */
+        StateClass: "unknown" | "running" | "idle" | "stopped" | "starved" | "blocked" | "setup" | "planned" | "off";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -6745,6 +7913,18 @@ export interface components {
              * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
              */
             who: string;
+        };
+        /** StepOut */
+        StepOut: {
+            /** Key */
+            key: string;
+            /**
+             * Kind
+             * @description total or loss
+             */
+            kind: string;
+            /** S */
+            s: number;
         };
         /** StepUp */
         StepUp: {
@@ -9037,6 +10217,258 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_calendar: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, now, now-8h; without Z or offset it is plant time */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description path of an area, a line or a machine; empty: the whole site */
+                path?: string;
+                /** @description ISO 8601, now, now-8h; without Z or offset it is plant time */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarAnswer"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_calendar_exceptions: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, now, now-8h; without Z or offset it is plant time */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description path of an area, a line or a machine; empty: the whole site */
+                path?: string;
+                /** @description ISO 8601, now, now-8h; without Z or offset it is plant time */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarExceptions"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_calendar_exception: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CalendarExceptionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarExceptionOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_calendar_exception: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarExceptionOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11936,6 +13368,320 @@ export interface operations {
             };
         };
     };
+    list_kpis: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KpiCatalogue"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_kpi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KpiIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KpiOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_kpi: {
+        parameters: {
+            query: {
+                /** @description its revision */
+                base: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_kpi_targets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KpiTargets"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KpiOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_kpi_values: {
+        parameters: {
+            query: {
+                /** @description a row for each of: machine, line, shift, day, order, product, team, hour; several by commas */
+                by?: string;
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description KPIs; may be given several times */
+                name: string[];
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KpiValues"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     open_live_stream: {
         parameters: {
             query?: never;
@@ -13282,6 +15028,521 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erased"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_intervals: {
+        parameters: {
+            query: {
+                /** @description path of a machine */
+                asset: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntervalsOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_lineage: {
+        parameters: {
+            query: {
+                /** @description path of a machine */
+                asset: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description availability, performance, quality, oee, teep, utilization, mtbf_ns, mttr_ns, first_pass_yield, scrap_ratio, throughput_per_h, energy_per_good, material_per_good, cost */
+                figure?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineageOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_losses: {
+        parameters: {
+            query?: {
+                by?: "reason" | "group" | "loss" | "machine" | "class";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LossesOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_machines: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MachinesOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_oee: {
+        parameters: {
+            query?: {
+                /** @description names with commas between: machine, line, shift, day, order, product, team, reason, group, loss, class, hour; empty: all in one */
+                by?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OeeOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recompute_production: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecomputeIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecomputeOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_restatements: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestatementsOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wait_for_production: {
+        parameters: {
+            query?: {
+                timeout_s?: number;
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionVersion"];
                 };
             };
             /** @description Problem */
