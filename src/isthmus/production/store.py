@@ -350,7 +350,7 @@ class ProductionStore:
     def entries(self) -> list[Entry]:
         """All of them, in order."""
         with self._engine.connect() as c:
-            return [_entry(row) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
+            return [_entry(dict(row)) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
 
     # differences
 

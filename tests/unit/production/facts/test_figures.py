@@ -76,7 +76,7 @@ def test_what_has_no_denominator_is_null_and_says_why():
 
 
 def test_a_machine_without_a_rate_hides_no_other():
-    both = add([of(10, total=5), of(10, total=600, rate=(60, MIN))])
+    both = add([of(10, total=5, rate=(0, 0)), of(10, total=600, rate=(60, MIN))])
     assert figures(both).oee is None
 
 
