@@ -66,7 +66,7 @@ COUNTED_AT_ONCE: Final = 20
 """Machines whose counts are told anew with each question."""
 COUNTS_S: Final = 1.0
 """Counts alone are news at most so often."""
-CHUNK_DAYS: Final = (1, 32)
+CHUNK_DAYS: Final = (1, 128)
 CHUNK_ROWS: Final = 1_000_000
 MAX_DAYS_OF_INTERVALS: Final = 31
 MAX_DAYS_BY_HOUR: Final = 62
@@ -580,6 +580,10 @@ class Production:
         await self._save_dirty()
         self._pending.set()
         return count
+
+    async def intervals_kept(self) -> int:
+        """Intervals that the facts of closed days are made of."""
+        return await asyncio.to_thread(self._store.intervals)
 
     def waiting(self) -> int:
         """Days that are to be computed again."""
