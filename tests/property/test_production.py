@@ -20,7 +20,7 @@ from isthmus.production.figures import figures
 from isthmus.production.fold import Carry
 from isthmus.production.states import Series
 
-pytestmark = [pytest.mark.mission("M57", "M63"), pytest.mark.real("sqlite")]
+pytestmark = [pytest.mark.mission("M50"), pytest.mark.real("sqlite")]
 _spec = importlib.util.spec_from_file_location(
     "machines", Path(__file__).parents[1] / "unit" / "production" / "facts" / "machines.py"
 )

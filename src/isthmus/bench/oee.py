@@ -142,6 +142,8 @@ async def _measure(machines: int, days: int) -> dict[str, float]:
         before = psutil.Process().memory_info().rss
         early = await _days(room, clock, FIRST + DAY_NS, 2)
         clock.set_wall(FIRST + days * DAY_NS + 8 * 3600 * NS_PER_S)
+        room = Production(engine, clock, lent, lambda: made, CalendarPlanner(lambda: calendars), log)
+        await room.begin()
         figures = await _recompute(room, machines, days)
         late = await _days(room, clock, FIRST + days * DAY_NS, 2)
         figures |= {"day_ms_a_machine": late / machines * 1e3, "day_late_over_early": late / max(early, 1e-9)}

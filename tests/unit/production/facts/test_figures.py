@@ -7,7 +7,7 @@ import pytest
 from isthmus.production.figures import add, figures, waterfall
 from isthmus.production.model import MILLION, FactSum, IdealCounts, StateClass
 
-pytestmark = pytest.mark.mission("M57", "M58")
+pytestmark = pytest.mark.mission("M50", "M52")
 MIN = 60_000_000_000
 
 

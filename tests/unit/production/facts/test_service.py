@@ -24,7 +24,7 @@ machines = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(machines)
 S, MIN, H, D, T0, DAY0 = machines.S, machines.MIN, machines.H, machines.D, machines.T0, machines.DAY0
 FILLER, series = machines.FILLER, machines.series
-pytestmark = [pytest.mark.mission("M57", "M58", "M63"), pytest.mark.real("sqlite")]
+pytestmark = [pytest.mark.mission("M50", "M51", "M52", "M61"), pytest.mark.real("sqlite")]
 A = FILLER.asset
 
 
