@@ -25,9 +25,8 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     bounds = np.r_[days, days[-1] + 1]
     slot_at: list[int] = np.searchsorted(slots["day"], bounds).tolist()
     row_at: list[int] = np.searchsorted(rows["day"], bounds).tolist()
-    steps = np.diff(
-        np.searchsorted(folded.pieces.start_ns, [*(d.start_ns for d in folded.days), folded.end_ns])
-    ).tolist()
+    cuts = [*(d.start_ns for d in folded.days), folded.end_ns]
+    steps: list[int] = np.diff(np.searchsorted(folded.steps_ns, cuts)).tolist()
     packed = pack(slots, slot_at, [d.start_ns for d in folded.days])
     marks = sorted(folded.marks, key=lambda m: m.time_ns)
     return [

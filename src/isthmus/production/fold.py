@@ -193,7 +193,7 @@ class Folded:
     rows: NDArray[np.void]  # FACT, by slot
     days: tuple[DayEnd, ...]
     marks: tuple[Mark, ...]
-    steps: int  # intervals, before they are cut by anything
+    steps_ns: Ints  # begins of intervals, before they are cut by anything
     open_ns: int  # begin of the run of states that goes on at the end of what is known
     open_group: int
 
@@ -251,7 +251,7 @@ def fold(
     marks = [*counts.marks, *_unknown_states(machine, held, start_ns, end_ns)]
     return Folded(
         machine.asset, start_ns, end_ns, pieces, cells, rows, days, tuple(marks[:MAX_MARKS]),
-        int(np.searchsorted(steps.time_ns, end_ns)), int(runs.start_ns[-1]), int(runs.group[-1]),
+        steps.time_ns[: int(np.searchsorted(steps.time_ns, end_ns))], int(runs.start_ns[-1]), int(runs.group[-1]),
     )  # fmt: skip
 
 
@@ -601,7 +601,9 @@ def _days(
     found = []
     for i, day in enumerate(days):
         samples = {tag: _chosen(held[tag], places[i]) for tag, places in seeds.items()}
-        samples |= {tag: join([samples.get(tag, NOTHING), _chosen(held[tag], p[i])]) for tag, p in counting.items()}
+        for tag, counts in counting.items():
+            seed = _chosen(held[tag], counts[i])
+            samples[tag] = join([samples[tag], seed]) if tag in samples else seed
         if pulse:
             samples[pulse] = _pulse_seed(machine, held[pulse], int(ends[i]))
         since_ns = int(run_ns[i])

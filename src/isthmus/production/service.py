@@ -68,7 +68,8 @@ COUNTED_AT_ONCE: Final = 20
 """Machines whose counts are told anew with each question."""
 COUNTS_S: Final = 1.0
 """Counts alone are news at most so often."""
-CHUNK_DAYS: Final = (1, 128)
+CHUNK_DAYS: Final = (4, 128)
+"""Days of a machine that are computed in one go: at first, when nobody knows how many samples it has, and at most."""
 CHUNK_ROWS: Final = 1_000_000
 MAX_DAYS_OF_INTERVALS: Final = 31
 MAX_DAYS_BY_HOUR: Final = 62
@@ -494,16 +495,13 @@ class Production:
 
     async def _compute(self, job: _Job) -> None:
         """Days of a machine from the record, some at a time, each with what the one before hands on."""
-        live, day = job.live, job.first
-        width = CHUNK_DAYS[0]
+        live, day, width = job.live, job.first, CHUNK_DAYS[0]
         while day <= job.last:
             last = min(job.last, day + width - 1)
             rows = await self._compute_days(live, day, last, job.why)
+            a_day = max(1, rows // (last - day + 1))
+            width = max(1, min(CHUNK_DAYS[1], CHUNK_ROWS // a_day))
             day = last + 1
-            if rows < CHUNK_ROWS // 4:
-                width = min(CHUNK_DAYS[1], 2 * width)
-            elif rows > CHUNK_ROWS:
-                width = max(CHUNK_DAYS[0], width // 2)
 
     async def _compute_days(self, live: LiveMachine, first: int, last: int, why: str) -> int:
         async with self._computing:
