@@ -144,6 +144,19 @@ const screenEditRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/screen-edit'), 'ScreenEditPage'),
 })
 
+const downtimeRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/downtime',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'under' | 'span' | 'stop', string>> => only(search, ['under', 'span', 'stop'] as const),
+  component: lazyRouteComponent(() => import('./pages/downtime'), 'DowntimePage'),
+})
+const lossesRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/losses',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'under' | 'span' | 'by' | 'measure', string>> => only(search, ['under', 'span', 'by', 'measure'] as const),
+  component: lazyRouteComponent(() => import('./pages/losses'), 'LossesPage'),
+})
+
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
@@ -217,6 +230,8 @@ export const router = createRouter({
     screensRoute,
     screenRoute,
     screenEditRoute,
+    downtimeRoute,
+    lossesRoute,
     systemRoute,
     accountRoute,
     adminRoute,

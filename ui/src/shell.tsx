@@ -24,10 +24,12 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/downtime' | '/losses' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
+  { to: '/downtime', icon: 'pause', name: m('Downtime'), key: 'w' },
+  { to: '/losses', icon: 'down', name: m('Losses'), key: 'e' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },

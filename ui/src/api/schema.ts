@@ -1873,6 +1873,479 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/production/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Actions
+         * @description Improvement actions, those due first first.
+         */
+        get: operations["list_actions"];
+        put?: never;
+        /**
+         * Create Action
+         * @description Somebody does something against a loss until a day.
+         */
+        post: operations["create_action"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/actions/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Action
+         * @description Change an action. What it brought is never sent: `verified` keeps what is measured at that moment.
+         */
+        patch: operations["change_action"];
+        trace?: never;
+    };
+    "/api/v1/production/actions/{ident}/effect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Action Effect
+         * @description What an action brought: its loss before and after, as the facts have it, with an interval of 95 %.
+         */
+        get: operations["show_action_effect"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/intervals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Intervals
+         * @description What a machine did, in order: at most a month.
+         */
+        get: operations["list_intervals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Lineage
+         * @description What a figure of a machine was computed from: intervals, counts, readings that were refused, what people said, and the
+         *     questions to the history that show the samples.
+         */
+        get: operations["read_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/losses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Losses
+         * @description What planned time was lost to, by minutes, stops and cost, and the waterfall from all time to good time.
+         */
+        get: operations["read_losses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/machines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Machines
+         * @description Every machine as it is now, with what it made in the shift that runs.
+         */
+        get: operations["list_machines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/oee": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Oee
+         * @description Times, counts and figures of ISO 22400 over a range, one row for each thing asked by. Sums come before divisions.
+         *
+         *     The range is cut at quarters of an hour, and where shifts change.
+         */
+        get: operations["read_oee"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Reasons
+         * @description Reasons to choose from, those used most at the asset first; then those that were used and are no more offered.
+         */
+        get: operations["list_reasons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/recompute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Recompute Production
+         * @description Compute closed days again from the record, by the plant and the calendars as they are now; what differs is kept.
+         */
+        post: operations["recompute_production"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Requests
+         * @description Calls for help and maintenance requests, newest first, with how long they took.
+         */
+        get: operations["list_requests"];
+        put?: never;
+        /**
+         * Call For Help
+         * @description Call for help, or ask for maintenance, with the evidence gathered here. What is asked for already is answered by 200.
+         */
+        post: operations["call_for_help"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests/{ident}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge Request
+         * @description Take it up; the time until now is the response time. Again after an answer that was none.
+         */
+        post: operations["acknowledge_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests/{ident}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer Request
+         * @description Say what was done; the time since it was taken up is the repair time.
+         */
+        post: operations["answer_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests/{ident}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Request
+         * @description Close it; without an answer it needs a reason.
+         */
+        post: operations["close_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/restatements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Restatements
+         * @description Closed days that came out differently when they were computed again, newest first, with what differs.
+         */
+        get: operations["list_restatements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Stops
+         * @description Stops that overlap [start, end), each with its reason and with what stopped it first.
+         */
+        get: operations["list_stops"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/causes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Stop Causes
+         * @description What stopped the lines, by the machine that stood first; a machine that waited is never counted as the cause.
+         */
+        get: operations["list_stop_causes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Code Stop
+         * @description Say why a machine stood. Another reason in the place of somebody else's asks for `production.correct`.
+         *
+         *     409 `stale_base` tells what somebody else said meanwhile.
+         */
+        post: operations["code_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Stop History
+         * @description All that was ever said of a stop, oldest first.
+         */
+        get: operations["show_stop_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Merge Stops
+         * @description Make one stop of several of a machine that follow each other.
+         */
+        post: operations["merge_stops"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/split": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Split Stop
+         * @description Make two stops of one; both keep its reason until they are given another.
+         */
+        post: operations["split_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Stop Timeline
+         * @description What machines did in [start, end), for a picture: one row a machine.
+         */
+        get: operations["show_stop_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wait For Production
+         * @description Until a machine does something else, or counted more; at once if that happened since ``version``.
+         */
+        get: operations["wait_for_production"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/recipes": {
         parameters: {
             query?: never;
@@ -2957,7 +3430,7 @@ export interface components {
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "production.record" | "production.correct" | "production.plan" | "production.sign" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** AlarmAnswer */
         AlarmAnswer: {
             /** Acknowledged At */
@@ -4761,6 +5234,35 @@ export interface components {
             /** Inputs */
             inputs: components["schemas"]["InputAnswer"][];
         };
+        /** IntervalOut */
+        IntervalOut: {
+            /** End */
+            end: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
+            /** State */
+            state: number | null;
+            state_class: components["schemas"]["StateClass"];
+            /** Stop */
+            stop: string;
+            /** Team */
+            team: string;
+        };
+        /** IntervalsOut */
+        IntervalsOut: {
+            /** Asset */
+            asset: string;
+            /** Intervals */
+            intervals: components["schemas"]["IntervalOut"][];
+        };
         /** Invite */
         Invite: {
             /**
@@ -4918,6 +5420,39 @@ export interface components {
             /** Low Low */
             low_low?: number | null;
         };
+        /** LineageOut */
+        LineageOut: {
+            /** Asset */
+            asset: string;
+            /** End */
+            end: string;
+            /** Figure */
+            figure: string;
+            /** Intervals */
+            intervals: components["schemas"]["IntervalOut"][];
+            /**
+             * Marks
+             * @description readings that were refused, or read with care
+             */
+            marks: components["schemas"]["MarkOut"][];
+            /** Questions */
+            questions: components["schemas"]["QuestionOut"][];
+            row: components["schemas"]["OeeRow"];
+            /**
+             * Said
+             * @description what people said about this time, what was replaced included
+             */
+            said: components["schemas"]["SaidOut"][];
+            /** Start */
+            start: string;
+            /**
+             * Truncated
+             * @description there are more intervals; ask for less time
+             */
+            truncated: boolean;
+            /** Value */
+            value: number | null;
+        };
         /** LineAnswer */
         LineAnswer: {
             /** Before */
@@ -5019,6 +5554,139 @@ export interface components {
             alarm: string;
             /** Since */
             since: string;
+        };
+        /** LossesOut */
+        LossesOut: {
+            /** By */
+            by: string;
+            /** Currency */
+            currency: string;
+            /** End */
+            end: string;
+            /**
+             * Rows
+             * @description the longest first
+             */
+            rows: components["schemas"]["LossRow"][];
+            /** Start */
+            start: string;
+            /**
+             * Waterfall
+             * @description from all time to good time; the losses between two totals add up
+             */
+            waterfall: components["schemas"]["StepOut"][];
+        };
+        /** LossRow */
+        LossRow: {
+            /** Cost */
+            cost: number;
+            /**
+             * Count
+             * @description stops
+             */
+            count: number;
+            /** Key */
+            key: string;
+            /** S */
+            s: number;
+            /** Text */
+            text: string;
+        };
+        /** MachineOut */
+        MachineOut: {
+            /**
+             * Ahead
+             * @description good pieces beyond the target; below 0 it is behind
+             */
+            ahead: number | null;
+            /** Asset */
+            asset: string;
+            /**
+             * Good
+             * @description pieces of the shift that runs, as all counts here
+             */
+            good: number;
+            /**
+             * Help
+             * @description whether somebody called for help
+             */
+            help: boolean;
+            /** Ideal Rate */
+            ideal_rate: number | null;
+            /** Line */
+            line: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /**
+             * Rate
+             * @description pieces per hour over the last half hour
+             */
+            rate: number | null;
+            /** Reason */
+            reason: string;
+            /** Reject */
+            reject: number;
+            /** Shift */
+            shift: string;
+            /**
+             * Since
+             * @description when it began to run, or the stop it stands in began
+             */
+            since: string;
+            /**
+             * State
+             * @description number of its state tag; null where nobody knows or there is none
+             */
+            state: number | null;
+            state_class: components["schemas"]["StateClass"];
+            /**
+             * Stop
+             * @description id of the stop it stands in; empty where it runs
+             */
+            stop: string;
+            /**
+             * Target
+             * @description pieces at the ideal rate over the planned time of the shift so far
+             */
+            target: number | null;
+            /** Team */
+            team: string;
+            /** Total */
+            total: number;
+            /**
+             * Uncoded
+             * @description stops since the last closed day that ask for a reason
+             */
+            uncoded: number;
+        };
+        /** MachinesOut */
+        MachinesOut: {
+            /** Currency */
+            currency: string;
+            /** Machines */
+            machines: components["schemas"]["MachineOut"][];
+            /** Version */
+            version: number;
+            /**
+             * Waiting
+             * @description closed days that are to be computed again
+             */
+            waiting: number;
+        };
+        /** MarkOut */
+        MarkOut: {
+            /** After */
+            after: number;
+            /** Before */
+            before: number;
+            /** Kind */
+            kind: string;
+            /** Tag */
+            tag: string;
+            /** Time */
+            time: string;
         };
         /** MayAnswer */
         MayAnswer: {
@@ -5328,6 +5996,114 @@ export interface components {
             done: number[];
             /** Version */
             version: number;
+        };
+        /** OeeOut */
+        OeeOut: {
+            /** By */
+            by: string[];
+            /** Currency */
+            currency: string;
+            /** End */
+            end: string;
+            /** Rows */
+            rows: components["schemas"]["OeeRow"][];
+            /** Start */
+            start: string;
+            /**
+             * Waiting
+             * @description closed days that are to be computed again
+             */
+            waiting: number;
+        };
+        /** OeeRow */
+        OeeRow: {
+            /**
+             * All S
+             * @description calendar time that is accounted for
+             */
+            all_s: number;
+            /** Availability */
+            availability: number | null;
+            /**
+             * Cost
+             * @description of the time it was down, in the plant's currency
+             */
+            cost: number;
+            /** Down S */
+            down_s: number;
+            /** Energy Per Good */
+            energy_per_good: number | null;
+            /** First Pass Yield */
+            first_pass_yield: number | null;
+            /** Good */
+            good: number;
+            /**
+             * Ideal S
+             * @description time that all pieces take at their ideal rate
+             */
+            ideal_s: number | null;
+            /**
+             * Key
+             * @description what was asked by, with its value
+             */
+            key: {
+                [key: string]: string;
+            };
+            /** Material Per Good */
+            material_per_good: number | null;
+            /** Minor Stops */
+            minor_stops: number;
+            /** Mtbf S */
+            mtbf_s: number | null;
+            /** Mttr S */
+            mttr_s: number | null;
+            /** Oee */
+            oee: number | null;
+            /**
+             * Performance
+             * @description effectiveness
+             */
+            performance: number | null;
+            /**
+             * Planned S
+             * @description planned busy time (PBT)
+             */
+            planned_s: number;
+            /** Quality */
+            quality: number | null;
+            /** Reject */
+            reject: number;
+            /** Rework */
+            rework: number;
+            /**
+             * Run S
+             * @description actual production time (APT)
+             */
+            run_s: number;
+            /** Scrap Ratio */
+            scrap_ratio: number | null;
+            /** Stops */
+            stops: number;
+            /** Teep */
+            teep: number | null;
+            /** Throughput Per H */
+            throughput_per_h: number | null;
+            /** Total */
+            total: number;
+            /**
+             * Unknown S
+             * @description nobody knows what it did; inside planned busy time, and in no other loss
+             */
+            unknown_s: number;
+            /** Utilization */
+            utilization: number | null;
+            /**
+             * Why
+             * @description of each figure that is null, what it has no denominator for
+             */
+            why: {
+                [key: string]: string;
+            };
         };
         /** OneSession */
         OneSession: {
@@ -5870,6 +6646,11 @@ export interface components {
             /** Uptime S */
             uptime_s: number | null;
         };
+        /** ProductionVersion */
+        ProductionVersion: {
+            /** Version */
+            version: number;
+        };
         /** ProviderOffer */
         ProviderOffer: {
             /** Label */
@@ -5886,6 +6667,18 @@ export interface components {
              * @enum {string}
              */
             state: "unknown" | "ready" | "unreachable" | "unfit";
+        };
+        /** QuestionOut */
+        QuestionOut: {
+            /**
+             * History
+             * @description the question to the history that shows these samples
+             */
+            history: string;
+            /** Tags */
+            tags: string[];
+            /** What */
+            what: string;
         };
         /** Queue */
         Queue: {
@@ -6064,6 +6857,29 @@ export interface components {
              */
             state: string;
         };
+        /** RecomputeIn */
+        RecomputeIn: {
+            /**
+             * End
+             * @default now
+             */
+            end: string;
+            /** Start */
+            start: string;
+            /**
+             * Under
+             * @default
+             */
+            under: string;
+        };
+        /** RecomputeOut */
+        RecomputeOut: {
+            /**
+             * Days
+             * @description closed days of machines that are computed again, in the background
+             */
+            days: number;
+        };
         /** RecoveryCodes */
         RecoveryCodes: {
             /**
@@ -6126,6 +6942,35 @@ export interface components {
         Reset: {
             /** Occurrences */
             occurrences: number[];
+        };
+        /** RestatementOut */
+        RestatementOut: {
+            /** After */
+            after: {
+                [key: string]: number;
+            };
+            /** Asset */
+            asset: string;
+            /** At */
+            at: string;
+            /**
+             * Before
+             * @description what differs: times by class in ns, counts in millionths
+             */
+            before: {
+                [key: string]: number;
+            };
+            /** Day */
+            day: string;
+            /** Id */
+            id: number;
+            /** Why */
+            why: string;
+        };
+        /** RestatementsOut */
+        RestatementsOut: {
+            /** Restatements */
+            restatements: components["schemas"]["RestatementOut"][];
         };
         /** Restore */
         Restore: {
@@ -6391,6 +7236,34 @@ export interface components {
             edges: components["schemas"]["RuleCounts"][];
             /** Rules */
             rules: components["schemas"]["RuleAnswer"][];
+        };
+        /** SaidOut */
+        SaidOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /**
+             * End
+             * @description null while it goes on
+             */
+            end: string | null;
+            /** Kind */
+            kind: string;
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Replaces */
+            replaces: number;
+            /** Start */
+            start: string;
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /** Void */
+            void: boolean;
         };
         /**
          * ScopeModel
@@ -6704,6 +7577,12 @@ export interface components {
          * @enum {string}
          */
         State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
+        /**
+         * StateClass
+         * @description What a state means for the accounts. The order is that of the codes in columns: append, never insert.
+         * @enum {string}
+         */
+        StateClass: "unknown" | "running" | "idle" | "stopped" | "starved" | "blocked" | "setup" | "planned" | "off";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -6746,6 +7625,18 @@ export interface components {
              */
             who: string;
         };
+        /** StepOut */
+        StepOut: {
+            /** Key */
+            key: string;
+            /**
+             * Kind
+             * @description total or loss
+             */
+            kind: string;
+            /** S */
+            s: number;
+        };
         /** StepUp */
         StepUp: {
             /**
@@ -6755,6 +7646,623 @@ export interface components {
             code: string;
             /** Password */
             password: string;
+        };
+        /** StopActionIn */
+        StopActionIn: {
+            /** Before End */
+            before_end?: string | null;
+            /**
+             * Before Start
+             * @description the time it is compared with; the last four weeks if absent
+             */
+            before_start?: string | null;
+            /**
+             * Due
+             * @description a date
+             */
+            due: string;
+            /**
+             * Expected Min
+             * @description minutes a week it is expected to save
+             */
+            expected_min: number;
+            /**
+             * Loss By
+             * @enum {string}
+             */
+            loss_by: "reason" | "group" | "loss" | "class";
+            /** Loss Key */
+            loss_key: string;
+            /** Owner */
+            owner: string;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /** Title */
+            title: string;
+            /**
+             * Under
+             * @default
+             */
+            under: string;
+        };
+        /** StopActionPatch */
+        StopActionPatch: {
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             */
+            base: number;
+            /**
+             * Done
+             * @description since when it works; now if absent
+             */
+            done?: string | null;
+            /** Due */
+            due?: string | null;
+            /** Expected Min */
+            expected_min?: number | null;
+            /** Owner */
+            owner?: string | null;
+            /**
+             * State
+             * @description verified keeps what is measured then
+             */
+            state?: ("open" | "doing" | "done" | "verified" | "dropped") | null;
+            /** Text */
+            text?: string | null;
+            /** Title */
+            title?: string | null;
+        };
+        /** StopActionRow */
+        StopActionRow: {
+            /** Before End */
+            before_end: string;
+            /** Before Start */
+            before_start: string;
+            /** Changed At */
+            changed_at: string;
+            /** Changed By */
+            changed_by: string;
+            /** Created At */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Done */
+            done: string | null;
+            /** Due */
+            due: string;
+            /** Expected Min */
+            expected_min: number;
+            /** Id */
+            id: number;
+            /** Loss By */
+            loss_by: string;
+            /** Loss Key */
+            loss_key: string;
+            /** Loss Text */
+            loss_text: string;
+            /** Owner */
+            owner: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "doing" | "done" | "verified" | "dropped";
+            /** Text */
+            text: string;
+            /** Title */
+            title: string;
+            /** Under */
+            under: string;
+            verified: components["schemas"]["StopVerified"] | null;
+            /** Version */
+            version: number;
+        };
+        /** StopActions */
+        StopActions: {
+            /**
+             * Actions
+             * @description those due first come first
+             */
+            actions: components["schemas"]["StopActionRow"][];
+        };
+        /** StopCause */
+        StopCause: {
+            /**
+             * Asset
+             * @description the machine that stopped it; empty where none did
+             */
+            asset: string;
+            /**
+             * Kind
+             * @description the machine itself; another one of the line; outside of the line; no machine stood, the one named was slow; the neighbour waits for this one
+             * @enum {string}
+             */
+            kind: "own" | "machine" | "outside" | "slow" | "unclear";
+            /**
+             * Path
+             * @description machines the stop came along, from the cause on
+             */
+            path: string[];
+            /** Reason */
+            reason: string;
+            /** State Class */
+            state_class: string;
+            /** Stop */
+            stop: string;
+            /**
+             * Text
+             * @description the reason in words
+             */
+            text: string;
+        };
+        /** StopCauseRow */
+        StopCauseRow: {
+            /** Asset */
+            asset: string;
+            /** Kind */
+            kind: string;
+            /** Line */
+            line: string;
+            /**
+             * Machine
+             * @description the machine whose stops are the line's
+             */
+            machine: string;
+            /** Reason */
+            reason: string;
+            /** S */
+            s: number;
+            /** Stops */
+            stops: number;
+            /** Text */
+            text: string;
+        };
+        /** StopCauses */
+        StopCauses: {
+            /**
+             * Causes
+             * @description line by line, the longest first
+             */
+            causes: components["schemas"]["StopCauseRow"][];
+        };
+        /** StopCode */
+        StopCode: {
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             * @default 0
+             */
+            base: number;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Reason
+             * @description group/reason; empty takes back what was said
+             */
+            reason: string;
+            /**
+             * Stop
+             * @description asset@start, as listed
+             */
+            stop: string;
+        };
+        /** StopEffect */
+        StopEffect: {
+            /** Action */
+            action: number;
+            after: components["schemas"]["StopRate"] | null;
+            before: components["schemas"]["StopRate"] | null;
+            /** Confidence */
+            confidence: number;
+            /** High Min */
+            high_min: number | null;
+            /** Low Min */
+            low_min: number | null;
+            /**
+             * Proven
+             * @description whether the interval leaves out 0
+             */
+            proven: boolean;
+            /**
+             * Saved Min
+             * @description minutes a week; below 0 is more lost than before
+             */
+            saved_min: number | null;
+            /**
+             * Why
+             * @description why nobody can say yet; empty where one can
+             */
+            why: string;
+        };
+        /** StopEntry */
+        StopEntry: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Comment */
+            comment: string;
+            /** End */
+            end: string | null;
+            /** Kind */
+            kind: string;
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Replaces */
+            replaces: number | null;
+            /** Start */
+            start: string;
+            /** Taken Back */
+            taken_back: boolean;
+            /** Text */
+            text: string;
+        };
+        /** StopEvidence */
+        StopEvidence: {
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** End */
+            end: string;
+            /** Link */
+            link: string;
+            /** Start */
+            start: string;
+            /** Tags */
+            tags: string[];
+            /** Text */
+            text: string;
+        };
+        /** StopHistory */
+        StopHistory: {
+            /** Entries */
+            entries: components["schemas"]["StopEntry"][];
+        };
+        /** StopList */
+        StopList: {
+            /**
+             * Asking
+             * @description of all in this time, those that wait for a reason
+             */
+            asking: number;
+            /**
+             * Stops
+             * @description those that wait for a reason first, then the newest
+             */
+            stops: components["schemas"]["StopRow"][];
+            /** Total */
+            total: number;
+        };
+        /** StopMachine */
+        StopMachine: {
+            /** Asset */
+            asset: string;
+            /** Line */
+            line: string;
+            /** Spans */
+            spans: components["schemas"]["StopSpan"][];
+        };
+        /** StopMerge */
+        StopMerge: {
+            /** Stops */
+            stops: string[];
+        };
+        /** StopRate */
+        StopRate: {
+            /**
+             * Days
+             * @description with at least half an hour of planned time
+             */
+            days: number;
+            /** End */
+            end: string;
+            /** Lost S */
+            lost_s: number;
+            /** Planned S */
+            planned_s: number;
+            /**
+             * Share
+             * @description lost of planned time
+             */
+            share: number;
+            /** Start */
+            start: string;
+        };
+        /** StopReason */
+        StopReason: {
+            /** Group */
+            group: string;
+            /** Key */
+            key: string;
+            /** Kind */
+            kind: string;
+            /** Loss */
+            loss: string;
+            /**
+             * Offered
+             * @description false: it was used, and is no more in the plant file
+             */
+            offered: boolean;
+            /** Planned */
+            planned: boolean;
+            /** Text */
+            text: string;
+            /**
+             * Time
+             * @description the time of ISO 22400 it counts as
+             */
+            time: string;
+            /**
+             * Used
+             * @description how often it was given at the asset in the last 90 days
+             */
+            used: number;
+        };
+        /** StopReasons */
+        StopReasons: {
+            /**
+             * Reasons
+             * @description those used most first
+             */
+            reasons: components["schemas"]["StopReason"][];
+        };
+        /** StopRequestIn */
+        StopRequestIn: {
+            /** Asset */
+            asset: string;
+            /**
+             * Kind
+             * @default help
+             * @enum {string}
+             */
+            kind: "help" | "maintenance" | "material" | "quality";
+            /**
+             * Stop
+             * @description the stop it is about, if any
+             * @default
+             */
+            stop: string;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+        };
+        /** StopRequestMove */
+        StopRequestMove: {
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             */
+            base: number;
+            /**
+             * Text
+             * @description what was done, or why it is closed
+             * @default
+             */
+            text: string;
+        };
+        /** StopRequestRow */
+        StopRequestRow: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /** Acknowledged By */
+            acknowledged_by: string;
+            /** Answer */
+            answer: string;
+            /** Answered At */
+            answered_at: string | null;
+            /** Answered By */
+            answered_by: string;
+            /** Asked At */
+            asked_at: string;
+            /** Asked By */
+            asked_by: string;
+            /** Asset */
+            asset: string;
+            /** Closed At */
+            closed_at: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Closing */
+            closing: string;
+            evidence: components["schemas"]["StopEvidence"];
+            /** Id */
+            id: number;
+            /** Kind */
+            kind: string;
+            /**
+             * Repair S
+             * @description from then until it was put right
+             */
+            repair_s: number | null;
+            /**
+             * Response S
+             * @description until somebody took it up
+             */
+            response_s: number | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "acknowledged" | "answered" | "closed";
+            /** Stop */
+            stop: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /** StopRequests */
+        StopRequests: {
+            /** Requests */
+            requests: components["schemas"]["StopRequestRow"][];
+            times: components["schemas"]["StopRequestTimes"];
+        };
+        /** StopRequestTimes */
+        StopRequestTimes: {
+            /** Asked */
+            asked: number;
+            /** Repair Median S */
+            repair_median_s: number | null;
+            /** Repair Most S */
+            repair_most_s: number | null;
+            /** Response Median S */
+            response_median_s: number | null;
+            /** Response Most S */
+            response_most_s: number | null;
+            /** Waiting */
+            waiting: number;
+        };
+        /** StopRow */
+        StopRow: {
+            /**
+             * Asks
+             * @description whether it waits for a reason
+             */
+            asks: boolean;
+            /** Asset */
+            asset: string;
+            /** At */
+            at: string | null;
+            /**
+             * Base
+             * @description send it with what you change
+             */
+            base: number;
+            /** By */
+            by: string;
+            cause: components["schemas"]["StopCause"] | null;
+            /** Comment */
+            comment: string;
+            /**
+             * End
+             * @description null while it stands
+             */
+            end: string | null;
+            /** Id */
+            id: string;
+            /** Minor */
+            minor: boolean;
+            /**
+             * Offered
+             * @description whether the plant file still has the reason
+             */
+            offered: boolean;
+            /** Order */
+            order: string;
+            /**
+             * Planned S
+             * @description of it within planned time
+             */
+            planned_s: number;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /**
+             * S
+             * @description how long it stood
+             */
+            s: number;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
+            /** State Class */
+            state_class: string;
+            /** Team */
+            team: string;
+            /** Text */
+            text: string;
+        };
+        /** StopsDone */
+        StopsDone: {
+            /**
+             * Stops
+             * @description as they are now
+             */
+            stops: components["schemas"]["StopRow"][];
+        };
+        /** StopSpan */
+        StopSpan: {
+            /** End */
+            end: string;
+            /** Start */
+            start: string;
+            /**
+             * State Class
+             * @description running, idle, stopped, starved, blocked, setup, planned, off or unknown
+             */
+            state_class: string;
+            /**
+             * Stop
+             * @description the stop it belongs to, if any
+             */
+            stop: string;
+        };
+        /** StopSplit */
+        StopSplit: {
+            /**
+             * At
+             * @description ISO 8601, within the stop
+             */
+            at: string;
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             * @default 0
+             */
+            base: number;
+            /**
+             * Stop
+             * @description asset@start, as listed
+             */
+            stop: string;
+        };
+        /** StopTimeline */
+        StopTimeline: {
+            /** End */
+            end: string;
+            /**
+             * Machines
+             * @description line by line, along the flow
+             */
+            machines: components["schemas"]["StopMachine"][];
+            /** Start */
+            start: string;
+        };
+        /** StopVerified */
+        StopVerified: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Days After */
+            days_after: number;
+            /** Days Before */
+            days_before: number;
+            /** High Min */
+            high_min: number;
+            /** Low Min */
+            low_min: number;
+            /** Saved Min */
+            saved_min: number;
         };
         /** SvgText */
         SvgText: {
@@ -13282,6 +14790,1578 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erased"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_actions: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopActions"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopActionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopActionRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopActionPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopActionRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_action_effect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopEffect"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_intervals: {
+        parameters: {
+            query: {
+                /** @description path of a machine */
+                asset: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntervalsOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_lineage: {
+        parameters: {
+            query: {
+                /** @description path of a machine */
+                asset: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description availability, performance, quality, oee, teep, utilization, mtbf_ns, mttr_ns, first_pass_yield, scrap_ratio, throughput_per_h, energy_per_good, material_per_good, cost */
+                figure?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineageOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_losses: {
+        parameters: {
+            query?: {
+                by?: "reason" | "group" | "loss" | "machine" | "class";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LossesOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_machines: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MachinesOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_oee: {
+        parameters: {
+            query?: {
+                /** @description names with commas between: machine, line, shift, day, order, product, team, reason, group, loss, class, hour; empty: all in one */
+                by?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OeeOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reasons: {
+        parameters: {
+            query?: {
+                /** @description counts how often each was given there */
+                asset?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                kind?: "stop" | "scrap" | "rework";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopReasons"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recompute_production: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecomputeIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecomputeOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_requests: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description empty: all that are not closed */
+                start?: string;
+                state?: ("open" | "acknowledged" | "answered" | "closed")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequests"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    call_for_help: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_restatements: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestatementsOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_stops: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                start?: string;
+                /** @description only those that wait for a reason */
+                uncoded?: boolean;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_stop_causes: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopCauses"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    code_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopCode"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_stop_history: {
+        parameters: {
+            query: {
+                stop: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopHistory"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    merge_stops: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopMerge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    split_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopSplit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_stop_timeline: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopTimeline"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wait_for_production: {
+        parameters: {
+            query?: {
+                timeout_s?: number;
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionVersion"];
                 };
             };
             /** @description Problem */

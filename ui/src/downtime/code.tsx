@@ -5,6 +5,7 @@ import { Refusal, useAct, When } from '../components/act'
 import { Sheet } from '../components/records'
 import { Button, Fact, Loading, Trouble } from '../components/ui'
 import { t } from '../i18n'
+import { sentence } from '../model/format'
 import { clockTime } from '../model/time'
 import { causeText, classWord, howLong, lastPart, mayCorrect, mayRecord, useHistory, useReasons, type Reason, type Stop } from './data'
 
@@ -116,7 +117,7 @@ export function grouped(reasons: readonly Reason[]): [string, Reason[]][] {
   return [...groups]
 }
 
-export const groupWord = (key: string): string => (key.charAt(0).toUpperCase() + key.slice(1)).replaceAll('-', ' ').replaceAll('_', ' ')
+export const groupWord = (key: string): string => sentence(key).replaceAll('-', ' ').replaceAll('_', ' ')
 
 function CallFor({ stop, onDone }: { stop: Stop; onDone: () => void }) {
   const act = useAct()

@@ -27,6 +27,12 @@ export function MorePage() {
         <Link to="/trends" className="more-row">
           <Icon name="trends" /> {t('Trends')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/downtime" search={{}} className="more-row">
+          <Icon name="pause" /> {t('Downtime')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/losses" search={{}} className="more-row">
+          <Icon name="down" /> {t('Losses')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/screens" className="more-row">
           <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
         </Link>

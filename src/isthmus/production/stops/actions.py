@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
@@ -169,7 +169,7 @@ class ActionDesk:
         if action.state is ActionState.VERIFIED:
             raise Denied(f"action {action.id} is verified: it stays as it was measured", "wrong_state")
         now_ns = self._clock.now_ns()
-        given = {
+        given: dict[str, Any] = {
             name: value.strip() if isinstance(value, str) else value
             for name in ("title", "text", "owner", "due", "expected_min")
             if (value := getattr(change, name)) is not None

@@ -116,6 +116,6 @@ def over_seeds(before: Mapping[int, float], after: Mapping[int, float], confiden
 
 def quantile(df: float, confidence: float) -> float:
     """Of Student's t: so many standard errors on both sides hold the truth with this confidence."""
-    from scipy.special import stdtrit  # late: core that never verifies an action does not pay for it
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # it ships no types; late: core that never measures does not load it
 
     return float(stdtrit(df, 0.5 + confidence / 2))
