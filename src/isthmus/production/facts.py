@@ -189,9 +189,10 @@ class Table:
 
     @classmethod
     def of_days(cls, rows: NDArray[np.void]) -> Table:
-        """Rows by day."""
-        columns = {name: rows[name] for name in (*KEYS, "klass", *AMOUNTS)}
-        return cls(rows["machine"], rows["day"], np.zeros(len(rows), np.int64), columns)
+        """Rows by day, each column by itself: what is added up lies together then."""
+        columns = {name: np.ascontiguousarray(rows[name]) for name in (*KEYS, "klass", *AMOUNTS)}
+        machine, day = np.ascontiguousarray(rows["machine"]), np.ascontiguousarray(rows["day"])
+        return cls(machine, day, np.zeros(len(rows), np.int64), columns)
 
     @classmethod
     def of_slots(cls, rows: NDArray[np.void], machine: NDArray[np.int32]) -> Table:
@@ -199,19 +200,10 @@ class Table:
         columns = {name: rows[name] for name in (*KEYS, "klass", *AMOUNTS)}
         return cls(machine, rows["day"], rows["slot_ns"] // 3_600_000_000_000, columns)
 
-    @classmethod
-    def join(cls, tables: Sequence[Table]) -> Table:
-        """Several as one."""
-        if len(tables) == 1:
-            return tables[0]
-        columns = {
-            name: np.concatenate([t.columns[name] for t in tables])
-            for name in ((*KEYS, "klass", *AMOUNTS) if tables else ())
-        }
-        if not tables:
-            return cls.of_days(np.zeros(0, DAY))
-        machine, day, hour = (np.concatenate([getattr(t, n) for t in tables]) for n in ("machine", "day", "hour"))
-        return cls(machine, day, hour, columns)
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return sum(c.nbytes for c in (self.machine, self.day, self.hour, *self.columns.values()))
 
     def take(self, chosen: NDArray[Any]) -> Table:
         """Some rows."""
@@ -307,6 +299,8 @@ def _sorted(key: Ints) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _added(column: NDArray[Any], order: NDArray[np.intp], first: NDArray[np.intp]) -> list[int]:
     """Exact sums, however large: where they could go over 64 bits, in two halves."""
+    if not column.any():
+        return [0] * len(first)
     values = column[order].astype(np.int64, copy=False)
     most = max(int(values.max()), -int(values.min()))
     if most * len(values) < 2**62:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import Integer as Int
 
 from isthmus.production.facts import DAY
+from isthmus.production.facts import Table as FactTable
 from isthmus.production.fold import Carry
 from isthmus.production.model import Entry, EntryKind, Mark, MarkKind, Restatement
 
@@ -131,9 +132,9 @@ class DayFacts:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Facts of many machines over some days. Shapes: rows (n,); the others (k,), one a machine and day"""
+    """Facts of many machines over some days. Shapes: all but the table (k,), one a machine and day"""
 
-    rows: NDArray[np.void]
+    table: FactTable
     machine: NDArray[np.int32]
     day: NDArray[np.int32]
     start_ns: NDArray[np.int64]
@@ -142,7 +143,7 @@ class Block:
     @property
     def nbytes(self) -> int:
         """What it takes in memory."""
-        return self.rows.nbytes + self.machine.nbytes + self.day.nbytes + self.start_ns.nbytes + self.end_ns.nbytes
+        return self.table.nbytes + self.machine.nbytes + self.day.nbytes + self.start_ns.nbytes + self.end_ns.nbytes
 
 
 class ProductionStore:
@@ -218,11 +219,11 @@ class ProductionStore:
             ).fetchall()
         if not found:
             none = np.zeros(0, np.int64)
-            return Block(np.zeros(0, DAY), none.astype(np.int32), none.astype(np.int32), none, none)
+            return Block(FactTable.of_days(np.zeros(0, DAY)), none.astype(np.int32), none.astype(np.int32), none, none)
         machine, day, start_ns, end_ns, facts = zip(*found, strict=True)
-        rows = np.frombuffer(b"".join(facts), DAY)
+        table = FactTable.of_days(np.frombuffer(b"".join(facts), DAY))
         return Block(
-            rows, np.array(machine, np.int32), np.array(day, np.int32), np.array(start_ns, np.int64),
+            table, np.array(machine, np.int32), np.array(day, np.int32), np.array(start_ns, np.int64),
             np.array(end_ns, np.int64),
         )  # fmt: skip
 
