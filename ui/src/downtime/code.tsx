@@ -101,7 +101,7 @@ export function Grid({ asset, chosen, busy, onChoose }: { asset: string; chosen:
           {(group?.[1] ?? []).map((one) => (
             <button key={one.key} type="button" className="dt-choice" disabled={busy} aria-pressed={one.key === chosen} onClick={() => onChoose(one.key)}>
               <b>{one.text}</b>
-              {one.used ? <span className="muted small">{t('{{count}} × in 90 days', { count: one.used })}</span> : null}
+              {one.used ? <span className="muted small">{t('{{number}} × in 90 days', { number: one.used })}</span> : null}
             </button>
           ))}
         </div>

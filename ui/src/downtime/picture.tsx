@@ -119,7 +119,7 @@ function Row({ machine, stops, from, to, ticks, open, onOpen }: RowProps) {
         ))}
       </svg>
       {first ? (
-        <button type="button" className="dt-count" onClick={() => onOpen(first.stop)} aria-label={t('{{machine}}: {{count}} stops wait for a reason', { machine: lastPart(machine.asset), count: asking.length })}>
+        <button type="button" className="dt-count" onClick={() => onOpen(first.stop)} aria-label={t('{{machine}}, waiting for a reason: {{number}}', { machine: lastPart(machine.asset), number: asking.length })}>
           {asking.length} ?
         </button>
       ) : (
