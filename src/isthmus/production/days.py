@@ -22,8 +22,9 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     slots = folded.rows[np.argsort(folded.rows["day"], kind="stable")]
     rows = by_day(slots, machine)
     days = np.array([d.day for d in folded.days], np.int32)
-    slot_at = np.searchsorted(slots["day"], np.r_[days, days[-1] + 1]).tolist()
-    row_at = np.searchsorted(rows["day"], np.r_[days, days[-1] + 1]).tolist()
+    bounds = np.r_[days, days[-1] + 1]
+    slot_at: list[int] = np.searchsorted(slots["day"], bounds).tolist()
+    row_at: list[int] = np.searchsorted(rows["day"], bounds).tolist()
     steps = np.diff(
         np.searchsorted(folded.pieces.start_ns, [*(d.start_ns for d in folded.days), folded.end_ns])
     ).tolist()

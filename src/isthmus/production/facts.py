@@ -203,7 +203,8 @@ class Table:
     @property
     def nbytes(self) -> int:
         """What it takes in memory."""
-        return sum(c.nbytes for c in (self.machine, self.day, self.hour, *self.columns.values()))
+        own: list[NDArray[Any]] = [self.machine, self.day, self.hour, *self.columns.values()]
+        return sum(column.nbytes for column in own)
 
     def take(self, chosen: NDArray[Any]) -> Table:
         """Some rows."""
@@ -289,11 +290,11 @@ def sums(
 
 def _sorted(key: Ints) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """An order in which equal keys stand together, and where each begins in it."""
-    most = int(key.max())
-    if most < 2**16:
-        key = key.astype(np.uint16)  # type: ignore[assignment]  # sorted by radix, ten times as fast
-    order = np.argsort(key, kind="stable")
-    found = key[order]
+    found: NDArray[Any] = key
+    if int(key.max()) < 2**16:
+        found = key.astype(np.uint16)  # sorted by radix, ten times as fast
+    order = np.argsort(found, kind="stable")
+    found = found[order]
     return order, np.flatnonzero(np.r_[True, found[1:] != found[:-1]])
 
 

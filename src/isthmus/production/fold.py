@@ -670,7 +670,7 @@ def intervals(folded: Folded, names: Names, start_ns: int, end_ns: int) -> list[
         return []
     rows = slice(a, b)
     cell = pieces.cell[rows]
-    told = [pieces.klass[rows], pieces.state[rows], pieces.reason[rows], pieces.stop_ns[rows]]
+    told: list[NDArray[Any]] = [pieces.klass[rows], pieces.state[rows], pieces.reason[rows], pieces.stop_ns[rows]]
     told += [getattr(cells, name)[cell] for name in ("shift", "team", "order", "product")]
     new = np.r_[True, np.any([column[1:] != column[:-1] for column in told], axis=0)]
     first = np.flatnonzero(new)

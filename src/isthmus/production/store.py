@@ -269,6 +269,11 @@ class ProductionStore:
             where = (DAY_ROW.c.day == day, DAY_ROW.c.machine == machine)
             return c.execute(select(DAY_ROW.c.day).where(*where)).first() is not None
 
+    def intervals(self) -> int:
+        """How many there are in all computed days."""
+        with self._engine.connect() as c:
+            return int(c.execute(select(func.sum(DAY_ROW.c.intervals))).scalar() or 0)
+
     def newest(self) -> dict[int, tuple[int, int]]:
         """The last computed day of each machine, with when it ends."""
         with self._engine.connect() as c:
@@ -350,7 +355,7 @@ class ProductionStore:
     def entries(self) -> list[Entry]:
         """All of them, in order."""
         with self._engine.connect() as c:
-            return [_entry(row) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
+            return [_entry(dict(row)) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
 
     # differences
 
