@@ -209,4 +209,4 @@ async def test_who_is_narrowed_to_a_part_sees_and_codes_no_more(works: Any, hall
 
 async def test_without_production_there_is_a_reason(as_: Any) -> None:
     answer = await as_.viewer.get("production/stops")
-    assert (answer.status_code, answer.json()["code"]) == (501, "no_production")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_production")
