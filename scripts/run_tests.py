@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 2
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Tests start the command hundreds of times: its modules are compiled once, as in any installation."""
 NOTHING_CHOSEN = 5
 """What pytest ends with where arguments leave nothing of a part."""
 LONG = ("e2e", "web", "chaos", "app", "unit", "conformance", "property", "drivers", "mqtt", "transfer")
@@ -35,6 +37,7 @@ def run(part: Path) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, *pytest, *sys.argv[1:], str(part.relative_to(ROOT))],
         cwd=ROOT,
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -46,7 +46,7 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["acquisition", "alarms", "analytics", "control", "historian", "namespace", "security", "web"]
+    "room", ["acquisition", "alarms", "analytics", "control", "historian", "namespace", "quality", "security", "web"]
 )
 def test_a_room_has_its_page_and_says_what_it_is_for(room: str) -> None:
     assert (ROOT / "docs" / f"{room}.md").exists()
@@ -89,7 +89,17 @@ def test_lock_files_name_no_download_host_and_no_machine() -> None:
 def test_no_bare_clock_and_no_unbounded_queue_in_the_rooms() -> None:
     """Rooms take time from a Clock; a queue says its limit."""
     wrong = []
-    for room in ("namespace", "acquisition", "alarms", "analytics", "control", "historian", "drivers", "security"):
+    for room in (
+        "namespace",
+        "acquisition",
+        "alarms",
+        "analytics",
+        "control",
+        "historian",
+        "drivers",
+        "quality",
+        "security",
+    ):
         for file in (ROOT / "src" / "isthmus" / room).rglob("*.py"):
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 if re.search(r"\btime\.time(_ns)?\(|datetime\.now\(|asyncio\.Queue\(\)|queue\.Queue\(\)", line):

@@ -28,6 +28,9 @@ PAGES = {  # where it is, and what shows that its data has come
     "alarms": ("/alarms", ".apanel .blank, .apanel .aitem"),
     "changes": ("/changes", ".panel-head h2"),
     "callout": ("/callout", ".panel-head h2"),
+    "kpi": ("/kpi?mode=catalogue", ".records tbody tr"),
+    "calendar": ("/calendar", ".panel-head h2"),
+    "quality": ("/quality", ".quality-tabs"),
     "line": (
         f"/line/{LINE}",
         ".column .lv",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,8 @@ async def check(site, value: float, run: int) -> None:
         states[e.change.alarm] = e.change.after
     shown = {r.alarm: r.state for r in site.alarms.rows()}
     assert shown == {key: state for key, state in states.items() if state is not State.NORMAL}
+    assert site.alarms.total() == len(shown) == sum(site.alarms.counts().states.values())
+    assert site.alarms.counts().states == Counter(shown.values())
     holds = {"a/v#high": value > 8, "a/v#high_high": value > 9}
     for key, state in states.items():
         if state not in ASIDE:

@@ -119,11 +119,46 @@ const changesRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/changes'), 'ChangesPage'),
 })
 
+const KPI_KEYS = ['under', 'span', 'by', 'k', 'trend', 'mode'] as const
+const kpiRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/kpi',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof KPI_KEYS)[number], string>> => only(search, KPI_KEYS),
+  component: lazyRouteComponent(() => import('./pages/kpi'), 'KpiPage'),
+})
+
+const calendarRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/calendar',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'path' | 'week', string>> => only(search, ['path', 'week'] as const),
+  component: lazyRouteComponent(() => import('./pages/calendar'), 'CalendarPage'),
+})
+
 const calloutRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/callout',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'week', string>> => only(search, ['week'] as const),
   component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
+})
+
+const QUALITY_KEYS = ['tab', 'char', 'span', 'chart', 'table'] as const
+export type QualitySearch = Partial<Record<(typeof QUALITY_KEYS)[number], string>>
+const qualityRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/quality',
+  validateSearch: (search: Record<string, unknown>): QualitySearch => only(search, QUALITY_KEYS),
+  component: lazyRouteComponent(() => import('./pages/quality'), 'QualityPage'),
+const floorRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/floor',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'asset', string>> => only(search, ['asset'] as const),
+  component: lazyRouteComponent(() => import('./pages/floor'), 'FloorPage'),
+})
+const shiftRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/shift',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'area' | 'start', string>> => only(search, ['area', 'start'] as const),
+  component: lazyRouteComponent(() => import('./pages/shift'), 'ShiftPage'),
 })
 
 export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
@@ -221,8 +256,13 @@ export const router = createRouter({
     assetRoute,
     connectionsRoute,
     changesRoute,
+    kpiRoute,
+    calendarRoute,
     calloutRoute,
     ordersRoute,
+    qualityRoute,
+    floorRoute,
+    shiftRoute,
     screensRoute,
     screenRoute,
     screenEditRoute,

@@ -24,16 +24,20 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/orders' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/kpi' | '/orders' | '/quality' | '/floor' | '/shift' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
+  { to: '/floor', icon: 'hand', name: m('Floor'), key: 'f' },
+  { to: '/shift', icon: 'flag', name: m('Shift'), key: 'i' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
   { to: '/control', icon: 'control', name: m('Control'), key: 'k' },
+  { to: '/kpi', icon: 'table', name: m('KPIs'), key: 'm' },
   { to: '/orders', icon: 'table', name: m('Orders'), key: 'r' },
+  { to: '/quality', icon: 'eye', name: m('Quality'), key: 'q' },
   { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
   { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
   { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },
@@ -48,6 +52,7 @@ const MORE = { to: '/more' as const, icon: 'more' as const, name: m('More'), key
 /** Pages that the menu opens. */
 const OTHER = [
   { to: '/account', icon: 'user', name: m('Account') },
+  { to: '/calendar', icon: 'clock', name: m('Calendar') },
   { to: '/admin', icon: 'key', name: m('Administration') },
   { to: '/audit', icon: 'table', name: m('Audit') },
 ] as const

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from itertools import takewhile
@@ -70,6 +70,9 @@ _RANK: Final = {priority: i for i, priority in enumerate(PRIORITIES)}
 _WANTING: Final = (State.UNACKNOWLEDGED, State.RETURNED_UNACKNOWLEDGED)
 _NOWHERE: Final = Position(-1, -1)
 
+Place = tuple[bool, int, int, str, State]
+"""Where an alarm stands in the list, in its order: whether nobody needs to look, rank of the priority, -changed_ns, key; state."""
+
 
 class Alarms:
     """A `ports.frames.FrameSink` on every lane, and a `ports.alarms.AlarmReports`. Everything runs on one event loop; frames that
@@ -105,6 +108,7 @@ class Alarms:
         self._changes: dict[str, Changed] = {}
         self._reported: dict[str, Reported] = {}
         self._extra: dict[str, Alarm] = {}
+        self._board: dict[str, Place] = {}  # what is not normal
         self._pending = Pending()
         self._done: Cursor = {}  # what is stored
         self._taken: Cursor = {}  # what was judged
@@ -150,6 +154,7 @@ class Alarms:
             self._resync = any(p > self._taken.get(key, _NOWHERE) for key, p in self._done.items())
             if not self._resync:
                 self._set_active()
+            self._show_all()
             await self._withdraw()
             if mark is None and not self._resync:
                 await self._apply(self._judge.seed(seed, self._clock.now_ns()), 0)
@@ -188,6 +193,7 @@ class Alarms:
             self._declared += 1
             if not self._resync:
                 self._set_active()
+            self._show_all()
             await self._withdraw()
             now_ns = self._clock.now_ns()
             heard = await asyncio.to_thread(lambda: (judge.seed(seed, now_ns), judge.refresh(now_ns)))
@@ -510,6 +516,7 @@ class Alarms:
                 self._declared += 1
         else:
             self._standings[key] = standing
+        self._show(key, standing)
         self._pending.standings[key] = standing.copied()
         self._dirty.set()
 
@@ -707,28 +714,69 @@ class Alarms:
         priorities: Sequence[str] = (),
         limit: int = 500,
         sight: Sees | None = None,
+        newest: bool = False,
     ) -> list[AlarmRow]:
-        """Alarms that are not normal: unacknowledged first, then by priority, then the newest.
+        """Alarms that are not normal: unacknowledged first, then by priority, then the newest; or the newest of all first.
 
-        Cost: 1 µs for each that is not normal, 5 µs for each that is told
+        Cost: 0.3 µs for each that is not normal (1 µs where a part is asked for), 5 µs for each that is told
         """
-        found = []
-        wanted_states, wanted = frozenset(states), frozenset(priorities)
-        for key, standing in self._standings.items():
-            if standing.state is State.NORMAL or (wanted_states and standing.state not in wanted_states):
-                continue
-            alarm = self._alarm(key)
-            if (
-                (wanted and alarm.spec.priority not in wanted)
-                or not is_under(alarm.path, under)
-                or (sight is not None and not sight.path(alarm.path))
-            ):
-                continue
-            rank = (standing.state not in _WANTING, _RANK[alarm.spec.priority], -standing.changed_ns, key)
-            found.append((rank, alarm, standing))
-        return [self._row(alarm, standing) for _, alarm, standing in nsmallest(limit, found, key=lambda f: f[0])]
+        found = self._wanted(under, states, priorities, sight)
+        chosen = nsmallest(limit, found, key=self._newest_first) if newest else nsmallest(limit, found)
+        return [self._row(place[3]) for place in chosen]
 
-    def _row(self, alarm: Alarm, standing: Standing) -> AlarmRow:
+    def total(
+        self,
+        *,
+        under: str = "",
+        states: Sequence[State] = (),
+        priorities: Sequence[str] = (),
+        sight: Sees | None = None,
+    ) -> int:
+        """How many rows there would be without a limit."""
+        return len(self._wanted(under, states, priorities, sight))
+
+    def _wanted(
+        self, under: str, states: Sequence[State], priorities: Sequence[str], sight: Sees | None
+    ) -> Collection[Place]:
+        if not (under or states or priorities or sight is not None):
+            return self._board.values()
+
+        def wanted(place: Place) -> bool:
+            if (states and place[4] not in states) or (priorities and PRIORITIES[place[1]] not in priorities):
+                return False
+            path = self._alarm(place[3]).path
+            return is_under(path, under) and (sight is None or sight.path(path))
+
+        return [place for place in self._board.values() if wanted(place)]
+
+    def _newest_first(self, place: Place) -> tuple[int, str]:
+        standing = self._standings[place[3]]
+        return -(standing.raised_ns or standing.changed_ns), place[3]
+
+    def _show(self, key: str, standing: Standing) -> None:
+        """Put it where it belongs on the board, or take it away."""
+        if standing.state is State.NORMAL:
+            self._board.pop(key, None)
+            return
+        rank = _RANK[self._alarm(key).spec.priority]
+        self._board[key] = (standing.state not in _WANTING, rank, -standing.changed_ns, key, standing.state)
+
+    def _show_all(self) -> None:
+        self._board = {}
+        for key, standing in self._standings.items():
+            self._show(key, standing)
+
+    def paths(self, occurrences: Iterable[int]) -> dict[int, str]:
+        """Where those of these occurrences are that have not cleared."""
+        return {number: self._alarm(key).path for number in occurrences if (key := self._open.get(number)) is not None}
+
+    def path_of(self, key: str) -> str | None:
+        """Where an alarm is that another room reported; None when it is over."""
+        known = self._extra.get(key)
+        return None if known is None else known.path
+
+    def _row(self, key: str) -> AlarmRow:
+        alarm, standing = self._alarm(key), self._standings[key]
         spec = alarm.spec
         occurrence = self._occurrences.get(standing.occurrence)
         until_ns = standing.removed_until_ns if standing.removed else standing.shelved_until_ns
@@ -762,22 +810,28 @@ class Alarms:
             latched=spec.latch,
         )
 
-    def counts(self) -> Counts:
-        """How many there are. Cost: 1 µs for each that is not normal, once in a version"""
-        if self._counted[0] == self._version:
+    def counts(self, sight: Sees | None = None) -> Counts:
+        """How many there are, or how many of them somebody sees.
+
+        Cost: 0.2 µs for each that is not normal, once in a version; 1 µs each time for who sees a part
+        """
+        if sight is None and self._counted[0] == self._version:
             return self._counted[1]
         states: Counter[State] = Counter()
         priorities, wanting = dict.fromkeys(PRIORITIES, 0), dict.fromkeys(PRIORITIES, 0)
-        for key, standing in self._standings.items():
-            if standing.state is State.NORMAL:
-                continue
-            states[standing.state] += 1
-            if standing.state not in ASIDE:
-                priority = self._alarm(key).spec.priority
-                priorities[priority] += 1
-                wanting[priority] += standing.state in _WANTING
+        seen = (
+            (place[4], place[1])
+            for place in self._board.values()
+            if sight is None or sight.path(self._alarm(place[3]).path)
+        )
+        for (state, rank), many in Counter(seen).items():
+            states[state] += many
+            if state not in ASIDE:
+                priorities[PRIORITIES[rank]] += many
+                wanting[PRIORITIES[rank]] += many if state in _WANTING else 0
         counts = Counts(dict(states), priorities, wanting)
-        self._counted = (self._version, counts)
+        if sight is None:
+            self._counted = (self._version, counts)
         return counts
 
     async def journal(
@@ -999,6 +1053,8 @@ class Alarms:
             self._wake()
             found = self._definition(self._judge.alarms[place], said)
             standing = self._standings.get(alarm)
+            if standing is not None:
+                self._show(alarm, standing)  # its priority may be another one now
         await self._stored()
         return replace(found, state=standing.state if standing else State.NORMAL)
 

@@ -32,7 +32,9 @@ from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.migrate import migrate
 from isthmus.app.operations import Operations, Parts, Stream
+from isthmus.app.production import ProductionPump, SampleRecord, heard_until
 from isthmus.app.pumps import HistorianPump, LivePump, RulePump
+from isthmus.app.quality import QualityPump
 from isthmus.app.records import open_records
 from isthmus.app.renewal import Renewal, Shown
 from isthmus.app.said import said
@@ -53,7 +55,16 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
+from isthmus.production.calendar import Calendars, Schedule
+from isthmus.production.exceptions import CalendarRoom
+from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom
+from isthmus.production.planner import CalendarPlanner
+from isthmus.production.service import Production
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftreport import ShiftDesk
+from isthmus.production.stops.service import StopRoom
+from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
 from isthmus.security.audit.log import LogConfig
 from isthmus.security.audit.service import Trail
@@ -90,6 +101,8 @@ class Core:
         self._namespace = Namespace(self._engine, self._clock, driver_spec)
         self._changes = ChangeRequests(self._engine, self._namespace, self._clock, log)
         self._screens = Screens(self._engine, self._namespace.current, self._clock, log)
+        self._calendar = CalendarRoom(self._engine, self._namespace.current, self._clock)
+        self._kpis = KpiRoom(self._engine, self._namespace.current, self._clock)
         self._security = Security(
             self._engine,
             self._clock,
@@ -146,11 +159,23 @@ class Core:
         self._live_pump = LivePump(self._bus, self._live, [self._outages], data.live, log)
         self._rules = Rules(self._engine, self._clock)
         self._rule_pump = RulePump(self._bus, self._rules, self._namespace.current, log)
+        self._quality = Quality(self._engine, self._clock)
+        self._quality_pump = QualityPump(self._bus, self._quality, self._namespace.current, log)
         self._callout = call_out(
             self._engine, self._clock, settings, self._secrets, self._security, self._namespace.current, log
         )
         self._callout.attach(self._alarms, self._alarms)
         self._alarms.feed(self._callout)
+        record = SampleRecord(self._historian, lambda: self._pump.committed_seq)
+        self._production = Production(
+            self._engine, self._clock, record, self._namespace.current, CalendarPlanner(self._calendar.calendars), log,
+            heard=heard_until(self._heartbeats, self._clock),
+        )  # fmt: skip
+        self._stops = StopRoom(
+            self._engine, self._production, self._namespace.current, self._clock, self._production.news, log
+        )
+        self._production.helps = self._stops.requests.calls
+        self._production_pump = ProductionPump(self._bus, self._production, record, log)
         self._edge_states: dict[str, str] = {}
         self._stream_bytes = 0
         self._stream_limit = 0
@@ -201,9 +226,11 @@ class Core:
         await self._describe(plant)
         self._rows = (await self._historian.status()).rows  # to count them exactly would read the whole record
         self._offer_first_login()
+        await self._quality.begin(plant)
         await self._control.open()
         await self._orders.open()
         await asyncio.to_thread(self._screens.load, self._data.screens)
+        await asyncio.to_thread(self._calendar.open)
         await self._bus.listen(subjects.HEARTBEAT_FILTER, self._on_heartbeat)
         await self._bus.listen(subjects.ENROL_FILTER, self._on_enrol)
         await self._send_models(plant)
@@ -213,6 +240,8 @@ class Core:
             ("alarms", self._alarm_pump.run),
             ("alarms of edges", self._edge_watch.run),
             ("rules", self._rule_pump.run),
+            ("production", self._production_pump.run),
+            ("quality", self._quality_pump.run),
             ("control", self._control.run),
             ("rollups", self._historian.run),
             ("connectors", self._deliveries.run),
@@ -242,6 +271,8 @@ class Core:
                 await self._live_pump.save()
             with contextlib.suppress(Exception):
                 await self._alarms.flush()
+            with contextlib.suppress(Exception):
+                await self._quality.flush()
             await self._historian.close()
             await self._bus.close()
 
@@ -307,7 +338,9 @@ class Core:
         self._log.info("plant version %d applied: %d tags", version, len(plant.tags))
         await self._describe(plant)
         self._rule_pump.plant_changed()
+        await self._quality.plant_changed(plant)
         await self._alarm_pump.plant_changed()
+        await self._production_pump.plant_changed()
         await self._control.describe()
         with contextlib.suppress(IsthmusError):
             await self._send_models(plant)
@@ -413,13 +446,14 @@ class Core:
         """Tell whoever derives something that its ground changed, or that something is missing."""
         if isinstance(event, GapFound):
             self._log.warning("gap in the record of %s: %s", event.edge, event.reason)
+        self._production_pump.found(event)
         kind = "restated" if isinstance(event, Restated) else "gap"
         task = asyncio.create_task(self._bus.publish_json(f"evt.v1.historian.{kind}", asdict(event)))
         self._events.add(task)
         task.add_done_callback(self._events.discard)
 
     async def _watch_disk(self) -> None:
-        """How fast the bus fills, for the hours of buffer that are left."""
+        """How fast the bus fills, for the hours of buffer that are left; and what nobody needs any more goes."""
         before, at = 0, time.monotonic()
         while True:
             with contextlib.suppress(Exception):
@@ -428,9 +462,13 @@ class Core:
                     per_frame = self._stream_bytes / (last - first + 1)
                     self._stream_rate_s = per_frame * (last - before) / (time.monotonic() - at)
                 before, at = last, time.monotonic()
+                await self._bus.trim()
             await asyncio.sleep(10)
 
     # what web shows
+
+    def _schedule(self, path: str) -> Schedule:
+        return self._calendars.of(path)
 
     def _site_status(self) -> SiteStatus:
         hours = self._stream_limit / self._stream_rate_s / 3600 if self._stream_rate_s else None
@@ -480,6 +518,10 @@ class Core:
                 imports=self._historian,
                 changes=self._changes,
                 screens=self._screens,
+                calendar=self._calendar,
+                kpis=self._kpis,
+                shift_log=ShiftLog(self._engine, self._clock),
+                shift_desk=ShiftDesk(self._production, self._schedule, self._namespace.current, self._clock),
                 security=self._security,
                 sign_on=self._sign_on,
                 passkeys=Passkeys(self._engine, self._clock, self._security, self._origins, self._log),
@@ -502,7 +544,10 @@ class Core:
                 control=self._control,
                 enrolment=self._enrolment,
                 callout=self._callout,
+                production=self._production,
+                stops=self._stops,
                 orders=self._orders,
+                quality=self._quality,
                 root=self._authority.root_file,
             )
         )

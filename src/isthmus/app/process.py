@@ -111,10 +111,15 @@ def run(
                     await watcher
         return 0
 
-    gc.freeze()  # what the imports made lives for ever: the collector need not look at it again
-    gc.set_threshold(50_000, 20, 50)
+    settle_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(wrapped())
+
+
+def settle_collector() -> None:
+    """Look rarely for cycles, in small steps, and never again at what the imports made: that lives for ever."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 500)
 
 
 def _code(error: BaseException) -> int:

@@ -62,6 +62,7 @@ class HistorianPump:
         self.taken_rows = 0
         self.committed_rows = 0
         self.committed_sealed_ns = 0
+        self.committed_seq = 0  # number of the newest frame that is in the record; 0 before this run's first one
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -134,6 +135,7 @@ class HistorianPump:
             self._complaint.healed()
             self.committed_rows += sum(a.frame.rows for a in group)
             self.committed_sealed_ns = group[-1].frame.sealed_ns
+            self.committed_seq = group[-1].stream_seq
             await self.reader.acknowledge(group[-1].stream_seq)
             if self._groups.empty():
                 self._idle.set()

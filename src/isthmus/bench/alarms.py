@@ -23,6 +23,7 @@ import uvloop
 from isthmus.alarms import store
 from isthmus.alarms.service import Alarms
 from isthmus.app.alarms import AlarmPump
+from isthmus.app.process import settle_collector
 from isthmus.app.records import open_records
 from isthmus.bench.system import environment
 from isthmus.bus.broker import BusAddress, LocalBroker, edge_user
@@ -92,6 +93,7 @@ async def _blocked(found: list[tuple[float, float]]) -> None:
 
 async def _measure(seconds: float, tags: int) -> dict[str, float]:
     log = logging.getLogger("bench")
+    settle_collector()  # as core does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         engine = open_records(folder / "records.db")

@@ -1,7 +1,8 @@
-"""A full buffer must not make a restart slow: everything is killed with gigabytes on the bus, and comes back.
+"""A buffer must not make a restart slow: everything is killed after gigabytes went over the bus, and comes back.
 
-What fills the bus are messages of a frame's size that do not compress; core reads past them once. What is timed is the same
-as in `crash`: from kill -9 of everything to new samples in the record.
+What fills the bus are messages of a frame's size that do not compress; core reads past them once, and lets them go. What is
+timed is the same as in `crash`: from kill -9 of everything to new samples in the record. Then the same bytes lie on a bus
+nobody reads, and nats-server is killed.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from isthmus.bench.latency import tags
 from isthmus.bench.load import TAGS, LoadServers, plant_yaml
 from isthmus.bench.system import System
 from isthmus.bus import subjects
-from isthmus.bus.broker import BrokerFiles, BusAddress
-from isthmus.bus.client import Bus
+from isthmus.bus.broker import BrokerFiles, BusAddress, LocalBroker
+from isthmus.bus.client import KEEP_BYTES, Bus
 from isthmus.values.frame import Lane
 
-BUDGET: dict[str, tuple[str, float]] = {"back_max_s": ("<=", 5.0)}
+BUDGET: dict[str, tuple[str, float]] = {"back_max_s": ("<=", 5.0), "unread_bus_back_s": ("<=", 5.0)}
 SERVERS = 10
 MESSAGE_BYTES = 190_000
 """What a second of fifty thousand tags is cut into."""
 IN_FLIGHT = 16
 
 
-async def fill(folder: Path, size: int) -> None:
+async def fill(address: BusAddress, size: int) -> None:
     """Put that many bytes onto the stream of frames."""
-    bus = Bus(BusAddress.load(BrokerFiles(folder / "bus").address_file("core")), logging.getLogger("bench"))
+    bus = Bus(address, logging.getLogger("bench"))
     await bus.connect()
     try:
         subject = subjects.frames("load", "elsewhere", Lane.BACKFILL)
@@ -59,18 +60,33 @@ async def fill(folder: Path, size: int) -> None:
         await bus.close()
 
 
-async def indexed(folder: Path) -> None:
-    """Wait until nats-server has noted what its files hold, as it does every two minutes: what came later it reads again when it
-    starts. No plant brings gigabytes in two minutes, as the filling here does: 50,000 samples a second make some 80 MB.
-    """
-    filled, deadline = time.time(), time.monotonic() + 300
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, ValueError):
-            files = (folder / "bus").rglob("streams/F/msgs/index.db")
-            if max(f.stat().st_mtime for f in files) > filled:
-                return
-        await asyncio.sleep(1)
-    raise RuntimeError("nats-server did not write its index within 300 s")
+def _stored(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(f.stat().st_size for f in BrokerFiles(folder / "bus").store.rglob("*") if f.is_file())
+    return 0  # a file went while we looked
+
+
+async def trimmed(folder: Path) -> None:
+    """Wait until what everybody has read is let go."""
+    async with asyncio.timeout(300):
+        while not 0 < _stored(folder) <= 2 * KEEP_BYTES:
+            await asyncio.sleep(1)
+
+
+async def unread(folder: Path, size: int) -> float:
+    """Kill -9 of a nats-server that holds so much nobody has read: seconds until it answers again. It reads all of it."""
+    async with LocalBroker(folder) as broker:
+        bus = Bus(broker.addresses["core"], logging.getLogger("bench"))
+        await bus.connect()
+        try:
+            await bus.ensure_stream(folder)
+            await fill(broker.addresses["core"], size)
+        finally:
+            await bus.close()
+        await broker.kill()
+        began = time.monotonic()
+        await broker.start(timeout_s=600)
+        return time.monotonic() - began
 
 
 async def measure(size: int, kills: int) -> dict[str, float]:
@@ -80,18 +96,20 @@ async def measure(size: int, kills: int) -> dict[str, float]:
         async with LoadServers(SERVERS) as servers, System(folder) as system:
             await asyncio.to_thread(system.apply, plant_yaml(servers.ports, send_all=True))
             paths = await tags(system, SERVERS * TAGS)
-            await fill(folder, size)
+            await fill(BusAddress.load(BrokerFiles(folder / "bus").address_file("core")), size)
             await settled(system, 600)
-            await indexed(folder)
+            await trimmed(folder)
             took = await cycles(system, paths[0], ["all", "nats-server", "core"] * kills, 4.0)
-            stored = sum(f.stat().st_size for f in BrokerFiles(folder / "bus").store.rglob("*") if f.is_file())
-            return {
-                "buffer_gib": stored / 2**30,
+            figures = {
+                "passed_gib": size / 2**30,
+                "kept_gib": _stored(folder) / 2**30,
                 "kills": float(len(took)),
                 "back_p50_s": float(np.percentile(took, 50)),
                 "back_max_s": max(took),
                 "stop_s": await system.stop(),
             }
+        figures |= {"unread_gib": size / 2**30, "unread_bus_back_s": await unread(Path(name) / "alone", size)}
+    return figures
 
 
 def run(*, quick: bool) -> dict[str, Any]:

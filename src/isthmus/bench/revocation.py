@@ -19,12 +19,14 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.join import join
 from isthmus.bench.system import System
 from isthmus.bus.broker import BusAddress, edge_user, free_port
 from isthmus.bus.client import Bus
+from isthmus.values.errors import TryLater
 
 BUDGET: dict[str, tuple[str, float]] = {
     "revoke_session_max_ms": ("<=", 1000.0),
@@ -69,8 +71,11 @@ class _Rig:
         return ssl.create_default_context(cafile=str(DataDir(self.folder / "core").tls / "ca.crt"))
 
     async def watch(self, headers: dict[str, str]) -> ClientConnection:
-        address = f"wss://localhost:{self.system.port}/api/v1/live"
-        socket = await connect(address, additional_headers=headers, ssl=self.context())
+        place = f"localhost:{self.system.port}"
+        origin = Origin(f"https://{place}")
+        socket = await connect(
+            f"wss://{place}/api/v1/live", origin=origin, additional_headers=headers, ssl=self.context()
+        )
         await socket.send(json.dumps({"view": 1, "paths": []}))
         return socket
 
@@ -107,7 +112,12 @@ async def _token_ms(rig: _Rig, number: int) -> float:
 async def _edge_ms(rig: _Rig, number: int) -> float:
     name, call, home = f"far-{number}", rig.system.call, DataDir(rig.folder / f"far-{number}")
     invited = await asyncio.to_thread(call, "POST", "edges/invites", {"edge": name})
-    await asyncio.to_thread(join, invited["token"], home)
+    while True:
+        try:
+            await asyncio.to_thread(join, invited["token"], home)
+            break
+        except TryLater:  # joining is braked: so many a minute from one address
+            await asyncio.sleep(5)
     bus = Bus(BusAddress.load(home.bus.address_file(edge_user(name))), logging.getLogger("isthmus.bench.edge"))
     await bus.connect()
     try:

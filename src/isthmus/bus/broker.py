@@ -563,13 +563,13 @@ class LocalBroker:
         self._process: asyncio.subprocess.Process | None = None
         self._field: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, timeout_s: float = 15.0) -> None:
         """Start (again, on the same ports) and wait until it answers."""
         self._process = await self._run(self.files)
         if self.mqtt_port:
             self._field = await self._run(self.files.field)
             await wait_open(self.mqtt_port)
-        await wait_ready(self.port)
+        await wait_ready(self.port, timeout_s)
 
     async def _run(self, files: BrokerFiles) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

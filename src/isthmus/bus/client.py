@@ -39,6 +39,8 @@ class NobodyListens(NotConnected):
 
 
 MAX_STREAM_BYTES = 10 * 1024**3
+KEEP_BYTES = 256 * 1024**2
+"""So much stays also when everybody has read it: a killed nats-server reads it in two seconds."""
 MAX_STREAM_AGE_S = 7 * 24 * 3600
 DUPLICATE_WINDOW_S = 600
 
@@ -159,7 +161,7 @@ class Bus:
     async def ensure_stream(self, folder: Path) -> int:
         """Make (or adjust) the stream of frames; its size limit in bytes.
 
-        Cost: kept bytes are at most 10 GB and a tenth of the volume; the oldest go first
+        Cost: kept bytes are at most 10 GB and a tenth of the volume; the oldest go first. ``trim`` lets go of what was read.
         """
         max_bytes = min(MAX_STREAM_BYTES, shutil.disk_usage(folder).total // 10)
         config = StreamConfig(
@@ -202,6 +204,23 @@ class Bus:
         """The last frame that every reader of the stream has durably handled; what follows is owed to somebody."""
         readers = await self.js.consumers_info(subjects.FRAME_STREAM)
         return min((r.ack_floor.stream_seq if r.ack_floor else 0 for r in readers), default=0)
+
+    async def trim(self, keep_bytes: int = KEEP_BYTES) -> int:
+        """Let the oldest frames go that every reader has durably handled, down to so many bytes; how many went.
+
+        A killed nats-server reads all it holds before it answers again, so what nobody is owed must not become gigabytes.
+        """
+        info = await self.js.stream_info(subjects.FRAME_STREAM)
+        state = info.state
+        if state.bytes <= keep_bytes or not state.messages:
+            return 0
+        surplus = int(state.messages * (1 - keep_bytes / state.bytes))
+        first = int(state.first_seq)
+        until = min(first + surplus, await self.acknowledged() + 1)
+        if until <= first:
+            return 0
+        await self.js.purge_stream(subjects.FRAME_STREAM, seq=until)
+        return until - first
 
     async def copy(self, first: int, last: int) -> AsyncIterator[Msg]:
         """Stored frames from one number to another, in order, as they lie there; those that are gone are left out."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from isthmus.historian import cells
 from isthmus.historian import query as sql
 from isthmus.historian.cells import Answer, Cells
-from isthmus.historian.codec import decode_sql
+from isthmus.historian.codec import INT, decode, decode_sql
 from isthmus.historian.model import BUCKET_NS, NO_TIME, Dirty, TagInfo, TagTable, merge_spans
 from isthmus.historian.query import Before, Scope, Span
 from isthmus.historian.schema import DATABASE, bucket_of, during
@@ -34,6 +35,10 @@ _SLICE_ROWS = 500_000  # rows of one block of a stream
 _TOGETHER = 400_000  # rows read at a time where many tags are asked
 _HERE = 2_000_000  # samples, or rows of the rollup, of a bounded answer that is joined in memory
 _LOOK_BACK = tuple(s * NS_PER_S for s in (3_600, 8 * 86_400, 400 * 86_400))
+
+
+Samples = tuple[NDArray[np.int64], NDArray[Any], NDArray[np.uint32]]
+"""Times in UTC ns, values (int64 where all of them are whole numbers in the record, else float64, or texts), statuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,52 @@ class Reader:
                 yield body
         if query.format is Format.JSON:
             yield b"]"
+
+    def samples(self, tags: Sequence[int], start_ns: int, end_ns: int) -> dict[int, Samples]:
+        """Every sample with start <= time <= end as columns, by tag and time: what another room computes from.
+
+        Raises: TryLater when a limit was hit
+        """
+        known = [self._info(t) for t in dict.fromkeys(tags)]
+        spans = [(start_ns, end_ns + 1)]
+        found: dict[int, Samples] = {}
+        numbers = [t for t in known if t.type is not ValueType.TEXT]
+        if numbers:
+            body = self._store.answer(
+                f"SELECT {', '.join(cells.SAMPLE)} FROM {DATABASE}.sample FINAL "
+                f"WHERE tag IN ({sql.ids(numbers)}) AND {during(spans)} ORDER BY tag, ts",
+                "Native",
+                max_threads=1,
+            )
+            found |= _samples(cells.read(body, cells.SAMPLE))
+        texts = [t for t in known if t.type is ValueType.TEXT]
+        if texts:
+            rows = self._store.rows(
+                f"SELECT tag, toUnixTimestamp64Nano(ts), text, status FROM {DATABASE}.text FINAL "
+                f"WHERE tag IN ({sql.ids(texts)}) AND {during(spans)} ORDER BY tag, ts"
+            )
+            for tag in {row[0] for row in rows}:
+                mine = [row for row in rows if row[0] == tag]
+                value = np.array([*(row[2] for row in mine), ""], object)[:-1]
+                found[tag] = (
+                    np.array([row[1] for row in mine], np.int64),
+                    value,
+                    np.array([row[3] for row in mine], np.uint32),
+                )
+        return found
+
+    def oldest(self, tags: Sequence[int]) -> int | None:
+        """Time of the oldest sample of any of the tags."""
+        known = [self._info(t) for t in dict.fromkeys(tags)]
+        times = []
+        for table, some in (
+            ("sample", [t for t in known if t.type is not ValueType.TEXT]),
+            ("text", [t for t in known if t.type is ValueType.TEXT]),
+        ):
+            if some:
+                statement = f"SELECT count(), min(toUnixTimestamp64Nano(ts)) FROM {DATABASE}.{table} WHERE tag IN ({sql.ids(some)})"
+                times += [first for count, first in self._store.rows(statement) if count]
+        return min(times, default=None)
 
     def latest(self, tags: Sequence[int]) -> dict[int, Latest]:
         """The newest sample of each tag that has one."""
@@ -617,3 +668,17 @@ def _cut(days: Mapping[int, int], query: HistoryQuery) -> Iterator[Span]:
             start, total = day * day_ns, 0
         total += days[day]
     yield start, query.end_ns
+
+
+def _samples(rows: cells.Columns) -> dict[int, Samples]:
+    """Columns of the record, taken apart by tag."""
+    tag = rows["tag"]
+    if not len(tag):
+        return {}
+    first = np.flatnonzero(np.r_[True, tag[1:] != tag[:-1]])
+    found: dict[int, Samples] = {}
+    for a, b in zip(first.tolist(), [*first[1:].tolist(), len(tag)], strict=True):
+        mantissa, exponent = rows["mantissa"][a:b], rows["exponent"][a:b]
+        value = mantissa.copy() if (exponent == INT).all() else decode(mantissa, exponent)
+        found[int(tag[a])] = rows["ts"][a:b].copy(), value, rows["status"][a:b].copy()
+    return found

@@ -28,7 +28,7 @@ from isthmus.historian.model import (
     TagTable,
     receive,
 )
-from isthmus.historian.reader import Latest, Reader
+from isthmus.historian.reader import Latest, Reader, Samples
 from isthmus.historian.schema import DATABASE, during
 from isthmus.historian.store import Store, StoreConfig
 from isthmus.namespace.model import Tag
@@ -275,6 +275,17 @@ class Historian:
             (g for g in self._gaps if (not edges or g.edge in edges) and g.start_ns < end_ns and g.end_ns > start_ns),
             key=lambda g: (g.start_ns, g.edge),
         )
+
+    async def samples(self, tags: Sequence[int], start_ns: int, end_ns: int) -> dict[int, Samples]:
+        """Every sample with start <= time <= end as columns, by tag.
+
+        Raises: TryLater when a limit was hit
+        """
+        return await self._store.read(lambda _: self._reader.samples(tags, start_ns, end_ns))
+
+    async def oldest(self, tags: Sequence[int]) -> int | None:
+        """Time of the oldest sample of any of the tags; None if there is none. Cost: reads the times of all of them"""
+        return await self._store.read(lambda _: self._reader.oldest(tags))
 
     async def latest(self, tags: Sequence[int]) -> dict[int, Latest]:
         """The newest sample of each tag that has one."""

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from hashlib import sha256
 from typing import Any
 
-from isthmus.namespace import alarms, formulas, points, rules, scripts, zones
+from isthmus.namespace import alarms, formulas, points, production, rules, scripts, zones
 from isthmus.namespace.address import fill
 from isthmus.namespace.draft import Common, Draft, DraftConnection, DraftTag, InFile, Place, at_field, declared_at, note
 from isthmus.namespace.model import Asset, ChangeRule, Connector
@@ -42,7 +42,7 @@ from isthmus.values.plant.namespace import (
     declared,
     override,
 )
-from isthmus.values.plant.scalars import rate_per_s
+from isthmus.values.plant.production import ProductionSection, ideal_rate, joined_production
 from isthmus.values.sample import ValueType
 from isthmus.values.schema import is_known, members
 
@@ -51,13 +51,13 @@ CONNECTIONS = "connections"
 
 CONNECTORS = "connectors"
 
-LATER = ("production", "maintenance")
+LATER = ("maintenance",)
 """Sections that are read and kept, and take effect once their room exists."""
 
 DriverOf = Callable[[str], DriverSpec]
 ConnectorOf = Callable[[str], ConnectorSpec]
 
-_ASSET_FACTS = ("type", "level", "description", "zone", "owner", "lockout", "local")
+_ASSET_FACTS = ("type", "level", "description", "zone", "owner", "lockout", "local", "production")
 _KEPT = {CONNECTIONS: "the diagnostics of connections", points.TRIPS: "what trips tell of themselves"}
 _LEVELS = ("area", "line", "cell")
 _INT_KINDS = frozenset({"counter", "state", "switch"})
@@ -103,6 +103,7 @@ class _Compiler:
             site=plant.site if plant else "",
             timezone=plant.timezone if plant else "UTC",
             description=plant.description if plant else "",
+            currency=plant.currency if plant else "",
         )
         self._specs: dict[str, DriverSpec] = {}
         self._types: dict[str, TypeSection] = {}
@@ -111,6 +112,7 @@ class _Compiler:
         self._folded: dict[str, str] = {}
         self._later: dict[str, Place] = {}
         self._reasons: dict[tuple[str | None, str | None], TagSection] = {}
+        self._counted: dict[str, ProductionSection] = {}  # by asset
         self._mute: dict[Place, list[str]] = {}  # tags without any source, by the place of their declaration
 
     def run(self) -> Draft:
@@ -132,6 +134,7 @@ class _Compiler:
         zones.link(self._document, self._file, self._draft)
         alarms.link(self._document, self._file, self._draft, self._types)
         points.link(self._document, self._file, self._types, self._draft)
+        production.link(self._document, self._file, self._draft, self._counted)
         find_overlaps(self._document, self._draft)
         self._renames()
         self._change_control()
@@ -294,7 +297,7 @@ class _Compiler:
             extends=section.extends,
             description=section.description or base.description,
             tags=tags,
-            production=section.production or base.production,
+            production=self._both(("types", name, "production"), base.production, section.production),
             maintenance=section.maintenance or base.maintenance,
             rules={**base.rules, **section.rules},
             alarms={**base.alarms, **section.alarms},
@@ -308,12 +311,10 @@ class _Compiler:
     def _check_type(self, name: str, section: TypeSection) -> None:
         spot = ("types", name)
         if section.production is not None:
-            self._later.setdefault("production", (*spot, "production"))
             for role, tag in section.production.tags.items():
                 if tag not in section.tags:
-                    self._error(
-                        (*spot, "production", role), "the type has no such tag" + did_you_mean(tag, section.tags)
-                    )
+                    place = (*spot, "production", *role.split("."))
+                    self._error(place, "the type has no such tag" + did_you_mean(tag, section.tags), tag)
         if section.maintenance is not None:
             self._later.setdefault("maintenance", (*spot, "maintenance"))
         for tag, own in section.tags.items():
@@ -649,14 +650,30 @@ class _Compiler:
             section = self._nodes[path]
 
     def _production(self, path: str, section: AssetSection | None) -> dict[str, Any]:
+        """The roles of its tags, for whoever shows the asset; how it is counted is in the plant's machines."""
         kind = self._types.get(section.type) if section else None
-        if kind is None or kind.production is None:
+        own = section.production if section else None
+        counted = self._both(("assets", path, "production"), kind.production if kind else None, own)
+        if counted is None:
             return {}
-        found: dict[str, Any] = {role: f"{path}/{tag}" for role, tag in kind.production.tags.items()}
-        if kind.production.ideal_rate:
-            found["ideal_rate"] = kind.production.ideal_rate
-            found["ideal_rate_per_s"] = rate_per_s(kind.production.ideal_rate)
+        self._counted[path] = counted
+        found: dict[str, Any] = {role: f"{path}/{tag}" for role, tag in counted.tags.items() if "." not in role}
+        if counted.ideal_rate:
+            count, per_ns = ideal_rate(counted.ideal_rate)
+            found["ideal_rate"], found["ideal_rate_per_s"] = counted.ideal_rate, count * 1e9 / per_ns
         return found
+
+    def _both(
+        self, spot: Spot, base: ProductionSection | None, own: ProductionSection | None
+    ) -> ProductionSection | None:
+        """How production is counted, of a type it extends (or its type) and as said here."""
+        if base is None or own is None:
+            return own or base
+        try:
+            return joined_production(base, own)
+        except ConfigError as error:
+            self._error(spot, f"does not fit what it extends: {without_value(str(error))}", "")
+            return base
 
     def _owner(self, section: AssetSection | None) -> tuple[str, ...]:
         if section is None:
@@ -753,6 +770,7 @@ class _Compiler:
             "site": plant.site,
             "timezone": plant.timezone,
             "description": plant.description,
+            **({"currency": plant.currency} if plant.currency else {}),
         }
         for name, days in plant.retention.items():
             facts[f"history {name}"] = {"days": days}
@@ -773,6 +791,12 @@ class _Compiler:
             facts[f"alarm {name}"] = declared(alarm)
         for name, trip in self._file.trips.items():
             facts[f"trip {name}"] = declared(trip)
+        for place, calendar in self._file.calendars.items():
+            facts[f"calendar {place}"] = declared(calendar)
+        for group, reasons in self._file.reasons.items():
+            facts[f"reasons {group}"] = declared(reasons)
+        for path, line in self._file.lines.items():
+            facts[f"line {path}"] = declared(line)
         for zone, control in self._file.change_control.items():
             facts[f"change_control {zone}"] = declared(control)
         for path, asset in self._nodes.items():

@@ -18,15 +18,21 @@ from isthmus.namespace.model import (
     Alarm,
     AlarmSpec,
     Asset,
+    Calendar,
     ChangeRule,
     Conduit,
     Connection,
     Connector,
     Lockout,
+    Machine,
     OwnRole,
+    PlannedStop,
     Plant,
+    ProductionLine,
+    Reason,
     Rule,
     RuleInstance,
+    Shift,
     Tag,
     Zone,
 )
@@ -46,7 +52,7 @@ from isthmus.values.model import (
 )
 from isthmus.values.sample import ValueType
 
-FORMAT = 4
+FORMAT = 5
 
 _TAG_FIELDS = tuple(f.name for f in fields(Tag))
 
@@ -73,6 +79,11 @@ class Compiled:
                 "timezone": plant.timezone,
                 "edges": plant.edges,
                 "retention": plant.retention,
+                "currency": plant.currency,
+                "calendars": [_calendar_row(c) for c in plant.calendars],
+                "reasons": [_row(r) for r in plant.reasons],
+                "machines": [_row(m) for m in plant.machines],
+                "lines": [_row(one) for one in plant.lines],
                 "assets": [_row(a) for a in plant.assets],
                 "connections": [_row(c) for c in plant.connections],
                 "connectors": [_row(c) for c in plant.connectors],
@@ -112,6 +123,9 @@ class Compiled:
             outward, control = plant.pop("connectors"), plant.pop("change_control")
             points, trips = plant.pop("points", ()), plant.pop("trips", ())
             alarms = _alarms_of(plant.pop("alarms"))
+            calendars, reasons, machines, lines = (
+                plant.pop(name) for name in ("calendars", "reasons", "machines", "lines")
+            )
             columns, assets, connections = plant.pop("tags"), plant.pop("assets"), plant.pop("connections")
             columns["type"] = [ValueType(t) for t in columns["type"]]
             columns["states"] = [s and {int(k): v for k, v in s.items()} for s in columns["states"]]
@@ -131,6 +145,10 @@ class Compiled:
                     points=tuple(WritePoint(**p) for p in points),
                     trips=tuple(map(trip_of, trips)),
                     alarms=alarms,
+                    calendars=tuple(map(_calendar_of, calendars)),
+                    reasons=tuple(Reason(**r) for r in reasons),
+                    machines=tuple(map(_machine_of, machines)),
+                    lines=tuple(ProductionLine(**_tuples(one)) for one in lines),
                 ),
                 edges={name: EdgeModel.from_bytes(parts[name]) for name in plant["edges"]},
                 said=raw["said"],
@@ -181,6 +199,30 @@ def _alarms_of(columns: dict[str, Any]) -> tuple[Alarm, ...]:
     specs = [AlarmSpec(**_tuples(row)) for row in columns["specs"]]
     rows = zip(columns["spec"], *(columns[name] for name in _ALARM_FIELDS), strict=True)
     return tuple(Alarm(spec=specs[spec], **dict(zip(_ALARM_FIELDS, rest, strict=True))) for spec, *rest in rows)
+
+
+def _calendar_row(calendar: Calendar) -> dict[str, Any]:
+    row = _row(calendar)
+    return {**row, "shifts": [_row(s) for s in calendar.shifts], "planned": [_row(p) for p in calendar.planned]}
+
+
+def _calendar_of(row: dict[str, Any]) -> Calendar:
+    """Inverse of ``_calendar_row``."""
+    shifts = [_tuples({**s, "breaks": [tuple(one) for one in s["breaks"]]}) for s in row["shifts"]]
+    return Calendar(
+        **{
+            **row,
+            "shifts": tuple(Shift(**s) for s in shifts),
+            "holidays": tuple((day, name) for day, name in row["holidays"]),
+            "planned": tuple(PlannedStop(**_tuples(p)) for p in row["planned"]),
+        }
+    )
+
+
+def _machine_of(row: dict[str, Any]) -> Machine:
+    classes = {int(number): name for number, name in row["classes"].items()}
+    rules = tuple((name, text) for name, text in row["rules"])
+    return Machine(**{**_tuples(row), "classes": classes, "rules": rules})
 
 
 def _locked(row: dict[str, Any]) -> dict[str, Any]:
@@ -249,6 +291,11 @@ def finish(draft: Draft, ids: Mapping[str, int], version: int) -> Compiled:
         roles=tuple(draft.roles),
         change_control=draft.change_control,
         alarms=_alarms(draft, ids),
+        calendars=tuple(draft.calendars),
+        reasons=tuple(draft.reasons),
+        machines=tuple(m.with_ids(ids) for m in draft.machines),
+        lines=tuple(draft.lines),
+        currency=draft.currency,
         points=written,
         trips=trips,
     )

@@ -173,7 +173,7 @@ class _Zones:
         match what:
             case "connection":
                 return {self._connection[name]} if name in self._connection else set()
-            case "asset":
+            case "asset" | "calendar" | "line":
                 return self.of_asset(name) if name in self._assets else set()
             case "type":
                 return self._join(self.of_asset(a.path) for a in plant.assets if a.type == name)

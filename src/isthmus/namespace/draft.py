@@ -9,11 +9,15 @@ from typing import Any
 from isthmus.namespace.model import (
     AlarmSpec,
     Asset,
+    Calendar,
     ChangeRule,
     Conduit,
     Connector,
     Lockout,
+    Machine,
     OwnRole,
+    ProductionLine,
+    Reason,
     Rule,
     RuleInstance,
     Zone,
@@ -234,6 +238,27 @@ class DraftAlarm:
     suppress_inputs: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class DraftMachine:
+    """A machine without ids: ``tags`` are paths by the field they belong to, ``inputs`` those of its rules."""
+
+    machine: Machine
+    tags: Mapping[str, str]
+    energy: tuple[str, ...]
+    material: tuple[str, ...]
+    inputs: Mapping[str, str]
+
+    def with_ids(self, ids: Mapping[str, int]) -> Machine:
+        """The machine as everyone reads it."""
+        return replace(
+            self.machine,
+            **{name: ids[path] for name, path in self.tags.items()},  # type: ignore[arg-type]  # fields that hold ids
+            energy=tuple(ids[path] for path in self.energy),
+            material=tuple(ids[path] for path in self.material),
+            inputs={name: ids[path] for name, path in self.inputs.items()},
+        )
+
+
 @dataclass(slots=True)
 class Draft:
     """A checked plant without ids and version."""
@@ -259,6 +284,11 @@ class Draft:
     renames: dict[str, tuple[str, ...]] = field(default_factory=dict)  # new path of a tag -> old ones, best first
     rename_places: dict[str, Place] = field(default_factory=dict)
     change_control: tuple[ChangeRule, ...] = ()
+    calendars: list[Calendar] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+    machines: list[DraftMachine] = field(default_factory=list)
+    lines: list[ProductionLine] = field(default_factory=list)
+    currency: str = ""
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # "type filler" etc. -> what was declared
 
 

@@ -117,12 +117,12 @@ def compare(old: Compiled, new: Compiled) -> tuple[Change, ...]:
 
 _TOLD = frozenset(
     {"driver", "connector", "type", "days", "networks", "programs", "edges", "from", "to", "extends", "under", "zones"}
-    | {"allow", "deny", "when", "need", "actions", "reason", "approvals", "window"}
+    | {"allow", "deny", "when", "need", "actions", "reason", "approvals", "window", "constraint", "counts_at"}
 )
 """What is told of something new."""
 _ORDER = (
     *("plant", "zone", "conduit", "role", "change_control", "history", "script", "connection", "connector"),
-    *("type", "rule", "alarm", "trip", "asset"),
+    *("type", "rule", "alarm", "trip", "calendar", "reasons", "line", "asset"),
 )
 
 

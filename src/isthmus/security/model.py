@@ -64,7 +64,13 @@ _SHARED = frozenset(
 _ENGINEER = (
     _VIEWER
     | _SHARED
-    | {Action.PLANT_CHANGE, Action.CONNECTION_TEST, Action.SCREEN_CHANGE, Action.PRODUCTION_PLAN, Action.PRODUCTION_SIGN}
+    | {
+        Action.PLANT_CHANGE,
+        Action.CONNECTION_TEST,
+        Action.SCREEN_CHANGE,
+        Action.PRODUCTION_PLAN,
+        Action.PRODUCTION_SIGN,
+    }
 )
 ALLOWED: dict[str, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,

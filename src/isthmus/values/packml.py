@@ -31,3 +31,11 @@ MODES: Final[dict[int, str]] = {1: "Production", 2: "Maintenance", 3: "Manual"}
 """Modes the report names; a maker may add more from 4 on."""
 
 STATE_NUMBERS: Final[dict[str, int]] = {name: number for number, name in STATES.items()}
+
+CLASSES: Final[dict[str, str]] = {
+    "Execute": "running",
+    **dict.fromkeys(("Idle", "Complete", "Completing", "Resetting", "Starting", "Unsuspending", "Unholding"), "idle"),
+    **dict.fromkeys(("Suspending", "Suspended"), "starved"),
+    **dict.fromkeys(("Held", "Holding", "Stopping", "Stopped", "Aborting", "Aborted", "Clearing"), "stopped"),
+}
+"""What each state is counted as, unless the plant file says otherwise (a machine blocked behind it is suspended too)."""

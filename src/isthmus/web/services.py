@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -26,7 +26,14 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
+from isthmus.production.exceptions import CalendarRoom
+from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom
+from isthmus.production.service import Production
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftreport import ShiftDesk
+from isthmus.production.stops.service import StopRoom
+from isthmus.quality.service import Quality
 from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
@@ -261,7 +268,8 @@ class Sees(Protocol):
 class AlarmDesk(Protocol):
     """What people do with alarms. ``who`` is asked for permission here in web, and recorded there.
 
-    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells what may be seen.
+    ``rows`` come unacknowledged first, then by priority, then newest first. ``sight`` tells what may be seen. ``paths`` has
+    those occurrences that have not cleared, ``path_of`` alarms that other rooms reported.
     Deeds return what they changed; what no longer fits (acknowledged by somebody else meanwhile) is left out of it.
     Raises: ConfigError where an alarm or an occurrence does not exist
     """
@@ -276,8 +284,19 @@ class AlarmDesk(Protocol):
         priorities: Sequence[str] = (),
         limit: int = 500,
         sight: Sees | None = None,
+        newest: bool = False,
     ) -> Sequence[AlarmRow]: ...
-    def counts(self) -> AlarmCounts: ...
+    def total(
+        self,
+        *,
+        under: str = "",
+        states: Sequence[State] = (),
+        priorities: Sequence[str] = (),
+        sight: Sees | None = None,
+    ) -> int: ...
+    def paths(self, occurrences: Iterable[int], /) -> Mapping[int, str]: ...
+    def path_of(self, key: str, /) -> str | None: ...
+    def counts(self, sight: Sees | None = None, /) -> AlarmCounts: ...
     async def wait(self, version: int, timeout_s: float, /) -> int: ...
     async def acknowledge(self, who: Principal, occurrences: Sequence[int], comment: str, /) -> Sequence[int]: ...
     async def reset(self, who: Principal, occurrences: Sequence[int], /) -> Sequence[int]: ...
@@ -351,7 +370,14 @@ class Services:
     enrolment: Enrolment | None = None
     control: ControlParts | None = None
     callout: CallOut | None = None
+    calendar: CalendarRoom | None = None
+    kpis: KpiRoom | None = None
+    stops: StopRoom | None = None
+    production: Production | None = None
     orders: OrderRoom | None = None
+    quality: Quality | None = None
+    shift_log: ShiftLog | None = None
+    shift_desk: ShiftDesk | None = None
     answers: Brake = field(default_factory=Brake)
     """Of requests to the links of call-out, which anybody may send."""
     root: Path | None = None

@@ -19,8 +19,12 @@ import isthmus.control.recipe_store  # its tables stand in the metadata of the r
 import isthmus.control.store
 import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
+import isthmus.production.exception_store
+import isthmus.production.kpi.store
 import isthmus.production.orders.lot_store  # as above
 import isthmus.production.orders.store
+import isthmus.production.shiftlog_store
+import isthmus.quality.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -45,7 +49,11 @@ def declared() -> MetaData:
         isthmus.control.store,
         isthmus.namespace.store,
         isthmus.production.orders.store,
+        isthmus.quality.store,
+        isthmus.production.shiftlog_store,
         isthmus.screens.store,
+        isthmus.production.exception_store,
+        isthmus.production.kpi.store,
         isthmus.security.audit.store,
         isthmus.security.store,
     ):

@@ -200,3 +200,38 @@ async def test_a_model_waits_for_its_edge(tmp_path: Path) -> None:
         assert await rig.edge.get_model("edge-1") is None
         await rig.core.put_model("edge-1", b"model")
         assert await rig.edge.get_model("edge-1") == b"model"
+
+
+@pytest.mark.mission("M47")
+@pytest.mark.real("nats-server")
+async def test_only_what_every_reader_has_handled_is_let_go_and_some_of_it_stays(tmp_path: Path) -> None:
+    async with Rig(tmp_path) as rig:
+        quick, slow = FrameReader(rig.core, "quick", LOG), FrameReader(rig.core, "slow", LOG)
+        await quick.open()
+        await slow.open()
+        for start in range(0, 40_000, 500):
+            rig.publisher.offer(Lane.LIVE, [batch(start, 500)])
+            await rig.publisher.drain(5)
+        found = await asyncio.wait_for(read_until(quick, 40_000), 20)
+        assert len(found) == 80
+        await quick.acknowledge(found[-1].stream_seq)
+        _, _, size = await rig.core.stream_state()
+        assert await rig.core.trim(size // 4) == 0, "the slow one has read nothing"
+        early = await asyncio.wait_for(read_until(slow, 5_000), 20)
+        await slow.acknowledge(early[9].stream_seq)
+        async with asyncio.timeout(10):
+            while await rig.core.acknowledged() < early[9].stream_seq:
+                await asyncio.sleep(0.02)
+        assert await rig.core.trim(size // 4) == 10
+        await slow.open()
+        rest = await asyncio.wait_for(read_until(slow, 35_000), 20)
+        assert ids(rest) == list(range(5_000, 40_000))
+        await slow.acknowledge(rest[-1].stream_seq)
+        async with asyncio.timeout(10):
+            while await rig.core.acknowledged() < rest[-1].stream_seq:
+                await asyncio.sleep(0.02)
+        assert await rig.core.trim(size // 4) > 0
+        first, last, kept = await rig.core.stream_state()
+        assert last - first + 1 >= 20, "a quarter stays also when everybody has read it"
+        assert kept >= size // 4
+        assert await rig.core.trim(size) == 0

@@ -38,8 +38,16 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.production.exception_store import metadata as calendar_metadata
+from isthmus.production.exceptions import CalendarRoom
+from isthmus.production.kpi.service import KpiRoom
+from isthmus.production.kpi.store import metadata as kpi_metadata
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.orders.store import metadata as orders_metadata
+from isthmus.production.shiftlog import ShiftLog
+from isthmus.production.shiftlog_store import metadata as shiftlog_metadata
+from isthmus.quality.service import Quality
+from isthmus.quality.store import metadata as quality_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -309,6 +317,13 @@ class Plantworks:
             self.live.apply([batch], self.clock.now_ns())
 
 
+def quality_of(engine: Any, clock: ManualClock, plant: Plant) -> Quality:
+    """The room over this plant."""
+    quality = Quality(engine, clock)
+    quality._begin(plant)
+    return quality
+
+
 @pytest.fixture
 def works(tmp_path: Path) -> Iterator[Plantworks]:
     clock = ManualClock(NOW)
@@ -319,8 +334,12 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     alarms_metadata.create_all(engine)
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
+    calendar_metadata.create_all(engine)
+    kpi_metadata.create_all(engine)
+    shiftlog_metadata.create_all(engine)
     control_metadata.create_all(engine)
     orders_metadata.create_all(engine)
+    quality_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -395,7 +414,11 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         clock=clock,
         drivers=lambda: {"sine": spec},
         screens=Screens(engine, namespace.current, clock),
+        calendar=CalendarRoom(engine, namespace.current, clock),
+        kpis=KpiRoom(engine, namespace.current, clock),
         orders=OrderRoom(engine, clock, namespace.current, trail.person),
+        quality=quality_of(engine, clock, namespace.plant),
+        shift_log=ShiftLog(engine, clock),
         hosts=("plant.example",),
         static=tmp_path / "static",
     )

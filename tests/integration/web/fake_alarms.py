@@ -146,6 +146,7 @@ class FakeDesk:
         priorities: Sequence[str] = (),
         limit: int = 500,
         sight: Any = None,
+        newest: bool = False,
     ) -> list[Row]:
         found = [
             row
@@ -156,12 +157,24 @@ class FakeDesk:
             and (sight is None or sight.path(row.path))
         ]
         found.sort(key=lambda r: (r.state not in _WAITING, PRIORITIES.index(r.priority), -(r.raised_ns or 0)))
+        if newest:
+            found.sort(key=lambda r: -(r.raised_ns or r.changed_ns or 0))
         return found[:limit]
 
-    def counts(self) -> Counts:
-        of = [row for row in self.held if row.state not in _ASIDE]
+    def total(self, **asked: Any) -> int:
+        return len(self.rows(limit=2**31, **asked))
+
+    def paths(self, occurrences: Sequence[int]) -> dict[int, str]:
+        return {row.occurrence: row.path for row in self.held if row.occurrence in occurrences}
+
+    def path_of(self, key: str) -> str | None:
+        return next((row.path for row in self.held if row.alarm == key), None)
+
+    def counts(self, sight: Any = None) -> Counts:
+        held = [row for row in self.held if sight is None or sight.path(row.path)]
+        of = [row for row in held if row.state not in _ASIDE]
         return Counts(
-            {state: sum(row.state is state for row in self.held) for state in State},
+            {state: sum(row.state is state for row in held) for state in State},
             {p: sum(row.priority == p for row in of) for p in PRIORITIES},
             {p: sum(row.priority == p and row.state in _WAITING for row in of) for p in PRIORITIES},
         )

@@ -24,6 +24,12 @@ export function MorePage() {
     <div className="page narrow">
       <PageHead title={t('More')} />
       <Panel flush>
+        <Link to="/floor" search={{}} className="more-row">
+          <Icon name="hand" /> {t('Floor')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/shift" search={{}} className="more-row">
+          <Icon name="flag" /> {t('Shift')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/trends" className="more-row">
           <Icon name="trends" /> {t('Trends')} <Icon name="right" size={16} />
         </Link>
@@ -36,8 +42,17 @@ export function MorePage() {
         <Link to="/control" search={{}} className="more-row">
           <Icon name="control" /> {t('Control')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/kpi" search={{}} className="more-row">
+          <Icon name="table" /> {t('KPIs')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/calendar" search={{}} className="more-row">
+          <Icon name="clock" /> {t('Calendar')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/orders" className="more-row">
           <Icon name="table" /> {t('Orders')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/quality" search={{}} className="more-row">
+          <Icon name="eye" /> {t('Quality')} <Icon name="right" size={16} />
         </Link>
         <Link to="/connections" className="more-row">
           <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
@@ -86,6 +101,7 @@ export function MorePage() {
             <span>{t('Page it starts with')}</span>
             <select value={start} onChange={(event) => setStart(event.target.value)}>
               <option value="/overview">{t('Overview')}</option>
+              <option value="/floor">{t('Floor')}</option>
               {lines.map((line) => (
                 <option key={line.asset.path} value={`/line/${line.asset.path}`}>
                   {line.asset.path}

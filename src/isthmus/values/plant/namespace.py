@@ -15,7 +15,14 @@ from isthmus.values.plant.connectors import ConnectorSection
 from isthmus.values.plant.control import TripSection, WriteSection
 from isthmus.values.plant.maintenance import MaintenanceSection
 from isthmus.values.plant.policy import ConduitSection, LockoutSection, RoleSection, ZoneSection
-from isthmus.values.plant.production import ProductionSection
+from isthmus.values.plant.production import (
+    CalendarPlace,
+    CalendarSection,
+    CurrencyText,
+    LineSection,
+    ProductionSection,
+    ReasonGroupSection,
+)
 from isthmus.values.plant.scalars import (
     Days,
     FileName,
@@ -218,6 +225,8 @@ class AssetSection:
     """Numbers and texts that fill `{…}` in addresses."""
     tags: AssetTags = AssetTags()
     """Tags of its own, and what differs from its type."""
+    production: ProductionSection | None = None
+    """How its production is counted, where that differs from its type."""
     level: Literal["area", "line", "cell", "asset"] | None = None
     """ISA-95 level; told by the depth of its path unless given."""
     zone: Name = ""
@@ -245,6 +254,8 @@ class PlantSection:
     """The place; tag ids are unique in it."""
     timezone: Timezone = "UTC"
     """Time zone of shifts and reports."""
+    currency: CurrencyText = ""
+    """The currency of all costs (ISO 4217), such as EUR."""
     description: str = ""
     """For people."""
 
@@ -281,5 +292,11 @@ class PlantFile:
     """What may pass from one zone to another."""
     roles: dict[Name, RoleSection] = field(default_factory=dict)
     """Roles of the plant's own."""
+    calendars: dict[CalendarPlace, CalendarSection] = field(default_factory=dict)
+    """When what is meant to run, by the path of an area, line or asset; `""` is the whole site."""
+    reasons: dict[Name, ReasonGroupSection] = field(default_factory=dict)
+    """Groups of reasons for stops, scrap and rework."""
+    lines: dict[PathText, LineSection] = field(default_factory=dict)
+    """How lines add up, by path."""
     change_control: dict[ZoneKey, ChangeSection] = field(default_factory=dict)
     """What a change needs, by the zone it touches: a reason, a second person, a maintenance window."""

@@ -324,18 +324,9 @@ def _range(services: Services, start: str, end: str) -> tuple[int, int]:
 
 
 def counts_answer(desk: AlarmDesk, eyes: Sees | None) -> dict[str, Any]:
-    """How many alarms somebody sees. Cost: constant for who sees everything, else linear in the rows"""
-    if eyes is None:
-        counts = desk.counts()
-        return _shaped(counts.states, counts.priorities, counts.unacknowledged)
-    states: dict[State, int] = dict.fromkeys(State, 0)
-    active, waiting = dict.fromkeys(PRIORITIES, 0), dict.fromkeys(PRIORITIES, 0)
-    for row in desk.rows(limit=MOST_ROWS, sight=eyes):
-        states[row.state] += 1
-        if row.state not in ASIDE:
-            active[row.priority] += 1
-            waiting[row.priority] += row.state in UNACKNOWLEDGED
-    return _shaped(states, active, waiting)
+    """How many alarms somebody sees."""
+    counts = desk.counts(eyes)
+    return _shaped(counts.states, counts.priorities, counts.unacknowledged)
 
 
 def _shaped(states: Mapping[State, int], active: Mapping[str, int], waiting: Mapping[str, int]) -> dict[str, Any]:
@@ -425,11 +416,13 @@ async def list_alarms(
     """Alarms that are not Normal, and how many there are."""
     desk, eyes = _desk(services), _eyes(sight)
     version, counts = desk.version, counts_answer(desk, eyes)
-    rows = desk.rows(under=under, states=state, priorities=priority, limit=MOST_ROWS, sight=eyes)
-    if order == "newest":
-        rows = sorted(rows, key=lambda row: -(row.raised_ns or row.changed_ns or 0))
-    head = {"version": version, "counts": counts, "total": len(rows)}
-    body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows[:limit]))
+    newest = order == "newest"
+    rows = desk.rows(under=under, states=state, priorities=priority, limit=limit, sight=eyes, newest=newest)
+    total = len(rows)
+    if total == limit:
+        total = desk.total(under=under, states=state, priorities=priority, sight=eyes)
+    head = {"version": version, "counts": counts, "total": total}
+    body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows))
     return Response(body, media_type="application/json")
 
 
@@ -451,21 +444,19 @@ async def wait_for_alarms(
 # --- what people do with it ----------------------------------------------------------------------------------------------
 
 
-def _rows_of(desk: AlarmDesk, eyes: Sees | None, occurrences: Sequence[int]) -> list[AlarmRow]:
-    """The rows of occurrences that are still there; who may not see one is told that there is none."""
-    wanted = set(occurrences)
-    found = {row.occurrence: row for row in desk.rows(limit=MOST_ROWS) if row.occurrence in wanted}
-    hidden = [n for n, row in found.items() if eyes is not None and not eyes.path(row.path)]
+def _places_of(desk: AlarmDesk, eyes: Sees | None, occurrences: Sequence[int]) -> Mapping[int, str]:
+    """Where occurrences are that are still there; who may not see one is told that there is none."""
+    found = desk.paths(occurrences)
+    hidden = [n for n, path in found.items() if eyes is not None and not eyes.path(path)]
     if hidden:
         raise NotFound(f"there is no alarm {hidden[0]}", "unknown_alarm")
-    return list(found.values())
+    return found
 
 
 def _paths_of(desk: AlarmDesk, alarms: Sequence[str]) -> dict[str, str]:
     """Where alarms are, by their keys: that of the tag or asset stands in the key; another room's are in the list."""
-    found = {alarm: alarm.rpartition("#")[0] for alarm in alarms if "#" in alarm}
-    if len(found) < len(set(alarms)):
-        found |= {row.alarm: row.path for row in desk.rows(limit=MOST_ROWS) if row.alarm in set(alarms)}
+    places = {alarm: alarm.rpartition("#")[0] if "#" in alarm else desk.path_of(alarm) for alarm in alarms}
+    found = {alarm: path for alarm, path in places.items() if path is not None}
     missing = next((alarm for alarm in alarms if alarm not in found), None)
     if missing is not None:
         raise NotFound(f"there is no alarm {missing[:200]!r}", "unknown_alarm")
@@ -506,11 +497,10 @@ async def acknowledge_alarms(
 ) -> OccurrencesDone:
     """Say that somebody has seen these and takes care of them: only what was on the screen, never all there are."""
     desk = _desk(services)
-    rows = _rows_of(desk, _eyes(sight), asked.occurrences)
-    _check(services, principal, Action.ALARM_ACKNOWLEDGE, (row.path for row in rows))
+    places = _places_of(desk, _eyes(sight), asked.occurrences)
+    _check(services, principal, Action.ALARM_ACKNOWLEDGE, places.values())
     told(request).update(target="alarms", reason=asked.comment, new={"acknowledged": _some(asked.occurrences)})
-    there = [row.occurrence for row in rows]
-    done = await desk.acknowledge(principal, there, asked.comment) if there else ()
+    done = await desk.acknowledge(principal, list(places), asked.comment) if places else ()
     return OccurrencesDone(version=desk.version, done=list(done))
 
 
@@ -518,11 +508,10 @@ async def acknowledge_alarms(
 async def reset_alarms(asked: Reset, services: Room, sight: Seen, principal: Who, request: Request) -> OccurrencesDone:
     """Let latched alarms go whose condition has returned."""
     desk = _desk(services)
-    rows = _rows_of(desk, _eyes(sight), asked.occurrences)
-    _check(services, principal, Action.ALARM_ACKNOWLEDGE, (row.path for row in rows))
+    places = _places_of(desk, _eyes(sight), asked.occurrences)
+    _check(services, principal, Action.ALARM_ACKNOWLEDGE, places.values())
     told(request).update(target="alarms", new={"reset": _some(asked.occurrences)})
-    there = [row.occurrence for row in rows]
-    done = await desk.reset(principal, there) if there else ()
+    done = await desk.reset(principal, list(places)) if places else ()
     return OccurrencesDone(version=desk.version, done=list(done))
 
 

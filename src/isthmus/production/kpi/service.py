@@ -1,0 +1,323 @@
+"""The catalogue in force, and the values of KPIs over facts: computed from sums, never from other rows' values."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, cast
+
+from sqlalchemy import Engine
+
+from isthmus.namespace.model import Plant
+from isthmus.production.figures import Figures
+from isthmus.production.kpi import store
+from isthmus.production.kpi.catalogue import (
+    ELEMENTS,
+    STANDARD,
+    Better,
+    Kpi,
+    check_circle,
+    check_kpi_name,
+    compiled,
+    elements,
+)
+from isthmus.production.model import FactSum
+from isthmus.values import status
+from isthmus.values.clock import Clock
+from isthmus.values.errors import ConfigError, Denied
+from isthmus.values.expression import Expression
+from isthmus.values.ids import is_under
+from isthmus.values.units import check_unit
+
+MAX_OWN: Final = 500
+MAX_TARGETS: Final = 1_000
+LEVELS: Final = ("machine", "line", "shift", "day", "order", "product", "team", "hour")
+"""What values may be asked by."""
+
+
+class Facts(Protocol):
+    """What values are computed from; the room production's service is one."""
+
+    async def figures(
+        self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
+    ) -> list[tuple[FactSum, Figures]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A KPI of the catalogue as it stands. ``targets`` by path, "" is the whole site. Units: changed_ns is UTC ns"""
+
+    kpi: Kpi
+    owner: str = ""
+    rev: int = 0
+    changed_by: str = ""
+    changed_ns: int = 0
+    targets: Mapping[str, float] = field(default_factory=dict)
+    reads: frozenset[str] = frozenset()  # other KPIs in its formula
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value. None has no denominator or no data, and ``why`` says which. ``met`` is None without target or value."""
+
+    value: float | None
+    why: str = ""
+    target: float | None = None
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    """Values of one sum of facts, by name of the KPI. ``path`` is whose targets hold."""
+
+    key: Mapping[str, str]
+    path: str
+    values: Mapping[str, Value]
+
+
+class KpiRoom:
+    """Keeps the catalogue and computes values. Blocking but ``values``; safe to call from several threads."""
+
+    def __init__(self, engine: Engine, plant: Callable[[], Plant], clock: Clock) -> None:
+        self._engine, self._plant, self._clock = engine, plant, clock
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] | None = None
+        self._compiled: dict[str, Expression] = {}
+        self._broken: dict[str, str] = {}  # why a formula cannot be computed
+
+    # --- the catalogue -----------------------------------------------------------------------------------------------
+
+    def catalogue(self) -> Mapping[str, Entry]:
+        """Every KPI by name: those every plant has first, in their order, then the plant's own by name."""
+        entries = self._entries
+        if entries is None:
+            with self._lock:
+                entries = self._entries = self._read()
+        return entries
+
+    def get(self, name: str) -> Entry:
+        """One.
+
+        Raises: LookupError
+        """
+        found = self.catalogue().get(name)
+        if found is None:
+            raise LookupError(name)
+        return found
+
+    def put(self, kpi: Kpi, owner: str, base: int, by: str) -> Entry:
+        """Make one of the plant's own, or change it; of one every plant has only the owner.
+
+        Raises: ConfigError; Denied (stale_base, name_taken, conflict)
+        """
+        standard = next((k for k in STANDARD if k.name == kpi.name), None)
+        row = store.Row(kpi.name, owner=owner.strip(), changed_by=by, changed_ns=self._clock.now_ns())
+        if standard is not None and kpi.formula.strip():
+            raise ConfigError(f"formula: {kpi.name} has its own, from {standard.source}; only its owner can be changed")
+        if standard is None:
+            self._check(kpi)
+            row = replace(
+                row,
+                title=kpi.title.strip(),
+                formula=kpi.formula.strip(),
+                unit=kpi.unit,
+                better=kpi.better,
+                description=kpi.description.strip(),
+            )
+        self._keep(row, base)
+        return self.get(kpi.name)
+
+    def set_targets(self, name: str, wanted: Mapping[str, float], base: int, by: str) -> Entry:
+        """The targets of one, by path; the nearest above what is looked at holds.
+
+        Raises: LookupError; ConfigError; Denied (stale_base)
+        """
+        entry = self.get(name)
+        paths = {asset.path for asset in self._plant().assets} | {""}
+        if len(wanted) > MAX_TARGETS:
+            raise ConfigError(f"targets: at most {MAX_TARGETS:,}, were {len(wanted):,}")
+        for path, value in wanted.items():
+            if path not in paths and path not in entry.targets:  # one of what is gone may stay
+                raise ConfigError(f"targets: no area, line or asset is at {path!r}")
+            if not math.isfinite(value):
+                raise ConfigError(f"targets: must be a number, was {value} for {path!r}")
+            if entry.kpi.unit == "%" and not 0 <= value <= 1_000:
+                raise ConfigError(f"targets: a percentage, was {value:g} for {path!r}")
+        kept = self._kept(entry)
+        row = replace(kept, changed_by=by, changed_ns=self._clock.now_ns())
+        self._keep(row, base, wanted)
+        return self.get(name)
+
+    def remove(self, name: str, base: int) -> None:
+        """Forget one of the plant's own.
+
+        Raises: LookupError; Denied (stale_base; conflict: another one reads it, or every plant has it)
+        """
+        entry = self.get(name)
+        if not entry.kpi.own:
+            raise Denied(f"{name} is a KPI every plant has", "conflict")
+        readers = [e.kpi.name for e in self.catalogue().values() if name in e.reads]
+        if readers:
+            raise Denied(f"{name} is read by {', '.join(readers)}", "conflict")
+        with self._engine.begin() as connection:
+            if not store.remove(connection, name, base):
+                raise _stale(name, base)
+        self._forget()
+
+    def _keep(self, row: store.Row, base: int, targets: Mapping[str, float] | None = None) -> None:
+        with self._engine.begin() as connection:
+            if not store.keep(connection, replace(row, rev=base + 1), base):
+                raise _stale(row.name, base)
+            if targets is not None:
+                store.set_targets(connection, row.name, targets)
+        self._forget()
+
+    @staticmethod
+    def _kept(entry: Entry) -> store.Row:
+        kpi = entry.kpi
+        if not kpi.own:
+            return store.Row(kpi.name, owner=entry.owner)
+        return store.Row(kpi.name, kpi.title, kpi.formula, kpi.unit, kpi.better, kpi.description, entry.owner)
+
+    def _check(self, kpi: Kpi) -> None:
+        check_kpi_name(kpi.name)
+        if kpi.name in ELEMENTS:
+            raise Denied(f"name: {kpi.name} is what formulas call {ELEMENTS[kpi.name][1]}", "name_taken")
+        if not kpi.title.strip():
+            raise ConfigError("title: say what people read")
+        if not kpi.formula.strip():
+            raise ConfigError("formula: say what it is computed from")
+        if kpi.unit:
+            check_unit(kpi.unit)
+        entries = self.catalogue()
+        if kpi.name not in entries and sum(e.kpi.own for e in entries.values()) >= MAX_OWN:
+            raise Denied(f"there are {MAX_OWN} KPIs of the plant's own; remove some first", "conflict")
+        kpis = {name: e.kpi for name, e in entries.items()} | {kpi.name: kpi}
+        expression = compiled(kpi, kpis)
+        reads = {name: e.reads for name, e in entries.items()}
+        reads[kpi.name] = expression.names - ELEMENTS.keys()
+        check_circle(kpi.name, reads)
+        for reader in (e for e in entries.values() if kpi.name in e.reads):
+            try:
+                compiled(reader.kpi, kpis)
+            except ConfigError as error:
+                raise Denied(f"{reader.kpi.name} reads it and would not work any more: {error}", "conflict") from None
+
+    def _read(self) -> dict[str, Entry]:
+        with self._engine.begin() as connection:
+            rows, targets = store.rows(connection), store.targets(connection)
+        kpis = {kpi.name: kpi for kpi in STANDARD}
+        kpis |= {name: _own(row) for name, row in rows.items() if name not in kpis}
+        self._compiled, self._broken = {}, {}
+        for name, kpi in kpis.items():
+            if kpi.figure:
+                continue
+            try:
+                self._compiled[name] = compiled(kpi, kpis)
+            except ConfigError as error:  # kept by a build that knew other words; its neighbours go on
+                self._broken[name] = str(error)
+        found = {}
+        for name, kpi in kpis.items():
+            row = rows.get(name, store.Row(name))
+            reads = self._compiled[name].names - ELEMENTS.keys() if name in self._compiled else frozenset()
+            found[name] = Entry(
+                kpi, row.owner, row.rev, row.changed_by, row.changed_ns, targets.get(name, {}), frozenset(reads)
+            )
+        return found
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._entries = None
+
+    def unit(self, kpi: Kpi) -> str:
+        """The unit its values have in this plant: what is counted in a tag's unit or in money has it from there."""
+        plant = self._plant()
+        if kpi.name == "downtime_cost":
+            return plant.currency
+        role = kpi.name.removesuffix("_per_good")
+        if role not in {"energy", "material"} or kpi.own:
+            return kpi.unit
+        tags = (tag for machine in plant.machines for tag in getattr(machine, role))
+        return next((plant.by_id[tag].unit for tag in tags if tag in plant.by_id), "")
+
+    # --- values ------------------------------------------------------------------------------------------------------
+
+    async def values(
+        self, facts: Facts, names: Sequence[str], under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
+    ) -> list[ValueRow]:
+        """The values of some KPIs, a row for each sum of facts.
+
+        Raises: LookupError naming what is no KPI
+        """
+        entries = [self.get(name) for name in names]
+        found = await facts.figures(under, start_ns, end_ns, by)
+        return [self._row(entries, sums, said, under) for sums, said in found]
+
+    def _row(self, entries: Sequence[Entry], sums: FactSum, said: Figures, under: str) -> ValueRow:
+        path = sums.key.get("machine") or sums.key.get("line") or under
+        known: dict[str, Value] = {}
+        base = elements(sums, said)
+        known |= {name: Value(None, "nothing counts it here") for name in self._not_counted(path)}
+        values = {e.kpi.name: _judged(e, self._value(e.kpi, base, said, known), path) for e in entries}
+        return ValueRow(dict(sums.key), path, values)
+
+    def _not_counted(self, path: str) -> list[str]:
+        """KPIs of what no machine there has a counter of: a zero would be a lie."""
+        machines = [m for m in self._plant().machines if is_under(m.asset, path)]
+        return [f"{role}_per_good" for role in ("energy", "material") if not any(getattr(m, role) for m in machines)]
+
+    def _value(self, kpi: Kpi, base: Mapping[str, float | None], said: Figures, known: dict[str, Value]) -> Value:
+        if kpi.name not in known:
+            known[kpi.name] = _of_figure(kpi, said) if kpi.figure else self._of_formula(kpi, base, said, known)
+        return known[kpi.name]
+
+    def _of_formula(self, kpi: Kpi, base: Mapping[str, float | None], said: Figures, known: dict[str, Value]) -> Value:
+        expression = self._compiled.get(kpi.name)
+        if expression is None:
+            return Value(None, self._broken.get(kpi.name, "its formula is gone"))
+        inputs: dict[str, tuple[float, int]] = {}
+        missing = ""
+        for name in sorted(expression.names):
+            if name in base:
+                value, why = base[name], "no ideal rate is declared for what was made"
+            else:
+                other = self._value(self.catalogue()[name].kpi, base, said, known)
+                value, why = other.value, other.why
+            if value is None:
+                missing = missing or f"{name}: {why}"
+            inputs[name] = (value or 0.0, status.BAD_NO_DATA if value is None else status.GOOD)
+        result, code = expression.evaluate_one(cast("dict[str, tuple[float | int | str | bool, int]]", inputs))
+        number = float(result) if isinstance(result, int | float) else math.nan
+        if code >> 31 or not math.isfinite(number):
+            return Value(None, missing or "divided by nothing")
+        return Value(number)
+
+
+def _own(row: store.Row) -> Kpi:
+    better = cast("Better", row.better)
+    return Kpi(row.name, row.title, row.formula, row.unit, better, "this plant", row.description, own=True)
+
+
+def _stale(name: str, base: int) -> Denied:
+    return Denied(f"{name} is not at revision {base} any more; look at it again", "stale_base")
+
+
+def _of_figure(kpi: Kpi, said: Figures) -> Value:
+    figure = getattr(said, kpi.figure)
+    if figure is None:
+        return Value(None, said.why.get(kpi.figure, ""))
+    return Value(float(figure) * kpi.scale)
+
+
+def _judged(entry: Entry, value: Value, path: str) -> Value:
+    """With the target of the nearest level above what it is of."""
+    above = [p for p in entry.targets if is_under(path, p)]
+    if not above:
+        return value
+    target = entry.targets[max(above, key=len)]
+    if value.value is None or not entry.kpi.better:
+        return replace(value, target=target)
+    met = value.value >= target if entry.kpi.better == "up" else value.value <= target
+    return replace(value, target=target, met=met)

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest'
+import { lastOf, lineOf, numberOf, scaleOf, stepsOf } from '../src/quality/scale'
+
+const frame = { width: 110, height: 110, left: 5, right: 5, top: 5, bottom: 5 }
+
+describe('the scale of a control chart', () => {
+  it('shows every value, limit and specification', () => {
+    const scale = scaleOf([[1, null, 3]], 3, frame, [10, undefined])
+    expect(scale.low).toBeCloseTo(1 - 0.72)
+    expect(scale.high).toBeCloseTo(10.72)
+    expect(scale.y(10.72)).toBeCloseTo(5)
+    expect(scale.x(0)).toBe(5)
+    expect(scale.x(2)).toBe(105)
+  })
+  it('has room around a value that never changes, and around none', () => {
+    const flat = scaleOf([[5, 5]], 2, frame)
+    expect(flat.y(5)).toBeCloseTo(55)
+    expect(scaleOf([[null]], 1, frame).y(0.5)).toBeCloseTo(55)
+    expect(scaleOf([[5]], 1, frame).x(0)).toBe(55)
+  })
+  it('breaks a line where there is no value', () => {
+    const scale = scaleOf([[0, 10]], 4, frame)
+    expect(lineOf([0, null, 10, 0], scale).match(/M/g)).toHaveLength(2)
+    expect(lineOf([null, null], scale)).toBe('')
+  })
+  it('draws limits as steps', () => {
+    const scale = scaleOf([[0, 10]], 3, frame)
+    const path = stepsOf([10, 10, 0], scale)
+    expect(path.startsWith('M5.0 ')).toBe(true)
+    expect(path.match(/L80\.0/g)).toHaveLength(2)
+    expect(lastOf([1, 2, null])).toBe(2)
+    expect(lastOf([null])).toBeUndefined()
+  })
+})
+
+describe('numbers that people type', () => {
+  it('take a comma or a point', () => {
+    expect(numberOf('1,5')).toBe(1.5)
+    expect(numberOf(' 1 500.25 ')).toBe(1500.25)
+    expect(numberOf('x')).toBeNaN()
+  })
+})
