@@ -185,6 +185,13 @@ const ordersRoute = createRoute({
   path: '/orders',
   validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof ORDER_KEYS)[number], string>> => only(search, ORDER_KEYS),
   component: lazyRouteComponent(() => import('./pages/orders'), 'OrdersPage'),
+const OEE_KEYS = ['under', 'range', 'by', 'loss', 'figure', 'asset'] as const
+export type OeeSearch = Partial<Record<(typeof OEE_KEYS)[number], string>>
+const oeeRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/oee',
+  validateSearch: (search: Record<string, unknown>): OeeSearch => only(search, OEE_KEYS),
+  component: lazyRouteComponent(() => import('./pages/oee'), 'OeePage'),
 })
 
 const systemRoute = createRoute({
@@ -266,6 +273,7 @@ export const router = createRouter({
     screensRoute,
     screenRoute,
     screenEditRoute,
+    oeeRoute,
     systemRoute,
     accountRoute,
     adminRoute,

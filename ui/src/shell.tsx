@@ -24,10 +24,11 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/kpi' | '/orders' | '/quality' | '/floor' | '/shift' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/kpi' | '/orders' | '/quality' | '/floor' | '/shift' | '/oee' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
+  { to: '/oee', icon: 'oee', name: m('OEE'), key: 'e' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/floor', icon: 'hand', name: m('Floor'), key: 'f' },

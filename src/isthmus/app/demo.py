@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.demo_screens import lay_out
@@ -21,7 +23,10 @@ from isthmus.simulators.bottling import faults
 from isthmus.simulators.bottling.recipe import DEMO_RECIPES
 from isthmus.simulators.bottling.rig import SENSORS, Rig
 from isthmus.simulators.bottling.sensors import DOOR, TOPICS
-from isthmus.values.errors import ConfigError
+from isthmus.values.errors import ConfigError, IsthmusError
+
+if TYPE_CHECKING:
+    from isthmus.simulators.bottling.quarter import Past
 
 LOAD_TAGS = 1000  # of one load server
 LOOK_S = 0.25
@@ -135,10 +140,39 @@ def _admit(data: DataDir) -> dict[str, tuple[str, str]]:
     return found
 
 
+async def _past_of(folder: Path, days: int, stop: asyncio.Event, log: logging.Logger) -> Past | None:
+    """The past a new hall is to have; None for none, or when it is recorded already."""
+    if not days:
+        return None
+    from isthmus.app import demo_history
+
+    return await asyncio.to_thread(demo_history.prepare, folder, days, log, stop.is_set)
+
+
+async def _live_in(data: DataDir, past: Past | None, log: logging.Logger) -> None:
+    """Bring the hall's past into the record and enter what its people know, beside everything that runs."""
+    from isthmus.app import demo_history, demo_production
+
+    ended = threading.Event()
+    ask = demo_production.asker(data.root)
+    try:
+        await asyncio.to_thread(demo_production.furnish, ask, log)
+        if past is None:
+            return
+        began = time.monotonic()
+        samples = await asyncio.to_thread(demo_history.record, data.root, plant_folder(data), past, log, ended.is_set)
+        log.info("the past is recorded: %s samples in %.0f s", f"{samples:,}", time.monotonic() - began)
+        await asyncio.to_thread(demo_production.give_reasons, ask, past, log, ended.is_set)
+    except IsthmusError as error:
+        log.error("the past is not whole: %s; start the demo the same way again to go on", error)
+    finally:
+        ended.set()  # the threads look at it
+
+
 async def run_demo(
-    data: DataDir, settings: Settings, port: int, scale: int, stop: asyncio.Event, log: logging.Logger
+    data: DataDir, settings: Settings, port: int, scale: int, stop: asyncio.Event, log: logging.Logger, days: int = 0
 ) -> None:
-    """The demo's main: the hall first, then everything that reads it."""
+    """The demo's main: the hall first, then everything that reads it. ``days`` is how much of a past it has."""
     data.prepare()
     folder = plant_folder(data)
     folder.mkdir(exist_ok=True, mode=0o700)
@@ -148,21 +182,27 @@ async def run_demo(
         settings = dataclasses.replace(settings, mqtt=dataclasses.replace(settings.mqtt, listen="127.0.0.1:0"))
     credentials = _admit(data)
     lay_out(data)
+    pasts = [await _past_of(folder, days, stop, log)]  # given away, so that its memory is free when it is recorded
+    if stop.is_set():
+        return
     began = time.monotonic()
     async with Rig(folder, scale=-(-scale // LOAD_TAGS)) as rig:
         Secrets.of(data.root, settings.secrets.key_file).set("plc-capper", rig.password)
         log.info("%d simulated PLCs run, %.1f s", len(rig.ports) + len(rig.load_ports), time.monotonic() - began)
-        obeying = asyncio.create_task(_obey(rig, data), name="marks")
+        tasks = [asyncio.create_task(_obey(rig, data), name="marks")]
 
         async def ready() -> None:
             await rig.connect(ListenerAddress.load(data.bus.listener).port, credentials)
             await _apply_plant(data, rig.plant_yaml(), log)
             await _offer_recipes(data)
             await _offer_shift(data, settings, port)
+            tasks.append(asyncio.create_task(_live_in(data, pasts.pop(), log), name="past"))
 
         try:
             await run_up(data, settings, port, stop, log, ready)
         finally:
-            obeying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await obeying
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task

@@ -255,6 +255,16 @@ class Client:
         """
         return _outcome(dict(self._json("GET", f"control/writes/{ident}")))
 
+    # Whatever else.
+
+    def get(self, path: str, **query: str | float | Sequence[str]) -> Any:
+        """Any other question of the API as the JSON that answers it, such as ``get("production/oee", under="packaging", by="order")``.
+
+        Raises: NotFound, Invalid, Busy
+        """
+        asked = urlencode({key: value for key, value in query.items() if value != ""}, doseq=True)
+        return self._json("GET", f"{path}?{asked}" if asked else path)
+
     # How.
 
     def _base(self) -> str:

@@ -44,6 +44,7 @@ const shapes: Record<string, ReactNode> = {
   sound: <path d="M4 9v6h4l5 4V5L8 9zM16 9a4 4 0 0 1 0 6M18.5 6.5a8 8 0 0 1 0 11" />,
   soundOff: <path d="M4 9v6h4l5 4V5L8 9zM17 10l4 4M21 10l-4 4" />,
   line: <path d="M3 18h18M5 18v-6h4v6M10 18V8h4v10M15 18v-8h4v8M3 21h18" />,
+  oee: <path d="M4 4v16h16M7 20v-5h3v5M12 20V9h3v11M17 20v-8h3v8M7 11l5-5 3 2 5-5" />,
   control: <path d="M4 7h9M17 7h3M15 5v4M4 12h3M11 12h9M9 10v4M4 17h11M19 17h1M17 15v4" />,
   lock: <path d="M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3M12 15v2" />,
   hand: <path d="M8 13V6.5a1.5 1.5 0 0 1 3 0V11V4.5a1.5 1.5 0 0 1 3 0V11V6a1.5 1.5 0 0 1 3 0v8c0 4-2 7-5.5 7S7 19.5 5 15.5c-.6-1.3.8-2.4 2-1.3z" />,
@@ -55,7 +56,7 @@ export type IconName =
   | 'plus' | 'minus' | 'arrow' | 'left' | 'right' | 'down' | 'up' | 'clock' | 'eye' | 'eyeOff' | 'flag' | 'table'
   | 'download' | 'link' | 'theme' | 'out' | 'help' | 'filter' | 'play' | 'pause' | 'toStart' | 'globe' | 'folder' | 'key'
   | 'alarm' | 'wrench' | 'sound' | 'soundOff'
-  | 'line' | 'control' | 'lock' | 'hand' | 'keypad'
+  | 'line' | 'oee' | 'control' | 'lock' | 'hand' | 'keypad'
 
 export function Icon({ name, size = 18, className = '' }: { name: IconName; size?: number; className?: string }) {
   return (

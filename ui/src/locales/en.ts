@@ -86,4 +86,7 @@ export const en: Record<string, string> = {
   '{{count}} stops have no reason_other': '{{count}} stops have no reason',
   '{{count}} times_one': 'once',
   '{{count}} times_other': '{{count}} times',
+  // oee
+  '{{count}} readings read with care_one': '{{count}} reading read with care',
+  '{{count}} readings read with care_other': '{{count}} readings read with care',
 }

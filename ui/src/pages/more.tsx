@@ -33,6 +33,9 @@ export function MorePage() {
         <Link to="/trends" className="more-row">
           <Icon name="trends" /> {t('Trends')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/oee" className="more-row">
+          <Icon name="oee" /> {t('OEE')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/screens" className="more-row">
           <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
         </Link>

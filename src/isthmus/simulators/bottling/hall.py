@@ -18,7 +18,7 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.simulators.bottling.machines import Capper, Conveyor, Filler, Labeller, Palletiser
+from isthmus.simulators.bottling.machines import Capper, Conveyor, Filler, Labeller, Palletiser, Wrapper
 from isthmus.simulators.bottling.physics import STOPPED, Machine, Panel, Unit, field_names
 from isthmus.simulators.bottling.process import (
     LINE,
@@ -51,6 +51,7 @@ UNITS: Final[Mapping[str, Mapping[str, type[Unit]]]] = {
         "m_chilled": meter("ChilledMeter", ("chilled",)),
         "m_main": meter("MainMeter", (*LINE, "conveyor", *TANKS, "boiler", "air", "chilled"), 6.5),
         "site": Site,
+        "wrapper": Wrapper,
     },
 }
 """Which controller runs which units."""

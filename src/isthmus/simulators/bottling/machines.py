@@ -19,6 +19,8 @@ from isthmus.simulators.bottling.physics import (
     Machine,
     Panel,
     See,
+    Unit,
+    happens,
     lag,
     ramp,
 )
@@ -246,6 +248,41 @@ class Palletiser(Machine):
         )
         self.wrap_force = max(0.0, self.wrap_force)
         self.gripper_pressure = lag(self.gripper_pressure, max(0.0, self.air - 0.7), dt, 2.0)
+
+
+@dataclass
+class Wrapper(Unit):
+    """Winds film around each pallet that comes. Now and then the film tears, and somebody mends it."""
+
+    WRAP_S: ClassVar[float] = 70.0
+    TEARS_S: ClassVar[float] = 2400.0  # mean time it winds between two tears
+    MEND_S: ClassVar[float] = 150.0
+    WAITING: ClassVar[float] = 3.0  # pallets that find room before it; more go by unwrapped
+    RUNNING_A: ClassVar[float] = 6.4
+    RESTING_A: ClassVar[float] = 0.4
+
+    current: float = 0.4
+    taken: float = 0.0  # pallets, as the palletiser counts them
+    wrap_s: float = 0.0  # left of the pallet on it
+    mend_s: float = 0.0
+
+    def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
+        """Take a pallet, wind, or wait for whoever mends the film."""
+        pallets = see("palletiser.pallets")
+        self.taken = max(self.taken, pallets - self.WAITING)
+        if self.mend_s > 0.0:
+            self.mend_s -= dt
+        elif self.wrap_s > 0.0:
+            self.wrap_s -= dt
+            if happens(chance, dt, self.TEARS_S):
+                self.mend_s = min(6.0 * self.MEND_S, chance.expovariate(1.0 / self.MEND_S))
+        elif self.taken < pallets:
+            self.taken += 1.0
+            self.wrap_s = self.WRAP_S
+        winding = self.wrap_s > 0.0 and self.mend_s <= 0.0
+        goal = self.RUNNING_A if winding else self.RESTING_A
+        self.current = max(0.0, lag(self.current, goal, dt, 0.5) + chance.gauss(0.0, 0.03))
+        self.power = 0.55 * self.current
 
 
 @dataclass

@@ -120,6 +120,15 @@ _MACHINE = TypeMap(
             write={"role": "operator", "interlock": "guard_closed and estop_ok"},
             description="Command word: the last order, which counts each time it is written",
         ),
+        P(
+            name="energy",
+            at="hr 24 uint32",
+            kind="counter",
+            scale=0.01,
+            unit="kWh",
+            decimals=2,
+            description="Electric energy of the machine",
+        ),
         P(name="guard_closed", at="di 0", kind="switch", every=FAST, description="All guards closed"),
         P(name="local", at="di 2", kind="switch", every=FAST, description="Panel switched to local"),
         P(name="estop_ok", at="di 3", kind="switch", every=FAST, description="No emergency stop is pressed"),
@@ -147,7 +156,6 @@ _MACHINE = TypeMap(
             "description": "Speed against its set-point",
         },
     },
-    extra={"production": {"state": "state", "good": "good", "reject": "reject", "ideal_rate": "125/min"}},
 )
 
 _FILLER = TypeMap(
@@ -531,7 +539,6 @@ _LINE = TypeMap(
         ),
     ),
     formulas=_LINE_FORMULAS,
-    extra={"production": {"state": "state", "good": "good", "reject": "reject", "ideal_rate": "120/min"}},
 )
 
 _BELT = TypeMap(
@@ -1306,6 +1313,24 @@ _MAIN_METER = TypeMap(
     extends="meter",
 )
 
+_WRAPPER = TypeMap(
+    "wrapper",
+    "Pallet wrapper of before anybody thought of controllers: a clamp on its supply is all there is",
+    (
+        P(
+            name="current",
+            at="ir 0",
+            unit="A",
+            scale=0.01,
+            range=(0, 40),
+            decimals=2,
+            deadband=0.2,
+            every=QUICK,
+            description="Current of the wrapper, measured at its supply",
+        ),
+    ),
+)
+
 _SITE = TypeMap(
     "supply",
     "Water and gas from the street",
@@ -1365,7 +1390,7 @@ TYPES: Final[Mapping[str, TypeMap]] = {
     t.name: t
     for t in (
         _MACHINE, _FILLER, _CAPPER, _LABELLER, _PALLETISER, _LINE, _BELT, _ACCUMULATION, _TANK, _BOILER, _COMPRESSOR, _AIR,
-        _CHILLED, _METER, _MAIN_METER, _SITE,
+        _CHILLED, _METER, _MAIN_METER, _SITE, _WRAPPER,
     )
 }  # fmt: skip
 
@@ -1416,6 +1441,7 @@ BLOCKS: Final[Mapping[str, tuple[Block, ...]]] = {
             )
         ),
         Block("energy/street", "site", "supply", 200, description="Water and gas meters"),
+        Block("packaging/wrapper", "wrapper", "wrapper", 220, description="Wraps a film around each pallet"),
     ),
 }
 """The assets in each controller."""

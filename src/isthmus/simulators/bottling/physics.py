@@ -178,6 +178,7 @@ class Machine(Panel):
     vibration: float = 0.2
     air: float = 6.5
     cycle_s: float = 0.0
+    energy: float = 0.0  # kWh
 
     def step(self, dt: float, see: See, chance: Random, faults: Collection[str]) -> None:
         """Neighbours, state, motion, bottles, then what follows from them."""
@@ -331,6 +332,7 @@ class Machine(Panel):
 
     def _warm(self, dt: float, chance: Random, faults: Collection[str]) -> None:
         load = self.speed / 120.0
+        self.energy += self.power * dt / 3600.0
         self.power = max(0.2, 0.08 * self.RATED_KW + self.RATED_KW * load * chance.gauss(0.9, 0.01))
         hot = 90.0 if self.HEATED_BY in faults else 0.0
         self.motor_temp = lag(self.motor_temp, HALL_C + 32.0 * load + hot, dt, 40.0 if hot else 420.0)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from isthmus.simulators.bottling import guarded, load
+from isthmus.simulators.bottling import guarded, load, production
 from isthmus.simulators.bottling.hall import OPCUA
 from isthmus.simulators.bottling.maps import BLOCKS, CONNECTIONS, LINE, LINE_FLOW, TYPES, points_of
 from isthmus.simulators.bottling.points import Limit, Point, TypeMap, template
@@ -29,7 +29,7 @@ _HEAD: Final = """\
 # Five controllers speak Modbus TCP, the capper speaks OPC UA, sensors come by Sparkplug and a door counter by MQTT. A type says
 # once what all assets of its kind have: addresses count from {base}, which each asset fills in its `with`. The forty-first
 # pump is one line.
-plant: {enterprise: acme, site: lyon, timezone: Europe/Paris, description: Bottling hall}
+plant: {enterprise: acme, site: lyon, timezone: Europe/Paris, currency: EUR, description: Bottling hall}
 
 # How long history is kept.
 history: {standard: 400 d}
@@ -126,7 +126,7 @@ def plant_yaml(ports: Mapping[str, int], scale: int = 0, load_ports: Sequence[in
     lines.append(_SENSOR_TYPES)
     if servers:
         lines += load.type_lines(send_all=False)
-    for section, entries in guarded.of_plant().items():
+    for section, entries in (guarded.of_plant() | production.of_plant()).items():
         lines.append(f"{section}:\n")
         lines += [f"  {name}: {_flow(said)}\n" for name, said in entries.items()]
         lines.append("\n")
@@ -159,7 +159,7 @@ def _type_lines(mapped: TypeMap) -> Iterator[str]:
         yield f"      {point.name + ':':<{width}} {_flow(_tag(mapped.name, point))}\n"
     for name, tag in mapped.formulas.items():
         yield f"      {name + ':':<{width}} {_flow(tag)}\n"
-    for section, value in {**mapped.extra, **guarded.of_type(mapped.name)}.items():
+    for section, value in {**mapped.extra, **production.of_type(mapped.name), **guarded.of_type(mapped.name)}.items():
         yield f"    {section}: {_flow(value)}\n"
     yield "\n"
 
