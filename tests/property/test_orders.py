@@ -158,7 +158,8 @@ def test_orders_walk_their_table_and_stock_is_never_below_nothing(steps: list[tu
 
 
 @pytest.mark.soak
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(3600)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_orders_walk_their_table_at_length(steps: list[tuple[str, Any, Any]]) -> None:
     with TemporaryDirectory() as folder:

@@ -150,7 +150,6 @@ class Core:
             self._engine, self._clock, self._bus, self._namespace, self._live, self._heartbeats, self._security,
             self._trail, self._lockouts, self._alarms, log,
         )  # fmt: skip
-        self._orders = OrderRoom(self._engine, self._clock, self._namespace.current, self._trail.person, log=log)
         figures = TeamFigures(settings.privacy.smallest_group)
         self._privacy = Privacy(self._engine, self._security, self._trail, figures)
         self._deliveries = Deliveries(
@@ -174,6 +173,11 @@ class Core:
         self._stops = StopRoom(
             self._engine, self._production, self._namespace.current, self._clock, self._production.news, log
         )
+        self._orders = OrderRoom(
+            self._engine, self._clock, self._namespace.current, self._trail.person, self._production, log
+        )
+        self._orders.attach(holds=self._quality)
+        self._quality.executions = self._orders.orders
         self._production.helps = self._stops.requests.calls
         self._production_pump = ProductionPump(self._bus, self._production, record, log)
         self._edge_states: dict[str, str] = {}

@@ -605,6 +605,11 @@ class Production:
         """Days that are to be computed again."""
         return len(self._dirty)
 
+    def ready(self, asset: str) -> bool:
+        """Whether what a machine made until now is known: after a start not before its open span was read and no day is due."""
+        live = self._machines.get(asset)
+        return live is not None and live.begun and all(code != live.code for code, _ in self._dirty)
+
     async def calendar_changed(self, area: str, start_ns: int = 0, end_ns: int = 0) -> None:
         """An exception of a calendar changed: days in it are computed again; without a range the last two months are."""
         now_ns = self._clock.now_ns()

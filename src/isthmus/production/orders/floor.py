@@ -9,10 +9,19 @@ from typing import Protocol
 from isthmus.namespace.model import Plant
 from isthmus.production.model import Entry, EntryKind, FactSum, Interval, StateClass
 from isthmus.production.orders.model import ChangeOver, Count, Operation, Run
+from isthmus.values.clock import NS_PER_S
+
+
+LOOK_NS = 7 * 86_400 * NS_PER_S
+"""So far before and after a change of products a machine's last and first piece are looked for."""
 
 
 class Shop(Protocol):
     """What orders ask of the machines' accounts; `production.service` offers it."""
+
+    def ready(self, asset: str) -> bool:
+        """Whether what a machine made until now is known."""
+        ...
 
     async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]:
         """What a machine did."""
@@ -29,6 +38,9 @@ class Shop(Protocol):
 
 class NoShop:
     """Where no machine is accounted for: everything is counted by hand."""
+
+    def ready(self, asset: str) -> bool:
+        return False
 
     async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]:
         return []
@@ -67,9 +79,9 @@ def touches(plant: Plant, one: str, other: str) -> bool:
 
 
 async def count_run(shop: Shop, plant: Plant, run: Run, now_ns: int) -> Count | None:
-    """What the machine counted in a run by now; None where nothing counts there."""
+    """What the machine counted in a run by now; None where nothing counts there, or where it is not known now."""
     counter = place_of(plant, run.asset).counter
-    if not counter:
+    if not counter or not run.told or not shop.ready(counter):
         return None
     end_ns = now_ns if run.end_ns is None else run.end_ns
     if end_ns <= run.start_ns:
@@ -104,10 +116,11 @@ async def change_over(shop: Shop, plant: Plant, before: Run, run: Run, target_s:
     """
     counter = place_of(plant, run.asset).counter
     ended_ns = min(before.end_ns or run.start_ns, run.start_ns)
-    start_ns, end_ns = ended_ns, run.start_ns if not counter else None
-    if counter:
+    start_ns, end_ns = ended_ns, None if shop.ready(counter) else run.start_ns
+    if counter and shop.ready(counter):
         until_ns = now_ns if run.end_ns is None else run.end_ns
-        told = await shop.intervals(counter, before.start_ns, max(until_ns, run.start_ns + 1))
+        from_ns = max(before.start_ns, ended_ns - LOOK_NS)
+        told = await shop.intervals(counter, from_ns, max(min(until_ns, run.start_ns + LOOK_NS), run.start_ns + 1))
         running = [one for one in told if one.state_class is StateClass.RUNNING]
         last = [min(one.end_ns, ended_ns) for one in running if one.start_ns < ended_ns]
         first = [max(one.start_ns, run.start_ns) for one in running if one.end_ns > run.start_ns]

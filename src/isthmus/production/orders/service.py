@@ -102,6 +102,7 @@ class Orders:
         self._log = log or logging.getLogger("isthmus.orders")
         self._lock = asyncio.Lock()  # what is told to the accounts is told in the order in which it happened
         self._now: dict[str, Running] = {}
+        self._untold: set[int] = set()  # runs of which it was said that nobody took them
 
     # what others ask
 
@@ -541,14 +542,26 @@ class Orders:
         now: dict[str, Running] = {}
         for run, order, product in await self._records.do(load):
             if not run.told:
-                said = await tell_run(self.shop, plant, run, product.operation(run.operation), now_ns)
-                told = replace(run, entries=said, told=True)
-                await self._records.do(lambda db, told=told: store.save_told(db, told))  # type: ignore[misc]  # a lambda bound to its turn
+                await self._tell_one(run, product, plant, now_ns)
             if run.end_ns is None:
                 what = Running("", order.id, str(run.operation), order.product, order.lot, run.start_ns)
                 for machine in (*place_of(plant, run.asset).machines, run.asset):
                     now[machine] = replace(what, asset=machine)
         self._now = now
+
+
+    async def _tell_one(self, run: Run, product: Product, plant: Plant, now_ns: int) -> None:
+        """What the accounts do not take now they are told later; the order goes on, and is not counted until then."""
+        try:
+            said = await tell_run(self.shop, plant, run, product.operation(run.operation), now_ns)
+        except IsthmusError as error:
+            if run.id not in self._untold:
+                self._log.warning("order %s is not known to the accounts of %s yet: %s", run.order, run.asset, error)
+            self._untold.add(run.id)
+            return
+        self._untold.discard(run.id)
+        told = replace(run, entries=said, told=True)
+        await self._records.do(lambda db: store.save_told(db, told))
 
 
 # rules, within a transaction

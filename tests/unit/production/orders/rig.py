@@ -43,6 +43,10 @@ class FakeShop:
     said: list[Entry] = field(default_factory=list)
     states: list[Interval] = field(default_factory=list)
     fails: Exception | None = None
+    known: bool = True
+
+    def ready(self, asset: str) -> bool:
+        return self.known
 
     async def enter(self, entry: Entry) -> int:
         if self.fails:

@@ -278,6 +278,21 @@ async def test_what_was_not_told_when_core_died_is_told_by_the_next(works: Works
     assert len(works.shop.said) == 1
 
 
+async def test_accounts_that_are_not_ready_change_no_count_and_are_told_later(works: Works) -> None:
+    await works.products(simple("water"))
+    works.shop.fails = ConfigError("asset: no machine is counted yet")
+    order = await works.started("water", 10)
+    works.make(FILLER, 2)
+    assert await works.counts(order.id) == {10: (0, 0, 0)}
+    works.shop.fails = None
+    await works.room.orders.catch_up()
+    assert await works.counts(order.id) == {10: (2, 2, 0)}
+    works.shop.known = False
+    works.shop.made.clear()
+    await works.room.orders.catch_up(late=True)
+    assert (await works.counts(order.id), await works.on_hand(order.lot)) == ({10: (2, 2, 0)}, [2])
+
+
 async def test_late_samples_change_the_count_until_the_order_is_closed(works: Works) -> None:
     await works.products(simple("water"))
     order = await works.started("water", 3)
