@@ -1873,6 +1873,282 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/quality/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Quality Actions
+         * @description What is done so that it does not come back; newest first.
+         */
+        get: operations["list_quality_actions"];
+        put?: never;
+        /**
+         * Open Quality Action
+         * @description Somebody does something about a nonconformance until some time.
+         */
+        post: operations["open_quality_action"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/actions/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Quality Action
+         * @description Change it, or say that it is done; whoever may correct, and did not do it, says that it works.
+         */
+        patch: operations["change_quality_action"];
+        trace?: never;
+    };
+    "/api/v1/quality/characteristics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Characteristics
+         * @description Everything that is checked and how it stands.
+         */
+        get: operations["list_characteristics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/characteristics/{ident}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set Quality Limits
+         * @description Control limits from now on, or, without a center, learned anew. ``base`` is the number of those in force, 0 for none.
+         */
+        post: operations["set_quality_limits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/charts/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Quality Chart
+         * @description The control chart of what was checked in [start, end): points with the rules they complete, limits, capability.
+         */
+        get: operations["show_quality_chart"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record Quality Check
+         * @description What somebody found. Answers which rules it breaks, and what was opened and held because of it.
+         */
+        post: operations["record_quality_check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/checks/{n}/void": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Void Quality Check
+         * @description A check that was entered wrongly does not count any more; it stays in the record, with the reason.
+         */
+        post: operations["void_quality_check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/due": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Due Checks
+         * @description Checks that people owe, and when the next ones are due; the most overdue first.
+         */
+        get: operations["list_due_checks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Holds
+         * @description What is held, and what was released; newest first.
+         */
+        get: operations["list_holds"];
+        put?: never;
+        /**
+         * Hold Back
+         * @description Hold a lot, or what an asset makes from now on, until somebody with the right releases it.
+         */
+        post: operations["hold_back"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/holds/{n}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release Hold
+         * @description Let what was held go on: with the right to, a reason, and what becomes of it.
+         */
+        post: operations["release_hold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/nonconformances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Nonconformances
+         * @description What was not as it should be; newest first.
+         */
+        get: operations["list_nonconformances"];
+        put?: never;
+        /**
+         * Open Nonconformance
+         * @description Somebody found something that no check tells.
+         */
+        post: operations["open_nonconformance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/nonconformances/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Nonconformance
+         * @description Say more about it; whoever may correct closes it, once cause and disposition are told, actions done, holds released.
+         */
+        patch: operations["change_nonconformance"];
+        trace?: never;
+    };
+    "/api/v1/quality/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Quality Plans
+         * @description Inspection plans in their newest version, by title.
+         */
+        get: operations["list_quality_plans"];
+        put?: never;
+        /**
+         * Save Quality Plan
+         * @description A new plan (base 0) or the next version of one; refused whole with every place that is wrong.
+         */
+        post: operations["save_quality_plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/recipes": {
         parameters: {
             query?: never;
@@ -2957,7 +3233,7 @@ export interface components {
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "production.record" | "production.correct" | "production.plan" | "production.sign" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** AlarmAnswer */
         AlarmAnswer: {
             /** Acknowledged At */
@@ -5886,6 +6162,825 @@ export interface components {
              * @enum {string}
              */
             state: "unknown" | "ready" | "unreachable" | "unfit";
+        };
+        /** QualityAction */
+        QualityAction: {
+            /** Asset */
+            asset: string;
+            /** Done */
+            done: string | null;
+            /** Done By */
+            done_by: string;
+            /** Due */
+            due: string;
+            /** Id */
+            id: number;
+            /** Nonconformance */
+            nonconformance: number;
+            /** Opened */
+            opened: string;
+            /** Opened By */
+            opened_by: string;
+            /** Overdue */
+            overdue: boolean;
+            /** Owner */
+            owner: string;
+            /** Result */
+            result: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "done" | "verified";
+            /** Title */
+            title: string;
+            /** Verified */
+            verified: string | null;
+            /** Verified By */
+            verified_by: string;
+            /** Version */
+            version: number;
+        };
+        /** QualityActionChange */
+        QualityActionChange: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /** Due */
+            due?: string | null;
+            /** Owner */
+            owner?: string | null;
+            /** Result */
+            result?: string | null;
+            /** State */
+            state?: ("open" | "done" | "verified") | null;
+            /** Title */
+            title?: string | null;
+        };
+        /** QualityActionIn */
+        QualityActionIn: {
+            /** Due */
+            due: string;
+            /** Nonconformance */
+            nonconformance: number;
+            /** Owner */
+            owner: string;
+            /** Title */
+            title: string;
+        };
+        /** QualityActions */
+        QualityActions: {
+            /** Actions */
+            actions: components["schemas"]["QualityAction"][];
+        };
+        /** QualityCapability */
+        QualityCapability: {
+            /** Confidence */
+            confidence: number;
+            cp: components["schemas"]["QualityIndex"];
+            cpk: components["schemas"]["QualityIndex"];
+            /** Mean */
+            mean: number;
+            /** N */
+            n: number;
+            /** Notes */
+            notes: ("no_spread" | "few_values")[];
+            /** Overall */
+            overall: number;
+            pp: components["schemas"]["QualityIndex"];
+            ppk: components["schemas"]["QualityIndex"];
+            /** Within */
+            within: number;
+        };
+        /** QualityCharacteristic */
+        QualityCharacteristic: {
+            /**
+             * Allowed
+             * @description defective units or defects that still pass
+             * @default 0
+             */
+            allowed: number;
+            /**
+             * Center
+             * @description control limits that are given; without it they are learned
+             */
+            center?: number | null;
+            /**
+             * Chart
+             * @default imr
+             * @enum {string}
+             */
+            chart: "imr" | "xbar_r" | "xbar_s" | "p" | "np" | "c" | "u" | "ewma" | "cusum";
+            /**
+             * Decimals
+             * @default 2
+             */
+            decimals: number;
+            /**
+             * Faults
+             * @default []
+             */
+            faults: string[];
+            /**
+             * Id
+             * @description lower-case letters, digits and -
+             */
+            id: string;
+            /**
+             * Instructions
+             * @default
+             */
+            instructions: string;
+            /**
+             * Kind
+             * @default variable
+             * @enum {string}
+             */
+            kind: "variable" | "attribute" | "visual";
+            /**
+             * Learn
+             * @description checks limits are learned from
+             * @default 25
+             */
+            learn: number;
+            /**
+             * Lsl
+             * @description lower specification limit
+             */
+            lsl?: number | null;
+            /**
+             * On Fail
+             * @default nonconformance
+             * @enum {string}
+             */
+            on_fail: "chart" | "nonconformance" | "hold";
+            /**
+             * On Signal
+             * @default chart
+             * @enum {string}
+             */
+            on_signal: "chart" | "nonconformance" | "hold";
+            /**
+             * Rules
+             * @default [
+             *       "nelson1"
+             *     ]
+             */
+            rules: ("nelson1" | "nelson2" | "nelson3" | "nelson4" | "nelson5" | "nelson6" | "nelson7" | "nelson8" | "western1" | "western2" | "western3" | "western4")[];
+            sampling?: components["schemas"]["QualitySampling"];
+            /**
+             * Severity
+             * @default minor
+             * @enum {string}
+             */
+            severity: "minor" | "major" | "critical";
+            shape?: components["schemas"]["QualityShape"];
+            /**
+             * Sigma
+             * @description standard deviation of one value within subgroups
+             */
+            sigma?: number | null;
+            /**
+             * Size
+             * @description values of one check, or units looked at
+             * @default 1
+             */
+            size: number;
+            /**
+             * Tag
+             * @description measured live by this tag; empty: a person enters it
+             * @default
+             */
+            tag: string;
+            /** Target */
+            target?: number | null;
+            /** Title */
+            title: string;
+            /**
+             * Unit
+             * @default
+             */
+            unit: string;
+            /**
+             * Units
+             * @description of what a counter counts live: the counter of all units looked at
+             * @default
+             */
+            units: string;
+            /** Usl */
+            usl?: number | null;
+        };
+        /** QualityChart */
+        QualityChart: {
+            /** Asset */
+            asset: string;
+            capability: components["schemas"]["QualityCapability"] | null;
+            /**
+             * Chart
+             * @enum {string}
+             */
+            chart: "imr" | "xbar_r" | "xbar_s" | "p" | "np" | "c" | "u" | "ewma" | "cusum";
+            /**
+             * Charts
+             * @description others that fit
+             */
+            charts: ("imr" | "xbar_r" | "xbar_s" | "p" | "np" | "c" | "u" | "ewma" | "cusum")[];
+            definition: components["schemas"]["QualityCharacteristic"];
+            /** Id */
+            id: string;
+            limits: components["schemas"]["QualityLimits"] | null;
+            /** Points */
+            points: components["schemas"]["QualityPoint"][];
+            /** Tracks */
+            tracks: components["schemas"]["QualityTrack"][];
+        };
+        /** QualityCheckIn */
+        QualityCheckIn: {
+            /** Characteristic */
+            characteristic: string;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Defects
+             * @description of the others: defective units, or defects
+             * @default 0
+             */
+            defects: number;
+            /**
+             * Due
+             * @description the due check this answers; 409 where somebody did meanwhile
+             * @default
+             */
+            due: string;
+            /**
+             * Fault
+             * @default
+             */
+            fault: string;
+            /**
+             * Lot
+             * @description empty: the lot that runs
+             * @default
+             */
+            lot: string;
+            /**
+             * Size
+             * @description units looked at; 0: as the plan says
+             * @default 0
+             */
+            size: number;
+            /**
+             * Time
+             * @default now
+             */
+            time: string;
+            /**
+             * Values
+             * @description of a variable: as many as the plan says
+             * @default []
+             */
+            values: number[];
+        };
+        /** QualityCheckOut */
+        QualityCheckOut: {
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Characteristic */
+            characteristic: string;
+            /** Comment */
+            comment: string;
+            /** Defects */
+            defects: number;
+            /** Fault */
+            fault: string;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Order */
+            order: string;
+            /** Passed */
+            passed: boolean;
+            /** Product */
+            product: string;
+            /**
+             * Signals
+             * @description rules it completed
+             */
+            signals: string[];
+            /** Size */
+            size: number;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "entered" | "tag";
+            /** Time */
+            time: string;
+            /** Values */
+            values: number[];
+            /** Void By */
+            void_by: string;
+            /** Void Reason */
+            void_reason: string;
+        };
+        /** QualityDue */
+        QualityDue: {
+            /** Asset */
+            asset: string;
+            /** Characteristic */
+            characteristic: string;
+            /** Due */
+            due: string;
+            /** Is Due */
+            is_due: boolean;
+            /** Key */
+            key: string;
+            /**
+             * Left
+             * @description pieces until it is due
+             */
+            left: number;
+            /** Lot */
+            lot: string;
+            /** Order */
+            order: string;
+            /** Plan */
+            plan: string;
+            /** Product */
+            product: string;
+            /** Title */
+            title: string;
+            /**
+             * Why
+             * @enum {string}
+             */
+            why: "first" | "time" | "pieces" | "order" | "product" | "lot" | "tag";
+        };
+        /** QualityDues */
+        QualityDues: {
+            /** Due */
+            due: components["schemas"]["QualityDue"][];
+        };
+        /** QualityHold */
+        QualityHold: {
+            /** Asset */
+            asset: string;
+            /** Check */
+            check: number | null;
+            /** Disposition */
+            disposition: string;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Nonconformance */
+            nonconformance: number | null;
+            /** Opened */
+            opened: string;
+            /** Opened By */
+            opened_by: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Release Reason */
+            release_reason: string;
+            /** Released */
+            released: string | null;
+            /** Released By */
+            released_by: string;
+            /**
+             * Since
+             * @description from when on what was made is in doubt
+             */
+            since: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "released";
+            /** Version */
+            version: number;
+        };
+        /** QualityHoldIn */
+        QualityHoldIn: {
+            /** Asset */
+            asset: string;
+            /**
+             * Lot
+             * @default
+             */
+            lot: string;
+            /**
+             * Nonconformance
+             * @default 0
+             */
+            nonconformance: number;
+            /** Reason */
+            reason: string;
+        };
+        /** QualityHolds */
+        QualityHolds: {
+            /** Holds */
+            holds: components["schemas"]["QualityHold"][];
+        };
+        /** QualityIndex */
+        QualityIndex: {
+            /** High */
+            high: number | null;
+            /** Low */
+            low: number | null;
+            /** Value */
+            value: number | null;
+        };
+        /** QualityLimits */
+        QualityLimits: {
+            /** By */
+            by: string;
+            /** Center */
+            center: number;
+            /**
+             * Checks
+             * @description how many they were learned from; 0: given
+             */
+            checks: number;
+            /** Id */
+            id: number;
+            /** Reason */
+            reason: string;
+            /** Sigma */
+            sigma: number;
+            /** Since */
+            since: string;
+        };
+        /** QualityLimitsIn */
+        QualityLimitsIn: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /**
+             * Center
+             * @description none: learn them anew
+             */
+            center?: number | null;
+            /** Reason */
+            reason: string;
+            /** Sigma */
+            sigma?: number | null;
+        };
+        /** QualityNonconformance */
+        QualityNonconformance: {
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Characteristic */
+            characteristic: string;
+            /** Check */
+            check: number | null;
+            /**
+             * Checks
+             * @description how many checks said so
+             */
+            checks: number;
+            /** Closed */
+            closed: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Disposition */
+            disposition: string;
+            /** Due */
+            due: string | null;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Opened */
+            opened: string;
+            /** Opened By */
+            opened_by: string;
+            /** Order */
+            order: string;
+            /** Overdue */
+            overdue: boolean;
+            /** Owner */
+            owner: string;
+            /** Product */
+            product: string;
+            /** Quantity */
+            quantity: number;
+            /**
+             * Severity
+             * @enum {string}
+             */
+            severity: "minor" | "major" | "critical";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "closed";
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /** QualityNonconformanceChange */
+        QualityNonconformanceChange: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /** Cause */
+            cause?: string | null;
+            /** Disposition */
+            disposition?: ("use as is" | "rework" | "regrade" | "scrap" | "return") | null;
+            /** Due */
+            due?: string | null;
+            /** Owner */
+            owner?: string | null;
+            /** Quantity */
+            quantity?: number | null;
+            /** Severity */
+            severity?: ("minor" | "major" | "critical") | null;
+            /** State */
+            state?: ("open" | "closed") | null;
+        };
+        /** QualityNonconformanceIn */
+        QualityNonconformanceIn: {
+            /** Asset */
+            asset: string;
+            /**
+             * Due
+             * @description a time; empty: none
+             * @default
+             */
+            due: string;
+            /**
+             * Lot
+             * @default
+             */
+            lot: string;
+            /**
+             * Order
+             * @default
+             */
+            order: string;
+            /**
+             * Owner
+             * @default
+             */
+            owner: string;
+            /**
+             * Product
+             * @default
+             */
+            product: string;
+            /**
+             * Quantity
+             * @default 0
+             */
+            quantity: number;
+            /**
+             * Severity
+             * @default minor
+             * @enum {string}
+             */
+            severity: "minor" | "major" | "critical";
+            /** Title */
+            title: string;
+        };
+        /** QualityNonconformances */
+        QualityNonconformances: {
+            /** Nonconformances */
+            nonconformances: components["schemas"]["QualityNonconformance"][];
+        };
+        /** QualityNow */
+        QualityNow: {
+            /** Asset */
+            asset: string;
+            definition: components["schemas"]["QualityCharacteristic"];
+            /** Id */
+            id: string;
+            last: components["schemas"]["QualityCheckOut"] | null;
+            /**
+             * Late
+             * @description samples of its tag that came too late to count
+             */
+            late: number;
+            limits: components["schemas"]["QualityLimits"] | null;
+            /** Live */
+            live: boolean;
+            /** Plan */
+            plan: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unchecked" | "learning" | "in control" | "signal" | "failed";
+            /** Title */
+            title: string;
+        };
+        /** QualityNows */
+        QualityNows: {
+            /** Characteristics */
+            characteristics: components["schemas"]["QualityNow"][];
+            /**
+             * Open
+             * @description holds, nonconformances and actions that stand open
+             */
+            open: {
+                [key: string]: number;
+            };
+        };
+        /** QualityPlanIn */
+        QualityPlanIn: {
+            /**
+             * Active
+             * @default true
+             */
+            active: boolean;
+            /** Asset */
+            asset: string;
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /** Characteristics */
+            characteristics: components["schemas"]["QualityCharacteristic"][];
+            /** Id */
+            id: string;
+            /**
+             * Product
+             * @description only while this is made; empty: always
+             * @default
+             */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Title */
+            title: string;
+        };
+        /** QualityPlanOut */
+        QualityPlanOut: {
+            /** Active */
+            active: boolean;
+            /** Asset */
+            asset: string;
+            /** Changed */
+            changed: string;
+            /** Changed By */
+            changed_by: string;
+            /** Characteristics */
+            characteristics: components["schemas"]["QualityCharacteristic"][];
+            /** Id */
+            id: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /** QualityPlans */
+        QualityPlans: {
+            /** Plans */
+            plans: components["schemas"]["QualityPlanOut"][];
+        };
+        /** QualityPoint */
+        QualityPoint: {
+            check: components["schemas"]["QualityCheckOut"];
+            /**
+             * Signals
+             * @description rules the point completes on this chart
+             */
+            signals: string[];
+            /**
+             * Trial
+             * @description shown against limits that are still learned
+             */
+            trial: boolean;
+        };
+        /** QualityRecorded */
+        QualityRecorded: {
+            check: components["schemas"]["QualityCheckOut"];
+            /** Hold */
+            hold: number | null;
+            /** Nonconformance */
+            nonconformance: number | null;
+        };
+        /** QualityRelease */
+        QualityRelease: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /**
+             * Disposition
+             * @enum {string}
+             */
+            disposition: "use as is" | "rework" | "regrade" | "scrap" | "return";
+            /** Reason */
+            reason: string;
+        };
+        /** QualitySampling */
+        QualitySampling: {
+            /**
+             * Becomes
+             * @default 1
+             */
+            becomes: number;
+            /**
+             * Event
+             * @default
+             * @enum {string}
+             */
+            event: "" | "order" | "product" | "lot" | "tag";
+            /**
+             * Every S
+             * @description 0: not by time
+             * @default 0
+             */
+            every_s: number;
+            /**
+             * Pieces
+             * @description as the machine counts them, of a live tag its samples; 0: not by count
+             * @default 0
+             */
+            pieces: number;
+            /**
+             * Tag
+             * @description of the event tag
+             * @default
+             */
+            tag: string;
+        };
+        /** QualityShape */
+        QualityShape: {
+            /**
+             * H
+             * @description of a CUSUM: decision interval, in standard deviations
+             * @default 5
+             */
+            h: number;
+            /**
+             * K
+             * @description of a CUSUM: allowance, in standard deviations
+             * @default 0.5
+             */
+            k: number;
+            /**
+             * Steady
+             * @description limits of an EWMA as they become in the end
+             * @default false
+             */
+            steady: boolean;
+            /**
+             * Weight
+             * @description of an EWMA: λ
+             * @default 0.2
+             */
+            weight: number;
+            /**
+             * Width
+             * @description of an EWMA: L, in standard deviations
+             * @default 3
+             */
+            width: number;
+        };
+        /** QualityTrack */
+        QualityTrack: {
+            /** Center */
+            center: (number | null)[];
+            /** Lower */
+            lower: (number | null)[];
+            /** Name */
+            name: string;
+            /** Upper */
+            upper: (number | null)[];
+            /** Value */
+            value: (number | null)[];
+        };
+        /** QualityVoid */
+        QualityVoid: {
+            /** Reason */
+            reason: string;
         };
         /** Queue */
         Queue: {
@@ -13282,6 +14377,1065 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erased"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_quality_actions: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                state?: ("open" | "done" | "verified")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityActions"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_quality_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityActionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityAction"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_quality_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityActionChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityAction"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_characteristics: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNows"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_quality_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description plan.characteristic */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityLimitsIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_quality_chart: {
+        parameters: {
+            query?: {
+                /** @description as another chart than the plan's */
+                chart?: string;
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                start?: string;
+            };
+            header?: never;
+            path: {
+                /** @description plan.characteristic */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityChart"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    record_quality_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityCheckIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityRecorded"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    void_quality_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityVoid"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityCheckOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_due_checks: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everywhere */
+                asset?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityDues"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_holds: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                state?: ("open" | "released")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityHolds"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hold_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityHoldIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityHold"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityRelease"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityHold"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_nonconformances: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                state?: ("open" | "closed")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNonconformances"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_nonconformance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityNonconformanceIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNonconformance"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_nonconformance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityNonconformanceChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNonconformance"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_quality_plans: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityPlans"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_quality_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityPlanIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityPlanOut"];
                 };
             };
             /** @description Problem */
