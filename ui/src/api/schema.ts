@@ -2869,6 +2869,130 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/shifts/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Shift Log
+         * @description Notes at or below a path, newest first; what is open oldest first.
+         */
+        get: operations["get_shift_log"];
+        put?: never;
+        /**
+         * Add Shift Note
+         * @description Write a note on an object, or hand a shift over or take it over; 409 `conflict` where that was done before.
+         */
+        post: operations["add_shift_note"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shifts/log/{ident}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Shift Note
+         * @description Somebody saw to it; 409 `conflict` where somebody else did before.
+         */
+        post: operations["close_shift_note"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shifts/log/{ident}/correct": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Correct Shift Note
+         * @description Another text in the place of one's own; `production.correct` for somebody else's. 409 `conflict` where it changed.
+         */
+        post: operations["correct_shift_note"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shifts/now": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Shift Now
+         * @description The shift that runs at a place, the one before and the one after.
+         */
+        get: operations["get_shift_now"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shifts/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Shift Report
+         * @description What a shift did, filled in from the facts, with its log.
+         */
+        get: operations["get_shift_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shifts/report.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Shift Report Pdf
+         * @description The same as pages to print.
+         */
+        get: operations["get_shift_report_pdf"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/site": {
         parameters: {
             query?: never;
@@ -6216,6 +6340,12 @@ export interface components {
              */
             role: string;
         };
+        /**
+         * NoteKind
+         * @description What a note is about.
+         * @enum {string}
+         */
+        NoteKind: "note" | "safety" | "quality" | "machine" | "material" | "people" | "handover" | "takeover";
         /** ObstacleAnswer */
         ObstacleAnswer: {
             /** Code */
@@ -7827,6 +7957,363 @@ export interface components {
             minutes: number;
             /** Reason */
             reason: string;
+        };
+        /** ShiftAlarmsOut */
+        ShiftAlarmsOut: {
+            /** Complete */
+            complete: boolean;
+            /**
+             * Counts
+             * @description by priority
+             */
+            counts: {
+                [key: string]: number;
+            };
+            /** Raised */
+            raised: number;
+            /** Top */
+            top: components["schemas"]["ShiftTopAlarmOut"][];
+            /** Unacknowledged */
+            unacknowledged: number;
+        };
+        /** ShiftClosingIn */
+        ShiftClosingIn: {
+            /**
+             * Text
+             * @description what was done
+             * @default
+             */
+            text: string;
+        };
+        /** ShiftCorrectionIn */
+        ShiftCorrectionIn: {
+            /**
+             * Base
+             * @description the version it takes the place of
+             */
+            base: number;
+            /** Text */
+            text: string;
+        };
+        /**
+         * ShiftFiguresOut
+         * @description Ratios as such: 1 is 100 %. A figure without a denominator is null, and ``why`` says which is missing.
+         */
+        ShiftFiguresOut: {
+            /** Availability */
+            availability: number | null;
+            /** Cost */
+            cost: number;
+            /** Down S */
+            down_s: number;
+            /** Energy Per Good */
+            energy_per_good: number | null;
+            /** Good */
+            good: number;
+            /** Material Per Good */
+            material_per_good: number | null;
+            /** Minor Stops */
+            minor_stops: number;
+            /** Mtbf S */
+            mtbf_s: number | null;
+            /** Mttr S */
+            mttr_s: number | null;
+            /** Oee */
+            oee: number | null;
+            /** Performance */
+            performance: number | null;
+            /** Planned S */
+            planned_s: number;
+            /** Quality */
+            quality: number | null;
+            /** Reject */
+            reject: number;
+            /** Rework */
+            rework: number;
+            /** Run S */
+            run_s: number;
+            /** Stops */
+            stops: number;
+            /** Throughput Per H */
+            throughput_per_h: number | null;
+            /** Total */
+            total: number;
+            /** Unknown S */
+            unknown_s: number;
+            /** Why */
+            why: {
+                [key: string]: string;
+            };
+        };
+        /** ShiftHourOut */
+        ShiftHourOut: {
+            /** End */
+            end: string;
+            /** Good */
+            good: number;
+            /** Reject */
+            reject: number;
+            /** Start */
+            start: string;
+            /**
+             * Target
+             * @description pieces that the planned time allows at the ideal rate
+             */
+            target: number | null;
+        };
+        /** ShiftLogOut */
+        ShiftLogOut: {
+            /** Notes */
+            notes: components["schemas"]["ShiftNoteOut"][];
+        };
+        /** ShiftLossOut */
+        ShiftLossOut: {
+            /** Cost */
+            cost: number;
+            /** Count */
+            count: number;
+            /**
+             * Reason
+             * @description empty where nobody said one
+             */
+            reason: string;
+            /** S */
+            s: number;
+            /** Text */
+            text: string;
+        };
+        /** ShiftMachineOut */
+        ShiftMachineOut: {
+            /** Asset */
+            asset: string;
+            figures: components["schemas"]["ShiftFiguresOut"];
+        };
+        /** ShiftMadeOut */
+        ShiftMadeOut: {
+            /** Good */
+            good: number;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /** Reject */
+            reject: number;
+            /** Rework */
+            rework: number;
+        };
+        /** ShiftNoteIn */
+        ShiftNoteIn: {
+            /** @default note */
+            kind: components["schemas"]["NoteKind"];
+            /**
+             * Open
+             * @description somebody has to see to it: it stays on every shift's page until it is closed
+             * @default false
+             */
+            open: boolean;
+            /**
+             * Path
+             * @description the object it is about; of a handover the area
+             */
+            path: string;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /**
+             * Time
+             * @description of a handover any time within the shift; of a note what it is about
+             * @default
+             */
+            time: string;
+        };
+        /** ShiftNoteOut */
+        ShiftNoteOut: {
+            /**
+             * At
+             * @description when this text was written
+             */
+            at: string;
+            /**
+             * Before
+             * @description what it said before, oldest first
+             */
+            before: components["schemas"]["ShiftTextOut"][];
+            /** By */
+            by: string;
+            /** Closed At */
+            closed_at: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Closing */
+            closing: string;
+            /** Id */
+            id: number;
+            kind: components["schemas"]["NoteKind"];
+            /**
+             * Open
+             * @description somebody has to see to it
+             */
+            open: boolean;
+            /** Own */
+            own: boolean;
+            /** Path */
+            path: string;
+            /** Text */
+            text: string;
+            /**
+             * Time
+             * @description what it is about
+             */
+            time: string;
+            /**
+             * Version
+             * @description the base of a correction
+             */
+            version: number;
+        };
+        /** ShiftNowOut */
+        ShiftNowOut: {
+            /** Area */
+            area: string;
+            last: components["schemas"]["ShiftSpanOut"] | null;
+            next: components["schemas"]["ShiftSpanOut"] | null;
+            /** @description the shift that runs; none between shifts */
+            now: components["schemas"]["ShiftSpanOut"] | null;
+        };
+        /** ShiftPieceOut */
+        ShiftPieceOut: {
+            /** End */
+            end: string;
+            /** Start */
+            start: string;
+            /**
+             * State
+             * @description its class: running, idle, stopped, starved, blocked, setup, planned, off, unknown
+             */
+            state: string;
+        };
+        /** ShiftReportOut */
+        ShiftReportOut: {
+            alarms: components["schemas"]["ShiftAlarmsOut"];
+            /** Area */
+            area: string;
+            /** Currency */
+            currency: string;
+            figures: components["schemas"]["ShiftFiguresOut"];
+            /** Following */
+            following: string | null;
+            handover: components["schemas"]["ShiftNoteOut"] | null;
+            /** Hours */
+            hours: components["schemas"]["ShiftHourOut"][];
+            /** Losses */
+            losses: components["schemas"]["ShiftLossOut"][];
+            /** Machines */
+            machines: components["schemas"]["ShiftMachineOut"][];
+            /** Made */
+            made: components["schemas"]["ShiftMadeOut"][];
+            /** Notes */
+            notes: components["schemas"]["ShiftNoteOut"][];
+            /**
+             * Open
+             * @description of whatever shift: somebody still has to see to it
+             */
+            open: components["schemas"]["ShiftNoteOut"][];
+            /**
+             * Previous
+             * @description a time within the shift before, for the link to it
+             */
+            previous: string | null;
+            shift: components["schemas"]["ShiftSpanOut"];
+            /**
+             * Stops
+             * @description the longest
+             */
+            stops: components["schemas"]["ShiftStopOut"][];
+            /**
+             * Strips
+             * @description what each machine did
+             */
+            strips: components["schemas"]["ShiftStripOut"][];
+            takeover: components["schemas"]["ShiftNoteOut"] | null;
+            /** Uncoded */
+            uncoded: number;
+            /**
+             * Until
+             * @description the end of the shift, or now while it runs
+             */
+            until: string;
+        };
+        /** ShiftSpanOut */
+        ShiftSpanOut: {
+            /** Crew */
+            crew: string;
+            /**
+             * Day
+             * @description the production day
+             */
+            day: string;
+            /** End */
+            end: string;
+            /**
+             * Name
+             * @description `day` where the calendar has no shifts here
+             */
+            name: string;
+            /** Start */
+            start: string;
+        };
+        /** ShiftStopOut */
+        ShiftStopOut: {
+            /** Asset */
+            asset: string;
+            /** End */
+            end: string;
+            /**
+             * Open
+             * @description the machine still stands
+             */
+            open: boolean;
+            /** Reason */
+            reason: string;
+            /** S */
+            s: number;
+            /** Start */
+            start: string;
+            /** State */
+            state: string;
+            /** Stop */
+            stop: string;
+            /** Text */
+            text: string;
+        };
+        /** ShiftStripOut */
+        ShiftStripOut: {
+            /** Asset */
+            asset: string;
+            /** Pieces */
+            pieces: components["schemas"]["ShiftPieceOut"][];
+        };
+        /** ShiftTextOut */
+        ShiftTextOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Text */
+            text: string;
+        };
+        /** ShiftTopAlarmOut */
+        ShiftTopAlarmOut: {
+            /** Alarm */
+            alarm: string;
+            /** Count */
+            count: number;
+            /** Message */
+            message: string;
+            /** Priority */
+            priority: string;
         };
         /** Site */
         Site: {
@@ -17604,6 +18091,449 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_shift_log: {
+        parameters: {
+            query?: {
+                /** @description only notes with a smaller number */
+                before?: number | null;
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                /** @description only what somebody still has to see to, of whatever time */
+                open?: boolean;
+                /** @description ISO 8601, now, or now-8h */
+                start?: string;
+                /** @description path of an area, a line or a machine; empty: the whole site */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShiftLogOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_shift_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShiftNoteIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShiftNoteOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_shift_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShiftClosingIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShiftNoteOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    correct_shift_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShiftCorrectionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShiftNoteOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_shift_now: {
+        parameters: {
+            query?: {
+                /** @description path of an area, a line or a machine; empty: the whole site */
+                area?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShiftNowOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_shift_report: {
+        parameters: {
+            query?: {
+                /** @description path of an area, a line or a machine; empty: the whole site */
+                area?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description the table of a file */
+                part?: "machines" | "losses" | "hours" | "made" | "stops";
+                /** @description any time within the shift; empty: the one that runs, else the last one */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShiftReportOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_shift_report_pdf: {
+        parameters: {
+            query?: {
+                /** @description path of an area, a line or a machine; empty: the whole site */
+                area?: string;
+                language?: "en" | "fr" | "de";
+                /** @description any time within the shift; empty: the one that runs, else the last one */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": string;
+                };
             };
             /** @description Problem */
             401: {
