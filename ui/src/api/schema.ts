@@ -1873,6 +1873,169 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/production/intervals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Intervals
+         * @description What a machine did, in order: at most a month.
+         */
+        get: operations["list_intervals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Lineage
+         * @description What a figure of a machine was computed from: intervals, counts, readings that were refused, what people said, and the
+         *     questions to the history that show the samples.
+         */
+        get: operations["read_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/losses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Losses
+         * @description What planned time was lost to, by minutes, stops and cost, and the waterfall from all time to good time.
+         */
+        get: operations["read_losses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/machines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Machines
+         * @description Every machine as it is now, with what it made in the shift that runs.
+         */
+        get: operations["list_machines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/oee": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Oee
+         * @description Times, counts and figures of ISO 22400 over a range, one row for each thing asked by. Sums come before divisions.
+         *
+         *     The range is cut at quarters of an hour, and where shifts change.
+         */
+        get: operations["read_oee"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/recompute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Recompute Production
+         * @description Compute closed days again from the record, by the plant and the calendars as they are now; what differs is kept.
+         */
+        post: operations["recompute_production"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/restatements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Restatements
+         * @description Closed days that came out differently when they were computed again, newest first, with what differs.
+         */
+        get: operations["list_restatements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Wait For Production
+         * @description Until a machine does something else, or counted more; at once if that happened since ``version``.
+         */
+        get: operations["wait_for_production"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/recipes": {
         parameters: {
             query?: never;
@@ -2957,7 +3120,7 @@ export interface components {
          * @description Everything that is asked for permission. A route or command names one of these, or it is refused to everybody.
          * @enum {string}
          */
-        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
+        Action: "read" | "control.write" | "control.approve" | "control.mode" | "control.lockout" | "alarm.acknowledge" | "alarm.shelve" | "alarm.change" | "callout.change" | "recipe.change" | "recipe.approve" | "screen.change" | "screen.publish" | "production.record" | "production.correct" | "production.plan" | "production.sign" | "plant.change" | "plant.approve" | "connection.test" | "account.own" | "accounts" | "security.change" | "audit.read" | "privacy" | "backup";
         /** AlarmAnswer */
         AlarmAnswer: {
             /** Acknowledged At */
@@ -4761,6 +4924,35 @@ export interface components {
             /** Inputs */
             inputs: components["schemas"]["InputAnswer"][];
         };
+        /** IntervalOut */
+        IntervalOut: {
+            /** End */
+            end: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
+            /** State */
+            state: number | null;
+            state_class: components["schemas"]["StateClass"];
+            /** Stop */
+            stop: string;
+            /** Team */
+            team: string;
+        };
+        /** IntervalsOut */
+        IntervalsOut: {
+            /** Asset */
+            asset: string;
+            /** Intervals */
+            intervals: components["schemas"]["IntervalOut"][];
+        };
         /** Invite */
         Invite: {
             /**
@@ -4918,6 +5110,39 @@ export interface components {
             /** Low Low */
             low_low?: number | null;
         };
+        /** LineageOut */
+        LineageOut: {
+            /** Asset */
+            asset: string;
+            /** End */
+            end: string;
+            /** Figure */
+            figure: string;
+            /** Intervals */
+            intervals: components["schemas"]["IntervalOut"][];
+            /**
+             * Marks
+             * @description readings that were refused, or read with care
+             */
+            marks: components["schemas"]["MarkOut"][];
+            /** Questions */
+            questions: components["schemas"]["QuestionOut"][];
+            row: components["schemas"]["OeeRow"];
+            /**
+             * Said
+             * @description what people said about this time, what was replaced included
+             */
+            said: components["schemas"]["SaidOut"][];
+            /** Start */
+            start: string;
+            /**
+             * Truncated
+             * @description there are more intervals; ask for less time
+             */
+            truncated: boolean;
+            /** Value */
+            value: number | null;
+        };
         /** LineAnswer */
         LineAnswer: {
             /** Before */
@@ -5019,6 +5244,139 @@ export interface components {
             alarm: string;
             /** Since */
             since: string;
+        };
+        /** LossesOut */
+        LossesOut: {
+            /** By */
+            by: string;
+            /** Currency */
+            currency: string;
+            /** End */
+            end: string;
+            /**
+             * Rows
+             * @description the longest first
+             */
+            rows: components["schemas"]["LossRow"][];
+            /** Start */
+            start: string;
+            /**
+             * Waterfall
+             * @description from all time to good time; the losses between two totals add up
+             */
+            waterfall: components["schemas"]["StepOut"][];
+        };
+        /** LossRow */
+        LossRow: {
+            /** Cost */
+            cost: number;
+            /**
+             * Count
+             * @description stops
+             */
+            count: number;
+            /** Key */
+            key: string;
+            /** S */
+            s: number;
+            /** Text */
+            text: string;
+        };
+        /** MachineOut */
+        MachineOut: {
+            /**
+             * Ahead
+             * @description good pieces beyond the target; below 0 it is behind
+             */
+            ahead: number | null;
+            /** Asset */
+            asset: string;
+            /**
+             * Good
+             * @description pieces of the shift that runs, as all counts here
+             */
+            good: number;
+            /**
+             * Help
+             * @description whether somebody called for help
+             */
+            help: boolean;
+            /** Ideal Rate */
+            ideal_rate: number | null;
+            /** Line */
+            line: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /**
+             * Rate
+             * @description pieces per hour over the last half hour
+             */
+            rate: number | null;
+            /** Reason */
+            reason: string;
+            /** Reject */
+            reject: number;
+            /** Shift */
+            shift: string;
+            /**
+             * Since
+             * @description when it began to run, or the stop it stands in began
+             */
+            since: string;
+            /**
+             * State
+             * @description number of its state tag; null where nobody knows or there is none
+             */
+            state: number | null;
+            state_class: components["schemas"]["StateClass"];
+            /**
+             * Stop
+             * @description id of the stop it stands in; empty where it runs
+             */
+            stop: string;
+            /**
+             * Target
+             * @description pieces at the ideal rate over the planned time of the shift so far
+             */
+            target: number | null;
+            /** Team */
+            team: string;
+            /** Total */
+            total: number;
+            /**
+             * Uncoded
+             * @description stops since the last closed day that ask for a reason
+             */
+            uncoded: number;
+        };
+        /** MachinesOut */
+        MachinesOut: {
+            /** Currency */
+            currency: string;
+            /** Machines */
+            machines: components["schemas"]["MachineOut"][];
+            /** Version */
+            version: number;
+            /**
+             * Waiting
+             * @description closed days that are to be computed again
+             */
+            waiting: number;
+        };
+        /** MarkOut */
+        MarkOut: {
+            /** After */
+            after: number;
+            /** Before */
+            before: number;
+            /** Kind */
+            kind: string;
+            /** Tag */
+            tag: string;
+            /** Time */
+            time: string;
         };
         /** MayAnswer */
         MayAnswer: {
@@ -5328,6 +5686,114 @@ export interface components {
             done: number[];
             /** Version */
             version: number;
+        };
+        /** OeeOut */
+        OeeOut: {
+            /** By */
+            by: string[];
+            /** Currency */
+            currency: string;
+            /** End */
+            end: string;
+            /** Rows */
+            rows: components["schemas"]["OeeRow"][];
+            /** Start */
+            start: string;
+            /**
+             * Waiting
+             * @description closed days that are to be computed again
+             */
+            waiting: number;
+        };
+        /** OeeRow */
+        OeeRow: {
+            /**
+             * All S
+             * @description calendar time that is accounted for
+             */
+            all_s: number;
+            /** Availability */
+            availability: number | null;
+            /**
+             * Cost
+             * @description of the time it was down, in the plant's currency
+             */
+            cost: number;
+            /** Down S */
+            down_s: number;
+            /** Energy Per Good */
+            energy_per_good: number | null;
+            /** First Pass Yield */
+            first_pass_yield: number | null;
+            /** Good */
+            good: number;
+            /**
+             * Ideal S
+             * @description time that all pieces take at their ideal rate
+             */
+            ideal_s: number | null;
+            /**
+             * Key
+             * @description what was asked by, with its value
+             */
+            key: {
+                [key: string]: string;
+            };
+            /** Material Per Good */
+            material_per_good: number | null;
+            /** Minor Stops */
+            minor_stops: number;
+            /** Mtbf S */
+            mtbf_s: number | null;
+            /** Mttr S */
+            mttr_s: number | null;
+            /** Oee */
+            oee: number | null;
+            /**
+             * Performance
+             * @description effectiveness
+             */
+            performance: number | null;
+            /**
+             * Planned S
+             * @description planned busy time (PBT)
+             */
+            planned_s: number;
+            /** Quality */
+            quality: number | null;
+            /** Reject */
+            reject: number;
+            /** Rework */
+            rework: number;
+            /**
+             * Run S
+             * @description actual production time (APT)
+             */
+            run_s: number;
+            /** Scrap Ratio */
+            scrap_ratio: number | null;
+            /** Stops */
+            stops: number;
+            /** Teep */
+            teep: number | null;
+            /** Throughput Per H */
+            throughput_per_h: number | null;
+            /** Total */
+            total: number;
+            /**
+             * Unknown S
+             * @description nobody knows what it did; inside planned busy time, and in no other loss
+             */
+            unknown_s: number;
+            /** Utilization */
+            utilization: number | null;
+            /**
+             * Why
+             * @description of each figure that is null, what it has no denominator for
+             */
+            why: {
+                [key: string]: string;
+            };
         };
         /** OneSession */
         OneSession: {
@@ -5870,6 +6336,11 @@ export interface components {
             /** Uptime S */
             uptime_s: number | null;
         };
+        /** ProductionVersion */
+        ProductionVersion: {
+            /** Version */
+            version: number;
+        };
         /** ProviderOffer */
         ProviderOffer: {
             /** Label */
@@ -5886,6 +6357,18 @@ export interface components {
              * @enum {string}
              */
             state: "unknown" | "ready" | "unreachable" | "unfit";
+        };
+        /** QuestionOut */
+        QuestionOut: {
+            /**
+             * History
+             * @description the question to the history that shows these samples
+             */
+            history: string;
+            /** Tags */
+            tags: string[];
+            /** What */
+            what: string;
         };
         /** Queue */
         Queue: {
@@ -6064,6 +6547,29 @@ export interface components {
              */
             state: string;
         };
+        /** RecomputeIn */
+        RecomputeIn: {
+            /**
+             * End
+             * @default now
+             */
+            end: string;
+            /** Start */
+            start: string;
+            /**
+             * Under
+             * @default
+             */
+            under: string;
+        };
+        /** RecomputeOut */
+        RecomputeOut: {
+            /**
+             * Days
+             * @description closed days of machines that are computed again, in the background
+             */
+            days: number;
+        };
         /** RecoveryCodes */
         RecoveryCodes: {
             /**
@@ -6126,6 +6632,35 @@ export interface components {
         Reset: {
             /** Occurrences */
             occurrences: number[];
+        };
+        /** RestatementOut */
+        RestatementOut: {
+            /** After */
+            after: {
+                [key: string]: number;
+            };
+            /** Asset */
+            asset: string;
+            /** At */
+            at: string;
+            /**
+             * Before
+             * @description what differs: times by class in ns, counts in millionths
+             */
+            before: {
+                [key: string]: number;
+            };
+            /** Day */
+            day: string;
+            /** Id */
+            id: number;
+            /** Why */
+            why: string;
+        };
+        /** RestatementsOut */
+        RestatementsOut: {
+            /** Restatements */
+            restatements: components["schemas"]["RestatementOut"][];
         };
         /** Restore */
         Restore: {
@@ -6391,6 +6926,34 @@ export interface components {
             edges: components["schemas"]["RuleCounts"][];
             /** Rules */
             rules: components["schemas"]["RuleAnswer"][];
+        };
+        /** SaidOut */
+        SaidOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /**
+             * End
+             * @description null while it goes on
+             */
+            end: string | null;
+            /** Kind */
+            kind: string;
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Replaces */
+            replaces: number;
+            /** Start */
+            start: string;
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /** Void */
+            void: boolean;
         };
         /**
          * ScopeModel
@@ -6704,6 +7267,12 @@ export interface components {
          * @enum {string}
          */
         State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
+        /**
+         * StateClass
+         * @description What a state means for the accounts. The order is that of the codes in columns: append, never insert.
+         * @enum {string}
+         */
+        StateClass: "unknown" | "running" | "idle" | "stopped" | "starved" | "blocked" | "setup" | "planned" | "off";
         /** StationAnswer */
         StationAnswer: {
             /** Badge Only */
@@ -6745,6 +7314,18 @@ export interface components {
              * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
              */
             who: string;
+        };
+        /** StepOut */
+        StepOut: {
+            /** Key */
+            key: string;
+            /**
+             * Kind
+             * @description total or loss
+             */
+            kind: string;
+            /** S */
+            s: number;
         };
         /** StepUp */
         StepUp: {
@@ -13282,6 +13863,521 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erased"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_intervals: {
+        parameters: {
+            query: {
+                /** @description path of a machine */
+                asset: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IntervalsOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_lineage: {
+        parameters: {
+            query: {
+                /** @description path of a machine */
+                asset: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description availability, performance, quality, oee, teep, utilization, mtbf_ns, mttr_ns, first_pass_yield, scrap_ratio, throughput_per_h, energy_per_good, material_per_good, cost */
+                figure?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineageOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_losses: {
+        parameters: {
+            query?: {
+                by?: "reason" | "group" | "loss" | "machine" | "class";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LossesOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_machines: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MachinesOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_oee: {
+        parameters: {
+            query?: {
+                /** @description names with commas between: machine, line, shift, day, order, product, team, reason, group, loss, class, hour; empty: all in one */
+                by?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OeeOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recompute_production: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecomputeIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecomputeOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_restatements: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestatementsOut"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wait_for_production: {
+        parameters: {
+            query?: {
+                timeout_s?: number;
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionVersion"];
                 };
             };
             /** @description Problem */
