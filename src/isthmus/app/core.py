@@ -55,7 +55,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
-from isthmus.production.calendar import Calendars, Schedule
+from isthmus.production.calendar import Schedule
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom
@@ -472,7 +472,7 @@ class Core:
     # what web shows
 
     def _schedule(self, path: str) -> Schedule:
-        return self._calendars.of(path)
+        return self._calendar.calendars().of(path)
 
     def _site_status(self) -> SiteStatus:
         hours = self._stream_limit / self._stream_rate_s / 3600 if self._stream_rate_s else None
