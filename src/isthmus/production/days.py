@@ -32,14 +32,15 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     return [
         DayFacts(
             machine, d.day, d.start_ns, d.end_ns, steps[i], rows[row_at[i] : row_at[i + 1]].tobytes(), packed[i],
-            d.carry.to_bytes(), pack_marks(_of_day(marks, d.start_ns, d.end_ns)),
+            d.carry.to_bytes(), pack_marks(_of_day(marks, d.start_ns, d.end_ns, first=i == 0)),
         )
         for i, d in enumerate(folded.days)
     ]  # fmt: skip
 
 
-def _of_day(marks: Sequence[Mark], start_ns: int, end_ns: int) -> list[Mark]:
-    return [m for m in marks if start_ns <= m.time_ns < end_ns]
+def _of_day(marks: Sequence[Mark], start_ns: int, end_ns: int, *, first: bool) -> list[Mark]:
+    """Marks of a day; what is read at its end was counted in it."""
+    return [m for m in marks if start_ns < m.time_ns <= end_ns or (first and m.time_ns == start_ns)]
 
 
 def differences(before: bytes, after: bytes, names: Names) -> tuple[dict[str, int], dict[str, int]]:
