@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,7 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     rows = by_day(slots, machine)
     days = np.array([d.day for d in folded.days], np.int32)
     bounds = np.r_[days, days[-1] + 1]
-    slot_at: list[int] = np.searchsorted(slots["day"], bounds).tolist()
-    row_at: list[int] = np.searchsorted(rows["day"], bounds).tolist()
+    slot_at, row_at = (_places(found["day"], bounds) for found in (slots, rows))
     cuts = [*(d.start_ns for d in folded.days), folded.end_ns]
     steps: list[int] = np.diff(np.searchsorted(folded.steps_ns, cuts)).tolist()
     packed = pack(slots, slot_at, [d.start_ns for d in folded.days])
@@ -36,6 +36,11 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
         )
         for i, d in enumerate(folded.days)
     ]  # fmt: skip
+
+
+def _places(days: NDArray[Any], bounds: NDArray[Any]) -> list[int]:
+    """Where each day begins among rows in their order."""
+    return [int(place) for place in np.searchsorted(days, bounds)]
 
 
 def _of_day(marks: Sequence[Mark], start_ns: int, end_ns: int, *, first: bool) -> list[Mark]:

@@ -434,9 +434,9 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         engine,
         clock,
         record,
-        lambda: services.namespace.current(),
+        lambda: services.namespace.current(),  # noqa: PLW0108  tests put another one there
         planner,
-        LOG,  # noqa: PLW0108  tests put another one there
+        LOG,
     )
     made = Plantworks(clock, security, live, namespace, history, services)
     made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
