@@ -94,6 +94,7 @@ async def until(production: Production, wanted: StateClass, good: float) -> None
             await production.wait(version, 5)
 
 
+@pytest.mark.leaks("chdb keeps two pipes of its own until the process ends")
 @pytest.mark.mission("M32", "M50", "M63")
 @pytest.mark.real("nats-server", "chdb", "sqlite")
 async def test_a_stop_comes_through_and_a_kill_changes_no_figure(tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ async def test_a_stop_comes_through_and_a_kill_changes_no_figure(tmp_path: Path)
             await core.close()
 
 
+@pytest.mark.leaks("chdb keeps two pipes of its own until the process ends")
 @pytest.mark.real("chdb")
 async def test_the_record_hands_over_whole_numbers_floats_and_words(tmp_path: Path) -> None:
     tags = (
