@@ -19,6 +19,7 @@ import isthmus.control.recipe_store  # its tables stand in the metadata of the r
 import isthmus.control.store
 import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
+import isthmus.production.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -42,6 +43,7 @@ def declared() -> MetaData:
         isthmus.app.delivery_store,
         isthmus.control.store,
         isthmus.namespace.store,
+        isthmus.production.store,
         isthmus.screens.store,
         isthmus.security.audit.store,
         isthmus.security.store,
