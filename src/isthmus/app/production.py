@@ -72,10 +72,10 @@ class ProductionPump:
     async def run(self) -> None:
         """Until cancelled. The first time of all it begins behind what the record has already."""
         self.begun = False
-        self._record.floor = max(self._record.floor, await self._acknowledged("historian"))
-        if await self._place(self._production.name) is None:
-            begin = self._record.floor + 1
-            self.reader = FrameReader(self._bus, self._production.name, self._log, begin, ack_wait_s=ACK_WAIT_S)
+        self._record.floor = max(self._record.floor, await self._place("historian") or 0)
+        place = await self._place(self._production.name)
+        begin = (self._record.floor if place is None else place) + 1
+        self.reader = FrameReader(self._bus, self._production.name, self._log, begin, ack_wait_s=ACK_WAIT_S)
         await self._production.begin()
         self.begun = True
         await self.reader.open()
@@ -97,10 +97,6 @@ class ProductionPump:
             self._production.gap_found(event.edge, event.start_ns, event.end_ns)
         else:
             self._production.restated(event.tags, event.since_ns)
-
-    async def _acknowledged(self, durable: str) -> int:
-        place = await self._place(durable)
-        return place or 0
 
     async def _place(self, durable: str) -> int | None:
         """Up to where a reader acknowledged; None if there is no such reader."""

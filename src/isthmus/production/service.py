@@ -967,7 +967,7 @@ class Production:
         kept = await asyncio.to_thread(self._store.marks, live.code, first, last, asset)
         now_ns = self._clock.now_ns()
         fresh = [*live.marks, *live.view(now_ns, self._heard_of(live)).marks] if live.begun else []
-        return [m for m in (*kept, *fresh) if start_ns <= m.time_ns < end_ns]
+        return [m for m in (*kept, *fresh) if start_ns <= m.time_ns <= end_ns]
 
     async def restatements(
         self, under: str = "", limit: int = 200, *, sees: Callable[[str], bool] = lambda _: True

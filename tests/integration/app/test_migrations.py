@@ -52,6 +52,7 @@ def declared() -> MetaData:
         isthmus.production.orders.store,
         isthmus.quality.store,
         isthmus.production.shiftlog_store,
+        isthmus.production.store,
         isthmus.screens.store,
         isthmus.production.exception_store,
         isthmus.production.kpi.store,
