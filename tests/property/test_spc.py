@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.quality import spc
@@ -20,6 +20,7 @@ GROUPS = st.integers(2, 6).flatmap(
 )
 
 
+@settings(deadline=None)  # the first of each size computes its constants
 @given(GROUPS, st.sampled_from(["xbar_r", "xbar_s"]), st.floats(0.01, 100), st.floats(-1e4, 1e4))
 def test_a_change_of_unit_changes_no_signal(groups, kind, factor, offset) -> None:
     first = measured(groups)
@@ -47,6 +48,7 @@ def test_limits_of_counts_lie_around_their_centre(rows, kind) -> None:
     assert (track.lower >= 0).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=60))
 def test_a_rule_says_the_same_of_the_mirrored_points(z) -> None:
     points, mirrored = measured([[v] for v in z]), measured([[-v] for v in z])
@@ -55,6 +57,7 @@ def test_a_rule_says_the_same_of_the_mirrored_points(z) -> None:
         assert one == chart("imr", mirrored, Limits(0, 1), rules=rules).signals
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=20, max_size=80))
 def test_a_window_of_the_longest_rule_judges_the_last_point_as_the_whole_does(z) -> None:
     whole = chart("imr", measured([[v] for v in z]), Limits(0, 1), rules=spc.NELSON).signals[-1]
@@ -62,6 +65,7 @@ def test_a_window_of_the_longest_rule_judges_the_last_point_as_the_whole_does(z)
     assert whole == tail
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.999), st.floats(0.3, 5000))
 def test_a_quantile_of_chi_square_has_its_share_below(share, freedom) -> None:
     x = spc.chi_square_quantile(share, freedom)

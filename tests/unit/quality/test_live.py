@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from filling import FILLER, STATE, WEIGHT, Bench, label, make_plant, plan, weight
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.ports.production import Running
@@ -228,6 +228,7 @@ def vars_of(one) -> dict:
     return {name: getattr(one, name) for name in ("kind", "chart", "center", "tag", "units", "sampling")}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.floats(-5, 5)), min_size=1, max_size=60),
     st.sampled_from([Sampling(every_s=3), Sampling(pieces=4)]),

@@ -385,7 +385,9 @@ def test_piston_rings_and_circuit_boards() -> None:
     assert float(drawn.tracks[1].center[0]) == pytest.approx(wanted["rbar"], abs=1e-6)
     beyond = [i + 1 for i, out in enumerate(drawn.tracks[0].beyond()) if out]
     assert [i for i in beyond if i > 25] == wanted["phase2_beyond_3sigma"]
-    rows = [row for row in csv.DictReader((SHARED / "circuit.csv").read_text().splitlines()) if int(row["sample"]) <= 26]
+    rows = [
+        row for row in csv.DictReader((SHARED / "circuit.csv").read_text().splitlines()) if int(row["sample"]) <= 26
+    ]
     wanted = json.loads((SHARED / "circuit.expected.json").read_text())
     boards = counted([float(row["x"]) for row in rows], [1] * len(rows))
     drawn = chart("c", boards, estimate("c", boards))

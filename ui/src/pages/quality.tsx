@@ -233,11 +233,11 @@ function OneChart({ now, search, set, may, ask }: { now: Now; search: QualitySea
       ) : chart.points.length === 0 ? (
         <Empty title={t('No check in this time')}>{t('Choose a longer time, or record a check.')}</Empty>
       ) : (
-        <>
+        <div className="quality-body">
           <Summary chart={chart} />
           {table ? <PointTable chart={chart} may={may} ask={ask} /> : <ControlChart chart={chart} />}
           <Capability chart={chart} />
-        </>
+        </div>
       )}
       <div className="quality-foot">
         {chart?.points.length ? (
@@ -289,20 +289,25 @@ function Capability({ chart }: { chart: Chart }) {
   const can = chart.capability
   if (!can) return null
   const two = (value: number): string => formatNumber(value, 2)
-  const facts: [string, Chart['capability'] extends infer C ? (C extends { cp: infer I } ? I : never) : never][] = [['Cp', can.cp], ['Cpk', can.cpk], ['Pp', can.pp], ['Ppk', can.ppk]]
+  const facts: [string, NonNullable<Chart['capability']>['cp']][] = [['Cp', can.cp], ['Cpk', can.cpk], ['Pp', can.pp], ['Ppk', can.ppk]]
   return (
-    <dl className="quality-capability">
-      {facts.map(([name, index]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>
-            <b>{typeof index.value === 'number' ? two(index.value) : '–'}</b>{' '}
-            {typeof index.low === 'number' && typeof index.high === 'number' ? <small>{t('{{low}} to {{high}}', { low: two(index.low), high: two(index.high) })}</small> : null}
-          </dd>
-        </div>
-      ))}
-      <p className="muted small">{t('{{n}} values, intervals of {{share}} %', { n: can.n, share: Math.round(can.confidence * 100) })}{can.notes.includes('few_values') ? `; ${t('few values say little')}` : ''}</p>
-    </dl>
+    <>
+      <dl className="quality-capability">
+        {facts.map(([name, index]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              <b>{typeof index.value === 'number' ? two(index.value) : '–'}</b>{' '}
+              {typeof index.low === 'number' && typeof index.high === 'number' ? <small>{t('{{low}} to {{high}}', { low: two(index.low), high: two(index.high) })}</small> : null}
+            </dd>
+          </div>
+        ))}
+      </dl>
+      <p className="muted small">
+        {t('{{n}} values, intervals of {{share}} %', { n: can.n, share: Math.round(can.confidence * 100) })}
+        {can.notes.includes('few_values') ? `; ${t('few values say little')}` : ''}
+      </p>
+    </>
   )
 }
 

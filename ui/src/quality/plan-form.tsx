@@ -134,7 +134,7 @@ function Characteristic({ one, change, remove }: { one: Drafted; change: (values
       </div>
       {one.kind === 'visual' ? null : <Field label={measured ? t('Measured live by the tag') : t('Counted live by the counter')} value={one.tag} set={(tag) => change({ tag })} hint={t('Empty: a person enters it')} />}
       {one.kind === 'attribute' && one.tag ? <Field label={t('Counter of all that is looked at')} value={one.units} set={(units) => change({ units })} /> : null}
-      <div className="quality-values">
+      <div className="quality-values wide">
         <Select label={t('Out of specification opens')} value={one.on_fail} options={choices(CONSEQUENCE_WORDS) as [Definition['on_fail'], string][]} onChange={(on_fail) => change({ on_fail })} />
         <Select label={t('A signal opens')} value={one.on_signal} options={choices(CONSEQUENCE_WORDS) as [Definition['on_signal'], string][]} onChange={(on_signal) => change({ on_signal })} />
         <Select label={t('Severity')} value={one.severity} options={choices(SEVERITY_WORDS) as [Definition['severity'], string][]} onChange={(severity) => change({ severity })} />
