@@ -20,6 +20,7 @@ import isthmus.control.store
 import isthmus.namespace.change_store  # as above
 import isthmus.namespace.store
 import isthmus.production.shiftlog_store
+import isthmus.production.store
 import isthmus.screens.store
 import isthmus.security.audit.store
 import isthmus.security.oidc_store  # its tables stand in the metadata of the room
@@ -44,6 +45,7 @@ def declared() -> MetaData:
         isthmus.control.store,
         isthmus.namespace.store,
         isthmus.production.shiftlog_store,
+        isthmus.production.store,
         isthmus.screens.store,
         isthmus.security.audit.store,
         isthmus.security.store,
