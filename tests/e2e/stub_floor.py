@@ -98,9 +98,11 @@ class FloorStub(Stub):
             await route.abort("connectionreset")
             return
         asked = int(dict(p.split("=") for p in urlsplit(route.request.url).query.split("&"))["version"])
-        while asked == self.version:
+        page = route.request.frame.page
+        while asked == self.version and not page.is_closed():
             self.news.clear()
-            await self.news.wait()
+            with contextlib.suppress(TimeoutError):  # looks up now and then whether anybody still waits
+                await asyncio.wait_for(self.news.wait(), 0.2)
         with contextlib.suppress(Error):  # the page has gone
             await route.fulfill(status=200, body=json.dumps({"version": self.version}), content_type="application/json")
 

@@ -54,7 +54,7 @@ async def test_the_second_tablet_is_told_plainly_who_was_first(shows):  # noqa: 
     stub = FloorStub(conflict="A. Kurz coded this stop meanwhile: it is Break now; look again")
     stub.stop()
     page = await shows(stub, FLOOR)
-    await page.get_by_role("button", name="Label reel empty").click()
+    await page.get_by_role("button", name="Label reel empty 2 times").click()
     told = page.get_by_role("alert").filter(has_text="Somebody else was first. Nothing of yours was saved.")
     await expect(told).to_contain_text("A. Kurz coded this stop meanwhile: it is Break now")
     await expect(page.get_by_text("Every stop has its reason.")).to_be_visible()  # what is there now is on the screen
@@ -124,7 +124,7 @@ async def test_a_stop_is_coded_by_keys_alone(shows):  # noqa: F811  the fixture
     page = await shows(stub, FLOOR)
     await page.get_by_role("button", name="Mechanical").focus()
     await page.keyboard.press("Enter")
-    await page.get_by_role("button", name="Drive fault").focus()
+    await page.get_by_role("button", name="Drive fault", exact=True).focus()
     await page.keyboard.press("Space")
     await expect(page.get_by_role("status").filter(has_text="Saved: Drive fault")).to_be_visible()
 
@@ -150,7 +150,7 @@ async def test_the_station_fits_a_tablet_and_everything_is_wide_enough_for_a_glo
     stub.alarm("labeller", "web-tension", "Web tension low-low", "high")
     page = await shows(stub, FLOOR, "desk", theme, axe=True)
     await page.set_viewport_size({"width": 1024, "height": 768})
-    await expect(page.locator(".floor-reason").first).to_be_visible()
+    await expect(page.locator(".floor-reasons .floor-reason").first).to_be_visible()
     assert await page.evaluate(WIDER) <= 0
     assert await page.evaluate(SMALL) == []
     assert await page.evaluate(SERIOUS) == []

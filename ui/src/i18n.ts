@@ -10,6 +10,8 @@ export const LANGUAGES = { en: 'English', fr: 'Français', de: 'Deutsch' } as co
 export type Language = keyof typeof LANGUAGES
 
 type Catalogue = Record<string, string>
+/** What a part of the screens says in each language, English where a count changes the words; it comes with the part: `extend`. */
+export type Words = Record<Language, Catalogue>
 const catalogues: Record<Language, () => Promise<Catalogue>> = {
   en: () => Promise.resolve(en),
   fr: () => import('./locales/fr').then((m) => m.fr),
@@ -41,6 +43,13 @@ export function wishedLanguage(): Language {
   return navigator.languages.map(known).find((one) => one !== undefined) ?? 'en'
 }
 
+const loaded = new Set<Language>(['en'])
+
+/** Adds what a lazily loaded part says. Call it where the part is loaded. */
+export function extend(words: Words): void {
+  for (const [language, catalogue] of Object.entries(words)) i18next.addResourceBundle(language, 'translation', catalogue, true, false)
+}
+
 export async function setLanguage(language: Language, keep = true): Promise<void> {
   if (keep) {
     try {
@@ -49,7 +58,10 @@ export async function setLanguage(language: Language, keep = true): Promise<void
       // for this page only
     }
   }
-  if (!i18next.hasResourceBundle(language, 'translation')) i18next.addResourceBundle(language, 'translation', await catalogues[language]())
+  if (!loaded.has(language)) {
+    i18next.addResourceBundle(language, 'translation', await catalogues[language](), true, false)
+    loaded.add(language)
+  }
   await i18next.changeLanguage(language)
   document.documentElement.lang = language
 }

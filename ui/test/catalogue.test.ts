@@ -2,9 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
-import { de } from '../src/locales/de'
-import { en } from '../src/locales/en'
-import { fr } from '../src/locales/fr'
+import { de as shellDe } from '../src/locales/de'
+import { en as shellEn } from '../src/locales/en'
+import { floor } from '../src/locales/floor'
+import { fr as shellFr } from '../src/locales/fr'
 
 const SOURCE = fileURLToPath(new URL('../src/', import.meta.url))
 const SPOKEN = /\p{L}{2,}/u
@@ -51,6 +52,10 @@ function scan(): Found {
   return found
 }
 
+/** The catalogues of the shell with those that come with a part. */
+const PARTS = [floor]
+const whole = (language: 'en' | 'fr' | 'de', shell: Record<string, string>): Record<string, string> => Object.assign({}, shell, ...PARTS.map((part) => part[language])) as Record<string, string>
+const [en, fr, de] = [whole('en', shellEn), whole('fr', shellFr), whole('de', shellDe)]
 const { keys, bare } = scan()
 const base = (key: string): string => key.replace(/_(one|many|other)$/, '')
 const holes = (text: string): string[] => [...text.matchAll(/\{\{\w+\}\}/g)].map((hole) => hole[0]).sort()

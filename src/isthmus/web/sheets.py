@@ -49,7 +49,7 @@ MOST_CHARS: Final = 32_767
 """Of a cell; what is longer is cut in a workbook."""
 _EXACT: Final = 2**53
 _FORMULA: Final = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?\Z")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
 _UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _FIRST: Final = (1980, 1, 1, 0, 0, 0)
 """Every part of a workbook has this time, so that equal tables are equal files."""

@@ -132,6 +132,7 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
         "callout",
         "screens",
         "shifts",
+        "production",
     )  # test_alarms.py, test_callout.py, test_screens.py, test_shifts.py
     rooms = ("alarms", "callout", "screens", "production")  # test_alarms.py and so on
     desks = [(m, p) for m, p in changing if p.split("/")[3] in rooms]

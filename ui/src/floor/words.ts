@@ -1,7 +1,10 @@
-import { m, t } from '../i18n'
+import { extend, m, t } from '../i18n'
+import { floor } from '../locales/floor'
 import { sentence } from '../model/format'
 import type { StateShape } from '../model/tree'
 import type { StateClass } from './data'
+
+extend(floor)
 
 export const CLASS_WORDS: Record<StateClass, string> = {
   running: m('runs'),

@@ -16,6 +16,7 @@ import '../styles/shift.css'
 const LOOKS_ONLY = new Set(['viewer', 'engineer', 'security'])
 const CORRECTS = new Set(['supervisor', 'admin'])
 const MOST_LOSSES = 8
+const LONG = { name: 'text', rows: 4, required: true, maxLength: 4000 } as const
 const LOG_WORDS: Record<string, string> = { ...KIND_WORDS, handover: m('Handed over'), takeover: m('Taken over') }
 
 type Asked = { kind: 'note' | 'handover' | 'takeover' } | { kind: 'correct' | 'close'; note: Note }
@@ -386,7 +387,7 @@ function TheSheet({ asked, report, assets, shut }: { asked: Asked; report: Repor
           <ChoiceField name="kind" label={t('About')} options={Object.entries(KIND_WORDS).map(([key, word]) => [key, t(word)])} />
           <label className="field">
             <span>{t('What the next shift should know')}</span>
-            <textarea name="text" rows={4} required maxLength={4000} />
+            <textarea {...LONG} />
           </label>
           <label className="check">
             <input type="checkbox" name="open" /> {t('Somebody has to see to it')}
@@ -412,7 +413,7 @@ function TheSheet({ asked, report, assets, shut }: { asked: Asked; report: Repor
         <SheetForm title={t('Correct the note')} verb={t('Save')} onClose={shut} send={(form) => correctNote(asked.note, written(form, 'text'))}>
           <label className="field">
             <span>{t('What it should say')}</span>
-            <textarea name="text" rows={4} required maxLength={4000} defaultValue={asked.note.text} />
+            <textarea {...LONG} defaultValue={asked.note.text} />
           </label>
           <p className="muted">{t('What it said before stays readable.')}</p>
         </SheetForm>
