@@ -62,6 +62,7 @@ async def test_a_week_of_a_line(as_: Any, told: Told) -> None:
         {"path": "nowhere"},
         {"path": LINE, "start": "2023-11-13", "end": "2023-11-12"},
         {"start": "2023-13-01T00:00"},
+        {"start": "0001-01-01T00:00"},
     ):
         assert (await as_.viewer.get("/calendar", params=wrong)).status_code in (404, 422)
     wide = {"path": LINE, "start": "2020-01-01", "end": "2023-01-01"}
@@ -80,7 +81,9 @@ async def test_an_exception_is_made_seen_recorded_and_withdrawn(as_: Any, told: 
     week = (await as_.viewer.get("/calendar", params=WEEK)).json()
     assert [s["shift"] for s in week["shifts"]][-1] == "extra"
     assert [(e["id"], e["may"]) for e in week["exceptions"]] == [(1, False)]
-    again = await as_.engineer.post("/calendar/exceptions", json={**SUNDAY, "kind": "closed", "path": "hall", "crew": ""})
+    again = await as_.engineer.post(
+        "/calendar/exceptions", json={**SUNDAY, "kind": "closed", "path": "hall", "crew": ""}
+    )
     assert again.status_code == 201
     same = await as_.engineer.post("/calendar/exceptions", json={**SUNDAY, "end": "2023-11-19T13:00"})
     assert (same.status_code, same.json()["code"]) == (409, "conflict")

@@ -4,6 +4,8 @@ import { ChoiceField, Confirm, SheetForm, TextField, written } from '../componen
 import { t } from '../i18n'
 import type { Catalogue, Kpi } from './data'
 
+/** What the form calls it. */
+const FORMULA = 'formula'
 const at = (name: string): string => `kpis/${encodeURIComponent(name)}`
 
 /** A KPI of the plant's own, by its formula. */
@@ -25,7 +27,7 @@ export function OwnForm({ catalogue, one, shut }: { catalogue: Catalogue; one: K
       <TextField name="title" label={t('Title')} maxLength={120} defaultValue={one?.title ?? ''} />
       <label className="field">
         <span>{t('Formula')}</span>
-        <textarea name="formula" rows={3} required defaultValue={one?.formula ?? ''} aria-describedby="formula-hint" className="kpi-formula" />
+        <textarea name={FORMULA} rows={3} required defaultValue={one?.formula ?? ''} aria-describedby="formula-hint" className="kpi-formula" />
         <small id="formula-hint" className="muted">
           {t('Such as 100 * good / total, or energy / good')}
         </small>

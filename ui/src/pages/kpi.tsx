@@ -293,9 +293,9 @@ function CatalogueList({ all, ask }: { all: Catalogue; ask: (sheet: Sheet) => vo
         {all.kpis.map((kpi) => (
           <tr key={kpi.name}>
             <th scope="row">
-              <span title={kpi.description}>{kpi.title}</span> <code className="muted small">{kpi.name}</code>
+              <span title={kpi.description}>{kpi.title}</span> <code className="muted small kpi-name">{kpi.name}</code>
             </th>
-            <td data-head={t('Formula')} className="wrap">
+            <td data-head={t('Formula')} className="wrap kpi-wide">
               <code>{kpi.formula}</code>
             </td>
             <td data-head={t('Unit')}>{kpi.unit || '–'}</td>

@@ -154,12 +154,12 @@ def _place(services: Services, sight: Sight, path: str) -> str:
 def _moment(services: Services, text: str, name: str) -> int:
     """UTC ns of a text; one without an offset is plant time, in which people think of shifts."""
     if _LOCAL.match(text):
+        zone = ZoneInfo(services.live.plant.timezone)
         try:
             local = datetime.fromisoformat(text)
-        except ValueError:
+            return instant_ns(zone, local.toordinal(), local.hour * 60 + local.minute)
+        except (ValueError, OverflowError):
             raise ConfigError(f"{name}: is no time, was {text!r}") from None
-        zone = ZoneInfo(services.live.plant.timezone)
-        return instant_ns(zone, local.toordinal(), local.hour * 60 + local.minute)
     return parse_time(text, services.clock.now_ns(), name)
 
 
