@@ -78,9 +78,9 @@ class Blocks:
             columns = (block.machine[some], block.day[some], block.start_ns[some])
             cut += zip(*(column.tolist() for column in columns), strict=True)
             if whole.all():
-                found.append(Table.of_days(block.rows))
+                found.append(block.table)
             elif whole.any():
-                found.append(Table.of_days(block.rows[_rows_of(block, whole)]))
+                found.append(block.table.take(_rows_of(block, whole)))
         if cut:
             found += self._slots(cut, start_ns, end_ns)
         return found
@@ -108,5 +108,5 @@ def _rows_of(block: Block, days: NDArray[np.bool_]) -> NDArray[np.bool_]:
     first = int(block.day.min())
     table = np.zeros((int(block.day.max()) - first + 1) * width, np.bool_)
     table[((block.day - first).astype(np.int64) * width + block.machine)[days]] = True
-    found: NDArray[np.bool_] = table[(block.rows["day"] - first).astype(np.int64) * width + block.rows["machine"]]
+    found: NDArray[np.bool_] = table[(block.table.day - first).astype(np.int64) * width + block.table.machine]
     return found

@@ -22,24 +22,25 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     slots = folded.rows[np.argsort(folded.rows["day"], kind="stable")]
     rows = by_day(slots, machine)
     days = np.array([d.day for d in folded.days], np.int32)
-    slot_at = np.searchsorted(slots["day"], np.r_[days, days[-1] + 1]).tolist()
-    row_at = np.searchsorted(rows["day"], np.r_[days, days[-1] + 1]).tolist()
-    steps = np.diff(
-        np.searchsorted(folded.pieces.start_ns, [*(d.start_ns for d in folded.days), folded.end_ns])
-    ).tolist()
+    bounds = np.r_[days, days[-1] + 1]
+    slot_at: list[int] = np.searchsorted(slots["day"], bounds).tolist()
+    row_at: list[int] = np.searchsorted(rows["day"], bounds).tolist()
+    cuts = [*(d.start_ns for d in folded.days), folded.end_ns]
+    steps: list[int] = np.diff(np.searchsorted(folded.steps_ns, cuts)).tolist()
     packed = pack(slots, slot_at, [d.start_ns for d in folded.days])
     marks = sorted(folded.marks, key=lambda m: m.time_ns)
     return [
         DayFacts(
             machine, d.day, d.start_ns, d.end_ns, steps[i], rows[row_at[i] : row_at[i + 1]].tobytes(), packed[i],
-            d.carry.to_bytes(), pack_marks(_of_day(marks, d.start_ns, d.end_ns)),
+            d.carry.to_bytes(), pack_marks(_of_day(marks, d.start_ns, d.end_ns, first=i == 0)),
         )
         for i, d in enumerate(folded.days)
     ]  # fmt: skip
 
 
-def _of_day(marks: Sequence[Mark], start_ns: int, end_ns: int) -> list[Mark]:
-    return [m for m in marks if start_ns <= m.time_ns < end_ns]
+def _of_day(marks: Sequence[Mark], start_ns: int, end_ns: int, *, first: bool) -> list[Mark]:
+    """Marks of a day; what is read at its end was counted in it."""
+    return [m for m in marks if start_ns < m.time_ns <= end_ns or (first and m.time_ns == start_ns)]
 
 
 def differences(before: bytes, after: bytes, names: Names) -> tuple[dict[str, int], dict[str, int]]:

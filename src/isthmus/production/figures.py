@@ -72,7 +72,13 @@ def figures(facts: FactSum) -> Figures:
         if top is None or not bottom:
             why[name] = missing
             return None
-        return float(Fraction(top) / Fraction(bottom))
+        if isinstance(top, int) and isinstance(bottom, int):
+            return top / bottom  # of integers, that is rounded once
+        over, under = Fraction(top), Fraction(bottom)
+        return (over.numerator * under.denominator) / (over.denominator * under.numerator)
+
+    def no_use(used: int) -> str:
+        return "no good piece" if used else "nothing of it was counted"
 
     run = facts.ns.get(StateClass.RUNNING, 0)
     unknown = facts.ns.get(StateClass.UNKNOWN, 0)
@@ -109,8 +115,8 @@ def figures(facts: FactSum) -> Figures:
         first_pass_yield=ratio("first_pass_yield", facts.good_u - facts.rework_u, facts.total_u, "nothing was made"),
         scrap_ratio=ratio("scrap_ratio", facts.reject_u, facts.total_u, "nothing was made"),
         throughput_per_h=ratio("throughput_per_h", facts.total_u * HOUR_NS, planned * MILLION, no_plan),
-        energy_per_good=ratio("energy_per_good", facts.energy_u, facts.good_u, "no good piece"),
-        material_per_good=ratio("material_per_good", facts.material_u, facts.good_u, "no good piece"),
+        energy_per_good=ratio("energy_per_good", facts.energy_u or None, facts.good_u, no_use(facts.energy_u)),
+        material_per_good=ratio("material_per_good", facts.material_u or None, facts.good_u, no_use(facts.material_u)),
         cost=float(Fraction(facts.cost_u, MILLION * MINUTE_NS)),
         ideal_total_ns=None if ideal_total is None else float(ideal_total),
         ideal_good_ns=None if ideal_good is None else float(ideal_good),

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import Integer as Int
 
 from isthmus.production.facts import DAY
+from isthmus.production.facts import Table as FactTable
 from isthmus.production.fold import Carry
 from isthmus.production.model import Entry, EntryKind, Mark, MarkKind, Restatement
 
@@ -131,9 +132,9 @@ class DayFacts:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Facts of many machines over some days. Shapes: rows (n,); the others (k,), one a machine and day"""
+    """Facts of many machines over some days. Shapes: all but the table (k,), one a machine and day"""
 
-    rows: NDArray[np.void]
+    table: FactTable
     machine: NDArray[np.int32]
     day: NDArray[np.int32]
     start_ns: NDArray[np.int64]
@@ -142,7 +143,7 @@ class Block:
     @property
     def nbytes(self) -> int:
         """What it takes in memory."""
-        return self.rows.nbytes + self.machine.nbytes + self.day.nbytes + self.start_ns.nbytes + self.end_ns.nbytes
+        return self.table.nbytes + self.machine.nbytes + self.day.nbytes + self.start_ns.nbytes + self.end_ns.nbytes
 
 
 class ProductionStore:
@@ -173,20 +174,21 @@ class ProductionStore:
         restated: Sequence[Restatement],
         made_ns: int,
     ) -> None:
-        """Days with their words and differences, and no more dirty: all of it or nothing."""
+        """Days of one machine in a row, with their words and differences, and no more dirty: all of it or nothing."""
         if not days:
             return
         with self._engine.begin() as c:
             _add_names(c, fresh)
-            keys = [{"b_day": d.day, "b_machine": d.machine} for d in days]
-            versions = dict[tuple[int, int], int]()
-            if len(days) <= AT_ONCE:
-                versions = _versions(c, days)
-            for table in (DAY_ROW, SLOT_ROW, DIRTY):
+            first, last, machine = days[0].day, days[-1].day, days[0].machine
+            versions = dict(
                 c.execute(
-                    delete(table).where(table.c.day == bindparam("b_day"), table.c.machine == bindparam("b_machine")),
-                    keys,
-                )
+                    select(DAY_ROW.c.day, DAY_ROW.c.version).where(
+                        DAY_ROW.c.day.between(first, last), DAY_ROW.c.machine == machine
+                    )
+                ).all()
+            )
+            for table in (DAY_ROW, SLOT_ROW, DIRTY):
+                c.execute(delete(table).where(table.c.day.between(first, last), table.c.machine == machine))
             c.execute(
                 insert(DAY_ROW),
                 [
@@ -195,7 +197,7 @@ class ProductionStore:
                         "machine": d.machine,
                         "start_ns": d.start_ns,
                         "end_ns": d.end_ns,
-                        "version": versions.get((d.day, d.machine), 0) + 1,
+                        "version": versions.get(d.day, 0) + 1,
                         "made_ns": made_ns,
                         "intervals": d.intervals,
                         "facts": d.facts,
@@ -218,11 +220,11 @@ class ProductionStore:
             ).fetchall()
         if not found:
             none = np.zeros(0, np.int64)
-            return Block(np.zeros(0, DAY), none.astype(np.int32), none.astype(np.int32), none, none)
+            return Block(FactTable.of_days(np.zeros(0, DAY)), none.astype(np.int32), none.astype(np.int32), none, none)
         machine, day, start_ns, end_ns, facts = zip(*found, strict=True)
-        rows = np.frombuffer(b"".join(facts), DAY)
+        table = FactTable.of_days(np.frombuffer(b"".join(facts), DAY))
         return Block(
-            rows, np.array(machine, np.int32), np.array(day, np.int32), np.array(start_ns, np.int64),
+            table, np.array(machine, np.int32), np.array(day, np.int32), np.array(start_ns, np.int64),
             np.array(end_ns, np.int64),
         )  # fmt: skip
 
@@ -267,6 +269,11 @@ class ProductionStore:
         with self._engine.connect() as c:
             where = (DAY_ROW.c.day == day, DAY_ROW.c.machine == machine)
             return c.execute(select(DAY_ROW.c.day).where(*where)).first() is not None
+
+    def intervals(self) -> int:
+        """How many there are in all computed days."""
+        with self._engine.connect() as c:
+            return int(c.execute(select(func.sum(DAY_ROW.c.intervals))).scalar() or 0)
 
     def newest(self) -> dict[int, tuple[int, int]]:
         """The last computed day of each machine, with when it ends."""
@@ -349,7 +356,7 @@ class ProductionStore:
     def entries(self) -> list[Entry]:
         """All of them, in order."""
         with self._engine.connect() as c:
-            return [_entry(row) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
+            return [_entry(dict(row)) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
 
     # differences
 
@@ -369,17 +376,6 @@ class ProductionStore:
 def _add_names(c: Connection, fresh: Sequence[tuple[str, int, str]]) -> None:
     if fresh:
         c.execute(insert(NAME), [{"kind": kind, "code": code, "text": text} for kind, code, text in fresh])
-
-
-def _versions(c: Connection, days: Sequence[DayFacts]) -> dict[tuple[int, int], int]:
-    first, last = min(d.day for d in days), max(d.day for d in days)
-    machines = sorted({d.machine for d in days})
-    rows = c.execute(
-        select(DAY_ROW.c.day, DAY_ROW.c.machine, DAY_ROW.c.version).where(
-            DAY_ROW.c.day.between(first, last), DAY_ROW.c.machine.in_(machines)
-        )
-    )
-    return {(day, machine): version for day, machine, version in rows}
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

@@ -38,6 +38,11 @@ from isthmus.namespace.service import Namespace
 from isthmus.namespace.store import metadata as namespace_metadata
 from isthmus.ports.drivers import Address, DriverSpec
 from isthmus.ports.history import Format, Gap, HistoryAnswer, HistoryQuery, Shape
+from isthmus.production.calendar import Calendars
+from isthmus.production.planner import CalendarPlanner
+from isthmus.production.service import Production
+from isthmus.production.states import NOTHING, Series, join
+from isthmus.production.store import metadata as production_metadata
 from isthmus.screens.service import Screens
 from isthmus.screens.store import metadata as screens_metadata
 from isthmus.security.audit.service import Trail
@@ -75,6 +80,29 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that tests here can share `
 LOG = logging.getLogger("test")
 ORIGINS = Origins(("https://plant.example", "http://localhost:8420"))
 NOW = 1_700_000_000 * NS_PER_S
+
+
+class FakeRecord:
+    """Samples by tag, as production reads them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, Series] = {}
+
+    async def samples(self, tags: Sequence[int], start_ns: int, end_ns: int) -> Mapping[int, Series]:
+        return {t: self.kept[t].between(start_ns - 1, end_ns) for t in tags if t in self.kept}
+
+    async def gaps(self, edges: Sequence[str], start_ns: int, end_ns: int) -> Sequence[Gap]:
+        return ()
+
+    async def oldest(self, tags: Sequence[int]) -> int | None:
+        return min((int(self.kept[t].time_ns[0]) for t in tags if len(self.kept.get(t, NOTHING))), default=None)
+
+    def committed(self) -> int:
+        return 1 << 40
+
+    def store(self, tag: int, *samples: tuple[int, int]) -> None:
+        times, values = (np.array(column, np.int64) for column in zip(*samples, strict=True))
+        self.kept[tag] = join([self.kept.get(tag, NOTHING), Series(times, values, np.zeros(len(times), np.uint32))])
 
 
 class FakeConnectors:
@@ -318,6 +346,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     callout_metadata.create_all(engine)
     screens_metadata.create_all(engine)
     control_metadata.create_all(engine)
+    production_metadata.create_all(engine)
     security = Security(
         engine,
         clock,
@@ -399,6 +428,16 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         engine, clock, Bus(BusAddress("nats://127.0.0.1:1", "core", "", "nobody"), LOG), namespace, live, Heartbeats(), security,
         trail, services.lockouts, NoReports(), LOG,
     )  # fmt: skip
+    record = FakeRecord()
+    planner = CalendarPlanner(lambda: Calendars(services.namespace.current()))
+    services.production = Production(
+        engine,
+        clock,
+        record,
+        lambda: services.namespace.current(),
+        planner,
+        LOG,  # noqa: PLW0108  tests put another one there
+    )
     made = Plantworks(clock, security, live, namespace, history, services)
     made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
     yield made
