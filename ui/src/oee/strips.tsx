@@ -30,7 +30,7 @@ export function Strips({ assets, range, loss, microMs, open }: { assets: readonl
       <svg width="0" height="0" aria-hidden="true" className="defs">
         <defs>
           <pattern id="oee-hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-            <path d="M0 0v6" className="hatch-line" />
+            <path d="M0 0v6" className="oee-hatch-line" />
           </pattern>
         </defs>
       </svg>

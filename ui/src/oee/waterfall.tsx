@@ -6,6 +6,7 @@ import { stepWord } from './words'
 const HEIGHT = 210
 const HEAD = 22
 const MINUTE = 60
+const FIGURE = 18 // height of a figure; one that has no room below its bar stands above it
 
 /** From planned time to good time: what stands on the ground is left, what hangs was lost. Each loss opens. */
 export function Waterfall({ steps, chosen, choose }: { steps: readonly Step[]; chosen: string; choose: (key: string) => void }) {
@@ -58,7 +59,7 @@ function Loss({ bar, y, on, choose }: { bar: Bar; y: (min: number) => number; on
   return (
     <button type="button" className="oee-bar loss" aria-pressed={on} aria-label={t('{{loss}}: {{min}} min lost', { loss: stepWord(bar.key), min: formatNumber(minutes, 1) })} onClick={() => choose(bar.key)}>
       <span className="oee-bar-body" style={{ top, height }} />
-      <span className="oee-bar-figure" style={{ top: Math.min(HEAD + HEIGHT - 18, top + height + 1) }}>
+      <span className="oee-bar-figure" style={{ top: top + height + FIGURE > HEAD + HEIGHT ? top - FIGURE : top + height + 1 }}>
         {text}
       </span>
       <span className="oee-bar-name">{stepWord(bar.key)}</span>

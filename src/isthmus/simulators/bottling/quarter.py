@@ -609,7 +609,7 @@ def _note(
     counted = amounts(record, at)
     names: list[str] = []
     bands = sent = np.zeros((0, 0))
-    found: list[tuple[int, NDArray[np.intp], NDArray[np.intp], Floats]] = []
+    found: list[tuple[int, NDArray[Any], NDArray[Any], Floats]] = []
     for step in range(1, len(record.speed)):
         numbers = {name: column[step, :, at] for name, column in record.grid.items()}
         shown = measured.step(step * fast.GRID_S, record.speed[step, :, at].astype(np.float64), numbers)
@@ -622,10 +622,10 @@ def _note(
         moved = (np.abs(now - sent) > bands) & (step <= ends)
         sent[moved] = now[moved]
         row, day = np.nonzero(moved)
-        found.append((step, row, day, now[moved]))
+        found.append((step, row.astype(np.int16), day.astype(np.int16), now[moved]))
     when = np.repeat(np.array([s for s, *_ in found], np.int32), [len(r) for _, r, *_ in found])
-    row = np.concatenate([r for _, r, *_ in found]).astype(np.int16)
-    day = np.concatenate([d for *_, d, _ in found]).astype(np.int16)
+    row = np.concatenate([r for _, r, *_ in found])
+    day = np.concatenate([d for *_, d, _ in found])
     return names, (when, row, day, np.concatenate([v for *_, v in found]))
 
 

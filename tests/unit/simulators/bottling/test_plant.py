@@ -254,5 +254,8 @@ def test_load_values_are_written_as_the_plant_file_reads_them() -> None:
 
 def test_the_line_is_in_the_order_the_bottles_go():
     text = plant_yaml(PORTS)
-    line = [found.partition("/")[2] for found in re.findall(r"^  packaging/(line1[^:]*):", text, re.MULTILINE)]
+    line = [
+        found.partition("/")[2]
+        for found in re.findall(r"^  packaging/(line1[^:]*):", text.partition("\nassets:\n")[2], re.MULTILINE)
+    ]
     assert line == ["", "filler", "belt1", "capper", "belt2", "accumulation", "labeller", "belt3", "palletiser"]
