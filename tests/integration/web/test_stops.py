@@ -32,6 +32,7 @@ async def hall(works: Any, tmp_path: Path) -> Any:
 
 async def trail(works: Any, action: str) -> dict[str, Any]:
     """The outcome of the newest of an action that says what it changed."""
+    await works.services.audit.intent({"proof": "system"}, "settle", "test")  # what waited is written now
     found = (await asyncio.to_thread(works.services.audit.search, Question(limit=200)))[0].records
     return next(r for r in found if action in str(r.get("action", "")) and r.get("old") and r.get("new"))
 

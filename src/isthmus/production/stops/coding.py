@@ -120,9 +120,10 @@ class StopDesk:
         Raises: LookupError
         """
         stop = await self.stop(ident)
-        kinds = (EntryKind.REASON, EntryKind.SPLIT, EntryKind.MERGE)
-        found = await self._facts.entries(stop.asset, stop.start_ns, max(stop.end_ns, stop.start_ns + 1))
-        return sorted((e for e in found if e.kind in kinds), key=lambda e: e.number)
+        end_ns = max(stop.end_ns, stop.start_ns + 1)
+        found = await self._facts.entries(stop.asset, stop.start_ns, end_ns + 1)
+        told = [e for e in found if e.kind in _SAID and (e.start_ns < end_ns or e.kind is EntryKind.SPLIT)]
+        return sorted(told, key=lambda e: e.number)
 
     async def causes(self, under: str, start_ns: int, end_ns: int) -> list[CauseSum]:
         """What stopped the lines at or below a path in [start, end), by first cause."""
@@ -362,6 +363,7 @@ def cannot_tell(machine: Machine) -> bool:
     return bool(machine.pulse) and not machine.state and not machine.rules
 
 
+_SAID: Final = frozenset({EntryKind.REASON, EntryKind.SPLIT, EntryKind.MERGE})
 _KIND_OF: Final = {EntryKind.REASON: "stop", EntryKind.SCRAP: "scrap", EntryKind.REWORK: "rework"}
 
 

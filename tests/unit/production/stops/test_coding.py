@@ -159,6 +159,8 @@ async def test_a_stop_is_split_and_each_part_gets_its_own_reason(hall, coded):
     assert [(s.start_ns, s.end_ns) for s in done.stops] == [(at(600), at(700)), (at(700), at(900))]
     assert len(done.old["stops"]) == 1
     a, b = done.stops
+    for part in (a, b):
+        assert "split" in [e.kind for e in await desk.history(part.id)]
     assert (a.reason, b.reason) == (("planned/clean",) * 2 if coded else ("", ""))
     if coded:
         history = await desk.history(b.id)
