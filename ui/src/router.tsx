@@ -148,6 +148,8 @@ const qualityRoute = createRoute({
   path: '/quality',
   validateSearch: (search: Record<string, unknown>): QualitySearch => only(search, QUALITY_KEYS),
   component: lazyRouteComponent(() => import('./pages/quality'), 'QualityPage'),
+})
+
 const floorRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/floor',
@@ -185,6 +187,8 @@ const ordersRoute = createRoute({
   path: '/orders',
   validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof ORDER_KEYS)[number], string>> => only(search, ORDER_KEYS),
   component: lazyRouteComponent(() => import('./pages/orders'), 'OrdersPage'),
+})
+
 const OEE_KEYS = ['under', 'range', 'by', 'loss', 'figure', 'asset'] as const
 export type OeeSearch = Partial<Record<(typeof OEE_KEYS)[number], string>>
 const oeeRoute = createRoute({
