@@ -196,6 +196,17 @@ const oeeRoute = createRoute({
   path: '/oee',
   validateSearch: (search: Record<string, unknown>): OeeSearch => only(search, OEE_KEYS),
   component: lazyRouteComponent(() => import('./pages/oee'), 'OeePage'),
+const downtimeRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/downtime',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'under' | 'span' | 'stop', string>> => only(search, ['under', 'span', 'stop'] as const),
+  component: lazyRouteComponent(() => import('./pages/downtime'), 'DowntimePage'),
+})
+const lossesRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: '/losses',
+  validateSearch: (search: Record<string, unknown>): Partial<Record<'under' | 'span' | 'by' | 'measure', string>> => only(search, ['under', 'span', 'by', 'measure'] as const),
+  component: lazyRouteComponent(() => import('./pages/losses'), 'LossesPage'),
 })
 
 const systemRoute = createRoute({
@@ -278,6 +289,8 @@ export const router = createRouter({
     screenRoute,
     screenEditRoute,
     oeeRoute,
+    downtimeRoute,
+    lossesRoute,
     systemRoute,
     accountRoute,
     adminRoute,

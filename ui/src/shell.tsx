@@ -29,6 +29,12 @@ const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/s
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
   { to: '/oee', icon: 'oee', name: m('OEE'), key: 'e' },
+const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/downtime' | '/losses' | '/system'; icon: IconName; name: string; key: string }[] = [
+  { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
+  { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
+  { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
+  { to: '/downtime', icon: 'pause', name: m('Downtime'), key: 'w' },
+  { to: '/losses', icon: 'down', name: m('Losses'), key: 'e' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
   { to: '/floor', icon: 'hand', name: m('Floor'), key: 'f' },

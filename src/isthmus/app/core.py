@@ -55,7 +55,7 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.namespace.service import Namespace
 from isthmus.ports.connectors import ConnectorContext, connector_spec
 from isthmus.ports.drivers import driver_spec
-from isthmus.production.calendar import Calendars, Schedule
+from isthmus.production.calendar import Schedule
 from isthmus.production.exceptions import CalendarRoom
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.orders.room import OrderRoom

@@ -32,6 +32,7 @@ NAMES = (
     "alarms",
     "control",
     "trips",
+    "oee",
 )
 _COMPARE = {"<=": operator.le, ">=": operator.ge}
 

@@ -53,7 +53,7 @@ def link(document: Document, file: PlantFile, draft: Draft, counted: Mapping[str
 
 
 def _no_currency(document: Document, file: PlantFile, counted: Mapping[str, ProductionSection]) -> None:
-    costs = [("lines", path, "cost") for path, line in file.lines.items() if line.cost]
+    costs: list[Spot] = [("lines", path, "cost") for path, line in file.lines.items() if line.cost]
     costs += [("assets", path, "production", "cost") for path, section in counted.items() if section.cost]
     if costs:
         note(document, costs[0], "a cost without a currency; say it in plant.currency", warning=True)

@@ -252,7 +252,8 @@ class Schedule:
                     continue
                 yield _Layer(start, end, "shift", shift.name, self._crew(shift, day))
                 for first, last, name in shift.breaks:
-                    yield _Layer(*(instant_ns(self.zone, begin, m) for m in (first, last)), "break", name)
+                    start, end = (instant_ns(self.zone, begin, m) for m in (first, last))
+                    yield _Layer(start, end, "break", name)
 
     def _crew(self, shift: Shift, day: date) -> str:
         if not shift.crews:

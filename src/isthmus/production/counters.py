@@ -107,8 +107,8 @@ def count(
 def _allowed(took_ns: Ints, limit: Limit) -> NDArray[np.float64] | None:
     if not limit.count or not limit.per_ns:
         return None
-    found: NDArray[np.float64] = took_ns * (ABSURD * limit.count * MILLION / limit.per_ns) + SLACK_U
-    return found
+    per_ns = ABSURD * limit.count * MILLION / limit.per_ns
+    return took_ns.astype(np.float64) * per_ns + float(SLACK_U)
 
 
 def _after_fall(

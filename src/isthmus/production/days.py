@@ -22,11 +22,11 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     slots = folded.rows[np.argsort(folded.rows["day"], kind="stable")]
     rows = by_day(slots, machine)
     days = np.array([d.day for d in folded.days], np.int32)
-    slot_at = np.searchsorted(slots["day"], np.r_[days, days[-1] + 1]).tolist()
-    row_at = np.searchsorted(rows["day"], np.r_[days, days[-1] + 1]).tolist()
-    steps = np.diff(
-        np.searchsorted(folded.pieces.start_ns, [*(d.start_ns for d in folded.days), folded.end_ns])
-    ).tolist()
+    bounds = np.r_[days, days[-1] + 1]
+    slot_at: list[int] = np.searchsorted(slots["day"], bounds).tolist()
+    row_at: list[int] = np.searchsorted(rows["day"], bounds).tolist()
+    cuts = [*(d.start_ns for d in folded.days), folded.end_ns]
+    steps: list[int] = np.diff(np.searchsorted(folded.steps_ns, cuts)).tolist()
     packed = pack(slots, slot_at, [d.start_ns for d in folded.days])
     marks = sorted(folded.marks, key=lambda m: m.time_ns)
     return [

@@ -118,17 +118,21 @@ def combine(*columns: NDArray[Any]) -> tuple[Ints, bool]:
 
 def by_day(rows: NDArray[np.void], machine: int) -> NDArray[np.void]:
     """Rows of slots added up by production day, in order of the days."""
-    key, _ = combine(rows["day"], *(rows[k] for k in KEYS), rows["klass"])
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.intp)
+    if not len(rows):
+        return np.zeros(0, DAY)
+    columns = {name: np.ascontiguousarray(rows[name]) for name in ("day", *KEYS, "klass", *AMOUNTS)}
+    some = {name: column for name, column in columns.items() if column.any()}
+    low = int(columns["day"].min())
+    key, _ = combine(columns["day"] - low, *(some[k] for k in (*KEYS, "klass") if k in some))
+    order, first = _sorted(key)
     found = np.zeros(len(first), DAY)
     found["machine"] = machine
-    for name in ("day", *KEYS, "klass"):
-        found[name] = rows[name][order[first]]
-    for name in AMOUNTS:
-        found[name] = np.add.reduceat(rows[name][order], first) if len(first) else 0
-    return found[np.argsort(found["day"], kind="stable")]
+    for name, column in some.items():
+        if name in AMOUNTS:
+            found[name] = np.add.reduceat(column[order], first)
+        else:
+            found[name] = column[order[first]]
+    return found
 
 
 def pack(rows: NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]) -> list[bytes]:
@@ -140,6 +144,9 @@ def pack(rows: NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]
     begins = np.repeat(np.array(begins_ns, np.int64), np.diff(bounds))
     for name in _PACKED:
         column = rows[name][bounds[0] : bounds[-1]].astype(np.int64)
+        if name != "slot_ns" and not column.any():
+            widths.append(0)
+            continue
         if name == "slot_ns":
             column -= begins
         scaled = len(column) > 0 and column.dtype == np.int64 and bool((column % MILLION == 0).all())
@@ -203,7 +210,8 @@ class Table:
     @property
     def nbytes(self) -> int:
         """What it takes in memory."""
-        return sum(c.nbytes for c in (self.machine, self.day, self.hour, *self.columns.values()))
+        own: list[NDArray[Any]] = [self.machine, self.day, self.hour, *self.columns.values()]
+        return sum(column.nbytes for column in own)
 
     def take(self, chosen: NDArray[Any]) -> Table:
         """Some rows."""
@@ -289,11 +297,11 @@ def sums(
 
 def _sorted(key: Ints) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """An order in which equal keys stand together, and where each begins in it."""
-    most = int(key.max())
-    if most < 2**16:
-        key = key.astype(np.uint16)  # type: ignore[assignment]  # sorted by radix, ten times as fast
-    order = np.argsort(key, kind="stable")
-    found = key[order]
+    found: NDArray[Any] = key
+    if int(key.max()) < 2**16:
+        found = key.astype(np.uint16)  # sorted by radix, ten times as fast
+    order = np.argsort(found, kind="stable")
+    found = found[order]
     return order, np.flatnonzero(np.r_[True, found[1:] != found[:-1]])
 
 

@@ -72,7 +72,10 @@ def figures(facts: FactSum) -> Figures:
         if top is None or not bottom:
             why[name] = missing
             return None
-        return float(Fraction(top) / Fraction(bottom))
+        if isinstance(top, int) and isinstance(bottom, int):
+            return top / bottom  # of integers, that is rounded once
+        over, under = Fraction(top), Fraction(bottom)
+        return (over.numerator * under.denominator) / (over.denominator * under.numerator)
 
     def no_use(used: int) -> str:
         return "no good piece" if used else "nothing of it was counted"

@@ -193,7 +193,7 @@ class Folded:
     rows: NDArray[np.void]  # FACT, by slot
     days: tuple[DayEnd, ...]
     marks: tuple[Mark, ...]
-    steps: int  # intervals, before they are cut by anything
+    steps_ns: Ints  # begins of intervals, before they are cut by anything
     open_ns: int  # begin of the run of states that goes on at the end of what is known
     open_group: int
 
@@ -251,7 +251,7 @@ def fold(
     marks = [*counts.marks, *_unknown_states(machine, held, start_ns, end_ns)]
     return Folded(
         machine.asset, start_ns, end_ns, pieces, cells, rows, days, tuple(marks[:MAX_MARKS]),
-        int(np.searchsorted(steps.time_ns, end_ns)), int(runs.start_ns[-1]), int(runs.group[-1]),
+        steps.time_ns[: int(np.searchsorted(steps.time_ns, end_ns))], int(runs.start_ns[-1]), int(runs.group[-1]),
     )  # fmt: skip
 
 
@@ -603,7 +603,9 @@ def _days(
     found = []
     for i, day in enumerate(days):
         samples = {tag: _chosen(held[tag], places[i]) for tag, places in seeds.items()}
-        samples |= {tag: join([samples.get(tag, NOTHING), _chosen(held[tag], p[i])]) for tag, p in counting.items()}
+        for tag, counts in counting.items():
+            seed = _chosen(held[tag], counts[i])
+            samples[tag] = join([samples[tag], seed]) if tag in samples else seed
         if pulse:
             samples[pulse] = _pulse_seed(machine, held[pulse], int(ends[i]))
         since_ns = int(run_ns[i])
@@ -670,7 +672,7 @@ def intervals(folded: Folded, names: Names, start_ns: int, end_ns: int) -> list[
         return []
     rows = slice(a, b)
     cell = pieces.cell[rows]
-    told = [pieces.klass[rows], pieces.state[rows], pieces.reason[rows], pieces.stop_ns[rows]]
+    told: list[NDArray[Any]] = [pieces.klass[rows], pieces.state[rows], pieces.reason[rows], pieces.stop_ns[rows]]
     told += [getattr(cells, name)[cell] for name in ("shift", "team", "order", "product")]
     new = np.r_[True, np.any([column[1:] != column[:-1] for column in told], axis=0)]
     first = np.flatnonzero(new)

@@ -137,13 +137,13 @@ class LiveMachine:
         """Fold up to a time, or to where the stop begins that nobody can call a minor one yet."""
         if until_ns <= self.water_ns:
             return
-        folded = self._folded(until_ns)
+        folded = self._folded(until_ns, until_ns)
         micro_ns = round(self.machine.micro_stop_s * NS_PER_S)
         if folded.open_group in (1, 2, 3) and until_ns - folded.open_ns < micro_ns:
             if folded.open_ns <= self.water_ns:
                 return
-            until_ns = folded.open_ns
-            folded = self._folded(until_ns)
+            known_ns, until_ns = until_ns, folded.open_ns
+            folded = self._folded(until_ns, known_ns)  # what went before is over, and known to be
         self._settled.append(folded.rows)
         if len(self._settled) > MAX_LOOSE:
             self._settled = [np.concatenate(self._settled)]
@@ -153,10 +153,10 @@ class LiveMachine:
             self._tail[tag] = Tail(tail.whole().between(until_ns - 1, 2**62))
         self.touch()
 
-    def _folded(self, until_ns: int) -> Folded:
+    def _folded(self, until_ns: int, known_ns: int) -> Folded:
         segments = self._planner.segments(self.machine.asset, self.water_ns, until_ns)
         samples = {tag: tail.whole() for tag, tail in self._tail.items()}
-        return fold(self.ground(), segments, samples, self.carry, self._names, until_ns)
+        return fold(self.ground(), segments, samples, self.carry, self._names, known_ns)
 
     # what is asked
 

@@ -61,12 +61,15 @@ WARM_UP_NS: Final = 26 * HOUR_NS
 """An unchanged value is sent again at least once a day: so far back there is one, where no computed day hands one on."""
 CLOSE_AFTER_NS: Final = 180 * NS_PER_S
 """A day is computed so long after its end, so that what is a little late is in it."""
+OPEN_DAYS: Final = 2
+"""Days that may be over and not computed yet before they are computed together."""
 TICK_S: Final = 0.5
 COUNTED_AT_ONCE: Final = 20
 """Machines whose counts are told anew with each question."""
 COUNTS_S: Final = 1.0
 """Counts alone are news at most so often."""
-CHUNK_DAYS: Final = (1, 32)
+CHUNK_DAYS: Final = (4, 128)
+"""Days of a machine that are computed in one go: at first, when nobody knows how many samples it has, and at most."""
 CHUNK_ROWS: Final = 1_000_000
 MAX_DAYS_OF_INTERVALS: Final = 31
 MAX_DAYS_BY_HOUR: Final = 62
@@ -461,10 +464,22 @@ class Production:
             end_ns = self._planner.day_span(asset, day)[1]
             micro_ns = round(live.machine.micro_stop_s * NS_PER_S)
             known_ns = min(now_ns, self._recorded_ns, self._heard_of(live))
-            if known_ns >= end_ns + max(CLOSE_AFTER_NS, micro_ns + GRACE_NS):
+            if known_ns < end_ns + max(CLOSE_AFTER_NS, micro_ns + GRACE_NS):
+                continue
+            today = self._planner.day_of(asset, now_ns)
+            if today - day > OPEN_DAYS:
+                self._skip(live, day, today)
+            else:
                 due.append(_Job(live, day, day, ""))
         for job in due:
             await self._compute(job)
+
+    def _skip(self, live: LiveMachine, day: int, today: int) -> None:
+        """The open span is too long to be read again for each of its days: they are computed as closed ones, in one go."""
+        for missing in range(day, today):
+            self._mark(live, missing, "core did not run")
+        live.open_ns = live.water_ns = self._planner.day_span(live.machine.asset, today)[0]
+        live.begun = False
 
     async def _compute_dirty(self) -> None:
         committed = self._record.committed()
@@ -484,16 +499,13 @@ class Production:
 
     async def _compute(self, job: _Job) -> None:
         """Days of a machine from the record, some at a time, each with what the one before hands on."""
-        live, day = job.live, job.first
-        width = CHUNK_DAYS[0]
+        live, day, width = job.live, job.first, CHUNK_DAYS[0]
         while day <= job.last:
             last = min(job.last, day + width - 1)
             rows = await self._compute_days(live, day, last, job.why)
+            a_day = max(1, rows // (last - day + 1))
+            width = max(1, min(CHUNK_DAYS[1], CHUNK_ROWS // a_day))
             day = last + 1
-            if rows < CHUNK_ROWS // 4:
-                width = min(CHUNK_DAYS[1], 2 * width)
-            elif rows > CHUNK_ROWS:
-                width = max(CHUNK_DAYS[0], width // 2)
 
     async def _compute_days(self, live: LiveMachine, first: int, last: int, why: str) -> int:
         async with self._computing:
@@ -584,6 +596,10 @@ class Production:
         await self._save_dirty()
         self._pending.set()
         return count
+
+    async def intervals_kept(self) -> int:
+        """Intervals that the facts of closed days are made of."""
+        return await asyncio.to_thread(self._store.intervals)
 
     def waiting(self) -> int:
         """Days that are to be computed again."""

@@ -174,20 +174,21 @@ class ProductionStore:
         restated: Sequence[Restatement],
         made_ns: int,
     ) -> None:
-        """Days with their words and differences, and no more dirty: all of it or nothing."""
+        """Days of one machine in a row, with their words and differences, and no more dirty: all of it or nothing."""
         if not days:
             return
         with self._engine.begin() as c:
             _add_names(c, fresh)
-            keys = [{"b_day": d.day, "b_machine": d.machine} for d in days]
-            versions = dict[tuple[int, int], int]()
-            if len(days) <= AT_ONCE:
-                versions = _versions(c, days)
-            for table in (DAY_ROW, SLOT_ROW, DIRTY):
+            first, last, machine = days[0].day, days[-1].day, days[0].machine
+            versions = dict(
                 c.execute(
-                    delete(table).where(table.c.day == bindparam("b_day"), table.c.machine == bindparam("b_machine")),
-                    keys,
-                )
+                    select(DAY_ROW.c.day, DAY_ROW.c.version).where(
+                        DAY_ROW.c.day.between(first, last), DAY_ROW.c.machine == machine
+                    )
+                ).all()
+            )
+            for table in (DAY_ROW, SLOT_ROW, DIRTY):
+                c.execute(delete(table).where(table.c.day.between(first, last), table.c.machine == machine))
             c.execute(
                 insert(DAY_ROW),
                 [
@@ -196,7 +197,7 @@ class ProductionStore:
                         "machine": d.machine,
                         "start_ns": d.start_ns,
                         "end_ns": d.end_ns,
-                        "version": versions.get((d.day, d.machine), 0) + 1,
+                        "version": versions.get(d.day, 0) + 1,
                         "made_ns": made_ns,
                         "intervals": d.intervals,
                         "facts": d.facts,
@@ -268,6 +269,11 @@ class ProductionStore:
         with self._engine.connect() as c:
             where = (DAY_ROW.c.day == day, DAY_ROW.c.machine == machine)
             return c.execute(select(DAY_ROW.c.day).where(*where)).first() is not None
+
+    def intervals(self) -> int:
+        """How many there are in all computed days."""
+        with self._engine.connect() as c:
+            return int(c.execute(select(func.sum(DAY_ROW.c.intervals))).scalar() or 0)
 
     def newest(self) -> dict[int, tuple[int, int]]:
         """The last computed day of each machine, with when it ends."""
@@ -350,7 +356,7 @@ class ProductionStore:
     def entries(self) -> list[Entry]:
         """All of them, in order."""
         with self._engine.connect() as c:
-            return [_entry(row) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
+            return [_entry(dict(row)) for row in c.execute(select(ENTRY).order_by(ENTRY.c.number)).mappings()]
 
     # differences
 
@@ -370,17 +376,6 @@ class ProductionStore:
 def _add_names(c: Connection, fresh: Sequence[tuple[str, int, str]]) -> None:
     if fresh:
         c.execute(insert(NAME), [{"kind": kind, "code": code, "text": text} for kind, code, text in fresh])
-
-
-def _versions(c: Connection, days: Sequence[DayFacts]) -> dict[tuple[int, int], int]:
-    first, last = min(d.day for d in days), max(d.day for d in days)
-    machines = sorted({d.machine for d in days})
-    rows = c.execute(
-        select(DAY_ROW.c.day, DAY_ROW.c.machine, DAY_ROW.c.version).where(
-            DAY_ROW.c.day.between(first, last), DAY_ROW.c.machine.in_(machines)
-        )
-    )
-    return {(day, machine): version for day, machine, version in rows}
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

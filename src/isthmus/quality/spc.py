@@ -203,7 +203,8 @@ def moving_ranges(values: Floats) -> Floats:
 
 
 def _starts(points: Points) -> NDArray[np.intp]:
-    return np.r_[0, np.cumsum(points.size)[:-1]].astype(np.intp)
+    starts: NDArray[np.intp] = np.r_[0, np.cumsum(points.size)[:-1]].astype(np.intp)
+    return starts
 
 
 def estimate(kind: str, points: Points) -> Limits:

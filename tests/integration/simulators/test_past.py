@@ -20,12 +20,14 @@ from isthmus.values.clock import NS_PER_S, ManualClock
 
 pytestmark = [pytest.mark.real("chdb"), pytest.mark.mission("M95", "M4")]
 
-START_S, LENGTH_S = 1_790_000_000, 4_200
+START_S, LENGTH_S = 1_790_000_000, 1_800
 
 
 async def test_a_past_is_recorded_whole_and_once(tmp_path, monkeypatch) -> None:
     days = [fast.Day(START_S + d * LENGTH_S, LENGTH_S, (4, 738_000 + d)) for d in range(2)]
     monkeypatch.setattr(quarter, "production_days", lambda *_: days)
+    monkeypatch.setattr(fast, "EMPTY_S", dict.fromkeys(fast.MACHINES, 300))
+    monkeypatch.setattr(fast, "CLEARED_S", 100)
     past = quarter.simulate(2, START_S + 2 * LENGTH_S, 4)
     made = list(quarter.Recorder(past, 4).days())
     plant, _ = check_plant(plant_yaml({plc: 15_020 + i for i, plc in enumerate(PLCS)}), {}, "plant.yaml")

@@ -80,7 +80,7 @@ async def test_an_exception_is_made_seen_recorded_and_withdrawn(as_: Any, told: 
     week = (await as_.viewer.get("/calendar", params=WEEK)).json()
     assert [s["shift"] for s in week["shifts"]][-1] == "extra"
     assert [(e["id"], e["may"]) for e in week["exceptions"]] == [(1, False)]
-    again = await as_.engineer.post("/calendar/exceptions", json={**SUNDAY, "kind": "closed", "path": "hall"})
+    again = await as_.engineer.post("/calendar/exceptions", json={**SUNDAY, "kind": "closed", "path": "hall", "crew": ""})
     assert again.status_code == 201
     same = await as_.engineer.post("/calendar/exceptions", json={**SUNDAY, "end": "2023-11-19T13:00"})
     assert (same.status_code, same.json()["code"]) == (409, "conflict")
@@ -131,6 +131,6 @@ async def test_who_is_narrowed_plans_his_own_part_only(works: Any, as_: Any, tol
     assert (await as_.nobody.get("/calendar", params={**WEEK, "path": "hall"}, **mine)).status_code == 404
     assert (await as_.nobody.get("/calendar", params=WEEK, **mine)).status_code == 200
     await as_.supervisor.post(
-        "/calendar/exceptions", json={**SUNDAY, "path": "hall", "kind": "closed", "name": "secret"}
+        "/calendar/exceptions", json={**SUNDAY, "path": "hall", "kind": "closed", "crew": "", "name": "secret"}
     )
     assert "secret" not in (await as_.nobody.get("/calendar/exceptions", params={"start": "2023-11-01"}, **mine)).text

@@ -67,7 +67,9 @@ async def as_person(works: Any, name: str, role: str) -> AsyncIterator[httpx.Asy
     """Somebody who signed in by password."""
     works.security.create_user(name, Role(role), PASSWORD)
     origin = works.base.removesuffix("/api/v1")
-    async with httpx.AsyncClient(base_url=works.base, headers={"X-Isthmus": "1", "Origin": origin}, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=works.base, headers={"X-Isthmus": "1", "Origin": origin}, timeout=30
+    ) as client:
         answer = await client.post("session", json={"name": name, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         yield client

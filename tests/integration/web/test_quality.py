@@ -168,7 +168,7 @@ async def test_a_wrong_entry_is_voided_by_who_may_correct(planned: Any) -> None:
 
 
 async def test_what_is_entered_is_taken_whole_or_refused_whole(planned: Any) -> None:
-    for given in ({"values": []}, {"values": [1, 2]}, {"values": ["x"]}, {"values": [1e400]}, {"time": "2099-01-01T00:00:00Z"}):  # fmt: skip
+    for given in ({"values": []}, {"values": [1, 2]}, {"values": ["x"]}, {"time": "2099-01-01T00:00:00Z"}):  # fmt: skip
         answer = await planned.operator.post(
             "/quality/checks", json={"characteristic": "bottle.weight", "values": [500], **given}
         )
@@ -176,6 +176,9 @@ async def test_what_is_entered_is_taken_whole_or_refused_whole(planned: Any) -> 
     assert (
         await planned.operator.post("/quality/checks", json={"characteristic": "a.b", "values": [1]})
     ).status_code == 404
+    endless = '{"characteristic": "bottle.weight", "values": [1e400]}'
+    raw = await planned.operator.post("/quality/checks", content=endless, headers={"content-type": "application/json"})
+    assert raw.status_code == 422
     assert (await planned.viewer.get("/quality/charts/bottle.weight")).json()["points"] == []
 
 

@@ -205,7 +205,7 @@ BAD = {
     "a number no state has": ("11: setup", "99: setup", ["production.classes.99: the state has no such number or name"]),
     "an unknown class": ("11: setup", "11: setting", ["production.classes.11", "must be one of running, idle", "was setting"]),
     "two ways to tell the state": ("production: {rules: {", "production: {state: state, rules: {", ["production.rules: its state is told by state already"]),
-    "a rule over nothing": ('running: "speed > 5"', 'running: "sped > 5"', ["plant.yaml:30:", "production.rules.running", "there is no tag sped"]),
+    "a rule over nothing": ('running: "speed > 5"', 'running: "sped > 5"', ["plant.yaml:29:", "production.rules.running", "there is no tag sped"]),
     "a rule that is a number": ('running: "speed > 5"', 'running: "speed + 5"', ["production.rules.running: must be true or false"]),
     "energy of two units": ("assets:\n", "assets:\n  hall/line3/oven: {type: filler, tags: {kwh: {unit: MWh}}}\n", ["counts in MWh; energy of a plant has one unit"]),
     "a roll-over of one": ("modulo: 65536", "modulo: 1", ["production.modulo: must be 0, or the number"]),

@@ -32,7 +32,7 @@ export function CallsPanel({ under, span, role }: { under: string; span: SpanKey
       aside={
         times?.asked ? (
           <span className="muted small">
-            {t('{{count}} calls', { count: times.asked })}
+            {t('calls: {{number}}', { number: times.asked })}
             {times.response_median_s !== null ? ` · ${t('response {{time}}', { time: howLong(times.response_median_s) })}` : ''}
             {times.repair_median_s !== null ? ` · ${t('repair {{time}}', { time: howLong(times.repair_median_s) })}` : ''} {t('(median)')}
           </span>

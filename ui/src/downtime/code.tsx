@@ -5,6 +5,7 @@ import { Refusal, useAct, When } from '../components/act'
 import { Sheet } from '../components/records'
 import { Button, Fact, Loading, Trouble } from '../components/ui'
 import { t } from '../i18n'
+import { sentence } from '../model/format'
 import { clockTime } from '../model/time'
 import { causeText, classWord, howLong, lastPart, mayCorrect, mayRecord, useHistory, useReasons, type Reason, type Stop } from './data'
 
@@ -100,7 +101,7 @@ export function Grid({ asset, chosen, busy, onChoose }: { asset: string; chosen:
           {(group?.[1] ?? []).map((one) => (
             <button key={one.key} type="button" className="dt-choice" disabled={busy} aria-pressed={one.key === chosen} onClick={() => onChoose(one.key)}>
               <b>{one.text}</b>
-              {one.used ? <span className="muted small">{t('{{count}} × in 90 days', { count: one.used })}</span> : null}
+              {one.used ? <span className="muted small">{t('{{number}} × in 90 days', { number: one.used })}</span> : null}
             </button>
           ))}
         </div>
@@ -116,7 +117,7 @@ export function grouped(reasons: readonly Reason[]): [string, Reason[]][] {
   return [...groups]
 }
 
-export const groupWord = (key: string): string => (key.charAt(0).toUpperCase() + key.slice(1)).replaceAll('-', ' ').replaceAll('_', ' ')
+export const groupWord = (key: string): string => sentence(key).replaceAll('-', ' ').replaceAll('_', ' ')
 
 function CallFor({ stop, onDone }: { stop: Stop; onDone: () => void }) {
   const act = useAct()

@@ -3,7 +3,7 @@ import { useEffect } from 'react'
 import { get, type ApiError } from '../api/client'
 import type { components } from '../api/schema'
 import { m, t } from '../i18n'
-import { formatNumber } from '../model/format'
+import { formatNumber, sentence } from '../model/format'
 
 type S = components['schemas']
 
@@ -20,14 +20,8 @@ export type Calls = S['StopRequests']
 export type Action = S['StopActionRow']
 export type Effect = S['StopEffect']
 
-/** A loss as the facts add it up. */
-export interface Loss {
-  key: string
-  text: string
-  ns: number
-  count: number
-  cost: number
-}
+export type Losses = S['LossesOut']
+export type Loss = S['LossRow']
 
 export const SPANS = [
   ['8h', m('8 h')],
@@ -135,11 +129,48 @@ export const useCallTimes = (under: string, span: SpanKey): UseQueryResult<Calls
 
 export type LossBy = 'reason' | 'group' | 'loss' | 'machine' | 'class'
 
-export const useLosses = (under: string, span: SpanKey, by: LossBy): UseQueryResult<Loss[], ApiError> =>
-  useQuery<Loss[], ApiError>({
+export const useLosses = (under: string, span: SpanKey, by: LossBy): UseQueryResult<Losses, ApiError> =>
+  useQuery<Losses, ApiError>({
     queryKey: ['production', 'losses', under, span, by],
-    queryFn: async ({ signal }) => (await get<{ rows: Loss[] }>('production/losses', { under: under || undefined, start: `now-${SPAN_S[span]}s`, by }, signal)).rows,
+    queryFn: ({ signal }) => get('production/losses', { under: under || undefined, start: `now-${SPAN_S[span]}s`, by }, signal),
   })
+
+export type Measure = 'time' | 'count' | 'cost'
+
+export interface ParetoRow {
+  loss: Loss
+  value: number
+  share: number // of the largest
+  upTo: number // of all, this one included
+}
+
+/** The largest first, each with what all up to it make of the whole. */
+export function pareto(losses: readonly Loss[], measure: Measure): ParetoRow[] {
+  const value = (loss: Loss): number => (measure === 'time' ? loss.s : measure === 'count' ? loss.count : loss.cost)
+  const sorted = losses.filter((loss) => value(loss) > 0).sort((a, b) => value(b) - value(a) || a.key.localeCompare(b.key))
+  const total = sorted.reduce((sum, loss) => sum + value(loss), 0)
+  const most = sorted[0] ? value(sorted[0]) : 1
+  let sum = 0
+  return sorted.map((loss) => ({ loss, value: value(loss), share: value(loss) / most, upTo: (sum += value(loss)) / total }))
+}
+
+/** The six big losses; what has none is told by its key. */
+const LOSS_WORDS: Record<string, string> = {
+  breakdown: m('Breakdowns'),
+  setup: m('Change-over and adjustment'),
+  minor_stop: m('Minor stops'),
+  speed: m('Reduced speed'),
+  startup_reject: m('Rejects at the start'),
+  production_reject: m('Rejects in production'),
+}
+
+export function lossWord(by: LossBy, loss: Pick<Loss, 'key' | 'text'>): string {
+  if (!loss.key) return t('No reason given')
+  if (loss.key === 'minor-stop') return t('Minor stops')
+  if (by === 'class') return sentence(classWord(loss.key))
+  if (by === 'loss') return LOSS_WORDS[loss.key] ? t(LOSS_WORDS[loss.key] as string) : sentence(loss.text)
+  return by === 'group' ? sentence(loss.text.replaceAll('-', ' ')) : by === 'machine' ? lastPart(loss.key) : loss.text
+}
 
 export const useActions = (): UseQueryResult<Action[], ApiError> =>
   useQuery<Action[], ApiError>({

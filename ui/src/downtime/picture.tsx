@@ -23,10 +23,10 @@ export function Picture({ timeline, stops, open, onOpen }: { timeline: Timeline;
   const days = to - from > 2 * 86_400_000
   return (
     <div className="dt-picture">
-      <svg width="0" height="0" aria-hidden="true" className="defs">
+      <svg width="0" height="0" aria-hidden="true" className="dt-defs">
         <defs>
           <pattern id="dt-hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-            <path d="M0 0v6" className="hatch-line" />
+            <path d="M0 0v6" className="dt-hatch-line" />
           </pattern>
         </defs>
       </svg>
@@ -115,11 +115,11 @@ function Row({ machine, stops, from, to, ticks, open, onOpen }: RowProps) {
           )
         })}
         {ticks.map((tick) => (
-          <path key={tick} className="timeline-tick" d={`M${at(tick)} 0v24`} vectorEffect="non-scaling-stroke" />
+          <path key={tick} className="dt-tick" d={`M${at(tick)} 0v24`} vectorEffect="non-scaling-stroke" />
         ))}
       </svg>
       {first ? (
-        <button type="button" className="dt-count" onClick={() => onOpen(first.stop)} aria-label={t('{{machine}}: {{count}} stops wait for a reason', { machine: lastPart(machine.asset), count: asking.length })}>
+        <button type="button" className="dt-count" onClick={() => onOpen(first.stop)} aria-label={t('{{machine}}, waiting for a reason: {{number}}', { machine: lastPart(machine.asset), number: asking.length })}>
           {asking.length} ?
         </button>
       ) : (

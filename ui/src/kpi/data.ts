@@ -33,6 +33,14 @@ export const useValues = (question: Question, enabled: boolean, everyMs = 60_000
     placeholderData: keepPreviousData,
   })
 
+/** An address with one of its keys changed; an empty one is left out. */
+export function changed<T extends string>(was: Partial<Record<T, string>>, key: T, value: string): Partial<Record<T, string>> {
+  const next = { ...was }
+  if (value) next[key] = value
+  else delete next[key]
+  return next
+}
+
 /** Where a browser gets the same rows as a workbook. */
 export const fileOf = (question: Question): string => url('kpis/values', { ...asked(question), format: 'xlsx' })
 

@@ -63,13 +63,19 @@ export interface ShiftNow {
 
 const HOUR = 3_600_000
 
+/** What of the calendar this page needs. */
+interface CalendarNow {
+  day_start: string
+  shifts: { shift: string; crew: string; start: string; end: string }[]
+}
+
 /** The shift that runs, and when a production day begins; asked for once in ten minutes, or when a shift is over. */
 export function useShift(path: string, now: number): UseQueryResult<ShiftNow> {
   const step = Math.floor(now / (HOUR / 6))
   return useQuery({
     queryKey: ['calendar', 'now', path, step],
     queryFn: async ({ signal }) => {
-      const answer = await get<S['CalendarAnswer']>('calendar', { path, start: iso(now - 30 * HOUR), end: iso(now + HOUR) }, signal)
+      const answer = await get<CalendarNow>('calendar', { path, start: iso(now - 30 * HOUR), end: iso(now + HOUR) }, signal)
       const [hours = 0, minutes = 0] = answer.day_start.split(':').map(Number)
       const running = answer.shifts.find((one) => Date.parse(one.start) <= now && now < Date.parse(one.end))
       return {

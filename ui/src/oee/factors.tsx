@@ -11,16 +11,16 @@ export function Factors({ figures, chosen, choose, currency }: { figures: OeeRow
   const ideal = figures.ideal_s
   return (
     <div className="panel oee-factors">
-      <Factor name="oee" title={t('OEE')} ratio={figures.oee} why={figures.why['oee']} main chosen={chosen} choose={choose}>
+      <Factor which="oee" title={t('OEE')} ratio={figures.oee} why={figures.why['oee']} main chosen={chosen} choose={choose}>
         {figures.cost ? t('{{cost}} lost', { cost: `${formatCount(Math.round(figures.cost))} ${currency}` }) : t('{{n}} stops', { n: formatCount(figures.stops) })}
       </Factor>
-      <Factor name="availability" title={t('Availability')} ratio={figures.availability} why={figures.why['availability']} chosen={chosen} choose={choose}>
+      <Factor which="availability" title={t('Availability')} ratio={figures.availability} why={figures.why['availability']} chosen={chosen} choose={choose}>
         {t('{{run}} of {{planned}}', { run: formatAge(figures.run_s), planned: formatAge(figures.planned_s) })}
       </Factor>
-      <Factor name="performance" title={t('Performance')} ratio={figures.performance} why={figures.why['performance']} chosen={chosen} choose={choose}>
+      <Factor which="performance" title={t('Performance')} ratio={figures.performance} why={figures.why['performance']} chosen={chosen} choose={choose}>
         {ideal === null ? null : t('{{n}} pieces, {{ideal}} at full speed', { n: formatCount(figures.total), ideal: formatAge(ideal) })}
       </Factor>
-      <Factor name="quality" title={t('Quality')} ratio={figures.quality} why={figures.why['quality']} chosen={chosen} choose={choose}>
+      <Factor which="quality" title={t('Quality')} ratio={figures.quality} why={figures.why['quality']} chosen={chosen} choose={choose}>
         {t('{{good}} good of {{total}}', { good: formatCount(figures.good), total: formatCount(figures.total) })}
       </Factor>
     </div>
@@ -28,7 +28,7 @@ export function Factors({ figures, chosen, choose, currency }: { figures: OeeRow
 }
 
 interface FactorProps {
-  name: string
+  which: string
   title: string
   ratio: number | null
   why: string | undefined
@@ -38,10 +38,10 @@ interface FactorProps {
   children: ReactNode
 }
 
-function Factor({ name, title, ratio, why, main = false, chosen, choose, children }: FactorProps) {
+function Factor({ which, title, ratio, why, main = false, chosen, choose, children }: FactorProps) {
   const share = Math.max(0, Math.min(1, ratio ?? 0)) * 100
   return (
-    <button type="button" className={`oee-factor ${main ? 'main' : ''}`} aria-pressed={chosen === name} onClick={() => choose(name)}>
+    <button type="button" className={`oee-factor ${main ? 'main' : ''}`} aria-pressed={chosen === which} onClick={() => choose(which)}>
       <span className="oee-factor-name">{title}</span>
       <span className="oee-factor-row">
         <span className="oee-factor-value">

@@ -52,7 +52,7 @@ export interface Axis {
 /** The axis of a waterfall in minutes. Where everything lies high up it begins there, and says so: small losses stay visible. */
 export function axisOf(bars: readonly Bar[]): Axis {
   const top = Math.max(0, ...bars.map((bar) => bar.to)) / 60
-  const low = Math.min(top, ...bars.map((bar) => (bar.kind === 'total' ? bar.to : bar.from))) / 60
+  const low = Math.min(...bars.map((bar) => (bar.kind === 'total' ? bar.to : bar.from))) / 60
   const cut = low > top * 0.5 ? low - (top - low) * 0.5 : Math.min(0, low)
   const step = niceStep(top - cut || 1, 4)
   const from = Math.floor(cut / step) * step

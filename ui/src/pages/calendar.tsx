@@ -7,6 +7,7 @@ import { DAY_WORDS, daysOf, dateIn, KIND_WORDS, mondayOf, TIME_WORDS, turnsOf, u
 import { ChoiceField, Confirm, Records, SheetForm, TextField, When, written } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Select, Trouble } from '../components/ui'
 import { t } from '../i18n'
+import { changed } from '../kpi/data'
 import { formatNumber } from '../model/format'
 import { dayMonth, dayName, hourMinute, plantZone } from '../model/time'
 import '../styles/calendar.css'
@@ -30,7 +31,7 @@ export function CalendarPage() {
     const levels = (assets.data ?? []).filter((asset) => ['area', 'line', 'cell', 'asset'].includes(asset.level) && asset.path)
     return [['', t('Whole site')], ...levels.map((asset) => [asset.path, asset.path] as const)]
   }, [assets.data])
-  const go = (more: Partial<Record<'path' | 'week', string | undefined>>): void => void navigate({ search: (was) => ({ ...was, ...more }) })
+  const go = (key: 'path' | 'week', value: string): void => void navigate({ search: (was) => changed(was, key, value) })
   if (week.data === undefined) return week.error ? <Trouble error={week.error} retry={() => void week.refetch()} /> : <Loading what={t('Calendar')} />
   const shown = week.data
   const shut = (): void => {
@@ -47,11 +48,11 @@ export function CalendarPage() {
         ) : null}
       </PageHead>
       <div className="calendar-bar">
-        <Select label={t('Place')} value={path} options={places} onChange={(to) => go({ path: to || undefined })} />
+        <Select label={t('Place')} value={path} options={places} onChange={(to) => go('path', to)} />
         <span className="calendar-weeks">
-          <Button icon="left" label={t('The week before')} onPress={() => go({ week: mondayOf(monday, -1) })} />
-          <Button onPress={() => go({ week: undefined })}>{t('This week')}</Button>
-          <Button icon="right" label={t('The week after')} onPress={() => go({ week: mondayOf(monday, 1) })} />
+          <Button icon="left" label={t('The week before')} onPress={() => go('week', mondayOf(monday, -1))} />
+          <Button onPress={() => go('week', '')}>{t('This week')}</Button>
+          <Button icon="right" label={t('The week after')} onPress={() => go('week', mondayOf(monday, 1))} />
         </span>
         <a className="button plain" href={url('calendar', { path, start: `${monday}T00:00`, end: `${mondayOf(monday, 1)}T00:00`, format: 'xlsx' })} download>
           {t('XLSX')}

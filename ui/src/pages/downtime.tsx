@@ -37,7 +37,7 @@ export function DowntimePage() {
   const places = under && !lines.includes(under) ? [under, ...lines] : lines
   return (
     <div className="page records-page downtime-page">
-      <PageHead title={t('Downtime')} sub={all.asking ? t('{{count}} stops wait for a reason', { count: all.asking }) : t('Every stop has its reason')}>
+      <PageHead title={t('Downtime')} sub={all.asking ? t('Waiting for a reason: {{number}}', { number: all.asking }) : t('Every stop has its reason')}>
         <Segmented label={t('Time')} value={span} options={SPANS.slice(0, 3).map(([key, word]) => [key, t(word)] as const)} onChange={(value) => set({ span: value, stop: '' })} />
         {places.length > 1 || under ? <Select hideLabel label={t('Where')} value={under} options={[['', t('All lines')], ...places.map((path) => [path, path] as const)]} onChange={(value) => set({ under: value, stop: '' })} /> : null}
         <a className="button plain" href={url('production/stops', { under: under || undefined, start: `now-${spanSeconds(span)}s`, limit: 10_000, format: 'xlsx' })} download>
@@ -75,7 +75,7 @@ function StopsPanel({ stops, total, role, span, onOpen }: { stops: readonly Stop
   const minor = stops.length - listed.length
   const heads = [t('From'), t('Machine'), t('Stood for'), t('State'), t('First cause'), t('Reason'), '']
   return (
-    <Panel title={t('Stops')} flush aside={minor ? <span className="muted small">{t('and {{count}} minor stops', { count: minor })}</span> : undefined}>
+    <Panel title={t('Stops')} flush aside={minor ? <span className="muted small">{t('minor stops besides: {{number}}', { number: minor })}</span> : undefined}>
       {listed.length ? (
         <Records label={t('Stops')} heads={heads}>
           {listed.slice(0, SHOWN).map((stop) => (
@@ -108,7 +108,7 @@ function StopsPanel({ stops, total, role, span, onOpen }: { stops: readonly Stop
       ) : (
         <Empty title={t('No stops')}>{span === '8h' ? t('No machine stood in the last 8 hours.') : t('No machine stood in this time.')}</Empty>
       )}
-      {total > Math.min(stops.length, SHOWN) && listed.length > SHOWN ? <p className="muted dt-none">{t('Shown are the first {{count}}; the export has them all.', { count: SHOWN })}</p> : null}
+      {total > Math.min(stops.length, SHOWN) && listed.length > SHOWN ? <p className="muted dt-none">{t('Shown are the first {{number}}; the export has them all.', { number: SHOWN })}</p> : null}
     </Panel>
   )
 }

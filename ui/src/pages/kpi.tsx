@@ -6,7 +6,7 @@ import { Records } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Segmented, Select, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { setKiosk, IDLE_S } from '../kiosk'
-import { ahead, DEFAULTS, fileOf, linesOf, numberOf, scaleOf, useCatalogue, useValues, WALL, withUnit, type Catalogue, type Cell, type Kpi, type Line, type Question, type Values } from '../kpi/data'
+import { ahead, changed, DEFAULTS, fileOf, linesOf, numberOf, scaleOf, useCatalogue, useValues, WALL, withUnit, type Catalogue, type Cell, type Kpi, type Line, type Question, type Values } from '../kpi/data'
 import { OwnerForm, OwnForm, RemoveForm, TargetsForm } from '../kpi/forms'
 import '../styles/kpi.css'
 
@@ -61,7 +61,7 @@ export function KpiPage() {
 function Head({ all, ask }: { all: Catalogue; ask: (sheet: Sheet) => void }) {
   const search = useSearch({ from: '/kpi' })
   const navigate = useNavigate({ from: '/kpi' })
-  const go = (mode: string): void => void navigate({ search: (was) => (mode ? { ...was, mode } : { ...was, mode: undefined }) })
+  const go = (mode: string): void => void navigate({ search: (was) => changed(was, 'mode', mode) })
   return (
     <PageHead title={t('KPIs')}>
       <Segmented
@@ -105,7 +105,7 @@ function Compare({ all, places }: { all: Catalogue; places: readonly (readonly [
   const shown = question.names.includes(search.trend ?? '') ? (search.trend as string) : (question.names[0] ?? 'oee')
   const rows = useValues(question, true)
   const total = useValues({ ...question, by: '' }, true)
-  const set = (key: 'under' | 'span' | 'by' | 'k' | 'trend', value: string): void => void navigate({ search: (was) => ({ ...was, [key]: value || undefined }), replace: true })
+  const set = (key: 'under' | 'span' | 'by' | 'k' | 'trend', value: string): void => void navigate({ search: (was) => changed(was, key, value), replace: true })
   const pick = (name: string): void => {
     const names = question.names.includes(name) ? question.names.filter((one) => one !== name) : [...question.names, name]
     set('k', names.join(','))
@@ -339,7 +339,7 @@ function Wallboard({ all }: { all: Catalogue }) {
         <Button icon="screens" onPress={full}>
           {t('Full screen')}
         </Button>
-        <Button onPress={() => void navigate({ search: (was) => ({ ...was, mode: undefined }) })}>{t('Leave the wallboard')}</Button>
+        <Button onPress={() => void navigate({ search: (was) => changed(was, 'mode', '') })}>{t('Leave the wallboard')}</Button>
       </PageHead>
       {rows.data === undefined ? (
         rows.error ? (

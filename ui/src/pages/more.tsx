@@ -36,6 +36,12 @@ export function MorePage() {
         <Link to="/oee" className="more-row">
           <Icon name="oee" /> {t('OEE')} <Icon name="right" size={16} />
         </Link>
+        <Link to="/downtime" search={{}} className="more-row">
+          <Icon name="pause" /> {t('Downtime')} <Icon name="right" size={16} />
+        </Link>
+        <Link to="/losses" search={{}} className="more-row">
+          <Icon name="down" /> {t('Losses')} <Icon name="right" size={16} />
+        </Link>
         <Link to="/screens" className="more-row">
           <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
         </Link>

@@ -42,7 +42,7 @@ interface TrackProps {
 function TrackChart({ chart, track, first, width, height }: TrackProps) {
   const { definition, points } = chart
   const own = first && ['individual', 'mean', 'ewma'].includes(track.name)
-  const decimals = Math.min(9, (definition.decimals ?? 2) + (own ? 0 : 2))
+  const decimals = Math.min(9, definition.decimals + (own ? 0 : 2))
   const frame = { width, height, left: 8, right: 96, top: 22, bottom: first ? 22 : 8 }
   const spec = track.name === 'individual' ? [definition.lsl, definition.usl] : []
   const scale = scaleOf([track.value, track.lower, track.upper], points.length, frame, spec)
@@ -124,7 +124,7 @@ export function Summary({ chart }: { chart: Chart }) {
   const center = first ? lastOf(first.center) : undefined
   const lower = first ? lastOf(first.lower) : undefined
   const upper = first ? lastOf(first.upper) : undefined
-  const decimals = definition.kind === 'variable' || definition.kind === undefined ? (definition.decimals ?? 2) : 4
+  const decimals = definition.kind === 'variable' ? definition.decimals : 4
   const number = (value: number): string => formatNumber(value, decimals)
   return (
     <p className="spc-summary">

@@ -37,7 +37,7 @@ export const RULE_WORDS: Record<string, string> = {
   western3: m('four of five beyond 1 σ'),
   western4: m('eight in a row on one side'),
 }
-export const KIND_WORDS: Record<Definition['kind'] & string, string> = { variable: m('measured'), attribute: m('counted'), visual: m('looked at') }
+export const KIND_WORDS: Record<Definition['kind'], string> = { variable: m('measured'), attribute: m('counted'), visual: m('looked at') }
 export const CONSEQUENCE_WORDS: Record<string, string> = { chart: m('the chart shows it'), nonconformance: m('a nonconformance'), hold: m('a hold and a nonconformance') }
 export const SEVERITY_WORDS: Record<Nonconformance['severity'], string> = { minor: m('Minor'), major: m('Major'), critical: m('Critical') }
 export const DISPOSITION_WORDS: Record<string, string> = { 'use as is': m('Use as it is'), rework: m('Rework'), regrade: m('Regrade'), scrap: m('Scrap'), return: m('Return to supplier') }
@@ -49,7 +49,7 @@ export const choices = (words: Record<string, string>): [string, string][] => Ob
 
 /** What was found, as people read it: values, or so many of so many. */
 export function foundText(check: Check, definition: Definition): string {
-  if (definition.kind === 'variable' || definition.kind === undefined) return check.values.map((v) => formatNumber(v, definition.decimals ?? 2)).join('  ')
+  if (definition.kind === 'variable') return check.values.map((v) => formatNumber(v, definition.decimals)).join('  ')
   return t('{{n}} of {{all}}', { n: check.defects, all: check.size })
 }
 

@@ -11,11 +11,11 @@ const optional = (form: FormData, name: string): number | null => (written(form,
 const dayEnd = (form: FormData, name: string): string => (written(form, name) ? `${written(form, name)}T23:59:59Z` : '')
 const today = (): string => new Date().toISOString().slice(0, 10)
 
-export function Area({ name, label, value = '', required = true }: { name: string; label: string; value?: string; required?: boolean }) {
+export function Area({ field, label, value = '', required = true }: { field: string; label: string; value?: string; required?: boolean }) {
   return (
     <label className="field">
       <span>{label}</span>
-      <textarea name={name} rows={3} defaultValue={value} required={required} maxLength={1000} />
+      <textarea name={field} rows={3} defaultValue={value} required={required} maxLength={1000} />
     </label>
   )
 }
@@ -36,7 +36,7 @@ export function RecordForm({ nows, dues, start, shut }: { nows: readonly Now[]; 
   const send = async (form: FormData): Promise<void> => {
     if (!now) return
     const measured = now.definition.kind === 'variable'
-    const found = measured ? { values: Array.from({ length: now.definition.size ?? 1 }, (_, i) => numberOf(written(form, `value${i}`))) } : { defects: numberOf(written(form, 'defects')), size: numberOf(written(form, 'size')), fault: written(form, 'fault') }
+    const found = measured ? { values: Array.from({ length: now.definition.size }, (_, i) => numberOf(written(form, `value${i}`))) } : { defects: numberOf(written(form, 'defects')), size: numberOf(written(form, 'size')), fault: written(form, 'fault') }
     shut(await post<Recorded>('quality/checks', { characteristic: id, ...found, comment: written(form, 'comment'), lot: written(form, 'lot'), due: due?.key ?? '' }))
   }
   return (
@@ -65,9 +65,9 @@ function Found({ now, lot }: { now: Now; lot: string }) {
       {one.instructions ? <p className="quality-instructions">{one.instructions}</p> : null}
       {one.kind === 'variable' ? (
         <div className="quality-values">
-          {Array.from({ length: one.size ?? 1 }, (_, i) => (
+          {Array.from({ length: one.size }, (_, i) => (
             <label className="field" key={i}>
-              <span>{`${t('Value')}${(one.size ?? 1) > 1 ? ` ${i + 1}` : ''}${unit}`}</span>
+              <span>{`${t('Value')}${one.size > 1 ? ` ${i + 1}` : ''}${unit}`}</span>
               <input name={`value${i}`} inputMode="decimal" autoComplete="off" required pattern="[\-−+]?[0-9]*[.,]?[0-9]+" />
             </label>
           ))}
@@ -75,10 +75,10 @@ function Found({ now, lot }: { now: Now; lot: string }) {
       ) : (
         <>
           <div className="quality-values">
-            <TextField name="size" label={t('Looked at')} type="number" defaultValue={String(one.size ?? 1)} />
+            <TextField name="size" label={t('Looked at')} type="number" defaultValue={String(one.size)} />
             <TextField name="defects" label={one.chart === 'c' || one.chart === 'u' ? t('Defects') : t('Defective')} type="number" defaultValue="0" />
           </div>
-          {one.faults?.length ? <ChoiceField name="fault" label={t('Fault')} options={[['', t('None')], ...one.faults.map((fault): [string, string] => [fault, fault])]} /> : null}
+          {one.faults.length ? <ChoiceField name="fault" label={t('Fault')} options={[['', t('None')], ...one.faults.map((fault): [string, string] => [fault, fault])]} /> : null}
         </>
       )}
       {spec ? <p className="muted small">{spec}</p> : null}
@@ -108,7 +108,7 @@ export function HoldForm({ nows, shut }: { nows: readonly Now[]; shut: () => voi
     <SheetForm title={t('Hold something')} verb={t('Hold')} onClose={shut} send={send}>
       <AssetField assets={assetsOf(nows)} />
       <TextField name="lot" label={t('Lot')} required={false} maxLength={120} hint={t('Empty: what is made there from now on')} />
-      <Area name="reason" label={t('Reason')} />
+      <Area field="reason" label={t('Reason')} />
     </SheetForm>
   )
 }
@@ -119,7 +119,7 @@ export function ReleaseForm({ hold, shut }: { hold: Hold; shut: () => void }) {
     <SheetForm title={t('Release hold {{n}}', { n: hold.id })} verb={t('Release')} onClose={shut} send={send}>
       <p>{hold.reason}</p>
       <ChoiceField name="disposition" label={t('What becomes of it')} options={choices(DISPOSITION_WORDS)} />
-      <Area name="reason" label={t('Reason')} />
+      <Area field="reason" label={t('Reason')} />
     </SheetForm>
   )
 }
@@ -151,7 +151,7 @@ export function NonconformanceForm({ one, may, shut }: { one: Nonconformance; ma
     <SheetForm title={t('Nonconformance {{n}}', { n: one.id })} verb={t('Save')} onClose={shut} send={send}>
       <p>{one.title}</p>
       <ChoiceField name="severity" label={t('Severity')} options={choices(SEVERITY_WORDS)} defaultValue={one.severity} />
-      <Area name="cause" label={t('Cause')} value={one.cause} required={false} />
+      <Area field="cause" label={t('Cause')} value={one.cause} required={false} />
       {may.correct ? <ChoiceField name="disposition" label={t('What becomes of it')} options={[['', '–'], ...choices(DISPOSITION_WORDS)]} defaultValue={one.disposition} /> : null}
       <TextField name="owner" label={t('Owner')} required={false} defaultValue={one.owner} maxLength={64} />
       <TextField name="due" label={t('Due')} type="date" required={false} defaultValue={one.due?.slice(0, 10) ?? ''} />
@@ -182,7 +182,7 @@ export function DoneForm({ one, shut }: { one: Action; shut: () => void }) {
   return (
     <SheetForm title={t('It is done')} verb={t('Save')} onClose={shut} send={send}>
       <p>{one.title}</p>
-      <Area name="result" label={t('What was done')} value={one.result} />
+      <Area field="result" label={t('What was done')} value={one.result} />
     </SheetForm>
   )
 }
@@ -192,7 +192,7 @@ export function VoidForm({ check, shut }: { check: Check; shut: () => void }) {
   return (
     <SheetForm title={t('This check does not count')} verb={t('Save')} onClose={shut} send={send}>
       <p>{t('Check {{n}} of {{time}}, by {{who}}. It stays in the record.', { n: check.id, time: timeOrDay(Date.parse(check.time), Date.now()), who: check.by })}</p>
-      <Area name="reason" label={t('Reason')} />
+      <Area field="reason" label={t('Reason')} />
     </SheetForm>
   )
 }
@@ -210,7 +210,7 @@ export function LimitsForm({ now, shut }: { now: Now; shut: () => void }) {
         <TextField name="center" label={t('Centre')} required={false} defaultValue={now.limits ? String(now.limits.center) : ''} />
         {measured ? <TextField name="sigma" label={t('Standard deviation')} required={false} defaultValue={now.limits ? String(now.limits.sigma) : ''} /> : null}
       </div>
-      <Area name="reason" label={t('Reason')} />
+      <Area field="reason" label={t('Reason')} />
     </SheetForm>
   )
 }

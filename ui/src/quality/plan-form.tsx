@@ -7,7 +7,28 @@ import { CHART_WORDS, choices, CONSEQUENCE_WORDS, KIND_WORDS, RULE_WORDS, SEVERI
 import { Area, AssetField } from './forms'
 import { numberOf } from './scale'
 
-const EMPTY: Definition = { id: '', title: '', kind: 'variable', chart: 'imr', size: 1, rules: ['nelson1'], on_fail: 'nonconformance', on_signal: 'chart', severity: 'minor' }
+const NO_SAMPLING: NonNullable<Definition['sampling']> = { every_s: 0, pieces: 0, event: '', tag: '', becomes: 1 }
+const EMPTY: Definition = {
+  id: '',
+  title: '',
+  kind: 'variable',
+  chart: 'imr',
+  unit: '',
+  decimals: 2,
+  size: 1,
+  learn: 25,
+  rules: ['nelson1'],
+  shape: { weight: 0.2, width: 3, k: 0.5, h: 5, steady: false },
+  sampling: NO_SAMPLING,
+  tag: '',
+  units: '',
+  faults: [],
+  allowed: 0,
+  on_fail: 'nonconformance',
+  on_signal: 'chart',
+  severity: 'minor',
+  instructions: '',
+}
 const RULES = ['nelson1', 'nelson2', 'nelson3', 'nelson4', 'nelson5', 'nelson6', 'nelson7', 'nelson8', 'western2', 'western3', 'western4'] as const
 const slug = (text: string): string =>
   text
@@ -53,7 +74,7 @@ export function PlanForm({ one, assets, shut }: { one: Plan | undefined; assets:
           {t('In use')}
         </label>
       ) : null}
-      <Area name="reason" label={t('Reason')} />
+      <Area field="reason" label={t('Reason')} />
     </SheetForm>
   )
 }
@@ -82,41 +103,41 @@ function NumberField({ label, value, set }: { label: string; value: number | nul
 function Characteristic({ one, change, remove }: { one: Drafted; change: (values: Partial<Definition>) => void; remove: (() => void) | undefined }) {
   const measured = one.kind === 'variable'
   const fitting = Object.entries(CHART_WORDS).filter(([chart]) => ['imr', 'xbar_r', 'xbar_s', 'ewma', 'cusum'].includes(chart) === measured)
-  const rules = one.rules ?? []
-  const sampling = one.sampling ?? {}
+  const { rules } = one
+  const sampling = one.sampling ?? NO_SAMPLING
   return (
     <fieldset className="quality-characteristic">
       <legend>{one.title || t('Characteristic')}</legend>
       <Field label={t('What is checked')} value={one.title} set={(title) => change({ title })} />
       <div className="quality-values">
-        <Select label={t('Kind')} value={one.kind ?? 'variable'} options={choices(KIND_WORDS) as [NonNullable<Definition['kind']>, string][]} onChange={(kind) => change({ kind, chart: kind === 'variable' ? 'imr' : 'p', size: kind === 'variable' ? 1 : 50 })} />
-        <Select label={t('Chart')} value={one.chart ?? 'imr'} options={fitting as [NonNullable<Definition['chart']>, string][]} onChange={(chart) => change({ chart, size: chart === 'imr' ? 1 : chart.startsWith('xbar') ? Math.max(2, one.size ?? 5) : (one.size ?? 1) })} />
+        <Select label={t('Kind')} value={one.kind} options={choices(KIND_WORDS) as [Definition['kind'], string][]} onChange={(kind) => change({ kind, chart: kind === 'variable' ? 'imr' : 'p', size: kind === 'variable' ? 1 : 50 })} />
+        <Select label={t('Chart')} value={one.chart} options={fitting as [Definition['chart'], string][]} onChange={(chart) => change({ chart, size: chart === 'imr' ? 1 : chart.startsWith('xbar') ? Math.max(2, one.size) : one.size })} />
         <NumberField label={measured ? t('Values of a check') : t('Looked at')} value={one.size} set={(size) => change({ size: size ?? 1 })} />
-        {measured ? <Field label={t('Unit')} value={one.unit ?? ''} set={(unit) => change({ unit })} /> : <NumberField label={t('Defects that still pass')} value={one.allowed} set={(allowed) => change({ allowed: allowed ?? 0 })} />}
+        {measured ? <Field label={t('Unit')} value={one.unit} set={(unit) => change({ unit })} /> : <NumberField label={t('Defects that still pass')} value={one.allowed} set={(allowed) => change({ allowed: allowed ?? 0 })} />}
         {measured ? (
           <>
             <NumberField label={t('Lower specification limit')} value={one.lsl} set={(lsl) => change({ lsl })} />
             <NumberField label={t('Upper specification limit')} value={one.usl} set={(usl) => change({ usl })} />
           </>
         ) : (
-          <Field label={t('Faults, with commas')} value={(one.faults ?? []).join(', ')} set={(text) => change({ faults: text.split(/,\s*/) })} />
+          <Field label={t('Faults, with commas')} value={one.faults.join(', ')} set={(text) => change({ faults: text.split(/,\s*/) })} />
         )}
-        <NumberField label={t('Every so many minutes')} value={(sampling.every_s ?? 0) / 60} set={(minutes) => change({ sampling: { ...sampling, every_s: (minutes ?? 0) * 60 } })} />
+        <NumberField label={t('Every so many minutes')} value={sampling.every_s / 60} set={(minutes) => change({ sampling: { ...sampling, every_s: (minutes ?? 0) * 60 } })} />
         <NumberField label={t('Every so many pieces')} value={sampling.pieces} set={(pieces) => change({ sampling: { ...sampling, pieces: pieces ?? 0 } })} />
         <Select
           label={t('At an event')}
-          value={sampling.event ?? ''}
+          value={sampling.event}
           options={[['', '–'], ['order', t('another order')], ['product', t('another product')], ['lot', t('another lot')], ['tag', t('a tag comes to 1')]]}
           onChange={(event) => change({ sampling: { ...sampling, event } })}
         />
-        {sampling.event === 'tag' ? <Field label={t('Tag of the event')} value={sampling.tag ?? ''} set={(tag) => change({ sampling: { ...sampling, tag } })} /> : null}
+        {sampling.event === 'tag' ? <Field label={t('Tag of the event')} value={sampling.tag} set={(tag) => change({ sampling: { ...sampling, tag } })} /> : null}
       </div>
-      {one.kind === 'visual' ? null : <Field label={measured ? t('Measured live by the tag') : t('Counted live by the counter')} value={one.tag ?? ''} set={(tag) => change({ tag })} hint={t('Empty: a person enters it')} />}
-      {one.kind === 'attribute' && one.tag ? <Field label={t('Counter of all that is looked at')} value={one.units ?? ''} set={(units) => change({ units })} /> : null}
+      {one.kind === 'visual' ? null : <Field label={measured ? t('Measured live by the tag') : t('Counted live by the counter')} value={one.tag} set={(tag) => change({ tag })} hint={t('Empty: a person enters it')} />}
+      {one.kind === 'attribute' && one.tag ? <Field label={t('Counter of all that is looked at')} value={one.units} set={(units) => change({ units })} /> : null}
       <div className="quality-values">
-        <Select label={t('Out of specification opens')} value={one.on_fail ?? 'nonconformance'} options={choices(CONSEQUENCE_WORDS) as [NonNullable<Definition['on_fail']>, string][]} onChange={(on_fail) => change({ on_fail })} />
-        <Select label={t('A signal opens')} value={one.on_signal ?? 'chart'} options={choices(CONSEQUENCE_WORDS) as [NonNullable<Definition['on_signal']>, string][]} onChange={(on_signal) => change({ on_signal })} />
-        <Select label={t('Severity')} value={one.severity ?? 'minor'} options={choices(SEVERITY_WORDS) as [NonNullable<Definition['severity']>, string][]} onChange={(severity) => change({ severity })} />
+        <Select label={t('Out of specification opens')} value={one.on_fail} options={choices(CONSEQUENCE_WORDS) as [Definition['on_fail'], string][]} onChange={(on_fail) => change({ on_fail })} />
+        <Select label={t('A signal opens')} value={one.on_signal} options={choices(CONSEQUENCE_WORDS) as [Definition['on_signal'], string][]} onChange={(on_signal) => change({ on_signal })} />
+        <Select label={t('Severity')} value={one.severity} options={choices(SEVERITY_WORDS) as [Definition['severity'], string][]} onChange={(severity) => change({ severity })} />
       </div>
       <details>
         <summary>{t('Rules of the chart')}</summary>

@@ -11,7 +11,6 @@ from isthmus.production.model import Entry, EntryKind, FactSum, Interval, StateC
 from isthmus.production.orders.model import ChangeOver, Count, Operation, Run
 from isthmus.values.clock import NS_PER_S
 
-
 LOOK_NS = 7 * 86_400 * NS_PER_S
 """So far before and after a change of products a machine's last and first piece are looked for."""
 

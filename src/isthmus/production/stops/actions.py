@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
@@ -169,7 +169,7 @@ class ActionDesk:
         if action.state is ActionState.VERIFIED:
             raise Denied(f"action {action.id} is verified: it stays as it was measured", "wrong_state")
         now_ns = self._clock.now_ns()
-        given = {
+        given: dict[str, Any] = {
             name: value.strip() if isinstance(value, str) else value
             for name in ("title", "text", "owner", "due", "expected_min")
             if (value := getattr(change, name)) is not None
@@ -180,13 +180,13 @@ class ActionDesk:
             state = ActionState(change.state)
             follow_action(action, state)
             after = replace(after, state=state)
+        if change.done_ns is not None and after.state is not ActionState.DONE:
+            raise ConfigError("done: is only told of an action that is done")
         if after.state in (ActionState.OPEN, ActionState.DOING):
             after = replace(after, done_ns=None)
         elif after.state is ActionState.DONE:
             done_ns = change.done_ns if change.done_ns is not None else action.done_ns
             after = replace(after, done_ns=now_ns if done_ns is None else done_ns)
-        elif change.done_ns is not None:
-            raise ConfigError("done: is only told of an action that is done")
         if after.done_ns is not None and not after.before_end_ns <= after.done_ns <= now_ns:
             raise ConfigError("done: must lie after the time it is compared with, and not in the future")
         return after

@@ -98,7 +98,7 @@ def add_request(connection: Connection, request: HelpRequest) -> int:
     """
     values = _request_row(request)
     del values["id"]
-    return int(connection.execute(insert(REQUEST).values(values)).inserted_primary_key[0])
+    return int(connection.execute(insert(REQUEST).values(values).returning(REQUEST.c.id)).scalar_one())
 
 
 def change_request(connection: Connection, request: HelpRequest, version: int) -> bool:
@@ -148,7 +148,7 @@ def add_action(connection: Connection, action: ImprovementAction) -> int:
     """Keep a new one; its number."""
     values = _action_row(action)
     del values["id"]
-    return int(connection.execute(insert(ACTION).values(values)).inserted_primary_key[0])
+    return int(connection.execute(insert(ACTION).values(values).returning(ACTION.c.id)).scalar_one())
 
 
 def change_action(connection: Connection, action: ImprovementAction, version: int) -> bool:

@@ -312,7 +312,7 @@ def run(
             column.step(released, level > 90.0 if column.place == 0 else None)
             if column is capper:
                 level = np.minimum(100.0, 100.0 * np.maximum(0, capper.good - labeller.infeed) / ACCUMULATION)
-        ending = second == length - CLEARED_S
+        ending = np.equal(length - CLEARED_S, second)
         if ending.any():
             for column in line:
                 column.clear(ending)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -38,6 +38,7 @@ from isthmus.values.clock import NS_PER_S
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Counts = NDArray[np.int32]
 
 GLUE_KW: Final = 1.45
 """What the labeller's glue pot draws, in the mean."""
@@ -304,7 +305,7 @@ class Measured:
     def _noise(self, spread: float, *more: int) -> Floats:
         return self._chance.normal(0.0, spread, (*more, self._days))
 
-    def step(self, second: int, speed: Floats, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
+    def step(self, second: int, speed: Floats, numbers: Mapping[str, Counts]) -> dict[str, Floats]:
         """What all the tags show after ten more seconds. ``numbers`` are state, cause and counters of the day."""
         dt = float(fast.GRID_S)
         taken = numbers["infeed"] - self._taken_before
@@ -323,7 +324,7 @@ class Measured:
         shown["energy/street/outside_temp"] = self.weather + 3.0 * math.sin(turn)
         return shown
 
-    def _machines(self, dt: float, speed: Floats, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
+    def _machines(self, dt: float, speed: Floats, numbers: Mapping[str, Counts]) -> dict[str, Floats]:
         load = speed / 120.0
         self.motor += (HALL_C + 32.0 * load - self.motor) * -math.expm1(-dt / 420.0)
         self.power = np.maximum(0.2, 0.08 * self.RATED + self.RATED * load * (0.9 + self._noise(0.01, 4)))
@@ -361,7 +362,7 @@ class Measured:
         }
         return shown | {f"{at}/head{i + 1}": self.heads[i] for i in range(HEADS)}
 
-    def _capper(self, dt: float, taken: Floats, cause: Ints) -> dict[str, Floats]:
+    def _capper(self, dt: float, taken: Floats, cause: Counts) -> dict[str, Floats]:
         moved = taken > 0
         values = 1.85 * self._drawn_torque + self._noise(_settled(0.03, 4.0), TORQUE_HEADS)
         self.torque = np.where(moved, values, self.torque)
@@ -373,7 +374,7 @@ class Measured:
         shown[f"{at}/elevator"] = self.elevator
         return shown | {f"{at}/torque{i + 1}": self.torque[i] for i in range(TORQUE_HEADS)}
 
-    def _labeller(self, dt: float, speed: Floats, taken: Floats, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
+    def _labeller(self, dt: float, speed: Floats, taken: Floats, numbers: Mapping[str, Counts]) -> dict[str, Floats]:
         running = numbers["state"][2] == EXECUTE
         broken = numbers["cause"][2] == WEB
         goal = np.where(broken, 0.0, np.where(running, 14.0, 11.9))
@@ -389,7 +390,7 @@ class Measured:
             f"{at}/labels_left": 20_000.0 - used % 19_800.0,
         }
 
-    def _palletiser(self, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
+    def _palletiser(self, numbers: Mapping[str, Counts]) -> dict[str, Floats]:
         good = numbers["good"][3]
         running = numbers["state"][3] == EXECUTE
         at = f"{LINE}/palletiser"
@@ -400,7 +401,7 @@ class Measured:
             f"{at}/gripper": self.air - 0.7,
         }
 
-    def _belts(self, speed: Floats, numbers: Mapping[str, Ints]) -> dict[str, Floats]:
+    def _belts(self, speed: Floats, numbers: Mapping[str, Counts]) -> dict[str, Floats]:
         queues = numbers["good"][:3] - numbers["infeed"][1:]
         level = np.minimum(100.0, 100.0 * np.maximum(0, queues[1]) / ACCUMULATION)
         shown = {f"{LINE}/accumulation/level": level}
@@ -474,7 +475,7 @@ class Measured:
         names = ("main", "filler", "capper", "packing", "tanks", "boiler", "air", "chilled")
         return {f"energy/{name}/power": powers[i] for i, name in enumerate(names)}
 
-    def _wrapper(self, dt: float, pallets: Ints) -> dict[str, Floats]:
+    def _wrapper(self, dt: float, pallets: Counts) -> dict[str, Floats]:
         """As `machines.Wrapper`, ten seconds a step."""
         self.taken = np.maximum(self.taken, pallets - Wrapper.WAITING)
         mending = self.mend_s > 0.0
@@ -597,7 +598,7 @@ class Recorder:
             yield Samples(path, (day.start_s + second[mine]) * NS_PER_S, value[mine])
 
 
-Noted = tuple[NDArray[np.int32], NDArray[np.int16], NDArray[np.int16], Floats]
+Noted = tuple[NDArray[Any], NDArray[Any], NDArray[Any], Floats]
 """Step, row of the tag, day and value of what was noted. Shapes: all (n,)"""
 
 

@@ -94,7 +94,7 @@ class Trial:
 
 def interval(differences: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Mean of paired differences, and where it lies: Student's t. Shapes: (n,), n > 1"""
-    from scipy.special import stdtrit
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # it ships no types; late: only a trial loads it
 
     n = len(differences)
     mean = float(differences.mean())

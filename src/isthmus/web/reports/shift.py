@@ -29,7 +29,9 @@ from isthmus.production.shiftreport import DAY, Hour, Loss, Strip
 from isthmus.web.reports.model import ShiftReport
 from isthmus.web.reports.words import Words
 
-WIDTH = A4[0] - 30 * mm
+PADDING = 6
+"""Of the frame that text flows in; tables and charts keep to it, too."""
+WIDTH = A4[0] - 30 * mm - 2 * PADDING
 INK, MUTED, LINE, BAR, FILL, PALE = map(HexColor, ("#1b1f24", "#4b535d", "#9aa2ab", "#757f8a", "#aab2bb", "#e6e8ea"))
 MOST_LOSSES = 10
 MOST_NOTES = 200
@@ -458,13 +460,13 @@ def _stops(report: ShiftReport, say: _Say) -> list[Flowable]:
         return []
     rows = [
         [
-            say.name(s.asset), say.seconds(s.start_ns), words("lasts") if s.open else say.seconds(s.end_ns), words.span(s.ns),
-            words(f"class.{s.state_class}"), say.reason(s.reason),
+            say.name(s.asset), say.seconds(s.start_ns), words("lasts") if s.open else say.seconds(s.end_ns),
+            words(f"class.{s.state_class}"), say.reason(s.reason), words.span(s.ns),
         ]
         for s in report.facts.stops
     ]  # fmt: skip
-    heads = [words(h) for h in ("machine", "from", "to", "time", "down", "reason")]
-    return _section(words("longest"), _table(heads, rows, (0.2, 0.11, 0.11, 0.14, 0.16, 0.28), (3,)))
+    heads = [words(h) for h in ("machine", "from", "to", "state", "reason", "time")]
+    return _section(words("longest"), _table(heads, rows, (0.2, 0.11, 0.11, 0.16, 0.28, 0.14), (5,)))
 
 
 def _alarms(report: ShiftReport, say: _Say) -> list[Flowable]:
@@ -519,7 +521,13 @@ def _signatures(report: ShiftReport, say: _Say) -> Flowable:
             lines.append(_par(said))
         cells.append(lines)
     table = Table([cells], colWidths=[WIDTH / 2, WIDTH / 2])
-    table.setStyle([("BOX", (0, 0), (-1, -1), 0.5, LINE), ("INNERGRID", (0, 0), (-1, -1), 0.5, LINE)])
+    table.setStyle(
+        [
+            ("BOX", (0, 0), (-1, -1), 0.5, LINE),
+            ("INNERGRID", (0, 0), (-1, -1), 0.5, LINE),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ]
+    )
     return KeepTogether([Spacer(1, 12), table])
 
 

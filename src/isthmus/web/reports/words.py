@@ -48,6 +48,7 @@ _WORDS: Final[dict[str, tuple[str, str, str]]] = {
         "Arrêts encore sans cause : {count}",
         "Stillstände noch ohne Grund: {count}",
     ),
+    "state": ("State", "État", "Zustand"),
     "reason": ("Reason", "Cause", "Grund"),
     "no_reason": ("no reason yet", "sans cause", "noch kein Grund"),
     "minor-stop": ("Minor stops", "Micro-arrêts", "Kurzstillstände"),

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 
 from isthmus.namespace.model import Calendar
 from isthmus.production.calendar import Schedule, ShiftSpan, instant_ns
-from isthmus.production.exceptions import CalendarRoom, Kept, Wish
+from isthmus.production.exception_store import Kept
+from isthmus.production.exceptions import CalendarRoom, Wish
 from isthmus.security.model import Action, Principal
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError

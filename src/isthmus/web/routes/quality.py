@@ -97,8 +97,8 @@ class QualityCharacteristic(BaseModel):
     sigma: Value | None = Field(None, description="standard deviation of one value within subgroups")
     learn: int = Field(25, ge=5, le=500, description="checks limits are learned from")
     rules: list[Rule] = Field(default=["nelson1"], max_length=12)
-    shape: QualityShape = QualityShape()
-    sampling: QualitySampling = QualitySampling()
+    shape: QualityShape = Field(default_factory=lambda: QualityShape.model_validate({}))
+    sampling: QualitySampling = Field(default_factory=lambda: QualitySampling.model_validate({}))
     tag: str = Field(
         "", max_length=MAX_PATH_CHARS + 80, description="measured live by this tag; empty: a person enters it"
     )

@@ -22,7 +22,7 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
-from isthmus.web.problems import NotFound, Refused
+from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
@@ -322,7 +322,7 @@ class StopEffect(BaseModel):
 
 def _room(services: Services) -> StopRoom:
     if services.stops is None:
-        raise Refused("this server counts no production", 501, "no_production")
+        raise NotFound("no production is counted here", "no_production")
     return services.stops
 
 

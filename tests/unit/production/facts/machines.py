@@ -21,7 +21,7 @@ from isthmus.values.sample import SampleBatch, ValueType
 
 S = 1_000_000_000
 MIN, H, D = 60 * S, 3600 * S, 86_400 * S
-DAY0 = 739_000
+DAY0 = 739_001
 T0 = (DAY0 - 719_163) * D  # midnight of that day
 
 STATES = {1: "running", 2: "stopped", 3: "idle", 4: "starved", 5: "blocked", 6: "setup"}

@@ -16,7 +16,7 @@ assert _spec is not None
 machines = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(machines)
 series = machines.series
-pytestmark = pytest.mark.mission("M57", "M63")
+pytestmark = pytest.mark.mission("M50")
 FAST = Limit(2, 1_000_000_000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from isthmus.production.figures import add, figures, waterfall
 from isthmus.production.model import MILLION, FactSum, IdealCounts, StateClass
 
-pytestmark = pytest.mark.mission("M57", "M58")
+pytestmark = pytest.mark.mission("M50", "M52")
 MIN = 60_000_000_000
 
 
@@ -76,7 +76,7 @@ def test_what_has_no_denominator_is_null_and_says_why():
 
 
 def test_a_machine_without_a_rate_hides_no_other():
-    both = add([of(10, total=5), of(10, total=600, rate=(60, MIN))])
+    both = add([of(10, total=5, rate=(0, 0)), of(10, total=600, rate=(60, MIN))])
     assert figures(both).oee is None
 
 

@@ -20,7 +20,7 @@ machines = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(machines)
 S, MIN, H, T0 = machines.S, machines.MIN, machines.H, machines.T0
 FILLER, series, folded, times = machines.FILLER, machines.series, machines.folded, machines.times
-pytestmark = pytest.mark.mission("M57", "M58")
+pytestmark = pytest.mark.mission("M50", "M52")
 
 
 def stopped(*spans, until=86_400):
@@ -192,6 +192,7 @@ def test_what_no_counter_tells_follows_from_the_others(tags, expected):
     assert tuple(machines.count_of(found, n) for n in ("total", "good", "reject")) == expected
 
 
+@pytest.mark.mission("M39")
 def test_a_pulse_alone_tells_running_idle_and_stopped_and_counts():
     wrapper = Machine("line/wrapper", pulse=9, idle_after_s=20, stopped_after_s=60, micro_stop_s=120)
     samples = {9: series((0, 0), (100, 1), (110, 2), (120, 4), (1000, 5))}
@@ -200,6 +201,7 @@ def test_a_pulse_alone_tells_running_idle_and_stopped_and_counts():
     assert machines.count_of(found, "total") == 5
 
 
+@pytest.mark.mission("M39")
 def test_a_current_tells_the_same_without_counting():
     wrapper = Machine("line/wrapper", pulse=9, pulse_on=2.5, idle_after_s=20, stopped_after_s=60)
     samples = {9: series((0, 0.1), (100, 3.0), (160, 0.2))}
@@ -252,6 +254,7 @@ def test_a_stop_over_midnight_is_told_once():
     assert [(s.start_ns - T0) // S for s in told] == [86_000]
 
 
+@pytest.mark.mission("M57")
 def test_energy_is_counted_to_the_millionth():
     measured = replace(FILLER, energy=(8,))
     samples = {1: series((0, 1)), 8: series((0, 10.1), (600, 10.35), (1200, 0.05))}

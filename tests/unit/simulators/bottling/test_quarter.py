@@ -17,15 +17,17 @@ from isthmus.values.clock import NS_PER_S
 from isthmus.values.sample import ValueType
 
 PORTS = {plc: 15_020 + i for i, plc in enumerate(PLCS)}
-LENGTH_S = 4_800
+LENGTH_S = 2_400
 START_S = 1_790_000_000 // 10 * 10
 
 
-def past_of(monkeypatch, days: int = 3, seed: int = 2, cut_s: int = 1_003) -> quarter.Past:
+def past_of(monkeypatch, days: int = 3, seed: int = 2, cut_s: int = 503) -> quarter.Past:
     """A past of short days, the last one cut off."""
     made = [fast.Day(START_S + d * LENGTH_S, LENGTH_S, (seed, 738_000 + d)) for d in range(days)]
     monkeypatch.setattr(quarter, "production_days", lambda *_: made)
     monkeypatch.setattr(quarter, "TOGETHER", 2)
+    monkeypatch.setattr(fast, "EMPTY_S", {name: 600 if name == "filler" else 420 for name in fast.MACHINES})
+    monkeypatch.setattr(fast, "CLEARED_S", 300)
     return quarter.simulate(days, START_S + days * LENGTH_S - cut_s, seed)
 
 

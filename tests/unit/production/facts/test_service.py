@@ -1,0 +1,439 @@
+"""The room: live machines, closed days, late samples, entries and restatements, over records in SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isthmus.app.records import open_records
+from isthmus.namespace.model import ProductionLine
+from isthmus.ports.history import Gap
+from isthmus.production.model import Entry, EntryKind, MarkKind, StateClass
+from isthmus.values.errors import ConfigError
+from isthmus.values.frame import Lane
+
+_spec = importlib.util.spec_from_file_location("machines", Path(__file__).with_name("machines.py"))
+assert _spec is not None
+machines = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(machines)
+S, MIN, H, D, T0, DAY0 = machines.S, machines.MIN, machines.H, machines.D, machines.T0, machines.DAY0
+FILLER, series = machines.FILLER, machines.series
+pytestmark = [pytest.mark.mission("M50", "M51", "M52", "M61"), pytest.mark.real("sqlite")]
+A = FILLER.asset
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = open_records(tmp_path / "records.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def hall(engine):
+    return machines.Room(engine, machines.plant(FILLER))
+
+
+async def lived(hall, days=2, seed=1):
+    """Some days as they come, hour by hour, each closed."""
+    samples = machines.day(seed, days=days)
+    await hall.room.begin()
+    await hall.settle()
+    for hour in range(24 * days):
+        a, b = T0 + hour * H, T0 + (hour + 1) * H
+        hall.now(b)
+        hall.send({tag: some.between(a - 1, b - 1) for tag, some in samples.items()})
+        await hall.settle(1)
+    hall.now(T0 + days * D + 10 * MIN)
+    await hall.settle()
+    return samples
+
+
+async def sums(hall, start=0, end=48, by=()):
+    return await hall.room.facts("", T0 + start * H, T0 + end * H, by)
+
+
+async def test_a_stop_is_seen_at_once_and_asks_for_a_reason(hall):
+    hall.now(T0 + H)
+    await hall.room.begin()
+    await hall.settle()
+    hall.send({1: series((3545, 1)), 2: series((3545, 0), (3590, 90))})
+    before = hall.room.version
+    hall.send({1: series((3599.5, 2))})
+    assert hall.room.version > before
+    (now,) = hall.room.machines()
+    assert (now.state_class, now.state, now.stop) == (StateClass.STOPPED, 2, f"{A}@{T0 + 3599 * S + S // 2}")
+    assert (now.good, now.shift, now.team) == (90, "early", "A")
+    assert now.since_ns == T0 + 3599 * S + S // 2
+    hall.now(T0 + H + 10 * MIN)
+    await hall.settle()
+    assert hall.room.machines()[0].uncoded == 1
+
+
+async def test_waiting_ends_when_something_happens(hall):
+    hall.now(T0 + H)
+    await hall.room.begin()
+    version = hall.room.version
+    waiting = asyncio.ensure_future(hall.room.wait(version, 5))
+    await asyncio.sleep(0)
+    hall.send({1: series((3500, 1))})
+    assert await waiting > version
+    assert await hall.room.wait(hall.room.version, 0) == hall.room.version
+
+
+async def test_days_close_and_figures_stay_the_same_to_the_last_digit(hall):
+    hall.now(T0)
+    samples = await lived(hall)
+    found = await sums(hall)
+    assert found[0].all_ns == 2 * D
+    whole = machines.folded(FILLER, samples, 48, planner=machines.Shifts())
+    assert found[0].total_u == int(whole.rows["total"].sum())
+    assert found[0].stops + found[0].minor_stops == int(whole.rows["stops"].sum())
+    for state_class, seconds in machines.times(whole).items():
+        assert found[0].ns[StateClass(state_class)] == round(seconds * S)
+
+
+async def test_a_restart_goes_on_where_it_was(hall, engine):
+    hall.now(T0)
+    await lived(hall, days=1)
+    hall.now(T0 + D + 3 * H)
+    hall.send({1: series((D / S + 60, 1), (D / S + 4000, 2)), 2: series((D / S + 60, 5), (D / S + 9000, 500))})
+    await hall.settle()
+    before = await sums(hall, 0, 27)
+    again = machines.Room(engine, hall.plant, now_ns=hall.clock.now_ns(), record=hall.record)
+    await again.room.begin()
+    await again.settle()
+    assert await sums(again, 0, 27) == before
+    assert not await again.room.restatements()
+
+
+async def test_late_samples_restate_a_closed_day_with_the_difference(hall):
+    hall.now(T0)
+    await lived(hall, days=1)
+    before = (await sums(hall, 0, 24))[0]
+    late = {1: series((40_000.25, 2), (40_600.25, 1))}
+    hall.send(late, lane=Lane.BACKFILL)
+    await hall.settle()
+    after = (await sums(hall, 0, 24))[0]
+    assert after != before
+    (told,) = await hall.room.restatements()
+    assert (told.asset, told.day, told.why) == (A, date.fromordinal(DAY0).isoformat(), "samples came late")
+    moved = {key.removesuffix(" ns"): told.after[key] - told.before[key] for key in told.after if key.endswith(" ns")}
+    assert sum(moved.values()) == 0
+    assert {c: after.ns[StateClass(c)] - before.ns.get(StateClass(c), 0) for c in moved} == moved
+
+
+async def test_samples_that_come_twice_change_nothing(hall):
+    hall.now(T0)
+    samples = await lived(hall, days=1)
+    before = await sums(hall, 0, 24)
+    hall.send({tag: some.between(T0 + 5 * H, T0 + 6 * H) for tag, some in samples.items()})
+    await hall.settle()
+    assert await sums(hall, 0, 24) == before
+    assert not await hall.room.restatements()
+    assert hall.room.waiting() == 0
+
+
+async def test_late_samples_wait_until_the_record_has_them(hall):
+    hall.now(T0)
+    await lived(hall, days=1)
+    hall.record.seq += 5
+    seq = hall.record.seq
+    hall.record.committed = lambda: seq
+    hall.send({1: series((40_000.25, 2))})
+    await hall.settle()
+    assert hall.room.waiting() == 1
+    hall.record.committed = lambda: seq + 1
+    await hall.settle()
+    assert hall.room.waiting() == 0
+
+
+async def test_dirty_days_outlive_a_kill(hall, engine):
+    hall.now(T0)
+    await lived(hall, days=1)
+    hall.record.committed = lambda: 0
+    hall.send({1: series((40_000.25, 2))})
+    assert await hall.room.acknowledgeable() == 0
+    record = machines.MemoryRecord()
+    record.kept, record.seq = hall.record.kept, hall.record.seq
+    again = machines.Room(engine, hall.plant, now_ns=hall.clock.now_ns(), record=record)
+    await again.room.begin()
+    assert again.room.waiting() == 1
+    await again.settle()
+    assert len(await again.room.restatements()) == 1
+
+
+async def test_a_gap_mark_makes_closed_time_unknown(hall):
+    hall.now(T0)
+    await lived(hall, days=1)
+    before = (await sums(hall, 0, 24))[0]
+    gap = Gap("edge-1", T0 + 10 * H, T0 + 11 * H, "frames lost on the bus")
+    hall.record.marks.append(gap)
+    hall.room.gap_found(gap.edge, gap.start_ns, gap.end_ns)
+    await hall.settle()
+    after = (await sums(hall, 0, 24))[0]
+    assert after.ns[StateClass.UNKNOWN] > before.ns.get(StateClass.UNKNOWN, 0) + 50 * MIN
+    assert after.all_ns == D
+
+
+async def test_a_silent_edge_makes_its_machines_unknown_and_keeps_the_day_open(hall):
+    hall.now(T0 + H)
+    await hall.room.begin()
+    await hall.settle()
+    hall.send({1: series((3000, 1))})
+    hall.silent["edge-1"] = T0 + H
+    hall.now(T0 + 2 * H)
+    await hall.settle()
+    assert hall.room.machines()[0].state_class is StateClass.UNKNOWN
+    hall.now(T0 + 30 * H)
+    await hall.settle()
+    assert (await sums(hall, 0, 30, ("day",)))[0].ns[StateClass.UNKNOWN] > 0
+    del hall.silent["edge-1"]
+    await hall.settle(8)
+    assert hall.room.machines()[0].state_class is StateClass.RUNNING
+
+
+async def test_a_reason_takes_a_stop_out_of_planned_time_at_once(hall):
+    hall.now(T0 + 3 * H)
+    await hall.room.begin()
+    hall.send({1: series((60, 1), (3600, 2), (4200, 1))})
+    await hall.settle()
+    (stop,) = [
+        s for s in await hall.room.stops("", T0, T0 + 3 * H, uncoded=True) if s.state_class is StateClass.STOPPED
+    ]
+    said = Entry(EntryKind.REASON, A, stop.start_ns, stop.end_ns, {"reason": "planned/clean"}, "ann")
+    number = await hall.room.enter(said)
+    assert not [s for s in await hall.room.stops("", T0, T0 + 3 * H, uncoded=True) if s.id == stop.id]
+    found = (await sums(hall, 0, 3))[0]
+    assert found.ns[StateClass.PLANNED] == 10 * MIN
+    assert [e.number for e in await hall.room.entries(A, T0, T0 + 3 * H)] == [number]
+    await hall.room.enter(replace(said, replaces=number, void=True))
+    assert StateClass.PLANNED not in (await sums(hall, 0, 3))[0].ns
+
+
+async def test_a_reason_for_a_closed_day_is_a_restatement_that_names_the_entry(hall):
+    hall.now(T0)
+    await lived(hall, days=1)
+    stop = next(s for s in await hall.room.stops("", T0, T0 + D) if s.ns > 5 * MIN and not s.minor)
+    number = await hall.room.enter(
+        Entry(EntryKind.REASON, A, stop.start_ns, stop.end_ns, {"reason": "mechanical/jam"}, "ann")
+    )
+    (told,) = await hall.room.restatements()
+    assert told.why == f"entry {number}"
+    found = {one.key["reason"]: one for one in await sums(hall, 0, 24, ("reason",))}
+    assert sum(found["mechanical/jam"].ns.values()) == stop.ns
+    coded = next(s for s in await hall.room.stops("", T0, T0 + D) if s.id == stop.id)
+    assert (coded.reason, coded.entry) == ("mechanical/jam", number)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (Entry(EntryKind.REASON, A, T0, T0 + S, {"reason": "no/such"}), "is not offered"),
+        (Entry(EntryKind.REASON, "nowhere", T0, T0 + S, {"reason": "mechanical/jam"}), "no machine"),
+        (Entry(EntryKind.SCRAP, A, T0, T0, {"count": 0}), "must not be 0"),
+        (Entry(EntryKind.SPLIT, A, T0 + S, T0), "before start"),
+        (Entry(EntryKind.CREW, A, T0, T0, {"team": "B"}, replaces=77), "no entry 77"),
+    ],
+)
+async def test_entries_that_say_nothing_sensible_are_refused(hall, entry, problem):
+    await hall.room.begin()
+    with pytest.raises(ConfigError, match=problem):
+        await hall.room.enter(entry)
+
+
+async def test_a_reason_that_is_gone_from_the_plant_stays_in_what_was_coded(hall):
+    hall.now(T0)
+    await lived(hall, days=1)
+    stop = next(s for s in await hall.room.stops("", T0, T0 + D) if not s.coded)
+    await hall.room.enter(Entry(EntryKind.REASON, A, stop.start_ns, stop.end_ns, {"reason": "mechanical/jam"}))
+    hall.plant = replace(hall.plant, reasons=())
+    await hall.room.plant_changed()
+    await hall.settle()
+    assert "mechanical/jam" in {one.key["reason"] for one in await sums(hall, 0, 24, ("reason",))}
+
+
+async def test_recomputation_changes_nothing_and_a_new_plant_only_what_is_asked_for(hall):
+    hall.now(T0)
+    await lived(hall)
+    before = await sums(hall)
+    assert await hall.room.recompute("", T0, T0 + 2 * D) == 2
+    await hall.settle()
+    assert await sums(hall) == before
+    assert not await hall.room.restatements()
+    slower = replace(FILLER, ideal_count=1)
+    hall.plant = machines.plant(slower)
+    await hall.room.plant_changed()
+    await hall.settle()
+    assert await sums(hall, 0, 48) == before
+    await hall.room.recompute("line", T0, T0 + D, "the ideal rate was wrong")
+    await hall.settle()
+    (told,) = await hall.room.restatements()
+    assert told.why == "the ideal rate was wrong"
+
+
+async def test_a_machine_that_is_new_counts_what_the_record_has(engine):
+    hall = machines.Room(engine, machines.plant(FILLER), now_ns=T0 + 3 * D + H)
+    for tag, some in machines.day(3, days=3).items():
+        hall.record.store(tag, some)
+    await hall.room.begin()
+    await hall.settle()
+    found = await sums(hall, 0, 72, ("day",))
+    assert [one.key["day"] for one in found] == [date.fromordinal(DAY0 + n).isoformat() for n in range(3)]
+    assert found[1].all_ns == D
+
+
+async def test_ranges_are_cut_at_quarters_of_an_hour_and_hours_add_up(hall):
+    hall.now(T0)
+    await lived(hall)
+    whole = (await hall.room.facts("", T0 + 5 * H, T0 + 29 * H))[0]
+    hours = await hall.room.facts("", T0 + 5 * H, T0 + 29 * H, ("hour",))
+    assert whole.all_ns == 24 * H
+    assert len(hours) == 24
+    assert sum(one.total_u for one in hours) == whole.total_u
+    part = (await hall.room.facts("", T0 + 5 * H + 15 * MIN, T0 + 6 * H))[0]
+    assert part.all_ns == 45 * MIN
+
+
+async def test_every_way_to_ask_adds_up_to_the_whole(hall):
+    hall.now(T0)
+    await lived(hall)
+    whole = (await sums(hall))[0]
+    for by in (
+        "machine",
+        "line",
+        "shift",
+        "day",
+        "order",
+        "product",
+        "team",
+        "reason",
+        "group",
+        "loss",
+        "class",
+        "hour",
+    ):
+        parts = await sums(hall, by=(by,))
+        assert all(set(one.key) == {by} for one in parts)
+        assert sum(one.all_ns for one in parts) == whole.all_ns
+        assert sum(one.good_u for one in parts) == whole.good_u
+        assert sum(one.stops for one in parts) == whole.stops
+    crossed = await sums(hall, by=("shift", "day"))
+    assert len({tuple(one.key.values()) for one in crossed}) == len(crossed) == 6
+    with pytest.raises(ConfigError, match="by: known are"):
+        await sums(hall, by=("moon",))
+
+
+async def test_a_line_is_its_constraint_with_the_counts_of_where_it_is_counted(engine):
+    filler = replace(FILLER, good=2, reject=0)
+    labeller = replace(FILLER, asset="line/labeller", state=11, good=12, reject=13, ideal_count=3, place=1)
+    line = ProductionLine("line", (A, "line/labeller"), constraint=A, counts_at="line/labeller", cost_per_min=42.0)
+    hall = machines.Room(engine, machines.plant(filler, labeller, lines=(line,)), machines.Always(), now_ns=T0 + 2 * H)
+    await hall.room.begin()
+    hall.send(
+        {
+            1: series((0, 1), (3600, 2)),
+            2: series((0, 0), (3000, 5000)),
+            11: series((0, 1)),
+            12: series((0, 0), (3000, 3600)),
+            13: series((0, 0), (3000, 400)),
+        }
+    )
+    await hall.settle()
+    (one,) = await hall.room.figures("", T0, T0 + 2 * H)
+    said = one[1]
+    assert (said.planned_ns, said.run_ns) == (2 * H, H)
+    assert (said.total, said.good) == (4000, 3600)
+    assert said.oee == 3600 / 2 / 7200
+    assert said.cost == 60 * 42.0
+    each = {f.key["machine"]: g for f, g in await hall.room.figures("line", T0, T0 + 2 * H, ("machine",))}
+    assert each[A].good == 5000
+    assert each["line/labeller"].run_ns == 2 * H
+    assert each[A].cost == 600.0
+    alone = (await hall.room.figures(A, T0, T0 + 2 * H))[0][1]
+    assert alone.good == 5000
+
+
+async def test_lineage_names_intervals_marks_and_the_samples(hall):
+    hall.now(T0 + 2 * H)
+    await hall.room.begin()
+    hall.send({1: series((0, 1), (600, 77), (660, 1)), 2: series((0, 1000), (60, 1060), (120, 5))})
+    await hall.settle()
+    found = await hall.room.lineage(A, T0, T0 + H, "oee")
+    assert sum(i.end_ns - i.start_ns for i in found.intervals) == H
+    assert {m.kind for m in found.marks} == {MarkKind.RESET, MarkKind.STATE_UNKNOWN}
+    assert {q.what: q.tags for q in found.questions} == {
+        "state": ("tags/t1",),
+        "good": ("tags/t2",),
+        "reject": ("tags/t3",),
+    }
+    assert found.counts["good"] == 65
+
+
+async def test_marks_of_closed_days_are_kept(hall):
+    hall.now(T0)
+    await lived(hall, days=1)
+    found = await hall.room.lineage(A, T0, T0 + D, "quality")
+    assert [m.kind for m in found.marks] == [MarkKind.RESET]
+
+
+async def test_intervals_over_the_last_close_are_one(hall):
+    hall.now(T0)
+    await hall.room.begin()
+    await hall.settle()
+    hall.send({1: series((0, 1))})
+    hall.now(T0 + D + 10 * MIN)
+    await hall.settle()
+    hall.send({1: series((D / S + 300, 2))})
+    await hall.settle()
+    night = [
+        i for i in await hall.room.intervals(A, T0 + 22 * H, T0 + D + 10 * MIN) if i.state_class is StateClass.RUNNING
+    ]
+    assert [(i.shift, (i.end_ns - i.start_ns) // MIN) for i in night] == [("night", 120), ("early", 5)]
+    with pytest.raises(ConfigError, match="at most 31 d"):
+        await hall.room.intervals(A, T0 - 40 * D, T0)
+
+
+async def test_what_one_may_not_see_is_in_no_sum(engine):
+    other = replace(FILLER, asset="line/capper", state=11, good=12, reject=0)
+    hall = machines.Room(engine, machines.plant(FILLER, other), machines.Always(), now_ns=T0 + H)
+    await hall.room.begin()
+    hall.send({1: series((0, 1)), 11: series((0, 1))})
+    await hall.settle()
+    assert (await hall.room.facts("", T0, T0 + H))[0].all_ns == 2 * H
+    assert (await hall.room.facts("", T0, T0 + H, sees=lambda path: path == A))[0].all_ns == H
+    assert await hall.room.facts("", T0, T0 + H, sees=lambda _: False) == []
+
+
+async def test_an_exception_of_the_calendar_restates_its_days(engine):
+    class Closed(machines.Shifts):
+        closed = False
+
+        def segments(self, asset, start_ns, end_ns):
+            found = super().segments(asset, start_ns, end_ns)
+            return replace(found, kind=np.full_like(found.kind, 2)) if self.closed else found
+
+    planner = Closed()
+    hall = machines.Room(engine, machines.plant(FILLER), planner)
+    await lived(hall, days=1)
+    planner.closed = True
+    await hall.room.calendar_changed("", T0, T0 + D)
+    await hall.settle()
+    (told,) = await hall.room.restatements()
+    assert told.why == "the calendar was changed"
+    assert StateClass.OFF in (await sums(hall, 0, 24))[0].ns
+
+
+async def test_imported_rows_are_found(hall):
+    hall.now(T0)
+    await lived(hall, days=2)
+    hall.record.store(1, series((50_000.5, 2), (52_000.5, 1)))
+    hall.room.restated((1,), (T0 + 50_000 * S + S // 2,))
+    await hall.settle()
+    assert [r.why for r in await hall.room.restatements()] == ["rows were imported"]
