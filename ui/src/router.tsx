@@ -196,6 +196,8 @@ const oeeRoute = createRoute({
   path: '/oee',
   validateSearch: (search: Record<string, unknown>): OeeSearch => only(search, OEE_KEYS),
   component: lazyRouteComponent(() => import('./pages/oee'), 'OeePage'),
+})
+
 const downtimeRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/downtime',

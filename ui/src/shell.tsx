@@ -24,27 +24,23 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/kpi' | '/orders' | '/quality' | '/floor' | '/shift' | '/oee' | '/system'; icon: IconName; name: string; key: string }[] = [
+const PAGES: readonly { to: '/overview' | '/line' | '/floor' | '/downtime' | '/oee' | '/losses' | '/orders' | '/quality' | '/kpi' | '/shift' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
   { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
   { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
   { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
+  { to: '/floor', icon: 'hand', name: m('Floor'), key: 'f' },
+  { to: '/downtime', icon: 'pause', name: m('Downtime'), key: 'v' },
   { to: '/oee', icon: 'oee', name: m('OEE'), key: 'e' },
-const PAGES: readonly { to: '/overview' | '/line' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/downtime' | '/losses' | '/system'; icon: IconName; name: string; key: string }[] = [
-  { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
-  { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
-  { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
-  { to: '/downtime', icon: 'pause', name: m('Downtime'), key: 'w' },
-  { to: '/losses', icon: 'down', name: m('Losses'), key: 'e' },
+  { to: '/losses', icon: 'down', name: m('Losses'), key: 'z' },
+  { to: '/orders', icon: 'table', name: m('Orders'), key: 'r' },
+  { to: '/quality', icon: 'eye', name: m('Quality'), key: 'q' },
+  { to: '/kpi', icon: 'table', name: m('KPIs'), key: 'm' },
+  { to: '/shift', icon: 'flag', name: m('Shift'), key: 'i' },
   { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
   { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
-  { to: '/floor', icon: 'hand', name: m('Floor'), key: 'f' },
-  { to: '/shift', icon: 'flag', name: m('Shift'), key: 'i' },
   { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
   { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
   { to: '/control', icon: 'control', name: m('Control'), key: 'k' },
-  { to: '/kpi', icon: 'table', name: m('KPIs'), key: 'm' },
-  { to: '/orders', icon: 'table', name: m('Orders'), key: 'r' },
-  { to: '/quality', icon: 'eye', name: m('Quality'), key: 'q' },
   { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
   { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
   { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },

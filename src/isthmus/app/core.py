@@ -472,7 +472,7 @@ class Core:
     # what web shows
 
     def _schedule(self, path: str) -> Schedule:
-        return self._calendars.of(path)
+        return self._calendar.calendars().of(path)
 
     def _site_status(self) -> SiteStatus:
         hours = self._stream_limit / self._stream_rate_s / 3600 if self._stream_rate_s else None
