@@ -4601,7 +4601,7 @@ export interface components {
             returned_at: string | null;
             /** Shelved Until */
             shelved_until: string | null;
-            state: components["schemas"]["isthmus__values__messages__alarms__State"];
+            state: components["schemas"]["State"];
             /** Unit */
             unit: string;
             /** Value */
@@ -5393,7 +5393,7 @@ export interface components {
              */
             quiet: components["schemas"]["QuietBody"][];
             /** Steps */
-            steps: components["schemas"]["isthmus__web__routes__callout__StepBody"][];
+            steps: components["schemas"]["StepBody"][];
             /**
              * Then S
              * @description the same while a call of this rule is under way
@@ -6043,7 +6043,7 @@ export interface components {
             response: string;
             /** Response S */
             response_s: number | null;
-            state: components["schemas"]["isthmus__values__messages__alarms__State"];
+            state: components["schemas"]["State"];
             /** Unit */
             unit: string;
             /**
@@ -6696,81 +6696,6 @@ export interface components {
              */
             token: string;
         };
-        /**
-         * State
-         * @description Where one operation of an order stands, and the order.
-         * @enum {string}
-         */
-        isthmus__production__orders__model__State: "planned" | "released" | "running" | "paused" | "completed" | "closed" | "cancelled";
-        /**
-         * State
-         * @description Source: ANSI/ISA-18.2-2016, 5.3 (alarm state transition diagram)
-         * @enum {string}
-         */
-        isthmus__values__messages__alarms__State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
-        /** StepBody */
-        isthmus__web__routes__callout__StepBody: {
-            /**
-             * After S
-             * @description after the call began
-             * @default 0
-             */
-            after_s: number;
-            /** Channels */
-            channels: string[];
-            /**
-             * Repeat S
-             * @description 0: not again
-             * @default 0
-             */
-            repeat_s: number;
-            /**
-             * Times
-             * @description how often again
-             * @default 0
-             */
-            times: number;
-            /**
-             * Who
-             * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
-             */
-            who: string;
-        };
-        /** StepBody */
-        isthmus__web__routes__products__StepBody: {
-            /**
-             * Key
-             * @description small letters, digits, _ and -
-             */
-            key: string;
-            /** @default read */
-            kind: components["schemas"]["StepKind"];
-            /**
-             * Meaning
-             * @description of a signature
-             * @default
-             */
-            meaning: string;
-            /**
-             * Point
-             * @description of a reading
-             * @default
-             */
-            point: string;
-            /**
-             * Required
-             * @description the operation is not completed before it is done
-             * @default true
-             */
-            required: boolean;
-            /**
-             * Text
-             * @default
-             */
-            text: string;
-            /** Title */
-            title: string;
-        };
         /** ItemAnswer */
         ItemAnswer: {
             /** Tag */
@@ -6821,12 +6746,12 @@ export interface components {
         };
         /** JournalLine */
         JournalLine: {
-            after: components["schemas"]["isthmus__values__messages__alarms__State"];
+            after: components["schemas"]["State"];
             /** Alarm */
             alarm: string;
             /** Asset */
             asset: string;
-            before: components["schemas"]["isthmus__values__messages__alarms__State"];
+            before: components["schemas"]["State"];
             /** By */
             by: string;
             /** Comment */
@@ -8216,7 +8141,7 @@ export interface components {
             /** Skills */
             skills?: string[];
             /** Steps */
-            steps?: components["schemas"]["isthmus__web__routes__products__StepBody"][];
+            steps?: components["schemas"]["OrderStepBody"][];
         };
         /** OperationOut */
         OperationOut: {
@@ -8262,7 +8187,7 @@ export interface components {
             /** Skills */
             skills?: string[];
             /** Steps */
-            steps?: components["schemas"]["isthmus__web__routes__products__StepBody"][];
+            steps?: components["schemas"]["OrderStepBody"][];
         };
         /** Options */
         Options: {
@@ -8403,7 +8328,7 @@ export interface components {
             runs: components["schemas"]["OrderRun"][];
             /** Signatures */
             signatures: components["schemas"]["OrderSignature"][];
-            state: components["schemas"]["isthmus__production__orders__model__State"];
+            state: components["schemas"]["OrderState"];
             /** Steps */
             steps: components["schemas"]["OrderStepDone"][];
             /** Unit */
@@ -8477,7 +8402,7 @@ export interface components {
             name: string;
             /** Operation */
             operation: number;
-            state: components["schemas"]["isthmus__production__orders__model__State"];
+            state: components["schemas"]["OrderState"];
             /**
              * Wip
              * @description finished here and not taken up by the next operation
@@ -8641,7 +8566,7 @@ export interface components {
             reject: string;
             /** Rev */
             rev: number;
-            state: components["schemas"]["isthmus__production__orders__model__State"];
+            state: components["schemas"]["OrderState"];
             /** Unit */
             unit: string;
             /** Version */
@@ -8742,6 +8667,12 @@ export interface components {
              */
             operation: number;
         };
+        /**
+         * OrderState
+         * @description Where one operation of an order stands, and the order.
+         * @enum {string}
+         */
+        OrderState: "planned" | "released" | "running" | "paused" | "completed" | "closed" | "cancelled";
         /** OrderStep */
         OrderStep: {
             /** Operation */
@@ -8753,6 +8684,41 @@ export interface components {
             result: string;
             /** Step */
             step: string;
+        };
+        /** OrderStepBody */
+        OrderStepBody: {
+            /**
+             * Key
+             * @description small letters, digits, _ and -
+             */
+            key: string;
+            /** @default read */
+            kind: components["schemas"]["StepKind"];
+            /**
+             * Meaning
+             * @description of a signature
+             * @default
+             */
+            meaning: string;
+            /**
+             * Point
+             * @description of a reading
+             * @default
+             */
+            point: string;
+            /**
+             * Required
+             * @description the operation is not completed before it is done
+             * @default true
+             */
+            required: boolean;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /** Title */
+            title: string;
         };
         /** OrderStepDone */
         OrderStepDone: {
@@ -10823,7 +10789,7 @@ export interface components {
              */
             reason: string;
             /** Steps */
-            steps: components["schemas"]["isthmus__web__routes__callout__StepBody"][];
+            steps: components["schemas"]["StepBody"][];
             /**
              * Then S
              * @description the same while a call of this rule is under way
@@ -11577,6 +11543,12 @@ export interface components {
             owner: number;
         };
         /**
+         * State
+         * @description Source: ANSI/ISA-18.2-2016, 5.3 (alarm state transition diagram)
+         * @enum {string}
+         */
+        State: "Normal" | "Unacknowledged" | "Acknowledged" | "ReturnedUnacknowledged" | "Latched" | "Shelved" | "SuppressedByDesign" | "OutOfService";
+        /**
          * StateClass
          * @description What a state means for the accounts. The order is that of the codes in columns: append, never insert.
          * @enum {string}
@@ -11595,6 +11567,34 @@ export interface components {
         StationList: {
             /** Stations */
             stations: components["schemas"]["OneStation"][];
+        };
+        /** StepBody */
+        StepBody: {
+            /**
+             * After S
+             * @description after the call began
+             * @default 0
+             */
+            after_s: number;
+            /** Channels */
+            channels: string[];
+            /**
+             * Repeat S
+             * @description 0: not again
+             * @default 0
+             */
+            repeat_s: number;
+            /**
+             * Times
+             * @description how often again
+             * @default 0
+             */
+            times: number;
+            /**
+             * Who
+             * @description rota:NAME (who is on duty), all:NAME (everybody on it) or person:NAME
+             */
+            who: string;
         };
         /**
          * StepKind
@@ -13227,7 +13227,7 @@ export interface operations {
                 /** @description urgent: unacknowledged first, then by priority, then newest */
                 order?: "urgent" | "newest";
                 priority?: ("critical" | "high" | "medium" | "low")[];
-                state?: components["schemas"]["isthmus__values__messages__alarms__State"][];
+                state?: components["schemas"]["State"][];
                 /** @description at or below this path; empty: everything */
                 under?: string;
             };
@@ -18357,7 +18357,7 @@ export interface operations {
                 limit?: number;
                 product?: string;
                 search?: string;
-                state?: components["schemas"]["isthmus__production__orders__model__State"][] | null;
+                state?: components["schemas"]["OrderState"][] | null;
             };
             header?: never;
             path?: never;

@@ -42,7 +42,7 @@ Number = Annotated[int, Field(ge=1, le=9999)]
 Version = Annotated[int, Query(ge=0, le=2**31 - 1, description="0 is the newest")]
 
 
-class StepBody(BaseModel):
+class OrderStepBody(BaseModel):
     key: str = Field(max_length=40, description="small letters, digits, _ and -")
     title: str = Field(min_length=1, max_length=200)
     text: str = Field("", max_length=MOST_TEXT)
@@ -66,7 +66,7 @@ class OperationBody(BaseModel):
         default_factory=dict, max_length=200, description="the same, by the product before"
     )
     skills: list[Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=list, max_length=20)
-    steps: list[StepBody] = Field(default_factory=list, max_length=MOST_STEPS)
+    steps: list[OrderStepBody] = Field(default_factory=list, max_length=MOST_STEPS)
 
 
 class ComponentBody(BaseModel):
@@ -302,7 +302,7 @@ def operation_out(one: Operation) -> OperationOut:
         setup_from=dict(one.setup_from),
         skills=list(one.skills),
         steps=[
-            StepBody(
+            OrderStepBody(
                 key=step.key,
                 title=step.title,
                 text=step.text,
