@@ -872,6 +872,9 @@ KEPT: Final = (
         "orders_reading",
         "by",
         ("point", "at_ns", "comment"),
+        "pseudonym",
+    ),
+    Kept(
         "Who wrote what into the shift log",
         "records",
         "to know whom to ask about what one shift told the next",

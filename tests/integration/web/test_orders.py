@@ -67,7 +67,9 @@ async def as_person(works: Any, name: str, role: str) -> AsyncIterator[httpx.Asy
     """Somebody who signed in by password."""
     works.security.create_user(name, Role(role), PASSWORD)
     origin = works.base.removesuffix("/api/v1")
-    async with httpx.AsyncClient(base_url=works.base, headers={"X-Isthmus": "1", "Origin": origin}, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=works.base, headers={"X-Isthmus": "1", "Origin": origin}, timeout=30
+    ) as client:
         answer = await client.post("session", json={"name": name, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         yield client
@@ -181,6 +183,10 @@ async def test_products_have_versions_and_say_what_is_wrong(desk: Any) -> None:
         assert "components.0.material" in wrong.json()["detail"]
         await made(eve)
         assert (await eve.post("products", json=BOTTLE)).json()["code"] == "name_taken"
+        for table in ("orders", "products", "lots", "readings"):
+            sheet = await eve.get(table, params={"format": "csv"})
+            assert (sheet.status_code, sheet.headers["content-type"].split(";")[0]) == (200, "text/csv"), table
+        assert "JO-1" in (await eve.get("orders", params={"format": "csv"})).text
         body = {**PRODUCT, "base": 1, "name": "Still water"}
         del body["id"]
         assert (await eve.put("products/water", json=body)).json()["version"] == 2

@@ -1590,6 +1590,414 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Lots
+         * @description Lots and serial numbers, newest first.
+         */
+        get: operations["list_lots"];
+        put?: never;
+        /**
+         * Create Lot
+         * @description A lot that comes from outside; or, with an order, one piece it made, with what went into it.
+         */
+        post: operations["create_lot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Lot
+         * @description One with what came and went, and what was signed for it.
+         */
+        get: operations["get_lot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots/{id}/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Count Lot
+         * @description What is there was counted by hand; the record follows, with the reason.
+         */
+        post: operations["count_lot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lots/{id}/genealogy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lot Genealogy
+         * @description Up: everything it was made of. Down: everything that was made of it.
+         */
+        get: operations["lot_genealogy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Orders
+         * @description Orders: what runs, then by priority and due time; ended ones last, newest first.
+         */
+        get: operations["list_orders"];
+        put?: never;
+        /**
+         * Create Order
+         * @description Plan an order; it is released when it may be run.
+         */
+        post: operations["create_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Order
+         * @description One with its routing and instructions, counts, material, steps, signatures, labour and journal, counted now.
+         */
+        get: operations["get_order"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Order
+         * @description It is not made, or not to its end.
+         */
+        post: operations["cancel_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Order
+         * @description Its books are final. Refused while its lot is held.
+         */
+        post: operations["close_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete Order
+         * @description An operation is done; refused while steps are missing, and without a reason where more or less was made than ordered.
+         */
+        post: operations["complete_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/consume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Consume For Order
+         * @description Take of a lot that was scanned; beyond what is on hand it is refused with both quantities.
+         */
+        post: operations["consume_for_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/labour": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Labour On Order
+         * @description Somebody begins or ends work on an operation; refused where they were not taught what it asks for.
+         */
+        post: operations["labour_on_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause Order
+         * @description Stop an operation for a while; its machine is free for another.
+         */
+        post: operations["pause_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release Order
+         * @description It may be run; it keeps this version of its product from now on.
+         */
+        post: operations["release_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report Of Order
+         * @description Good pieces of an operation that no machine counts.
+         */
+        post: operations["report_of_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume Order
+         * @description Go on, where it was or elsewhere.
+         */
+        post: operations["resume_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/rework": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rework Of Order
+         * @description Pieces that were counted good must be worked on again.
+         */
+        post: operations["rework_of_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/scrap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Scrap Of Order
+         * @description Pieces that were counted good are scrap.
+         */
+        post: operations["scrap_of_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/sign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign Order
+         * @description Sign a step: who signs proves anew who they are, and the hash of what was signed goes into the audit log.
+         */
+        post: operations["sign_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start Order
+         * @description Run an operation at a machine or line, whose counts are the order's from now on.
+         */
+        post: operations["start_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/step": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Step Of Order
+         * @description A step of the work instructions was read or done.
+         */
+        post: operations["step_of_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/owners": {
         parameters: {
             query?: never;
@@ -1668,6 +2076,30 @@ export interface paths {
          * @description Begin to add a passkey to one's account.
          */
         post: operations["passkey_options"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/skills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Skills
+         * @description Who was taught what, until when.
+         */
+        get: operations["list_skills"];
+        /**
+         * Set Skills
+         * @description What somebody may work on from now on, and nothing else.
+         */
+        put: operations["set_skills"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2022,6 +2454,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/production/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Actions
+         * @description Improvement actions, those due first first.
+         */
+        get: operations["list_actions"];
+        put?: never;
+        /**
+         * Create Action
+         * @description Somebody does something against a loss until a day.
+         */
+        post: operations["create_action"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/actions/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Action
+         * @description Change an action. What it brought is never sent: `verified` keeps what is measured at that moment.
+         */
+        patch: operations["change_action"];
+        trace?: never;
+    };
+    "/api/v1/production/actions/{ident}/effect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Action Effect
+         * @description What an action brought: its loss before and after, as the facts have it, with an interval of 95 %.
+         */
+        get: operations["show_action_effect"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/production/intervals": {
         parameters: {
             query?: never;
@@ -2125,6 +2621,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/production/reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Reasons
+         * @description Reasons to choose from, those used most at the asset first; then those that were used and are no more offered.
+         */
+        get: operations["list_reasons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/production/recompute": {
         parameters: {
             query?: never;
@@ -2139,6 +2655,90 @@ export interface paths {
          * @description Compute closed days again from the record, by the plant and the calendars as they are now; what differs is kept.
          */
         post: operations["recompute_production"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Requests
+         * @description Calls for help and maintenance requests, newest first, with how long they took.
+         */
+        get: operations["list_requests"];
+        put?: never;
+        /**
+         * Call For Help
+         * @description Call for help, or ask for maintenance, with the evidence gathered here. What is asked for already is answered by 200.
+         */
+        post: operations["call_for_help"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests/{ident}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge Request
+         * @description Take it up; the time until now is the response time. Again after an answer that was none.
+         */
+        post: operations["acknowledge_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests/{ident}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer Request
+         * @description Say what was done; the time since it was taken up is the repair time.
+         */
+        post: operations["answer_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/requests/{ident}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Request
+         * @description Close it; without an answer it needs a reason.
+         */
+        post: operations["close_request"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2165,6 +2765,148 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/production/stops": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Stops
+         * @description Stops that overlap [start, end), each with its reason and with what stopped it first.
+         */
+        get: operations["list_stops"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/causes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Stop Causes
+         * @description What stopped the lines, by the machine that stood first; a machine that waited is never counted as the cause.
+         */
+        get: operations["list_stop_causes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Code Stop
+         * @description Say why a machine stood. Another reason in the place of somebody else's asks for `production.correct`.
+         *
+         *     409 `stale_base` tells what somebody else said meanwhile.
+         */
+        post: operations["code_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Stop History
+         * @description All that was ever said of a stop, oldest first.
+         */
+        get: operations["show_stop_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Merge Stops
+         * @description Make one stop of several of a machine that follow each other.
+         */
+        post: operations["merge_stops"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/split": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Split Stop
+         * @description Make two stops of one; both keep its reason until they are given another.
+         */
+        post: operations["split_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/production/stops/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Stop Timeline
+         * @description What machines did in [start, end), for a picture: one row a machine.
+         */
+        get: operations["show_stop_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/production/wait": {
         parameters: {
             query?: never;
@@ -2178,6 +2920,414 @@ export interface paths {
          */
         get: operations["wait_for_production"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Products
+         * @description What is made and what goes into it, by number, each with its stock.
+         */
+        get: operations["list_products"];
+        put?: never;
+        /**
+         * Create Product
+         * @description A new product or material.
+         */
+        post: operations["create_product"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Product
+         * @description One version of a product.
+         */
+        get: operations["get_product"];
+        /**
+         * Change Product
+         * @description The next version; orders that were released before keep theirs.
+         */
+        put: operations["change_product"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products/{id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Product Versions
+         * @description All versions, newest first.
+         */
+        get: operations["list_product_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Quality Actions
+         * @description What is done so that it does not come back; newest first.
+         */
+        get: operations["list_quality_actions"];
+        put?: never;
+        /**
+         * Open Quality Action
+         * @description Somebody does something about a nonconformance until some time.
+         */
+        post: operations["open_quality_action"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/actions/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Quality Action
+         * @description Change it, or say that it is done; whoever may correct, and did not do it, says that it works.
+         */
+        patch: operations["change_quality_action"];
+        trace?: never;
+    };
+    "/api/v1/quality/characteristics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Characteristics
+         * @description Everything that is checked and how it stands.
+         */
+        get: operations["list_characteristics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/characteristics/{ident}/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set Quality Limits
+         * @description Control limits from now on, or, without a center, learned anew. ``base`` is the number of those in force, 0 for none.
+         */
+        post: operations["set_quality_limits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/charts/{ident}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Quality Chart
+         * @description The control chart of what was checked in [start, end): points with the rules they complete, limits, capability.
+         */
+        get: operations["show_quality_chart"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record Quality Check
+         * @description What somebody found. Answers which rules it breaks, and what was opened and held because of it.
+         */
+        post: operations["record_quality_check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/checks/{n}/void": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Void Quality Check
+         * @description A check that was entered wrongly does not count any more; it stays in the record, with the reason.
+         */
+        post: operations["void_quality_check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/due": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Due Checks
+         * @description Checks that people owe, and when the next ones are due; the most overdue first.
+         */
+        get: operations["list_due_checks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Holds
+         * @description What is held, and what was released; newest first.
+         */
+        get: operations["list_holds"];
+        put?: never;
+        /**
+         * Hold Back
+         * @description Hold a lot, or what an asset makes from now on, until somebody with the right releases it.
+         */
+        post: operations["hold_back"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/holds/{n}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release Hold
+         * @description Let what was held go on: with the right to, a reason, and what becomes of it.
+         */
+        post: operations["release_hold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/nonconformances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Nonconformances
+         * @description What was not as it should be; newest first.
+         */
+        get: operations["list_nonconformances"];
+        put?: never;
+        /**
+         * Open Nonconformance
+         * @description Somebody found something that no check tells.
+         */
+        post: operations["open_nonconformance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality/nonconformances/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change Nonconformance
+         * @description Say more about it; whoever may correct closes it, once cause and disposition are told, actions done, holds released.
+         */
+        patch: operations["change_nonconformance"];
+        trace?: never;
+    };
+    "/api/v1/quality/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Quality Plans
+         * @description Inspection plans in their newest version, by title.
+         */
+        get: operations["list_quality_plans"];
+        put?: never;
+        /**
+         * Save Quality Plan
+         * @description A new plan (base 0) or the next version of one; refused whole with every place that is wrong.
+         */
+        post: operations["save_quality_plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/readings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Readings
+         * @description What was read over [start, end], newest first.
+         */
+        get: operations["list_readings"];
+        put?: never;
+        /**
+         * Take Reading
+         * @description Key in a reading. Beyond what it can be it is refused; beyond its limits it asks for a comment.
+         */
+        post: operations["take_reading"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/readings/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Reading Points
+         * @description What is read by hand, by number.
+         */
+        get: operations["list_reading_points"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/readings/points/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set Reading Point
+         * @description A new point, or what holds for new readings of one; what was read stays as it was.
+         */
+        put: operations["set_reading_point"];
         post?: never;
         delete?: never;
         options?: never;
@@ -4374,6 +5524,50 @@ export interface components {
              */
             zones: string[];
         };
+        /** ChangedProduct */
+        ChangedProduct: {
+            /**
+             * Base
+             * @description the version it began from; refused when there is a newer one
+             */
+            base: number;
+            /** Components */
+            components?: components["schemas"]["ComponentBody"][];
+            /** Name */
+            name: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** Operations */
+            operations?: components["schemas"]["OperationBody"][];
+            /**
+             * Over Percent
+             * @description exact: a number, or its decimal text
+             * @default 0
+             */
+            over_percent: number | string;
+            /**
+             * Reason
+             * @description why it changes
+             * @default
+             */
+            reason: string;
+            /** @default lot */
+            tracking: components["schemas"]["Tracking"];
+            /**
+             * Under Percent
+             * @description exact: a number, or its decimal text
+             * @default 0
+             */
+            under_percent: number | string;
+            /**
+             * Unit
+             * @default pcs
+             */
+            unit: string;
+        };
         /** Changes */
         Changes: {
             /** Changes */
@@ -4508,6 +5702,38 @@ export interface components {
             reason: string;
             /** Review */
             review: string;
+        };
+        /** ComponentBody */
+        ComponentBody: {
+            /**
+             * Automatic
+             * @description taken by the count; else somebody scans it
+             * @default true
+             */
+            automatic: boolean;
+            /**
+             * Each
+             * @description what one piece takes
+             */
+            each: number | string;
+            /**
+             * Material
+             * @description number of a product
+             */
+            material: string;
+            /** Operation */
+            operation: number;
+        };
+        /** ComponentOut */
+        ComponentOut: {
+            /** Automatic */
+            automatic: boolean;
+            /** Each */
+            each: string;
+            /** Material */
+            material: string;
+            /** Operation */
+            operation: number;
         };
         /** ConduitAnswer */
         ConduitAnswer: {
@@ -6005,6 +7231,245 @@ export interface components {
             /** Text */
             text: string;
         };
+        /** LotCounted */
+        LotCounted: {
+            /**
+             * Base
+             * @description what the record had when it was counted
+             */
+            base: number | string;
+            /**
+             * Counted
+             * @description exact: a number, or its decimal text
+             */
+            counted: number | string;
+            /** Reason */
+            reason: string;
+        };
+        /** LotDetail */
+        LotDetail: {
+            /** By */
+            by: string;
+            /** Created */
+            created: string;
+            /** Expires */
+            expires: string | null;
+            /**
+             * Held
+             * @description why it is held; empty: it is not
+             */
+            held: string;
+            /** Id */
+            id: string;
+            /**
+             * Moves
+             * @description newest first, at most 1,000
+             */
+            moves: components["schemas"]["LotMove"][];
+            /**
+             * On Hand
+             * @description decimal text, exact
+             */
+            on_hand: string;
+            /**
+             * Order
+             * @description that made it; empty: it came from outside
+             */
+            order: string;
+            /** Place */
+            place: string;
+            /** Product */
+            product: string;
+            /** Serial */
+            serial: boolean;
+            /** Signatures */
+            signatures: components["schemas"]["OrderSignature"][];
+            /** Supplier */
+            supplier: string;
+        };
+        /** LotFamily */
+        LotFamily: {
+            /**
+             * Complete
+             * @description false: there are more than 2,000
+             */
+            complete: boolean;
+            /** Links */
+            links: components["schemas"]["LotLink"][];
+            /**
+             * Lots
+             * @description the lot itself first, then by distance
+             */
+            lots: components["schemas"]["LotNode"][];
+        };
+        /** LotIn */
+        LotIn: {
+            /** Expires */
+            expires?: string | null;
+            /**
+             * Id
+             * @description as it stands on the label
+             */
+            id: string;
+            /**
+             * Order
+             * @description the order that made this piece: then it is a serial number of it
+             * @default
+             */
+            order: string;
+            /**
+             * Parts
+             * @description what went into this piece
+             */
+            parts?: components["schemas"]["LotPart"][];
+            /**
+             * Place
+             * @default
+             */
+            place: string;
+            /**
+             * Product
+             * @description what is received; not needed for a serial number of an order
+             * @default
+             */
+            product: string;
+            /**
+             * Quantity
+             * @description exact: a number, or its decimal text
+             * @default 1
+             */
+            quantity: number | string;
+            /**
+             * Serial
+             * @description one piece
+             * @default false
+             */
+            serial: boolean;
+            /**
+             * Supplier
+             * @description and its own number there
+             * @default
+             */
+            supplier: string;
+        };
+        /** LotLink */
+        LotLink: {
+            /** Child */
+            child: string;
+            /** Order */
+            order: string;
+            /** Parent */
+            parent: string;
+            /** Quantity */
+            quantity: string;
+        };
+        /** LotList */
+        LotList: {
+            /** Lots */
+            lots: components["schemas"]["LotRow"][];
+        };
+        /** LotMove */
+        LotMove: {
+            /** At */
+            at: string;
+            /** Automatic */
+            automatic: boolean;
+            /** By */
+            by: string;
+            /**
+             * Kind
+             * @description receipt, produce, consume, give_back or adjust
+             */
+            kind: string;
+            /** Operation */
+            operation: number;
+            /** Order */
+            order: string;
+            /** Quantity */
+            quantity: string;
+            /** Reason */
+            reason: string;
+        };
+        /** LotNode */
+        LotNode: {
+            /** By */
+            by: string;
+            /** Created */
+            created: string;
+            /** Distance */
+            distance: number;
+            /** Expires */
+            expires: string | null;
+            /**
+             * Held
+             * @description why it is held; empty: it is not
+             */
+            held: string;
+            /** Id */
+            id: string;
+            /**
+             * On Hand
+             * @description decimal text, exact
+             */
+            on_hand: string;
+            /**
+             * Order
+             * @description that made it; empty: it came from outside
+             */
+            order: string;
+            /** Place */
+            place: string;
+            /** Product */
+            product: string;
+            /** Serial */
+            serial: boolean;
+            /** Supplier */
+            supplier: string;
+        };
+        /** LotPart */
+        LotPart: {
+            /** Lot */
+            lot: string;
+            /**
+             * Quantity
+             * @description exact: a number, or its decimal text
+             */
+            quantity: number | string;
+        };
+        /** LotRow */
+        LotRow: {
+            /** By */
+            by: string;
+            /** Created */
+            created: string;
+            /** Expires */
+            expires: string | null;
+            /**
+             * Held
+             * @description why it is held; empty: it is not
+             */
+            held: string;
+            /** Id */
+            id: string;
+            /**
+             * On Hand
+             * @description decimal text, exact
+             */
+            on_hand: string;
+            /**
+             * Order
+             * @description that made it; empty: it came from outside
+             */
+            order: string;
+            /** Place */
+            place: string;
+            /** Product */
+            product: string;
+            /** Serial */
+            serial: boolean;
+            /** Supplier */
+            supplier: string;
+        };
         /** MachineOut */
         MachineOut: {
             /**
@@ -6249,6 +7714,50 @@ export interface components {
             name: string;
             /** Password */
             password: string;
+        };
+        /** NewProduct */
+        NewProduct: {
+            /** Components */
+            components?: components["schemas"]["ComponentBody"][];
+            /**
+             * Id
+             * @description letters, digits and . _ -
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** Operations */
+            operations?: components["schemas"]["OperationBody"][];
+            /**
+             * Over Percent
+             * @description exact: a number, or its decimal text
+             * @default 0
+             */
+            over_percent: number | string;
+            /**
+             * Reason
+             * @description why it changes
+             * @default
+             */
+            reason: string;
+            /** @default lot */
+            tracking: components["schemas"]["Tracking"];
+            /**
+             * Under Percent
+             * @description exact: a number, or its decimal text
+             * @default 0
+             */
+            under_percent: number | string;
+            /**
+             * Unit
+             * @default pcs
+             */
+            unit: string;
         };
         /** NewScreen */
         NewScreen: {
@@ -6588,6 +8097,98 @@ export interface components {
             /** Under */
             under: string[];
         };
+        /** OperationBody */
+        OperationBody: {
+            /**
+             * Assets
+             * @description machines or lines it may run at
+             */
+            assets: string[];
+            /**
+             * Counted
+             * @description by the machine; else by hand
+             * @default true
+             */
+            counted: boolean;
+            /**
+             * Ideal Count
+             * @description pieces in ideal_s at full speed; 0: as the machine says
+             * @default 0
+             */
+            ideal_count: number;
+            /**
+             * Ideal S
+             * @default 60
+             */
+            ideal_s: number;
+            /** Name */
+            name: string;
+            /** Number */
+            number: number;
+            /**
+             * Setup From
+             * @description the same, by the product before
+             */
+            setup_from?: {
+                [key: string]: number;
+            };
+            /**
+             * Setup S
+             * @description target of a change-over to this product
+             * @default 0
+             */
+            setup_s: number;
+            /** Skills */
+            skills?: string[];
+            /** Steps */
+            steps?: components["schemas"]["OrderStepBody"][];
+        };
+        /** OperationOut */
+        OperationOut: {
+            /**
+             * Assets
+             * @description machines or lines it may run at
+             */
+            assets: string[];
+            /**
+             * Counted
+             * @description by the machine; else by hand
+             * @default true
+             */
+            counted: boolean;
+            /**
+             * Ideal Count
+             * @description pieces in ideal_s at full speed; 0: as the machine says
+             * @default 0
+             */
+            ideal_count: number;
+            /**
+             * Ideal S
+             * @default 60
+             */
+            ideal_s: number;
+            /** Name */
+            name: string;
+            /** Number */
+            number: number;
+            /**
+             * Setup From
+             * @description the same, by the product before
+             */
+            setup_from?: {
+                [key: string]: number;
+            };
+            /**
+             * Setup S
+             * @description target of a change-over to this product
+             * @default 0
+             */
+            setup_s: number;
+            /** Skills */
+            skills?: string[];
+            /** Steps */
+            steps?: components["schemas"]["OrderStepBody"][];
+        };
         /** Options */
         Options: {
             /**
@@ -6602,6 +8203,554 @@ export interface components {
             public_key: {
                 [key: string]: unknown;
             };
+        };
+        /** OrderChangeOver */
+        OrderChangeOver: {
+            /** Asset */
+            asset: string;
+            /**
+             * Before
+             * @description product
+             */
+            before: string;
+            /**
+             * End
+             * @description null while it lasts
+             */
+            end: string | null;
+            /** Late */
+            late: boolean;
+            /** Seconds */
+            seconds: number;
+            /** Start */
+            start: string;
+            /** Target S */
+            target_s: number;
+        };
+        /** OrderConsume */
+        OrderConsume: {
+            /**
+             * Into
+             * @description serial number it goes into; else the order's lot
+             * @default
+             */
+            into: string;
+            /** Lot */
+            lot: string;
+            /**
+             * Operation
+             * @description 0: the one that fits
+             * @default 0
+             */
+            operation: number;
+            /**
+             * Quantity
+             * @description exact: a number, or its decimal text
+             */
+            quantity: number | string;
+        };
+        /** OrderCount */
+        OrderCount: {
+            /** Good */
+            good: string;
+            /** Reject */
+            reject: string;
+            /** Rework */
+            rework: string;
+            /** Total */
+            total: string;
+        };
+        /** OrderDetail */
+        OrderDetail: {
+            /** By */
+            by: string;
+            /** Change Overs */
+            change_overs: components["schemas"]["OrderChangeOver"][];
+            /** Created */
+            created: string;
+            /** Due */
+            due: string | null;
+            /** Ended */
+            ended: string | null;
+            /**
+             * Events
+             * @description newest first
+             */
+            events: components["schemas"]["OrderEvent"][];
+            /** Good */
+            good: string;
+            /** Id */
+            id: string;
+            /** Jobs */
+            jobs: components["schemas"]["OrderJob"][];
+            /** Labour */
+            labour: components["schemas"]["OrderLabourOut"][];
+            /** Least */
+            least: string;
+            /** Lot */
+            lot: string;
+            /** Materials */
+            materials: components["schemas"]["OrderNeed"][];
+            /** Most */
+            most: string;
+            /** Name */
+            name: string;
+            /** Note */
+            note: string;
+            /** Over */
+            over: boolean;
+            /** Priority */
+            priority: number;
+            /** Product */
+            product: string;
+            /**
+             * Progress
+             * @description of the ordered quantity, 1 is all of it
+             */
+            progress: number;
+            /**
+             * Quantity
+             * @description all quantities are decimal text, exact
+             */
+            quantity: string;
+            /** Reference */
+            reference: string;
+            /** Reject */
+            reject: string;
+            /** Rev */
+            rev: number;
+            /**
+             * Routing
+             * @description with the work instructions of the version it is made by
+             */
+            routing: components["schemas"]["OperationOut"][];
+            /** Runs */
+            runs: components["schemas"]["OrderRun"][];
+            /** Signatures */
+            signatures: components["schemas"]["OrderSignature"][];
+            state: components["schemas"]["OrderState"];
+            /** Steps */
+            steps: components["schemas"]["OrderStepDone"][];
+            /** Unit */
+            unit: string;
+            /** Version */
+            version: number;
+        };
+        /** OrderEvent */
+        OrderEvent: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Detail */
+            detail: {
+                [key: string]: string | number;
+            };
+            /** Kind */
+            kind: string;
+            /** Operation */
+            operation: number;
+        };
+        /** OrderIn */
+        OrderIn: {
+            /** Due */
+            due?: string | null;
+            /**
+             * Id
+             * @description empty: the next number
+             * @default
+             */
+            id: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Over Percent
+             * @description unless told, as the product says
+             */
+            over_percent?: (number | string) | null;
+            /**
+             * Priority
+             * @description 1 is run first
+             * @default 5
+             */
+            priority: number;
+            /** Product */
+            product: string;
+            /**
+             * Quantity
+             * @description exact: a number, or its decimal text
+             */
+            quantity: number | string;
+            /**
+             * Reference
+             * @description its number in the business system
+             * @default
+             */
+            reference: string;
+            /** Under Percent */
+            under_percent?: (number | string) | null;
+        };
+        /** OrderJob */
+        OrderJob: {
+            /** Asset */
+            asset: string;
+            count: components["schemas"]["OrderCount"];
+            /** Name */
+            name: string;
+            /** Operation */
+            operation: number;
+            state: components["schemas"]["OrderState"];
+            /**
+             * Wip
+             * @description finished here and not taken up by the next operation
+             */
+            wip: string;
+        };
+        /** OrderLabour */
+        OrderLabour: {
+            /**
+             * Do
+             * @enum {string}
+             */
+            do: "begin" | "end";
+            /**
+             * Operation
+             * @description 0: the one that fits
+             * @default 0
+             */
+            operation: number;
+            /**
+             * Person
+             * @description empty: whoever asks; another needs production.correct
+             * @default
+             */
+            person: string;
+        };
+        /** OrderLabourOut */
+        OrderLabourOut: {
+            /** Asset */
+            asset: string;
+            /** End */
+            end: string | null;
+            /** Operation */
+            operation: number;
+            /** Person */
+            person: string;
+            /** Start */
+            start: string;
+        };
+        /** OrderList */
+        OrderList: {
+            /** Orders */
+            orders: components["schemas"]["OrderRow"][];
+        };
+        /** OrderLoss */
+        OrderLoss: {
+            /**
+             * Operation
+             * @description 0: the one that fits
+             * @default 0
+             */
+            operation: number;
+            /**
+             * Quantity
+             * @description exact: a number, or its decimal text
+             */
+            quantity: number | string;
+            /**
+             * Reason
+             * @description key of a reason of the plant
+             */
+            reason: string;
+        };
+        /** OrderMove */
+        OrderMove: {
+            /**
+             * Base
+             * @description the revision it was seen at; refused when it moved on
+             */
+            base: number;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /** OrderNeed */
+        OrderNeed: {
+            /** Automatic */
+            automatic: boolean;
+            /** Booked */
+            booked: string;
+            /** Each */
+            each: string;
+            /** Material */
+            material: string;
+            /**
+             * Needed
+             * @description by what was counted
+             */
+            needed: string;
+            /** Operation */
+            operation: number;
+            /**
+             * Owed
+             * @description used by the machine, and no lot covers it
+             */
+            owed: string;
+            /** Planned */
+            planned: string;
+        };
+        /** OrderReport */
+        OrderReport: {
+            /**
+             * Operation
+             * @description 0: the one that fits
+             * @default 0
+             */
+            operation: number;
+            /**
+             * Quantity
+             * @description exact: a number, or its decimal text
+             */
+            quantity: number | string;
+        };
+        /** OrderRow */
+        OrderRow: {
+            /** By */
+            by: string;
+            /** Created */
+            created: string;
+            /** Due */
+            due: string | null;
+            /** Ended */
+            ended: string | null;
+            /** Good */
+            good: string;
+            /** Id */
+            id: string;
+            /** Jobs */
+            jobs: components["schemas"]["OrderJob"][];
+            /** Least */
+            least: string;
+            /** Lot */
+            lot: string;
+            /** Most */
+            most: string;
+            /** Name */
+            name: string;
+            /** Note */
+            note: string;
+            /** Over */
+            over: boolean;
+            /** Priority */
+            priority: number;
+            /** Product */
+            product: string;
+            /**
+             * Progress
+             * @description of the ordered quantity, 1 is all of it
+             */
+            progress: number;
+            /**
+             * Quantity
+             * @description all quantities are decimal text, exact
+             */
+            quantity: string;
+            /** Reference */
+            reference: string;
+            /** Reject */
+            reject: string;
+            /** Rev */
+            rev: number;
+            state: components["schemas"]["OrderState"];
+            /** Unit */
+            unit: string;
+            /** Version */
+            version: number;
+        };
+        /** OrderRun */
+        OrderRun: {
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            count: components["schemas"]["OrderCount"];
+            /** End */
+            end: string | null;
+            /** Operation */
+            operation: number;
+            /** Start */
+            start: string;
+        };
+        /** OrderSign */
+        OrderSign: {
+            /**
+             * Code
+             * @description of the second factor, where one is set
+             * @default
+             */
+            code: string;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /** Operation */
+            operation: number;
+            /**
+             * Password
+             * @description who signs says again who they are
+             * @default
+             */
+            password: string;
+            /**
+             * Pin
+             * @description in place of the password, at a station
+             * @default
+             */
+            pin: string;
+            /** Step */
+            step: string;
+        };
+        /** OrderSignature */
+        OrderSignature: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Content */
+            content: string;
+            /**
+             * Hash
+             * @description SHA-256 of content; it is in the audit log, too
+             */
+            hash: string;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Meaning */
+            meaning: string;
+            /** Operation */
+            operation: number;
+            /** Order */
+            order: string;
+            /** Step */
+            step: string;
+            /**
+             * Valid
+             * @description the text is the one that was signed
+             */
+            valid: boolean;
+        };
+        /** OrderStart */
+        OrderStart: {
+            /**
+             * Asset
+             * @description not needed where the operation runs at one place
+             * @default
+             */
+            asset: string;
+            /**
+             * Base
+             * @description the revision it was seen at; refused when it moved on
+             */
+            base: number;
+            /**
+             * Operation
+             * @description 0: the one that fits
+             * @default 0
+             */
+            operation: number;
+        };
+        /**
+         * OrderState
+         * @description Where one operation of an order stands, and the order.
+         * @enum {string}
+         */
+        OrderState: "planned" | "released" | "running" | "paused" | "completed" | "closed" | "cancelled";
+        /** OrderStep */
+        OrderStep: {
+            /** Operation */
+            operation: number;
+            /**
+             * Result
+             * @default
+             */
+            result: string;
+            /** Step */
+            step: string;
+        };
+        /** OrderStepBody */
+        OrderStepBody: {
+            /**
+             * Key
+             * @description small letters, digits, _ and -
+             */
+            key: string;
+            /** @default read */
+            kind: components["schemas"]["StepKind"];
+            /**
+             * Meaning
+             * @description of a signature
+             * @default
+             */
+            meaning: string;
+            /**
+             * Point
+             * @description of a reading
+             * @default
+             */
+            point: string;
+            /**
+             * Required
+             * @description the operation is not completed before it is done
+             * @default true
+             */
+            required: boolean;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /** Title */
+            title: string;
+        };
+        /** OrderStepDone */
+        OrderStepDone: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Operation */
+            operation: number;
+            /** Result */
+            result: string;
+            /** Step */
+            step: string;
+        };
+        /** OrderStop */
+        OrderStop: {
+            /**
+             * Base
+             * @description the revision it was seen at; refused when it moved on
+             */
+            base: number;
+            /**
+             * Operation
+             * @description 0: the one that fits
+             * @default 0
+             */
+            operation: number;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /** OutageAnswer */
         OutageAnswer: {
@@ -6781,6 +8930,13 @@ export interface components {
             rows: {
                 [key: string]: unknown;
             }[];
+        };
+        /** PersonSkills */
+        PersonSkills: {
+            /** Person */
+            person: string;
+            /** Skills */
+            skills: components["schemas"]["SkillBody"][];
         };
         /** Pin */
         Pin: {
@@ -7070,6 +9226,66 @@ export interface components {
             /** Version */
             version: number;
         };
+        /** ProductList */
+        ProductList: {
+            /** Products */
+            products: components["schemas"]["ProductRow"][];
+        };
+        /** ProductOut */
+        ProductOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Components */
+            components: components["schemas"]["ComponentOut"][];
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Note */
+            note: string;
+            /** Operations */
+            operations: components["schemas"]["OperationOut"][];
+            /** Over Percent */
+            over_percent: string;
+            /** Reason */
+            reason: string;
+            tracking: components["schemas"]["Tracking"];
+            /** Under Percent */
+            under_percent: string;
+            /** Unit */
+            unit: string;
+            /** Version */
+            version: number;
+        };
+        /** ProductRow */
+        ProductRow: {
+            /** Id */
+            id: string;
+            /**
+             * Made
+             * @description it has a routing; else it is bought
+             */
+            made: boolean;
+            /** Name */
+            name: string;
+            /**
+             * On Hand
+             * @description of all lots, decimal text
+             */
+            on_hand: string;
+            tracking: components["schemas"]["Tracking"];
+            /** Unit */
+            unit: string;
+            /** Version */
+            version: number;
+        };
+        /** ProductVersions */
+        ProductVersions: {
+            /** Versions */
+            versions: components["schemas"]["ProductOut"][];
+        };
         /** ProviderOffer */
         ProviderOffer: {
             /** Label */
@@ -7086,6 +9302,825 @@ export interface components {
              * @enum {string}
              */
             state: "unknown" | "ready" | "unreachable" | "unfit";
+        };
+        /** QualityAction */
+        QualityAction: {
+            /** Asset */
+            asset: string;
+            /** Done */
+            done: string | null;
+            /** Done By */
+            done_by: string;
+            /** Due */
+            due: string;
+            /** Id */
+            id: number;
+            /** Nonconformance */
+            nonconformance: number;
+            /** Opened */
+            opened: string;
+            /** Opened By */
+            opened_by: string;
+            /** Overdue */
+            overdue: boolean;
+            /** Owner */
+            owner: string;
+            /** Result */
+            result: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "done" | "verified";
+            /** Title */
+            title: string;
+            /** Verified */
+            verified: string | null;
+            /** Verified By */
+            verified_by: string;
+            /** Version */
+            version: number;
+        };
+        /** QualityActionChange */
+        QualityActionChange: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /** Due */
+            due?: string | null;
+            /** Owner */
+            owner?: string | null;
+            /** Result */
+            result?: string | null;
+            /** State */
+            state?: ("open" | "done" | "verified") | null;
+            /** Title */
+            title?: string | null;
+        };
+        /** QualityActionIn */
+        QualityActionIn: {
+            /** Due */
+            due: string;
+            /** Nonconformance */
+            nonconformance: number;
+            /** Owner */
+            owner: string;
+            /** Title */
+            title: string;
+        };
+        /** QualityActions */
+        QualityActions: {
+            /** Actions */
+            actions: components["schemas"]["QualityAction"][];
+        };
+        /** QualityCapability */
+        QualityCapability: {
+            /** Confidence */
+            confidence: number;
+            cp: components["schemas"]["QualityIndex"];
+            cpk: components["schemas"]["QualityIndex"];
+            /** Mean */
+            mean: number;
+            /** N */
+            n: number;
+            /** Notes */
+            notes: ("no_spread" | "few_values")[];
+            /** Overall */
+            overall: number;
+            pp: components["schemas"]["QualityIndex"];
+            ppk: components["schemas"]["QualityIndex"];
+            /** Within */
+            within: number;
+        };
+        /** QualityCharacteristic */
+        QualityCharacteristic: {
+            /**
+             * Allowed
+             * @description defective units or defects that still pass
+             * @default 0
+             */
+            allowed: number;
+            /**
+             * Center
+             * @description control limits that are given; without it they are learned
+             */
+            center?: number | null;
+            /**
+             * Chart
+             * @default imr
+             * @enum {string}
+             */
+            chart: "imr" | "xbar_r" | "xbar_s" | "p" | "np" | "c" | "u" | "ewma" | "cusum";
+            /**
+             * Decimals
+             * @default 2
+             */
+            decimals: number;
+            /**
+             * Faults
+             * @default []
+             */
+            faults: string[];
+            /**
+             * Id
+             * @description lower-case letters, digits and -
+             */
+            id: string;
+            /**
+             * Instructions
+             * @default
+             */
+            instructions: string;
+            /**
+             * Kind
+             * @default variable
+             * @enum {string}
+             */
+            kind: "variable" | "attribute" | "visual";
+            /**
+             * Learn
+             * @description checks limits are learned from
+             * @default 25
+             */
+            learn: number;
+            /**
+             * Lsl
+             * @description lower specification limit
+             */
+            lsl?: number | null;
+            /**
+             * On Fail
+             * @default nonconformance
+             * @enum {string}
+             */
+            on_fail: "chart" | "nonconformance" | "hold";
+            /**
+             * On Signal
+             * @default chart
+             * @enum {string}
+             */
+            on_signal: "chart" | "nonconformance" | "hold";
+            /**
+             * Rules
+             * @default [
+             *       "nelson1"
+             *     ]
+             */
+            rules: ("nelson1" | "nelson2" | "nelson3" | "nelson4" | "nelson5" | "nelson6" | "nelson7" | "nelson8" | "western1" | "western2" | "western3" | "western4")[];
+            sampling?: components["schemas"]["QualitySampling"];
+            /**
+             * Severity
+             * @default minor
+             * @enum {string}
+             */
+            severity: "minor" | "major" | "critical";
+            shape?: components["schemas"]["QualityShape"];
+            /**
+             * Sigma
+             * @description standard deviation of one value within subgroups
+             */
+            sigma?: number | null;
+            /**
+             * Size
+             * @description values of one check, or units looked at
+             * @default 1
+             */
+            size: number;
+            /**
+             * Tag
+             * @description measured live by this tag; empty: a person enters it
+             * @default
+             */
+            tag: string;
+            /** Target */
+            target?: number | null;
+            /** Title */
+            title: string;
+            /**
+             * Unit
+             * @default
+             */
+            unit: string;
+            /**
+             * Units
+             * @description of what a counter counts live: the counter of all units looked at
+             * @default
+             */
+            units: string;
+            /** Usl */
+            usl?: number | null;
+        };
+        /** QualityChart */
+        QualityChart: {
+            /** Asset */
+            asset: string;
+            capability: components["schemas"]["QualityCapability"] | null;
+            /**
+             * Chart
+             * @enum {string}
+             */
+            chart: "imr" | "xbar_r" | "xbar_s" | "p" | "np" | "c" | "u" | "ewma" | "cusum";
+            /**
+             * Charts
+             * @description others that fit
+             */
+            charts: ("imr" | "xbar_r" | "xbar_s" | "p" | "np" | "c" | "u" | "ewma" | "cusum")[];
+            definition: components["schemas"]["QualityCharacteristic"];
+            /** Id */
+            id: string;
+            limits: components["schemas"]["QualityLimits"] | null;
+            /** Points */
+            points: components["schemas"]["QualityPoint"][];
+            /** Tracks */
+            tracks: components["schemas"]["QualityTrack"][];
+        };
+        /** QualityCheckIn */
+        QualityCheckIn: {
+            /** Characteristic */
+            characteristic: string;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Defects
+             * @description of the others: defective units, or defects
+             * @default 0
+             */
+            defects: number;
+            /**
+             * Due
+             * @description the due check this answers; 409 where somebody did meanwhile
+             * @default
+             */
+            due: string;
+            /**
+             * Fault
+             * @default
+             */
+            fault: string;
+            /**
+             * Lot
+             * @description empty: the lot that runs
+             * @default
+             */
+            lot: string;
+            /**
+             * Size
+             * @description units looked at; 0: as the plan says
+             * @default 0
+             */
+            size: number;
+            /**
+             * Time
+             * @default now
+             */
+            time: string;
+            /**
+             * Values
+             * @description of a variable: as many as the plan says
+             * @default []
+             */
+            values: number[];
+        };
+        /** QualityCheckOut */
+        QualityCheckOut: {
+            /** Asset */
+            asset: string;
+            /** By */
+            by: string;
+            /** Characteristic */
+            characteristic: string;
+            /** Comment */
+            comment: string;
+            /** Defects */
+            defects: number;
+            /** Fault */
+            fault: string;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Order */
+            order: string;
+            /** Passed */
+            passed: boolean;
+            /** Product */
+            product: string;
+            /**
+             * Signals
+             * @description rules it completed
+             */
+            signals: string[];
+            /** Size */
+            size: number;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "entered" | "tag";
+            /** Time */
+            time: string;
+            /** Values */
+            values: number[];
+            /** Void By */
+            void_by: string;
+            /** Void Reason */
+            void_reason: string;
+        };
+        /** QualityDue */
+        QualityDue: {
+            /** Asset */
+            asset: string;
+            /** Characteristic */
+            characteristic: string;
+            /** Due */
+            due: string;
+            /** Is Due */
+            is_due: boolean;
+            /** Key */
+            key: string;
+            /**
+             * Left
+             * @description pieces until it is due
+             */
+            left: number;
+            /** Lot */
+            lot: string;
+            /** Order */
+            order: string;
+            /** Plan */
+            plan: string;
+            /** Product */
+            product: string;
+            /** Title */
+            title: string;
+            /**
+             * Why
+             * @enum {string}
+             */
+            why: "first" | "time" | "pieces" | "order" | "product" | "lot" | "tag";
+        };
+        /** QualityDues */
+        QualityDues: {
+            /** Due */
+            due: components["schemas"]["QualityDue"][];
+        };
+        /** QualityHold */
+        QualityHold: {
+            /** Asset */
+            asset: string;
+            /** Check */
+            check: number | null;
+            /** Disposition */
+            disposition: string;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Nonconformance */
+            nonconformance: number | null;
+            /** Opened */
+            opened: string;
+            /** Opened By */
+            opened_by: string;
+            /** Order */
+            order: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Release Reason */
+            release_reason: string;
+            /** Released */
+            released: string | null;
+            /** Released By */
+            released_by: string;
+            /**
+             * Since
+             * @description from when on what was made is in doubt
+             */
+            since: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "released";
+            /** Version */
+            version: number;
+        };
+        /** QualityHoldIn */
+        QualityHoldIn: {
+            /** Asset */
+            asset: string;
+            /**
+             * Lot
+             * @default
+             */
+            lot: string;
+            /**
+             * Nonconformance
+             * @default 0
+             */
+            nonconformance: number;
+            /** Reason */
+            reason: string;
+        };
+        /** QualityHolds */
+        QualityHolds: {
+            /** Holds */
+            holds: components["schemas"]["QualityHold"][];
+        };
+        /** QualityIndex */
+        QualityIndex: {
+            /** High */
+            high: number | null;
+            /** Low */
+            low: number | null;
+            /** Value */
+            value: number | null;
+        };
+        /** QualityLimits */
+        QualityLimits: {
+            /** By */
+            by: string;
+            /** Center */
+            center: number;
+            /**
+             * Checks
+             * @description how many they were learned from; 0: given
+             */
+            checks: number;
+            /** Id */
+            id: number;
+            /** Reason */
+            reason: string;
+            /** Sigma */
+            sigma: number;
+            /** Since */
+            since: string;
+        };
+        /** QualityLimitsIn */
+        QualityLimitsIn: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /**
+             * Center
+             * @description none: learn them anew
+             */
+            center?: number | null;
+            /** Reason */
+            reason: string;
+            /** Sigma */
+            sigma?: number | null;
+        };
+        /** QualityNonconformance */
+        QualityNonconformance: {
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** Characteristic */
+            characteristic: string;
+            /** Check */
+            check: number | null;
+            /**
+             * Checks
+             * @description how many checks said so
+             */
+            checks: number;
+            /** Closed */
+            closed: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Disposition */
+            disposition: string;
+            /** Due */
+            due: string | null;
+            /** Id */
+            id: number;
+            /** Lot */
+            lot: string;
+            /** Opened */
+            opened: string;
+            /** Opened By */
+            opened_by: string;
+            /** Order */
+            order: string;
+            /** Overdue */
+            overdue: boolean;
+            /** Owner */
+            owner: string;
+            /** Product */
+            product: string;
+            /** Quantity */
+            quantity: number;
+            /**
+             * Severity
+             * @enum {string}
+             */
+            severity: "minor" | "major" | "critical";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "closed";
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /** QualityNonconformanceChange */
+        QualityNonconformanceChange: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /** Cause */
+            cause?: string | null;
+            /** Disposition */
+            disposition?: ("use as is" | "rework" | "regrade" | "scrap" | "return") | null;
+            /** Due */
+            due?: string | null;
+            /** Owner */
+            owner?: string | null;
+            /** Quantity */
+            quantity?: number | null;
+            /** Severity */
+            severity?: ("minor" | "major" | "critical") | null;
+            /** State */
+            state?: ("open" | "closed") | null;
+        };
+        /** QualityNonconformanceIn */
+        QualityNonconformanceIn: {
+            /** Asset */
+            asset: string;
+            /**
+             * Due
+             * @description a time; empty: none
+             * @default
+             */
+            due: string;
+            /**
+             * Lot
+             * @default
+             */
+            lot: string;
+            /**
+             * Order
+             * @default
+             */
+            order: string;
+            /**
+             * Owner
+             * @default
+             */
+            owner: string;
+            /**
+             * Product
+             * @default
+             */
+            product: string;
+            /**
+             * Quantity
+             * @default 0
+             */
+            quantity: number;
+            /**
+             * Severity
+             * @default minor
+             * @enum {string}
+             */
+            severity: "minor" | "major" | "critical";
+            /** Title */
+            title: string;
+        };
+        /** QualityNonconformances */
+        QualityNonconformances: {
+            /** Nonconformances */
+            nonconformances: components["schemas"]["QualityNonconformance"][];
+        };
+        /** QualityNow */
+        QualityNow: {
+            /** Asset */
+            asset: string;
+            definition: components["schemas"]["QualityCharacteristic"];
+            /** Id */
+            id: string;
+            last: components["schemas"]["QualityCheckOut"] | null;
+            /**
+             * Late
+             * @description samples of its tag that came too late to count
+             */
+            late: number;
+            limits: components["schemas"]["QualityLimits"] | null;
+            /** Live */
+            live: boolean;
+            /** Plan */
+            plan: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unchecked" | "learning" | "in control" | "signal" | "failed";
+            /** Title */
+            title: string;
+        };
+        /** QualityNows */
+        QualityNows: {
+            /** Characteristics */
+            characteristics: components["schemas"]["QualityNow"][];
+            /**
+             * Open
+             * @description holds, nonconformances and actions that stand open
+             */
+            open: {
+                [key: string]: number;
+            };
+        };
+        /** QualityPlanIn */
+        QualityPlanIn: {
+            /**
+             * Active
+             * @default true
+             */
+            active: boolean;
+            /** Asset */
+            asset: string;
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /** Characteristics */
+            characteristics: components["schemas"]["QualityCharacteristic"][];
+            /** Id */
+            id: string;
+            /**
+             * Product
+             * @description only while this is made; empty: always
+             * @default
+             */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Title */
+            title: string;
+        };
+        /** QualityPlanOut */
+        QualityPlanOut: {
+            /** Active */
+            active: boolean;
+            /** Asset */
+            asset: string;
+            /** Changed */
+            changed: string;
+            /** Changed By */
+            changed_by: string;
+            /** Characteristics */
+            characteristics: components["schemas"]["QualityCharacteristic"][];
+            /** Id */
+            id: string;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /** QualityPlans */
+        QualityPlans: {
+            /** Plans */
+            plans: components["schemas"]["QualityPlanOut"][];
+        };
+        /** QualityPoint */
+        QualityPoint: {
+            check: components["schemas"]["QualityCheckOut"];
+            /**
+             * Signals
+             * @description rules the point completes on this chart
+             */
+            signals: string[];
+            /**
+             * Trial
+             * @description shown against limits that are still learned
+             */
+            trial: boolean;
+        };
+        /** QualityRecorded */
+        QualityRecorded: {
+            check: components["schemas"]["QualityCheckOut"];
+            /** Hold */
+            hold: number | null;
+            /** Nonconformance */
+            nonconformance: number | null;
+        };
+        /** QualityRelease */
+        QualityRelease: {
+            /**
+             * Base
+             * @description the version it was changed from; refused when it is another
+             */
+            base: number;
+            /**
+             * Disposition
+             * @enum {string}
+             */
+            disposition: "use as is" | "rework" | "regrade" | "scrap" | "return";
+            /** Reason */
+            reason: string;
+        };
+        /** QualitySampling */
+        QualitySampling: {
+            /**
+             * Becomes
+             * @default 1
+             */
+            becomes: number;
+            /**
+             * Event
+             * @default
+             * @enum {string}
+             */
+            event: "" | "order" | "product" | "lot" | "tag";
+            /**
+             * Every S
+             * @description 0: not by time
+             * @default 0
+             */
+            every_s: number;
+            /**
+             * Pieces
+             * @description as the machine counts them, of a live tag its samples; 0: not by count
+             * @default 0
+             */
+            pieces: number;
+            /**
+             * Tag
+             * @description of the event tag
+             * @default
+             */
+            tag: string;
+        };
+        /** QualityShape */
+        QualityShape: {
+            /**
+             * H
+             * @description of a CUSUM: decision interval, in standard deviations
+             * @default 5
+             */
+            h: number;
+            /**
+             * K
+             * @description of a CUSUM: allowance, in standard deviations
+             * @default 0.5
+             */
+            k: number;
+            /**
+             * Steady
+             * @description limits of an EWMA as they become in the end
+             * @default false
+             */
+            steady: boolean;
+            /**
+             * Weight
+             * @description of an EWMA: λ
+             * @default 0.2
+             */
+            weight: number;
+            /**
+             * Width
+             * @description of an EWMA: L, in standard deviations
+             * @default 3
+             */
+            width: number;
+        };
+        /** QualityTrack */
+        QualityTrack: {
+            /** Center */
+            center: (number | null)[];
+            /** Lower */
+            lower: (number | null)[];
+            /** Name */
+            name: string;
+            /** Upper */
+            upper: (number | null)[];
+            /** Value */
+            value: (number | null)[];
+        };
+        /** QualityVoid */
+        QualityVoid: {
+            /** Reason */
+            reason: string;
         };
         /** QuestionOut */
         QuestionOut: {
@@ -7176,6 +10211,154 @@ export interface components {
             language: string;
             /** Name */
             name: string;
+        };
+        /** ReadingIn */
+        ReadingIn: {
+            /**
+             * At
+             * @description empty: now
+             * @default
+             */
+            at: string;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Operation
+             * @default 0
+             */
+            operation: number;
+            /**
+             * Order
+             * @default
+             */
+            order: string;
+            /** Point */
+            point: string;
+            /**
+             * Replaces
+             * @description the reading it corrects
+             * @default 0
+             */
+            replaces: number;
+            /**
+             * Step
+             * @description of the order's instructions, which is done by this
+             * @default
+             */
+            step: string;
+            /**
+             * Unit
+             * @description where it is told it must be that of the point
+             */
+            unit?: string | null;
+            /**
+             * Value
+             * @description a number, or its decimal text
+             */
+            value: number | string;
+        };
+        /** ReadingList */
+        ReadingList: {
+            /** Readings */
+            readings: components["schemas"]["ReadingOut"][];
+        };
+        /** ReadingOut */
+        ReadingOut: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Comment */
+            comment: string;
+            /** Id */
+            id: number;
+            /** Order */
+            order: string;
+            /**
+             * Outside
+             * @description low, high, or empty
+             */
+            outside: string;
+            /** Point */
+            point: string;
+            /** Replaces */
+            replaces: number;
+            /**
+             * Taken
+             * @description when it was keyed in
+             */
+            taken: string;
+            /**
+             * Value
+             * @description decimal text, exact
+             */
+            value: string;
+        };
+        /** ReadingPoint */
+        ReadingPoint: {
+            /**
+             * Asset
+             * @description empty: of the site
+             */
+            asset: string;
+            /** Decimals */
+            decimals: number;
+            /** High */
+            high: string | null;
+            /** Highest */
+            highest: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Low
+             * @description below it a reading asks for a comment
+             */
+            low: string | null;
+            /**
+             * Lowest
+             * @description below it a reading is refused; decimal text
+             */
+            lowest: string | null;
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
+        };
+        /** ReadingPointIn */
+        ReadingPointIn: {
+            /**
+             * Asset
+             * @default
+             */
+            asset: string;
+            /**
+             * Decimals
+             * @default 1
+             */
+            decimals: number;
+            /** High */
+            high?: (number | string) | null;
+            /** Highest */
+            highest?: (number | string) | null;
+            /** Low */
+            low?: (number | string) | null;
+            /** Lowest */
+            lowest?: (number | string) | null;
+            /** Name */
+            name: string;
+            /**
+             * Unit
+             * @default
+             */
+            unit: string;
+        };
+        /** ReadingPoints */
+        ReadingPoints: {
+            /** Points */
+            points: components["schemas"]["ReadingPoint"][];
         };
         /** Receiver */
         Receiver: {
@@ -8339,6 +11522,18 @@ export interface components {
              */
             version: string;
         };
+        /** SkillBody */
+        SkillBody: {
+            /** Skill */
+            skill: string;
+            /** Until */
+            until?: string | null;
+        };
+        /** SkillList */
+        SkillList: {
+            /** People */
+            people: components["schemas"]["PersonSkills"][];
+        };
         /** Snapshot */
         Snapshot: {
             /**
@@ -8401,6 +11596,12 @@ export interface components {
              */
             who: string;
         };
+        /**
+         * StepKind
+         * @description What a work instruction asks of whoever works by it.
+         * @enum {string}
+         */
+        StepKind: "read" | "check" | "reading" | "sign";
         /** StepOut */
         StepOut: {
             /** Key */
@@ -8422,6 +11623,623 @@ export interface components {
             code: string;
             /** Password */
             password: string;
+        };
+        /** StopActionIn */
+        StopActionIn: {
+            /** Before End */
+            before_end?: string | null;
+            /**
+             * Before Start
+             * @description the time it is compared with; the last four weeks if absent
+             */
+            before_start?: string | null;
+            /**
+             * Due
+             * @description a date
+             */
+            due: string;
+            /**
+             * Expected Min
+             * @description minutes a week it is expected to save
+             */
+            expected_min: number;
+            /**
+             * Loss By
+             * @enum {string}
+             */
+            loss_by: "reason" | "group" | "loss" | "class";
+            /** Loss Key */
+            loss_key: string;
+            /** Owner */
+            owner: string;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /** Title */
+            title: string;
+            /**
+             * Under
+             * @default
+             */
+            under: string;
+        };
+        /** StopActionPatch */
+        StopActionPatch: {
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             */
+            base: number;
+            /**
+             * Done
+             * @description since when it works; now if absent
+             */
+            done?: string | null;
+            /** Due */
+            due?: string | null;
+            /** Expected Min */
+            expected_min?: number | null;
+            /** Owner */
+            owner?: string | null;
+            /**
+             * State
+             * @description verified keeps what is measured then
+             */
+            state?: ("open" | "doing" | "done" | "verified" | "dropped") | null;
+            /** Text */
+            text?: string | null;
+            /** Title */
+            title?: string | null;
+        };
+        /** StopActionRow */
+        StopActionRow: {
+            /** Before End */
+            before_end: string;
+            /** Before Start */
+            before_start: string;
+            /** Changed At */
+            changed_at: string;
+            /** Changed By */
+            changed_by: string;
+            /** Created At */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Done */
+            done: string | null;
+            /** Due */
+            due: string;
+            /** Expected Min */
+            expected_min: number;
+            /** Id */
+            id: number;
+            /** Loss By */
+            loss_by: string;
+            /** Loss Key */
+            loss_key: string;
+            /** Loss Text */
+            loss_text: string;
+            /** Owner */
+            owner: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "doing" | "done" | "verified" | "dropped";
+            /** Text */
+            text: string;
+            /** Title */
+            title: string;
+            /** Under */
+            under: string;
+            verified: components["schemas"]["StopVerified"] | null;
+            /** Version */
+            version: number;
+        };
+        /** StopActions */
+        StopActions: {
+            /**
+             * Actions
+             * @description those due first come first
+             */
+            actions: components["schemas"]["StopActionRow"][];
+        };
+        /** StopCause */
+        StopCause: {
+            /**
+             * Asset
+             * @description the machine that stopped it; empty where none did
+             */
+            asset: string;
+            /**
+             * Kind
+             * @description the machine itself; another one of the line; outside of the line; no machine stood, the one named was slow; the neighbour waits for this one
+             * @enum {string}
+             */
+            kind: "own" | "machine" | "outside" | "slow" | "unclear";
+            /**
+             * Path
+             * @description machines the stop came along, from the cause on
+             */
+            path: string[];
+            /** Reason */
+            reason: string;
+            /** State Class */
+            state_class: string;
+            /** Stop */
+            stop: string;
+            /**
+             * Text
+             * @description the reason in words
+             */
+            text: string;
+        };
+        /** StopCauseRow */
+        StopCauseRow: {
+            /** Asset */
+            asset: string;
+            /** Kind */
+            kind: string;
+            /** Line */
+            line: string;
+            /**
+             * Machine
+             * @description the machine whose stops are the line's
+             */
+            machine: string;
+            /** Reason */
+            reason: string;
+            /** S */
+            s: number;
+            /** Stops */
+            stops: number;
+            /** Text */
+            text: string;
+        };
+        /** StopCauses */
+        StopCauses: {
+            /**
+             * Causes
+             * @description line by line, the longest first
+             */
+            causes: components["schemas"]["StopCauseRow"][];
+        };
+        /** StopCode */
+        StopCode: {
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             * @default 0
+             */
+            base: number;
+            /**
+             * Comment
+             * @default
+             */
+            comment: string;
+            /**
+             * Reason
+             * @description group/reason; empty takes back what was said
+             */
+            reason: string;
+            /**
+             * Stop
+             * @description asset@start, as listed
+             */
+            stop: string;
+        };
+        /** StopEffect */
+        StopEffect: {
+            /** Action */
+            action: number;
+            after: components["schemas"]["StopRate"] | null;
+            before: components["schemas"]["StopRate"] | null;
+            /** Confidence */
+            confidence: number;
+            /** High Min */
+            high_min: number | null;
+            /** Low Min */
+            low_min: number | null;
+            /**
+             * Proven
+             * @description whether the interval leaves out 0
+             */
+            proven: boolean;
+            /**
+             * Saved Min
+             * @description minutes a week; below 0 is more lost than before
+             */
+            saved_min: number | null;
+            /**
+             * Why
+             * @description why nobody can say yet; empty where one can
+             */
+            why: string;
+        };
+        /** StopEntry */
+        StopEntry: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Comment */
+            comment: string;
+            /** End */
+            end: string | null;
+            /** Kind */
+            kind: string;
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Replaces */
+            replaces: number | null;
+            /** Start */
+            start: string;
+            /** Taken Back */
+            taken_back: boolean;
+            /** Text */
+            text: string;
+        };
+        /** StopEvidence */
+        StopEvidence: {
+            /** Asset */
+            asset: string;
+            /** Cause */
+            cause: string;
+            /** End */
+            end: string;
+            /** Link */
+            link: string;
+            /** Start */
+            start: string;
+            /** Tags */
+            tags: string[];
+            /** Text */
+            text: string;
+        };
+        /** StopHistory */
+        StopHistory: {
+            /** Entries */
+            entries: components["schemas"]["StopEntry"][];
+        };
+        /** StopList */
+        StopList: {
+            /**
+             * Asking
+             * @description of all in this time, those that wait for a reason
+             */
+            asking: number;
+            /**
+             * Stops
+             * @description those that wait for a reason first, then the newest
+             */
+            stops: components["schemas"]["StopRow"][];
+            /** Total */
+            total: number;
+        };
+        /** StopMachine */
+        StopMachine: {
+            /** Asset */
+            asset: string;
+            /** Line */
+            line: string;
+            /** Spans */
+            spans: components["schemas"]["StopSpan"][];
+        };
+        /** StopMerge */
+        StopMerge: {
+            /** Stops */
+            stops: string[];
+        };
+        /** StopRate */
+        StopRate: {
+            /**
+             * Days
+             * @description with at least half an hour of planned time
+             */
+            days: number;
+            /** End */
+            end: string;
+            /** Lost S */
+            lost_s: number;
+            /** Planned S */
+            planned_s: number;
+            /**
+             * Share
+             * @description lost of planned time
+             */
+            share: number;
+            /** Start */
+            start: string;
+        };
+        /** StopReason */
+        StopReason: {
+            /** Group */
+            group: string;
+            /** Key */
+            key: string;
+            /** Kind */
+            kind: string;
+            /** Loss */
+            loss: string;
+            /**
+             * Offered
+             * @description false: it was used, and is no more in the plant file
+             */
+            offered: boolean;
+            /** Planned */
+            planned: boolean;
+            /** Text */
+            text: string;
+            /**
+             * Time
+             * @description the time of ISO 22400 it counts as
+             */
+            time: string;
+            /**
+             * Used
+             * @description how often it was given at the asset in the last 90 days
+             */
+            used: number;
+        };
+        /** StopReasons */
+        StopReasons: {
+            /**
+             * Reasons
+             * @description those used most first
+             */
+            reasons: components["schemas"]["StopReason"][];
+        };
+        /** StopRequestIn */
+        StopRequestIn: {
+            /** Asset */
+            asset: string;
+            /**
+             * Kind
+             * @default help
+             * @enum {string}
+             */
+            kind: "help" | "maintenance" | "material" | "quality";
+            /**
+             * Stop
+             * @description the stop it is about, if any
+             * @default
+             */
+            stop: string;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+        };
+        /** StopRequestMove */
+        StopRequestMove: {
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             */
+            base: number;
+            /**
+             * Text
+             * @description what was done, or why it is closed
+             * @default
+             */
+            text: string;
+        };
+        /** StopRequestRow */
+        StopRequestRow: {
+            /** Acknowledged At */
+            acknowledged_at: string | null;
+            /** Acknowledged By */
+            acknowledged_by: string;
+            /** Answer */
+            answer: string;
+            /** Answered At */
+            answered_at: string | null;
+            /** Answered By */
+            answered_by: string;
+            /** Asked At */
+            asked_at: string;
+            /** Asked By */
+            asked_by: string;
+            /** Asset */
+            asset: string;
+            /** Closed At */
+            closed_at: string | null;
+            /** Closed By */
+            closed_by: string;
+            /** Closing */
+            closing: string;
+            evidence: components["schemas"]["StopEvidence"];
+            /** Id */
+            id: number;
+            /** Kind */
+            kind: string;
+            /**
+             * Repair S
+             * @description from then until it was put right
+             */
+            repair_s: number | null;
+            /**
+             * Response S
+             * @description until somebody took it up
+             */
+            response_s: number | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "acknowledged" | "answered" | "closed";
+            /** Stop */
+            stop: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: number;
+        };
+        /** StopRequests */
+        StopRequests: {
+            /** Requests */
+            requests: components["schemas"]["StopRequestRow"][];
+            times: components["schemas"]["StopRequestTimes"];
+        };
+        /** StopRequestTimes */
+        StopRequestTimes: {
+            /** Asked */
+            asked: number;
+            /** Repair Median S */
+            repair_median_s: number | null;
+            /** Repair Most S */
+            repair_most_s: number | null;
+            /** Response Median S */
+            response_median_s: number | null;
+            /** Response Most S */
+            response_most_s: number | null;
+            /** Waiting */
+            waiting: number;
+        };
+        /** StopRow */
+        StopRow: {
+            /**
+             * Asks
+             * @description whether it waits for a reason
+             */
+            asks: boolean;
+            /** Asset */
+            asset: string;
+            /** At */
+            at: string | null;
+            /**
+             * Base
+             * @description send it with what you change
+             */
+            base: number;
+            /** By */
+            by: string;
+            cause: components["schemas"]["StopCause"] | null;
+            /** Comment */
+            comment: string;
+            /**
+             * End
+             * @description null while it stands
+             */
+            end: string | null;
+            /** Id */
+            id: string;
+            /** Minor */
+            minor: boolean;
+            /**
+             * Offered
+             * @description whether the plant file still has the reason
+             */
+            offered: boolean;
+            /** Order */
+            order: string;
+            /**
+             * Planned S
+             * @description of it within planned time
+             */
+            planned_s: number;
+            /** Product */
+            product: string;
+            /** Reason */
+            reason: string;
+            /**
+             * S
+             * @description how long it stood
+             */
+            s: number;
+            /** Shift */
+            shift: string;
+            /** Start */
+            start: string;
+            /** State Class */
+            state_class: string;
+            /** Team */
+            team: string;
+            /** Text */
+            text: string;
+        };
+        /** StopsDone */
+        StopsDone: {
+            /**
+             * Stops
+             * @description as they are now
+             */
+            stops: components["schemas"]["StopRow"][];
+        };
+        /** StopSpan */
+        StopSpan: {
+            /** End */
+            end: string;
+            /** Start */
+            start: string;
+            /**
+             * State Class
+             * @description running, idle, stopped, starved, blocked, setup, planned, off or unknown
+             */
+            state_class: string;
+            /**
+             * Stop
+             * @description the stop it belongs to, if any
+             */
+            stop: string;
+        };
+        /** StopSplit */
+        StopSplit: {
+            /**
+             * At
+             * @description ISO 8601, within the stop
+             */
+            at: string;
+            /**
+             * Base
+             * @description what was seen; refused with 409 when it is another now
+             * @default 0
+             */
+            base: number;
+            /**
+             * Stop
+             * @description asset@start, as listed
+             */
+            stop: string;
+        };
+        /** StopTimeline */
+        StopTimeline: {
+            /** End */
+            end: string;
+            /**
+             * Machines
+             * @description line by line, along the flow
+             */
+            machines: components["schemas"]["StopMachine"][];
+            /** Start */
+            start: string;
+        };
+        /** StopVerified */
+        StopVerified: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** Days After */
+            days_after: number;
+            /** Days Before */
+            days_before: number;
+            /** High Min */
+            high_min: number;
+            /** Low Min */
+            low_min: number;
+            /** Saved Min */
+            saved_min: number;
         };
         /** SvgText */
         SvgText: {
@@ -8669,6 +12487,12 @@ export interface components {
              */
             note: string;
         };
+        /**
+         * Tracking
+         * @description How finely what is made of a product is known.
+         * @enum {string}
+         */
+        Tracking: "none" | "lot" | "serial";
         /** TripAnswer */
         TripAnswer: {
             /**
@@ -14216,6 +18040,1366 @@ export interface operations {
             };
         };
     };
+    list_lots: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                order?: string;
+                product?: string;
+                search?: string;
+                /** @description only those with something on hand */
+                stocked?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_lot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LotIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_lot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_lot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LotCounted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lot_genealogy: {
+        parameters: {
+            query?: {
+                direction?: "up" | "down";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LotFamily"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_orders: {
+        parameters: {
+            query?: {
+                /** @description those that run there, or may */
+                asset?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                product?: string;
+                search?: string;
+                state?: components["schemas"]["OrderState"][] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderDetail"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderStop"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    consume_for_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderConsume"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderNeed"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    labour_on_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderLabour"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderLabourOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderStop"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_of_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderReport"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderCount"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderStart"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rework_of_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderLoss"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderCount"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    scrap_of_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderLoss"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderCount"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderSign"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderSignature"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderStart"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    step_of_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderStep"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderStepDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_owners: {
         parameters: {
             query?: never;
@@ -14455,6 +19639,113 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_skills: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SkillList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_skills: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonSkills"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SkillList"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15555,6 +20846,247 @@ export interface operations {
             };
         };
     };
+    list_actions: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopActions"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopActionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopActionRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopActionPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopActionRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_action_effect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopEffect"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_intervals: {
         parameters: {
             query: {
@@ -15887,6 +21419,70 @@ export interface operations {
             };
         };
     };
+    list_reasons: {
+        parameters: {
+            query?: {
+                /** @description counts how often each was given there */
+                asset?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                kind?: "stop" | "scrap" | "rework";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopReasons"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     recompute_production: {
         parameters: {
             query?: never;
@@ -15907,6 +21503,320 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecomputeOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_requests: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description empty: all that are not closed */
+                start?: string;
+                state?: ("open" | "acknowledged" | "answered" | "closed")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequests"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    call_for_help: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ident: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopRequestMove"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopRequestRow"];
                 };
             };
             /** @description Problem */
@@ -16011,6 +21921,444 @@ export interface operations {
             };
         };
     };
+    list_stops: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                start?: string;
+                /** @description only those that wait for a reason */
+                uncoded?: boolean;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_stop_causes: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopCauses"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    code_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopCode"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_stop_history: {
+        parameters: {
+            query: {
+                stop: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopHistory"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    merge_stops: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopMerge"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    split_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StopSplit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopsDone"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_stop_timeline: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                end?: string;
+                /** @description ISO 8601, or now, now-8h, now-30d */
+                start?: string;
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StopTimeline"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     wait_for_production: {
         parameters: {
             query?: {
@@ -16030,6 +22378,1606 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProductionVersion"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_products: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_product: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProduct"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_product: {
+        parameters: {
+            query?: {
+                /** @description 0 is the newest */
+                version?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_product: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedProduct"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_product_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductVersions"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_quality_actions: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                state?: ("open" | "done" | "verified")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityActions"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_quality_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityActionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityAction"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_quality_action: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityActionChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityAction"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_characteristics: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNows"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_quality_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description plan.characteristic */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityLimitsIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNow"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_quality_chart: {
+        parameters: {
+            query?: {
+                /** @description as another chart than the plan's */
+                chart?: string;
+                end?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                start?: string;
+            };
+            header?: never;
+            path: {
+                /** @description plan.characteristic */
+                ident: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityChart"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    record_quality_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityCheckIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityRecorded"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    void_quality_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityVoid"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityCheckOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_due_checks: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everywhere */
+                asset?: string;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityDues"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_holds: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                state?: ("open" | "released")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityHolds"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hold_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityHoldIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityHold"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityRelease"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityHold"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_nonconformances: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                state?: ("open" | "closed")[];
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNonconformances"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_nonconformance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityNonconformanceIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNonconformance"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_nonconformance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityNonconformanceChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityNonconformance"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_quality_plans: {
+        parameters: {
+            query?: {
+                /** @description at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityPlans"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_quality_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QualityPlanIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityPlanOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_readings: {
+        parameters: {
+            query?: {
+                end?: string;
+                /** @description with those that were replaced */
+                every?: boolean;
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+                limit?: number;
+                order?: string;
+                point?: string;
+                start?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadingList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_reading: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadingIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadingOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reading_points: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadingPoints"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_reading_point: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadingPointIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadingPoint"];
                 };
             };
             /** @description Problem */

@@ -9,12 +9,16 @@ import { ConsumeForm, LabourForm, LossForm, MoveForm, SerialForm, StepForm, verb
 import { Progress, StateMark } from './parts'
 
 type Routing = OrderDetail['routing'][number]
-type Step = Routing['steps'][number]
+type Step = NonNullable<Routing['steps']>[number]
 type Ask =
   | { kind: 'move'; verb: Verb; job?: OrderJob }
-  | { kind: 'scrap' | 'rework' | 'report'; job: OrderJob }
+  | { kind: 'scrap'; job: OrderJob }
+  | { kind: 'rework'; job: OrderJob }
+  | { kind: 'report'; job: OrderJob }
   | { kind: 'step'; operation: number; step: Step }
-  | { kind: 'consume' | 'serial' | 'labour' }
+  | { kind: 'consume' }
+  | { kind: 'serial' }
+  | { kind: 'labour' }
 
 const JOB_VERBS: Partial<Record<OrderJob['state'], readonly Verb[]>> = { released: ['start'], running: ['pause', 'complete'], paused: ['resume', 'complete'] }
 const EVENT_WORDS: Record<string, string> = {
@@ -82,7 +86,7 @@ export function OrderPanel({ id, reasons }: { id: string; reasons: Record<'scrap
       </Panel>
       <Jobs one={one} record={may.record} ask={setAsk} />
       <Material one={one} act={may.record && under} ask={setAsk} />
-      {one.routing.filter((op) => op.steps.length).map((op) => (
+      {one.routing.filter((op) => op.steps?.length).map((op) => (
         <Instructions key={op.number} one={one} op={op} may={may} ask={setAsk} />
       ))}
       <Changes one={one} />
@@ -218,7 +222,7 @@ function Instructions({ one, op, may, ask }: { one: OrderDetail; op: Routing; ma
   return (
     <Panel title={`${t('Work instructions')}: ${op.number} ${op.name}`} aside={<span className="muted">{t('version {{n}}', { n: one.version })}</span>} flush>
       <ol className="order-steps">
-        {op.steps.map((step) => {
+        {(op.steps ?? []).map((step) => {
           const done = one.steps.find((other) => other.operation === op.number && other.step === step.key)
           return (
             <li key={step.key} data-done={done ? '1' : undefined}>

@@ -7,7 +7,7 @@ import { m, t } from '../i18n'
 import { amount, useProducts, type LotDetail, type OrderDetail, type OrderJob, type Person, type Point, type Product, type Reading } from './data'
 
 type Routing = OrderDetail['routing'][number]
-type Step = Routing['steps'][number]
+type Step = NonNullable<Routing['steps']>[number]
 interface Shut {
   shut: () => void
 }

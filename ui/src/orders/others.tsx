@@ -208,7 +208,7 @@ function ReadingChart({ point, readings }: { point: Point; readings: readonly Re
   const [first, last] = [Math.min(...times), Math.max(...times)]
   const y = (value: number): number => HIGH - 12 - ((value - low) / (high - low || 1)) * (HIGH - 24)
   const x = (time: number): number => 8 + ((time - first) / (last - first || 1)) * (WIDE - 16)
-  const text = t('{{count}} readings, {{low}} to {{high}} {{unit}}', { count: readings.length, low: amount(String(Math.min(...values))), high: amount(String(Math.max(...values))), unit: point.unit })
+  const text = t('{{n}} readings, {{low}} to {{high}} {{unit}}', { n: readings.length, low: amount(String(Math.min(...values))), high: amount(String(Math.max(...values))), unit: point.unit })
   return (
     <svg className="reading-chart" viewBox={`0 0 ${WIDE} ${HIGH}`} role="img" aria-label={text}>
       {limits.map((limit, at) => (

@@ -22,7 +22,7 @@ _IDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}\Z")
 
 
-class State(StrEnum):
+class OrderState(StrEnum):
     """Where one operation of an order stands, and the order."""
 
     PLANNED = "planned"
@@ -32,6 +32,10 @@ class State(StrEnum):
     COMPLETED = "completed"
     CLOSED = "closed"
     CANCELLED = "cancelled"
+
+
+State = OrderState
+"""The name it has here; that of the API is longer, as alarms have states, too."""
 
 
 class Trigger(StrEnum):

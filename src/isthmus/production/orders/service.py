@@ -549,7 +549,6 @@ class Orders:
                     now[machine] = replace(what, asset=machine)
         self._now = now
 
-
     async def _tell_one(self, run: Run, product: Product, plant: Plant, now_ns: int) -> None:
         """What the accounts do not take now they are told later; the order goes on, and is not counted until then."""
         try:

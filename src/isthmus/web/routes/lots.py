@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from isthmus.production.orders.model import Lot, Move
@@ -15,6 +15,7 @@ from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
 from isthmus.web.routes.orders import OrderSignature, Scanned, signature_out
 from isthmus.web.routes.products import Amount, Ident, NewIdent, hand_of, room_of, unknown
+from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
 router = APIRouter(tags=["orders"])
@@ -96,7 +97,7 @@ class LotCounted(BaseModel):
     reason: str = Field(max_length=500)
 
 
-@router.get("/lots", dependencies=allow(Action.READ, part=True))
+@router.get("/lots", dependencies=allow(Action.READ, part=True), response_model=LotList, responses=FILES)
 async def list_lots(
     services: Room,
     product: Annotated[str, Query(max_length=64)] = "",
@@ -104,12 +105,14 @@ async def list_lots(
     search: Annotated[str, Query(max_length=100)] = "",
     stocked: Annotated[bool, Query(description="only those with something on hand")] = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> LotList:
+    form: Form = "json",
+) -> LotList | Response:
     """Lots and serial numbers, newest first."""
     room = room_of(services).lots
     found = await room.listed(product=product, order=order, search=search, stocked=stocked, limit=limit)
     held = await room.holds.held([one.id for one in found])
-    return LotList(lots=[_row(one, held) for one in found])
+    rows = [_row(one, held) for one in found]
+    return LotList(lots=rows) if form == "json" else await sheet(form, "lots", rows)
 
 
 @router.post("/lots", dependencies=allow(Action.PRODUCTION_RECORD, part=True), status_code=201)

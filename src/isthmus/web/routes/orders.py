@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from isthmus.production.orders.model import (
@@ -44,6 +44,7 @@ from isthmus.web.routes.products import (
     unknown,
 )
 from isthmus.web.services import Services
+from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
 router = APIRouter(tags=["orders"])
@@ -267,7 +268,7 @@ class SkillList(BaseModel):
 # what is there
 
 
-@router.get("/orders", dependencies=allow(Action.READ, part=True))
+@router.get("/orders", dependencies=allow(Action.READ, part=True), response_model=OrderList, responses=FILES)
 async def list_orders(
     services: Room,
     sight: Seen,
@@ -276,12 +277,18 @@ async def list_orders(
     asset: Annotated[str, Query(max_length=MAX_PATH_CHARS, description="those that run there, or may")] = "",
     search: Annotated[str, Query(max_length=100)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> OrderList:
+    form: Form = "json",
+) -> OrderList | Response:
     """Orders: what runs, then by priority and due time; ended ones last, newest first."""
     found = await room_of(services).orders.listed(
         states=[str(one) for one in state or ()], product=product, search=search, asset=asset, limit=limit
     )
-    return OrderList(orders=[_row(*row) for row in found if _seen(sight, row[0], row[1])])
+    rows = [_row(*row) for row in found if _seen(sight, row[0], row[1])]
+    return OrderList(orders=rows) if form == "json" else await sheet(form, "orders", [_flat(row) for row in rows])
+
+
+def _flat(row: OrderRow) -> dict[str, str | int | float | None]:
+    return row.model_dump(mode="json", exclude={"jobs"})
 
 
 @router.post("/orders", dependencies=allow(Action.PRODUCTION_PLAN), status_code=201)

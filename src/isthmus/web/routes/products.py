@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from isthmus.namespace.changes import Hand
@@ -29,6 +29,7 @@ from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
+from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso
 
 router = APIRouter(tags=["orders"])
@@ -41,7 +42,7 @@ Number = Annotated[int, Field(ge=1, le=9999)]
 Version = Annotated[int, Query(ge=0, le=2**31 - 1, description="0 is the newest")]
 
 
-class StepBody(BaseModel):
+class OrderStepBody(BaseModel):
     key: str = Field(max_length=40, description="small letters, digits, _ and -")
     title: str = Field(min_length=1, max_length=200)
     text: str = Field("", max_length=MOST_TEXT)
@@ -65,7 +66,7 @@ class OperationBody(BaseModel):
         default_factory=dict, max_length=200, description="the same, by the product before"
     )
     skills: list[Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=list, max_length=20)
-    steps: list[StepBody] = Field(default_factory=list, max_length=MOST_STEPS)
+    steps: list[OrderStepBody] = Field(default_factory=list, max_length=MOST_STEPS)
 
 
 class ComponentBody(BaseModel):
@@ -157,28 +158,28 @@ def unknown(what: str, name: object) -> NotFound:
     return NotFound(f"there is no {what} {str(name)[:80]}", f"unknown_{what}")
 
 
-@router.get("/products", dependencies=allow(Action.READ, part=True))
+@router.get("/products", dependencies=allow(Action.READ, part=True), response_model=ProductList, responses=FILES)
 async def list_products(
     services: Room,
     search: Annotated[str, Query(max_length=100)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
-) -> ProductList:
+    form: Form = "json",
+) -> ProductList | Response:
     """What is made and what goes into it, by number, each with its stock."""
     found = await room_of(services).products.listed(search, limit)
-    return ProductList(
-        products=[
-            ProductRow(
-                id=one.id,
-                version=one.version,
-                name=one.name,
-                unit=one.unit,
-                tracking=one.tracking,
-                made=bool(one.operations),
-                on_hand=shown(stock),
-            )
-            for one, stock in found
-        ]
-    )
+    rows = [
+        ProductRow(
+            id=one.id,
+            version=one.version,
+            name=one.name,
+            unit=one.unit,
+            tracking=one.tracking,
+            made=bool(one.operations),
+            on_hand=shown(stock),
+        )
+        for one, stock in found
+    ]
+    return ProductList(products=rows) if form == "json" else await sheet(form, "products", rows)
 
 
 @router.post("/products", dependencies=allow(Action.PRODUCTION_PLAN), status_code=201)
@@ -301,7 +302,7 @@ def operation_out(one: Operation) -> OperationOut:
         setup_from=dict(one.setup_from),
         skills=list(one.skills),
         steps=[
-            StepBody(
+            OrderStepBody(
                 key=step.key,
                 title=step.title,
                 text=step.text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from isthmus.production.orders.model import Point, Reading
@@ -17,6 +17,7 @@ from isthmus.web.audited import told
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.products import Amount, Ident, hand_of, room_of, unknown
 from isthmus.web.services import Services
+from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
 router = APIRouter(tags=["readings"])
@@ -102,7 +103,7 @@ async def set_reading_point(id: Ident, body: ReadingPointIn, services: Room, htt
     return _point(await room_of(services).readings.save_point(point))
 
 
-@router.get("/readings", dependencies=allow(Action.READ, part=True))
+@router.get("/readings", dependencies=allow(Action.READ, part=True), response_model=ReadingList, responses=FILES)
 async def list_readings(
     services: Room,
     sight: Seen,
@@ -112,14 +113,16 @@ async def list_readings(
     end: Annotated[str, Query(max_length=40)] = "now",
     every: Annotated[bool, Query(description="with those that were replaced")] = False,
     limit: Annotated[int, Query(ge=1, le=5000)] = 2000,
-) -> ReadingList:
+    form: Form = "json",
+) -> ReadingList | Response:
     """What was read over [start, end], newest first."""
     room, now_ns = room_of(services).readings, services.clock.now_ns()
     seen = {one.id for one in await room.points() if _seen(sight, one)}
     found = await room.listed(
         point, parse_time(start, now_ns, "start"), parse_time(end, now_ns, "end") + 1, order=order, every=every, limit=limit
     )  # fmt: skip
-    return ReadingList(readings=[_reading(one) for one in found if one.point in seen])
+    rows = [_reading(one) for one in found if one.point in seen]
+    return ReadingList(readings=rows) if form == "json" else await sheet(form, "readings", rows)
 
 
 @router.post("/readings", dependencies=allow(Action.PRODUCTION_RECORD, part=True), status_code=201)
