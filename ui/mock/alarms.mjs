@@ -63,7 +63,7 @@ export function makeAlarms({ plant, now, iso, count, fail, burstS }) {
       const found = rows.filter((r) => (!states.length || states.includes(r.state)) && (!wanted.length || wanted.includes(r.priority)) && below(r.path, q.get('under')))
       if (q.get('order') === 'newest') found.sort((a, b) => Date.parse(b.raised_at) - Date.parse(a.raised_at))
       else found.sort((a, b) => WAITING.includes(b.state) - WAITING.includes(a.state) || PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) || Date.parse(b.raised_at) - Date.parse(a.raised_at))
-      return { version, counts: counts(), total: found.length, alarms: found.slice(0, Number(q.get('limit') ?? 500)) }
+      return { version, counts: counts(), total: found.length, most_shelve_minutes: 720, alarms: found.slice(0, Number(q.get('limit') ?? 500)) }
     },
     'POST alarms/acknowledge': (q, body) => act(of(body), (r) => to(r, r.state === 'ReturnedUnacknowledged' ? 'Normal' : 'Acknowledged', { acknowledged_at: iso(now()) })),
     'POST alarms/reset': (q, body) => act(of(body), (r) => to(r, 'Normal')),

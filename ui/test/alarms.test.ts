@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Alarm } from '../src/api/alarms'
-import { announce, byUrgency, fits, hold, inSight, keyOf, lastsS, leftS, mayAcknowledge, mayChange, stateWord, tabOf } from '../src/alarms/model'
+import { announce, fits, hold, inSight, keyOf, lastsS, leftS, mayAcknowledge, mayChange, shelveTimes, stateWord, tabOf } from '../src/alarms/model'
 import { due } from '../src/alarms/sound'
 
 const AT = Date.parse('2026-11-12T14:00:00Z')
@@ -14,19 +14,12 @@ function row(alarm: string, more: Partial<Alarm> = {}): Alarm {
   }
 }
 
-describe('the order of the list', () => {
-  it('has the unacknowledged first, then by priority, then the newest', () => {
-    const rows = [
-      row('a', { state: 'Acknowledged', priority: 'critical' }),
-      row('b', { priority: 'low' }),
-      row('c', { priority: 'high', raised_at: iso(1) }),
-      row('d', { priority: 'high', raised_at: iso(2) }),
-      row('e', { priority: 'low', state: 'ReturnedUnacknowledged', raised_at: iso(9) }),
-      row('f', { state: 'Latched', priority: 'high' }),
-    ]
-    expect([...rows].sort(byUrgency).map((one) => one.alarm)).toEqual(['d', 'c', 'e', 'b', 'a', 'f'])
-  })
+describe('the list', () => {
   it('puts what is aside on tabs of its own', () => expect((['Latched', 'Shelved', 'SuppressedByDesign', 'OutOfService'] as const).map(tabOf)).toEqual(['active', 'shelved', 'suppressed', 'out']))
+})
+
+describe('shelving', () => {
+  it('offers nothing the server would refuse, and the longest it takes', () => expect([shelveTimes(720).at(-1), shelveTimes(90), shelveTimes(10)]).toEqual([720, [15, 30, 60, 90], [10]]))
 })
 
 describe('a list somebody points at', () => {

@@ -66,6 +66,7 @@ async def test_the_list_is_ordered_by_urgency_and_counted(desk: FakeDesk, as_: A
     assert answer["counts"]["critical"] == {"active": 1, "unacknowledged": 1}
     assert answer["counts"]["medium"] == {"active": 2, "unacknowledged": 1}
     assert (answer["counts"]["shelved"], answer["counts"]["suppressed"]) == (1, 1)
+    assert answer["most_shelve_minutes"] == 720
     first = answer["alarms"][0]
     assert first["raised_at"] == "2023-11-14T22:13:11.000Z"
     assert (first["state"], first["cause"], first["response_s"], first["limit"]) == (

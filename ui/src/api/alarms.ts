@@ -12,6 +12,7 @@ export interface AlarmList {
   version: number
   counts: AlarmCounts
   total: number
+  most_shelve_minutes: number // the longest time that something may be put aside
   alarms: Alarm[]
 }
 export type JournalLine = Omit<S['JournalLine'], 'priority'> & { priority: Priority }

@@ -3045,6 +3045,11 @@ export interface components {
             alarms: components["schemas"]["AlarmAnswer"][];
             counts: components["schemas"]["AlarmCountsAnswer"];
             /**
+             * Most Shelve Minutes
+             * @description the longest time that an alarm may be shelved
+             */
+            most_shelve_minutes: number;
+            /**
              * Total
              * @description rows that match, up to 20,000
              */

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from isthmus.alarms import performance
-from isthmus.alarms.model import AlarmRow, Definition, Entry, Occurrence
+from isthmus.alarms.model import MAX_SHELVE_S, AlarmRow, Definition, Entry, Occurrence
 from isthmus.alarms.rationalisation import Declared, declared, edit_plant, guarded, lines
 from isthmus.security.model import Action, Principal
 from isthmus.values.clock import NS_PER_S
@@ -34,8 +34,7 @@ router = APIRouter(tags=["alarms"])
 MOST_ROWS: Final = 20_000
 MOST_AT_ONCE: Final = 1000
 """Alarms of one deed: more than anybody sees on a page."""
-MOST_SHELVE_MINUTES: Final = 720
-"""Twelve hours, the longest shift: what is put aside comes back to somebody who knows why."""
+MOST_SHELVE_MINUTES: Final = int(MAX_SHELVE_S // 60)
 MOST_SERVICE_MINUTES: Final = 525_600
 MOST_WAIT_S: Final = 25.0
 MOST_JOURNAL: Final = 10_000
@@ -106,6 +105,7 @@ class AlarmList(BaseModel):
     version: int
     counts: AlarmCountsAnswer
     total: int = Field(description="rows that match, up to 20,000")
+    most_shelve_minutes: int = Field(description="the longest time that an alarm may be shelved")
     alarms: list[AlarmAnswer]
 
 
@@ -428,7 +428,7 @@ async def list_alarms(
     rows = desk.rows(under=under, states=state, priorities=priority, limit=MOST_ROWS, sight=eyes)
     if order == "newest":
         rows = sorted(rows, key=lambda row: -(row.raised_ns or row.changed_ns or 0))
-    head = {"version": version, "counts": counts, "total": len(rows)}
+    head = {"version": version, "counts": counts, "total": len(rows), "most_shelve_minutes": MOST_SHELVE_MINUTES}
     body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows[:limit]))
     return Response(body, media_type="application/json")
 
