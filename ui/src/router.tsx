@@ -1,6 +1,7 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router'
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { Empty } from './components/ui'
 import { t } from './i18n'
+import { Landing } from './landing'
 import { parseSearch, stringifySearch } from './search'
 import { Frame } from './shell'
 
@@ -26,9 +27,7 @@ function only<T extends string>(search: Record<string, unknown>, keys: readonly 
 const indexRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/',
-  beforeLoad: () => {
-    throw redirect({ to: '/overview', replace: true })
-  },
+  component: Landing,
 })
 
 const overviewRoute = createRoute({
