@@ -57,7 +57,7 @@ const trendsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/trends'), 'TrendsPage'),
 })
 
-const ALARM_KEYS = ['tab', 'under', 'priority', 'q', 'open', 'span'] as const
+const ALARM_KEYS = ['tab', 'under', 'priority', 'q', 'open', 'span', 'changed'] as const
 export type AlarmsSearch = Partial<Record<(typeof ALARM_KEYS)[number], string>>
 const alarmsRoute = createRoute({
   getParentRoute: () => rootRoute,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Alarm } from '../src/api/alarms'
+import { changesOf, type ValueName } from '../src/alarms/definition'
 import { announce, fits, hold, inSight, keyOf, lastsS, leftS, mayAcknowledge, mayChange, shelveTimes, stateWord, tabOf } from '../src/alarms/model'
 import { due } from '../src/alarms/sound'
 
@@ -16,6 +17,15 @@ function row(alarm: string, more: Partial<Alarm> = {}): Alarm {
 
 describe('the list', () => {
   it('puts what is aside on tabs of its own', () => expect((['Latched', 'Shelved', 'SuppressedByDesign', 'OutOfService'] as const).map(tabOf)).toEqual(['active', 'shelved', 'suppressed', 'out']))
+})
+
+describe('changing a definition', () => {
+  const one = { values: { limit: 140.5, deadband: 0.5, on_delay_s: 0, off_delay_s: 0, priority: 'medium' as const } }
+  const form = (more: Partial<Record<ValueName, string>>) => (name: ValueName) => ({ limit: '140.5', deadband: '0.5', on_delay_s: '0', off_delay_s: '0', priority: 'medium', ...more })[name]
+  it('asks for what differs, and for that alone', () => expect(changesOf(one, form({ limit: '145', priority: 'high' }))).toEqual({ limit: 145, priority: 'high' }))
+  it('asks for nothing where nothing differs', () => expect(() => changesOf(one, form({ limit: '140.50' }))).toThrow('Nothing is different'))
+  it('takes no words for numbers', () => expect(() => changesOf(one, form({ on_delay_s: 'soon' }))).toThrow('not a number'))
+  it('asks for no limit where there is none', () => expect(changesOf({ values: { ...one.values, limit: null } }, form({ limit: '', deadband: '', off_delay_s: '5' }))).toEqual({ off_delay_s: 5 }))
 })
 
 describe('shelving', () => {

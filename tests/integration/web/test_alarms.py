@@ -281,6 +281,18 @@ async def test_a_limit_is_changed_while_everything_runs(desk: FakeDesk, works: A
     listed = (await as_.viewer.get("alarms/definitions", params={"under": SPEED})).json()
     assert {one["alarm"]: one["changed_by"] for one in listed["definitions"]}[alarm] == "engineer"
 
+    async def found(**asked: Any) -> list[str]:
+        answer = (await as_.viewer.get("alarms/definitions", params=asked)).json()
+        return [one["alarm"] for one in answer["definitions"]]
+
+    assert await found(changed=True) == [alarm]
+    assert await found(changed=True, text="SPEED high") == [alarm]
+    assert await found(changed=True, text="level") == []
+    assert alarm not in await found(priority="critical")
+    back = {"alarm": alarm, "values": {"limit": 150}, "reason": "old bottles"}
+    assert (await as_.engineer.patch("alarms/definitions", json=back)).json()["declared"] == {}
+    assert await found(changed=True) == []
+
 
 PLANT = "plant: {enterprise: acme, site: lyon}\nassets:\n  hall/p1:\n    tags:\n      speed: {unit: 1/min, formula: 1 + 1, alarms: {high: 150}} # mine\n"
 

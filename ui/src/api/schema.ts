@@ -4118,6 +4118,11 @@ export interface components {
             asset: string;
             /** Cause */
             cause: string;
+            /**
+             * Changeable
+             * @description false for one that another part of Isthmus reports: no file declares it
+             */
+            changeable: boolean;
             /** Changed At */
             changed_at: string | null;
             /** Changed By */

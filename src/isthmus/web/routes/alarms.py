@@ -225,6 +225,7 @@ class DefinitionAnswer(BaseModel):
     response: str
     response_s: float | None
     latch: bool
+    changeable: bool = Field(description="false for one that another part of Isthmus reports: no file declares it")
     values: dict[str, Any] = Field(description="in force")
     declared: dict[str, Any] = Field(
         description="what the plant file says of those that were changed while Isthmus ran"
@@ -886,6 +887,7 @@ def definition_answer(one: Definition) -> dict[str, Any]:
         "response": "" if spec is None else spec.response,
         "response_s": None if spec is None else spec.response_s,
         "latch": spec is not None and spec.latch,
+        "changeable": spec is not None,
         "values": dict(one.values),
         "declared": dict(one.declared),
         "changed_by": one.changed_by,
@@ -894,16 +896,32 @@ def definition_answer(one: Definition) -> dict[str, Any]:
     }
 
 
+def _fits(one: Definition, priorities: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether a definition has one of the priorities, where any are asked for, and every word."""
+    if priorities and one.values.get("priority") not in priorities:
+        return False
+    shown = f"{one.path} {one.name} {one.alarm.spec.message if one.alarm else ''}".casefold() if words else ""
+    return all(word in shown for word in words)
+
+
 @router.get("/alarms/definitions", dependencies=allow(Action.READ, part=True), response_model=Definitions)
 async def list_alarm_definitions(
     services: Room,
     sight: Seen,
     under: Under = "",
+    priority: Annotated[list[Literal["critical", "high", "medium", "low"]], Query(max_length=4)] = [],  # noqa: B006  FastAPI copies it
+    text: Search = "",
+    changed: Annotated[bool, Query(description="only what differs from the plant file")] = False,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 1000,
 ) -> Response:
     """Every alarm that is judged, with what is in force and what the plant file says."""
-    found = [one for one in _desk(services).definitions(under) if sight.path(one.path)]
+    words = text.casefold().split()
+    found = [
+        one
+        for one in _desk(services).definitions(under)
+        if sight.path(one.path) and (one.declared or not changed) and _fits(one, priority, words)
+    ]
     page = map(definition_answer, found[offset : offset + limit])
     body = await asyncio.to_thread(_list, {"total": len(found)}, "definitions", page)
     return Response(body, media_type="application/json")
