@@ -390,7 +390,7 @@ class Stub:
                 "tags": len(self.tags), "state": "Good", "reason": "", "since": iso(86_400), "latency_ms": 4.1, "requests_s": 4, "values_s": 31,
                 "errors": 0, "lag_s": 0.3, "last_good": iso(0.4)}]},
             "connections/outages": lambda: {"outages": []},
-            "alarms": lambda: {"version": 1, "counts": {}, "alarms": [a for a in self.alarms if inside(a["asset"])]},
+            "alarms": lambda: self._alarms([a for a in self.alarms if inside(a["asset"])]),
             "control/writes": lambda: {"writes": [] if "before" in query else [w for w in self.writes if inside(w["path"])]},
             "control/modes": lambda: {"modes": list(self.modes.values())},
             "control/lockouts": lambda: {"lockouts": self.lockouts},
@@ -406,6 +406,10 @@ class Stub:
             self.unknown.append(f"GET {what}")
             raise Problem(404, "not_found", "no such route")
         return fixed[what]()
+
+    @staticmethod
+    def _alarms(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"version": 1, "counts": {}, "total": len(rows), "most_shelve_minutes": 720, "alarms": rows}
 
     def _assets(self) -> list[dict[str, Any]]:
         rows = [("", "site"), ("packaging", "area"), (LINE, "line"), *((f"{LINE}/{m}", "asset") for m in MACHINES)]

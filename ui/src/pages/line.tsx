@@ -1,6 +1,6 @@
 import { Link, Navigate, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { lazy, memo, Suspense, useMemo, type CSSProperties } from 'react'
-import { useJudged } from '../alarms/live'
+import { useAskable } from '../alarms/live'
 import { AlarmMark, lookOf, spokenMark } from '../alarms/mark'
 import { isWaiting, sinceOf, stateWord } from '../alarms/model'
 import { useAlarmsUnder, type Alarm } from '../api/alarms'
@@ -101,7 +101,7 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
   const path = node.asset.path
   const byAsset = useMemo(() => tagsByAsset(tags), [tags])
   const units = useMemo(() => machinesOf(node).slice(0, MOST_UNITS), [node])
-  const alarms = useAlarmsUnder(useJudged(), path, MOST_LISTED).data?.alarms
+  const alarms = useAlarmsUnder(useAskable(), path, MOST_LISTED).data?.alarms
   const worst = useMemo(() => worstByAsset(alarms ?? [], units), [alarms, units])
   const loops = useMemo(() => loopsOf(tags, units.map((unit) => unit.path)), [tags, units])
   const pens = useMemo(() => units.map((unit) => keyTagOf(byAsset.get(unit.path))).filter((tag) => tag !== undefined), [units, byAsset])

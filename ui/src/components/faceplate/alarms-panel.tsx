@@ -1,4 +1,4 @@
-import { refresh, useJudged } from '../../alarms/live'
+import { refresh, useAskable } from '../../alarms/live'
 import { AlarmMark, lookOf, spokenMark } from '../../alarms/mark'
 import { isWaiting, sinceOf, stateWord } from '../../alarms/model'
 import { acknowledge, useAlarmsUnder, type Alarm } from '../../api/alarms'
@@ -42,12 +42,12 @@ function summary(row: Alarm, now: number): string {
 
 /** What is open below a path, the most urgent first. */
 export function AlarmsPanel({ under, title = t('Alarms of this asset') }: { under: string; title?: string }) {
-  const judged = useJudged()
-  const found = useAlarmsUnder(judged, under, MOST_LISTED)
+  const askable = useAskable()
+  const found = useAlarmsUnder(askable, under, MOST_LISTED)
   const act = useAcknowledge()
   const [, again] = useReducer((n: number) => n + 1, 0)
   useEverySecond(again)
-  if (!judged) return null
+  if (!askable) return null
   if (found.data === undefined) return isAbsent(found.error) || !found.error ? null : <Panel title={title}><p className="pad muted">{t('The alarms do not answer.')}</p></Panel>
   const { alarms, total } = found.data
   const unseen = alarms.filter(isWaiting)
