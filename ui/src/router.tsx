@@ -79,7 +79,7 @@ const lineRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/line'), 'LinePage'),
 })
 
-const CONTROL_KEYS = ['tab', 'under', 'who', 'state', 'recipe', 'version', 'against'] as const
+const CONTROL_KEYS = ['tab', 'under', 'who', 'state', 'text', 'recipe', 'version', 'against'] as const
 export type ControlSearch = Partial<Record<(typeof CONTROL_KEYS)[number], string>>
 const controlRoute = createRoute({
   getParentRoute: () => rootRoute,

@@ -13,9 +13,9 @@ from sqlalchemy import Engine, inspect, text
 
 from isthmus.values.errors import ConfigError
 
-HEAD = "0011"
+HEAD = "0012"
 """Revision this build writes; held against the migrations by a test."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,4 +65,8 @@ export const en: Record<string, string> = {
   'Write {{count}} values_other': 'Write {{count}} values',
   'It writes {{count}} values_one': 'It writes {{count}} value',
   'It writes {{count}} values_other': 'It writes {{count}} values',
+  '{{count}} writes not known_one': '{{count}} write whose end is not known',
+  '{{count}} writes not known_other': '{{count}} writes whose end is not known',
+  'Approve: write {{count}} values_one': 'Approve: write {{count}} value',
+  'Approve: write {{count}} values_other': 'Approve: write {{count}} values',
 }
