@@ -125,7 +125,8 @@ const calloutRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
 })
 
-export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
+const SCREEN_KEYS = ['asset', 'draft', 'open', 'write'] as const
+export type ScreenSearch = Partial<Record<(typeof SCREEN_KEYS)[number], string>>
 const screensRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/screens',
@@ -134,7 +135,7 @@ const screensRoute = createRoute({
 const screenRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/screens/$id',
-  validateSearch: (search: Record<string, unknown>): ScreenSearch => only(search, ['asset', 'draft'] as const),
+  validateSearch: (search: Record<string, unknown>): ScreenSearch => only(search, SCREEN_KEYS),
   component: lazyRouteComponent(() => import('./pages/screens'), 'ScreenPage'),
 })
 const screenEditRoute = createRoute({

@@ -7,8 +7,8 @@ import { useAlarmsUnder, type Alarm } from '../api/alarms'
 import { useAssets, useTags } from '../api/queries'
 import type { Asset, Tag } from '../api/types'
 import { againstLimit, AlarmsPanel, MOST_LISTED, useAcknowledge } from '../components/faceplate/alarms-panel'
-import { Faceplate } from '../components/faceplate/faceplate'
 import { ConnectionStrip, TagRows } from '../components/faceplate/parts'
+import { FaceplateSide } from '../components/faceplate/side'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
 import { MachineDrawing } from '../components/line/drawing'
@@ -162,16 +162,7 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
           {own.length ? <TagRows title={t('Tags of {{name}} itself', { name: title })} tags={own} /> : null}
         </div>
         {opened ? (
-          <aside className="line-side" aria-label={human(opened.name)}>
-            <header className="panel side-head">
-              <h2>{human(opened.name)}</h2>
-              <Link to="/asset/$" params={{ _splat: opened.path }}>
-                {t('Own page')}
-              </Link>
-              <Button kind="quiet" icon="close" label={t('Close')} onPress={() => show({})} />
-            </header>
-            <Faceplate key={opened.path} asset={opened} tags={byAsset.get(opened.path) ?? []} title={human(opened.name)} compact writing={search.write} onWrite={(write) => show({ open: opened.path, ...(write ? { write } : {}) })} />
-          </aside>
+          <FaceplateSide key={opened.path} asset={opened} tags={byAsset.get(opened.path) ?? []} writing={search.write} onWrite={(write) => show({ open: opened.path, ...(write ? { write } : {}) })} onClose={() => show({})} />
         ) : (
           <aside className="line-side" aria-label={t('What needs somebody')}>
             {first ? <Situation row={first} unit={wanted && covers(wanted, first) ? wanted : undefined} onOpen={(unit) => show({ open: unit.path })} /> : null}
