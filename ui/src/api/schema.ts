@@ -3489,7 +3489,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            kind: "email" | "sms" | "voice" | "chat" | "webhook" | "file";
             /** Name */
             name: string;
             /**
@@ -3772,7 +3772,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            kind: "email" | "sms" | "voice" | "chat" | "webhook" | "file";
             /**
              * Personal
              * @description whether each person has an address of their own on it

@@ -1570,4 +1570,5 @@ export const de: Record<string, string> = {
   'Approve: write {{count}} values_one': 'Freigeben: {{count}} Wert schreiben',
   'Approve: write {{count}} values_other': 'Freigeben: {{count}} Werte schreiben',
   'All values are checked once more, then written one after the other; both names are kept with each.': 'Alle Werte werden noch einmal geprüft und dann nacheinander geschrieben; beide Namen bleiben bei jedem erhalten.',
+  'file on this machine': 'Datei auf diesem Rechner',
 }

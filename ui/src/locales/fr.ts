@@ -1570,4 +1570,5 @@ export const fr: Record<string, string> = {
   'Approve: write {{count}} values_one': 'Approuver : écrire {{count}} valeur',
   'Approve: write {{count}} values_other': 'Approuver : écrire {{count}} valeurs',
   'All values are checked once more, then written one after the other; both names are kept with each.': 'Toutes les valeurs sont vérifiées encore une fois, puis écrites l’une après l’autre ; les deux noms sont gardés avec chacune.',
+  'file on this machine': 'fichier sur cette machine',
 }
