@@ -8,6 +8,7 @@ recipe, and the first that is not done stops the rest. The report names what was
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -346,6 +347,14 @@ class Recipes:
         Raises: LookupError, Refusal, NotDurable
         """
         found = await self._await(asker, name, number)
+        if asker.proof != "session":
+            raise Refusal(
+                "needs_session", "only a person who signed in can agree to a download; a token cannot do it for one"
+            )
+        if self._same(found.asker, asker):
+            raise Refusal(
+                "same_person", f"{found.report.by} asked for this download", "another person must agree to it"
+            )
         return await self._alone(found.report.asset, lambda: self._agreed(found, asker))
 
     async def _agreed(self, found: _Waiting, second: Asker) -> Download:
@@ -388,6 +397,8 @@ class Recipes:
         await self._expire()
         found = self._waiting.get(number)
         if found is not None and found.report.recipe == name and self._reads_all(asker, found.report):
+            if self._late(found):
+                raise Refusal("wrong_state", "this download has waited for too long", "ask for it again")
             return found
         known = await self._do(lambda db: store.download(db, number))
         if known is None or known.recipe != name or not self._reads_all(asker, known):
@@ -395,11 +406,15 @@ class Recipes:
         raise Refusal("wrong_state", f"this download is {known.state} and waits for nobody")
 
     async def _expire(self) -> None:
-        """What nobody decided about in time is over."""
-        now_ns = self._clock.now_ns()
+        """What nobody decided about in time is over; where the records take nothing, it is told so later."""
         for number, found in list(self._waiting.items()):
-            if now_ns >= (found.report.expires_ns or 0) and self._waiting.pop(number, None) is not None:
-                await self._ended(replace(found.report, expires_ns=None), "expired")
+            if self._late(found):
+                with contextlib.suppress(NotDurable):
+                    await self._ended(replace(found.report, expires_ns=None), "expired")
+                    self._waiting.pop(number, None)
+
+    def _late(self, found: _Waiting) -> bool:
+        return self._clock.now_ns() >= (found.report.expires_ns or 0)
 
     async def _ended(self, report: Download, state: str) -> Download:
         ended = replace(report, state=state, ended_ns=self._clock.now_ns())

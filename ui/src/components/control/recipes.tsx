@@ -11,7 +11,6 @@ import { Confirm, Refusal, Sheet, SheetForm, TextField, useAct, When, written } 
 import { Button, Empty, Loading, Panel, Select } from '../ui'
 import { Missing, useKnownTags } from './now'
 import { Report, say } from './report'
-import { pathName } from './path-name'
 import type { ControlSearch } from '../../router'
 
 /** Named sets of values with versions; only an approved one is downloaded. */
