@@ -1,5 +1,4 @@
 import i18next, { type TOptions } from 'i18next'
-import { initReactI18next } from 'react-i18next'
 import { en } from './locales/en'
 
 /**
@@ -17,14 +16,13 @@ const catalogues: Record<Exclude<Language, 'en'>, { first: () => Words; rest: ()
 }
 const REST_AFTER_MS = 4000
 
-void i18next.use(initReactI18next).init({
+void i18next.init({
   lng: 'en',
   fallbackLng: 'en',
   keySeparator: false,
   nsSeparator: false,
   returnEmptyString: false,
   interpolation: { escapeValue: false }, // React escapes
-  react: { useSuspense: false },
   resources: { en: { translation: en } },
 })
 
@@ -81,6 +79,12 @@ export const late =
   <Page>(load: () => Promise<Page>) =>
   (): Promise<Page> =>
     Promise.all([load(), allWords()]).then(([page]) => page)
+
+/** Tells when another language is shown; the answer ends it. */
+export function whenLanguage(notify: () => void): () => void {
+  i18next.on('languageChanged', notify)
+  return () => i18next.off('languageChanged', notify)
+}
 
 export const language = (): Language => i18next.language as Language
 

@@ -7,8 +7,10 @@ import contextlib
 import dataclasses
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.demo_screens import lay_out
@@ -122,7 +124,7 @@ async def _offer_call_out(data: DataDir, settings: Settings, clock: Clock) -> No
     Secrets.of(data.root, settings.secrets.key_file).set(callout.SECRET, (data.root.resolve() / "calls.jsonl").as_uri())
     first = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC).date().isoformat()
     channel = {"kind": "file", "url": f"secret:{callout.SECRET}", "personal": False}
-    bodies = {
+    bodies: dict[str, Mapping[str, Any]] = {
         f"channels/{callout.CHANNEL}": channel,
         f"rotas/{callout.ROTA}": {"people": [SHIFT], "first": first},
         **{f"rules/{name}": rule for name, rule in callout.RULES.items()},

@@ -85,7 +85,7 @@ function Row({ one, may }: { one: AlarmDefinition; may: boolean }) {
     <tr data-differs={differs || undefined}>
       <td>
         <AlarmMark priority={one.values.priority} look="aside" size={20} title={t(PRIORITY_WORDS[one.values.priority])} />
-        <File one={one} name="priority" />
+        <File one={one} of="priority" />
       </td>
       <th scope="row" title={one.path}>
         {shortPath(one.asset) || t('site')} <span className="muted">{tag}</span>
@@ -95,16 +95,16 @@ function Row({ one, may }: { one: AlarmDefinition; may: boolean }) {
       </td>
       <td data-head={t('Limit')}>
         {said(one, 'limit')} <small className="muted">{one.values.limit === null ? '' : formatUnit(one.unit)}</small>
-        <File one={one} name="limit" />
+        <File one={one} of="limit" />
       </td>
       <td data-head={t('Deadband')}>
         {one.values.limit === null ? '–' : said(one, 'deadband')}
-        <File one={one} name="deadband" />
+        <File one={one} of="deadband" />
       </td>
       <td data-head={t('Delays')}>
         {`${said(one, 'on_delay_s')} / ${said(one, 'off_delay_s')} s`}
-        <File one={one} name="on_delay_s" />
-        <File one={one} name="off_delay_s" />
+        <File one={one} of="on_delay_s" />
+        <File one={one} of="off_delay_s" />
       </td>
       <td data-head={t('Changed')} title={one.reason}>
         {differs ? (
@@ -130,7 +130,7 @@ function Row({ one, may }: { one: AlarmDefinition; may: boolean }) {
 }
 
 /** What the plant file says of a value that differs. */
-function File({ one, name }: { one: AlarmDefinition; name: ValueName }) {
+function File({ one, of: name }: { one: AlarmDefinition; of: ValueName }) {
   const value = one.declared[name]
   if (value === undefined) return null
   return <span className="tag-word adiffers">{t('file: {{value}}', { value: name === 'priority' ? t(PRIORITY_WORDS[value as AlarmValues['priority']]) : fieldText(value) })}</span>
