@@ -315,4 +315,4 @@ async def test_behind_a_proxy_that_speaks_tls_the_page_is_what_the_settings_say(
         ]
         assert "secure" in begun.headers["set-cookie"].lower()
         led = await browser.get(f"{here}/oidc/basic?to=//evil.example")
-        assert led.headers["location"] == f"{named}/api/v1/session/oidc/basic?to=%2Foverview&home=1"
+        assert led.headers["location"] == f"{named}/api/v1/session/oidc/basic?to=%2F&home=1"
