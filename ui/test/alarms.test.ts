@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Alarm } from '../src/api/alarms'
-import { changesOf, type ValueName } from '../src/alarms/definition'
+import { changesOf, messageOf, type ValueName } from '../src/alarms/definition'
 import { announce, fits, hold, inSight, keyOf, lastsS, leftS, mayAcknowledge, mayChange, shelveTimes, stateWord, tabOf } from '../src/alarms/model'
 import { due } from '../src/alarms/sound'
 
@@ -26,6 +26,12 @@ describe('changing a definition', () => {
   it('asks for nothing where nothing differs', () => expect(() => changesOf(one, form({ limit: '140.50' }))).toThrow('Nothing is different'))
   it('takes no words for numbers', () => expect(() => changesOf(one, form({ on_delay_s: 'soon' }))).toThrow('not a number'))
   it('asks for no limit where there is none', () => expect(changesOf({ values: { ...one.values, limit: null } }, form({ limit: '', deadband: '', off_delay_s: '5' }))).toEqual({ off_delay_s: 5 }))
+})
+
+describe('a message of a definition', () => {
+  const one = { message: '{asset}: {tag} at {value} {unit}, limit {limit} {odd}', name: 'high', asset: 'hall/filler', path: 'hall/filler/speed', unit: 'm/s', values: { limit: 4.5, deadband: 0, on_delay_s: 0, off_delay_s: 0, priority: 'low' as const } }
+  it('is filled as far as it is known', () => expect(messageOf(one)).toBe('filler: speed at … m/s, limit 4.5 {odd}'))
+  it('is its name where there is none', () => expect(messageOf({ ...one, message: '' })).toBe('high'))
 })
 
 describe('shelving', () => {

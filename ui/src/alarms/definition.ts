@@ -15,6 +15,14 @@ export const VALUE_WORDS: Record<ValueName, string> = { limit: m('Limit'), deadb
 /** A number written out, to be typed over: nothing is rounded. */
 export const fieldText = (value: number | string | null | undefined): string => (typeof value === 'number' ? String(value).replace('.', decimalSign()) : (value ?? ''))
 
+/** The message as it will read, as far as that is known before the alarm is raised; only the value is not. */
+export function messageOf(one: Pick<AlarmDefinition, 'message' | 'name' | 'asset' | 'path' | 'unit' | 'values'>): string {
+  const asset = one.asset.split('/').at(-1) ?? ''
+  const tag = one.path.startsWith(`${one.asset}/`) ? one.path.slice(one.asset.length + 1) : one.path
+  const known: Record<string, string> = { asset, tag, path: one.path, unit: one.unit, limit: one.values.limit === null ? '' : figures(one.values.limit), value: '…' }
+  return one.message.replace(/\{(\w+)\}/g, (whole, name: string) => known[name] ?? whole) || one.name
+}
+
 const figures = (value: number): string => formatNumber(value, Math.min(6, (String(value).split('.')[1] ?? '').length))
 
 /** A value in force, as a table shows it. */

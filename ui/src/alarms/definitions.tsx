@@ -7,7 +7,7 @@ import { Button, Empty, Loading, Panel, Segmented, Trouble } from '../components
 import { t } from '../i18n'
 import { formatCount, formatUnit, shortPath } from '../model/format'
 import type { AlarmsSearch } from '../router'
-import { changesOf, CHANGEABLE, fieldText, said, VALUE_WORDS, type ValueName } from './definition'
+import { changesOf, CHANGEABLE, fieldText, messageOf, said, VALUE_WORDS, type ValueName } from './definition'
 import { refresh } from './live'
 import { AlarmMark } from './mark'
 import { mayChange, PRIORITY_WORDS } from './model'
@@ -91,7 +91,7 @@ function Row({ one, may }: { one: AlarmDefinition; may: boolean }) {
         {shortPath(one.asset) || t('site')} <span className="muted">{tag}</span>
       </th>
       <td className="wrap">
-        {one.message || one.name} <span className="muted">{one.name}</span>
+        {messageOf(one)} <span className="muted">{one.name.replace(/_/g, ' ')}</span>
       </td>
       <td data-head={t('Limit')}>
         {said(one, 'limit')} <small className="muted">{one.values.limit === null ? '' : formatUnit(one.unit)}</small>
@@ -198,7 +198,7 @@ function Which({ one }: { one: AlarmDefinition }) {
   return (
     <>
       <p>
-        <b>{shortPath(one.asset)}</b> {one.message || one.name}
+        <b>{shortPath(one.asset)}</b> {messageOf(one)}
       </p>
       {one.cause || one.response ? <p className="muted small">{[one.cause, one.consequence, one.response].filter(Boolean).join(' ')}</p> : null}
     </>

@@ -708,7 +708,9 @@ def _line_of_change(change: Change) -> ControlJournalLine:
 def _line_of_edge(line: EdgeLine) -> ControlJournalLine:
     left_out = {"n", "at_ns", "kind", "path", "tag"}
     text = ", ".join(
-        f"{key} {value}" for key, value in line.said.items() if key not in left_out and value not in ("", None)
+        f"{key} {'none' if value in ([], {}) else value}"
+        for key, value in line.said.items()
+        if key not in left_out and value not in ("", None, False)
     )
     return ControlJournalLine(
         at=iso(line.time_ns), kind=line.kind, path=line.path, text=text[:1000], by="", edge=line.edge, id=str(line.n)
