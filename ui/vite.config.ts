@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import react from '@vitejs/plugin-react'
 import { defineConfig, type Plugin } from 'vite'
+import { words } from './scripts/words'
 
 const backend = process.env['ISTHMUS_URL'] ?? 'http://127.0.0.1:8420'
 
@@ -26,7 +27,7 @@ function packed(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [react(), packed()],
+  plugins: [react(), words(), packed()],
   build: {
     outDir: '../src/isthmus/web/static',
     emptyOutDir: true,
@@ -36,6 +37,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 400,
     rolldownOptions: {
       output: {
+        chunkFileNames: ({ facadeModuleId, name }) => `assets/${/virtual:words\/(\w+)\/(\w+)/.exec(facadeModuleId ?? '')?.slice(1).join('-') ?? name}-[hash].js`,
         // What every page needs is one file: in many small ones it packs worse.
         codeSplitting: { groups: [{ name: 'shell', test: /ui\/src\/(api\/(client|queries)|live\/|components\/(ui|icons)|model\/(time|format|scale|tree|quality|connection)|i18n|theme)/ }] },
       },

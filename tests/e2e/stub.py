@@ -158,6 +158,8 @@ class Stub:
     changes: list[dict[str, Any]] = field(default_factory=list)
     trips: list[dict[str, Any]] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
+    downloads: list[dict[str, Any]] = field(default_factory=list)
+    edge_lines: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     sockets: list[WebSocketRoute] = field(default_factory=list)
@@ -354,11 +356,17 @@ class Stub:
         if what == "recipes":
             self.versions.insert(0, self._version(len(self.versions) + 1, body["items"], self.user))
             return self.versions[0]
+        if what.startswith("recipes/") and "/downloads/" in what:
+            row = next(d for d in self.downloads if d["id"] == int(what.split("/")[3]))
+            agreed = what.endswith("/approve")
+            row.update(state="done" if agreed else "rejected", second=self.user, said="" if agreed else body["reason"])
+            row["lines"] = [{**line, "state": "done" if agreed else "not written"} for line in row["lines"]]
+            return row
         if what.endswith("/approve"):
             self.versions[0].update(state="approved", approved_by=self.user, approved=iso())
             return self.versions[0]
         if what.endswith("/download"):
-            return self._download()
+            return self.download()
         if what == "account/totp":
             return {
                 "secret": "JBSWY3DPEHPK3PXP",
@@ -390,7 +398,7 @@ class Stub:
                 "tags": len(self.tags), "state": "Good", "reason": "", "since": iso(86_400), "latency_ms": 4.1, "requests_s": 4, "values_s": 31,
                 "errors": 0, "lag_s": 0.3, "last_good": iso(0.4)}]},
             "connections/outages": lambda: {"outages": []},
-            "alarms": lambda: {"version": 1, "counts": {}, "alarms": [a for a in self.alarms if inside(a["asset"])]},
+            "alarms": lambda: self._alarms([a for a in self.alarms if inside(a["asset"])]),
             "control/writes": lambda: {"writes": [] if "before" in query else [w for w in self.writes if inside(w["path"])]},
             "control/modes": lambda: {"modes": list(self.modes.values())},
             "control/lockouts": lambda: {"lockouts": self.lockouts},
@@ -398,6 +406,9 @@ class Stub:
             "control/unexplained": lambda: {"changes": self.changes},
             "recipes": lambda: {"recipes": self._recipes()},
             "recipes/still-water/versions": lambda: {"versions": self.versions},
+            "recipes/still-water/downloads": lambda: {"downloads": self.downloads},
+            "control/downloads": lambda: {"downloads": [d for d in self.downloads if d["state"] == "waiting"]},
+            "control/journal": lambda: {"lines": [] if "before" in query else self.edge_lines},
             "account": lambda: {"name": self.user, "role": self.role, "has_password": True, "totp": False, "recovery_codes": 0, "badge": "", "has_pin": False, "station": ""},
             "account/sessions": lambda: {"sessions": []},
             "passkeys": lambda: {"passkeys": []},
@@ -406,6 +417,10 @@ class Stub:
             self.unknown.append(f"GET {what}")
             raise Problem(404, "not_found", "no such route")
         return fixed[what]()
+
+    @staticmethod
+    def _alarms(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"version": 1, "counts": {}, "total": len(rows), "most_shelve_minutes": 720, "alarms": rows}
 
     def _assets(self) -> list[dict[str, Any]]:
         rows = [("", "site"), ("packaging", "area"), (LINE, "line"), *((f"{LINE}/{m}", "asset") for m in MACHINES)]
@@ -497,6 +512,10 @@ class Stub:
         if deed == "approve":
             row.update(state="done", settled=True, approved_by=self.user, read_back=row["value"], done_at=iso())
             self.values[row["path"]] = row["value"]
+        elif row["state"] == "uncertain":
+            row.update(
+                settled=True, code="given_up", reason=f"nobody knows how it ended; {self.user}: {body['reason']}"
+            )
         else:
             row.update(
                 state="rejected",
@@ -535,7 +554,8 @@ class Stub:
             }
         ]
 
-    def _download(self) -> dict[str, Any]:
+    def download(self) -> dict[str, Any]:
+        """A report of a recipe that stopped in the middle."""
         lines = [
             {"path": TARGET, "value": 110, "before": 120, "state": "done", "write": "w1", "code": "", "reason": "", "clears": ""},
             {"path": f"{FILLER}/level-set", "value": 65, "before": 60, "state": "denied", "write": "w2", "code": "interlock", "reason": "the interlock does not hold", "clears": "close the guard"},
@@ -551,6 +571,9 @@ class Stub:
             "state": "stopped",
             "began": iso(2),
             "ended": iso(),
+            "second": "",
+            "said": "",
+            "expires_at": None,
             "lines": lines,
         }
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from .conftest import AXE, BOTH_WAYS, PATIENCE_S, SIZES
-from .stub import FILLER, LINE, STATIC, TARGET, VALVE, Files, Stub
+from .stub import FILLER, LINE, STATIC, TARGET, VALVE, Files, Stub, iso
 from .test_pages import CUT, SERIOUS, WIDER
 
 pytestmark = [
@@ -489,6 +489,49 @@ async def test_recipes_are_compared_edited_approved_and_downloaded_with_a_report
     report = page.get_by_role("status", name="Report of the download")
     for text in ("It stopped", "Verified by read-back", "close the guard", "Not written"):
         await expect(report).to_contain_text(text)
+
+
+async def test_a_write_whose_end_nobody_knows_is_given_up_with_a_reason(shows):
+    stub = Stub().full()
+    stub.write(TARGET, 131, "uncertain", "J. Roche", settled=False, code="no_answer", reason="the edge has not told")
+    page = await shows(stub, "/control")
+    await expect(page.get_by_text("1 write whose end is not known")).to_be_visible()
+    await page.get_by_role("button", name="Give up asking …").click()
+    await page.get_by_role("textbox", name="Reason").fill("Looked: it runs at 131")
+    await page.get_by_role("button", name="It stays uncertain").click()
+    await expect(page.get_by_role("button", name="Give up asking …")).to_have_count(0)
+    assert ("POST", f"control/writes/w{len(stub.writes)}/reject", {"reason": "Looked: it runs at 131"}) in stub.asked
+    await page.get_by_role("link", name="Journal").click()
+    await expect(page.locator(".journal-row[data-state=uncertain]")).to_contain_text("Looked: it runs at 131")
+
+
+async def test_a_recipe_waits_for_a_second_person_once(shows):
+    stub = Stub().full()
+    line = {"path": TARGET, "value": 110, "before": 120, "state": "not written", "write": "", "code": "", "reason": "", "clears": ""}  # fmt: skip
+    stub.downloads = [
+        {**stub.download(), "id": 7, "by": "J. Roche", "state": "waiting", "own": False, "ended": None, "expires_at": iso(-400), "lines": [line]}
+    ]  # fmt: skip
+    page = await shows(stub, "/control")
+    row = page.locator(".wait-row").filter(has_text="still-water")
+    await row.get_by_role("button", name="Approve …").click()
+    await page.get_by_role("button", name="Approve: write 1 value").click()
+    await expect(page.get_by_role("status", name="Report of the download")).to_contain_text("M. Perrin")
+    assert any((method, what) == ("POST", "recipes/still-water/downloads/7/approve") for method, what, _ in stub.asked)
+    await page.get_by_role("link", name="Recipes").click()
+    await page.locator(".earlier summary").click()
+    await expect(page.locator(".earlier")).to_contain_text("All values were written and read back.")
+
+
+async def test_what_edges_noted_is_read_on_a_tab_of_its_own(shows):
+    stub = Stub().full()
+    stub.edge_lines = [
+        {"at": iso(60), "kind": "lease", "path": TARGET, "text": "state answered, value 0", "by": "", "edge": "edge-1", "id": "12"}
+    ]  # fmt: skip
+    page = await shows(stub, "/control?tab=edges")
+    await expect(page.get_by_role("row").filter(has_text="Lease")).to_contain_text("value 0")
+    await page.get_by_role("textbox", name="Words").fill("lease")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(page).to_have_url(re.compile("text=lease"))
 
 
 async def test_the_second_factor_shows_a_code_for_the_camera(shows):

@@ -72,7 +72,7 @@ async def engineer(own, chromium):
     await page.get_by_role("textbox", name="New password").fill("a long enough sentence")
     await page.get_by_role("textbox", name="Once more").fill("a long enough sentence")
     await page.get_by_role("button", name="Save").click()
-    await expect(page).to_have_url(f"{origin}/overview")
+    await expect(page).to_have_url(f"{origin}/connections")
     state = await context.storage_state()
     await context.close()
     return origin, state

@@ -98,7 +98,13 @@ async def test_a_pump_is_drawn_bound_reviewed_published_and_seen_live(demo, chro
     await expect(filler.locator(".el-num")).not_to_have_text(first or "")
     await filler.focus()
     await page.keyboard.press("Enter")
-    await expect(page).to_have_url(f"{demo.origin}/asset/{LINE}/filler")
+    await expect(page).to_have_url(re.compile(r"/screens/water-supply\?open=packaging.*filler"))
+    beside = page.locator(".line-side")
+    await expect(beside.locator(".lv").first).to_be_visible()
+    await expect(beside).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(beside).to_have_count(0)
+    await expect(filler).to_be_focused()
 
 
 async def test_a_drawing_is_made_by_keys_alone_and_nothing_is_lost(demo, chromium, signed_in, opens):

@@ -91,7 +91,7 @@ async def test_every_way_in(company: tuple[System, Any], opens: Any) -> None:
     await page.get_by_role("textbox", name="New password").fill(PASSWORD)
     await page.get_by_role("textbox", name="Once more").fill(PASSWORD)
     await page.get_by_role("button", name="Save").click()
-    await expect(page).to_have_url(f"{origin}/overview")
+    await expect(page).to_have_url(f"{origin}/connections")
 
     await page.goto(f"{origin}/account")
     await page.get_by_role("button", name="Add a passkey").click()
@@ -101,7 +101,7 @@ async def test_every_way_in(company: tuple[System, Any], opens: Any) -> None:
     await page.goto(f"{origin}/overview")
     await sign_out(page)
     await page.get_by_role("button", name="Use a passkey").click()
-    await expect(page).to_have_url(f"{origin}/overview")
+    await expect(page).to_have_url(f"{origin}/connections")
     await expect(page.locator("button.user")).to_contain_text("zoe")
 
     await sign_out(page)
@@ -110,7 +110,7 @@ async def test_every_way_in(company: tuple[System, Any], opens: Any) -> None:
     await page.fill("input[name=password]", "any")
     await page.click("button[type=submit]")
     await page.click("button[type=submit]")  # agrees
-    await expect(page).to_have_url(f"{origin}/overview")
+    await expect(page).to_have_url(f"{origin}/connections")
     await expect(page.locator("button.user")).to_contain_text("ana")
 
     # Who is in no group is told so on the page.
@@ -140,6 +140,6 @@ async def test_every_way_in(company: tuple[System, Any], opens: Any) -> None:
     await page.get_by_role("textbox", name="Name").fill("zoe")
     await page.get_by_role("textbox", name="Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign in", exact=True).click()
-    await expect(page).to_have_url(f"{origin}/overview")
+    await expect(page).to_have_url(f"{origin}/connections")
     # What is no page of ours (fonts the provider's page asks for), and the question of /login whether somebody is signed in.
     screen.trouble[:] = [line for line in screen.trouble if line.startswith(origin) and "status of 401" not in line]

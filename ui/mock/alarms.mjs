@@ -63,7 +63,7 @@ export function makeAlarms({ plant, now, iso, count, fail, burstS }) {
       const found = rows.filter((r) => (!states.length || states.includes(r.state)) && (!wanted.length || wanted.includes(r.priority)) && below(r.path, q.get('under')))
       if (q.get('order') === 'newest') found.sort((a, b) => Date.parse(b.raised_at) - Date.parse(a.raised_at))
       else found.sort((a, b) => WAITING.includes(b.state) - WAITING.includes(a.state) || PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority) || Date.parse(b.raised_at) - Date.parse(a.raised_at))
-      return { version, counts: counts(), total: found.length, alarms: found.slice(0, Number(q.get('limit') ?? 500)) }
+      return { version, counts: counts(), total: found.length, most_shelve_minutes: 720, alarms: found.slice(0, Number(q.get('limit') ?? 500)) }
     },
     'POST alarms/acknowledge': (q, body) => act(of(body), (r) => to(r, r.state === 'ReturnedUnacknowledged' ? 'Normal' : 'Acknowledged', { acknowledged_at: iso(now()) })),
     'POST alarms/reset': (q, body) => act(of(body), (r) => to(r, 'Normal')),
@@ -81,6 +81,23 @@ export function makeAlarms({ plant, now, iso, count, fail, burstS }) {
       rate: { start: iso(now() - 86400e3), slot_s: 600, peaks: Array.from({ length: 144 }, (_, i) => (i === 88 ? 9 : i === 89 ? 6 : i % 5 === 0 ? 1 : i % 17 === 0 ? 2 : 0)) },
       figures: [figure('average', 0.95, 1, true), figure('peak', 9, 10, true), figure('above_peak_share', 0, 0.01, true), figure('flood_share', 0, 0.01, true), figure('stale', 0, 5, true), figure('chattering', 1, 0, false), figure('fleeting', 0, 0, true), figure('top_share', 0.6, 0.05, false), figure('share_critical', 0.007, 0.01, true), figure('share_high', 0.06, 0.05, false), figure('share_medium', 0.19, 0.15, false), figure('share_low', 0.74, 0.8, false)],
     }),
+  }
+  const defined = values.slice(0, 40).map((tag, i) => ({
+    alarm: `${tag.path}#high`, path: tag.path, asset: tag.asset, name: 'high', kind: 'high', unit: tag.unit, state: 'Normal', message: `${tag.name} too high`, cause: 'Bearing dry', consequence: 'It stops', response: 'Grease it', response_s: 300, latch: false, changeable: i !== 39,
+    values: { limit: tag.limits?.high ?? 100, deadband: 1, on_delay_s: 0, off_delay_s: 0, priority: PRIORITIES[i % 4] }, declared: i === 1 ? { limit: 90 } : {}, changed_by: i === 1 ? 'C. Moreau' : '', changed_at: i === 1 ? iso(now() - 8e6) : null, reason: i === 1 ? 'Hot week' : '',
+  }))
+  routes['GET alarms/definitions'] = (q) => {
+    const found = defined.filter((one) => below(one.path, q.get('under')) && (!q.getAll('priority').length || q.getAll('priority').includes(one.values.priority)) && (q.get('changed') !== 'true' || Object.keys(one.declared).length) && (!q.get('text') || `${one.path} ${one.message}`.toLowerCase().includes(q.get('text').toLowerCase())))
+    return { definitions: found.slice(Number(q.get('offset') ?? 0), Number(q.get('offset') ?? 0) + Number(q.get('limit') ?? 1000)), total: found.length }
+  }
+  routes['PATCH alarms/definitions'] = (q, body) => {
+    const one = defined.find((some) => some.alarm === body.alarm) ?? fail(404, 'there is no such alarm', 'unknown_alarm')
+    const said = { ...Object.fromEntries(Object.keys(body.values).map((name) => [name, one.values[name]])), ...one.declared }
+    Object.assign(one.values, body.values)
+    one.declared = Object.fromEntries(Object.entries(said).filter(([name, value]) => value !== one.values[name]))
+    Object.assign(one, { changed_by: 'L. Garnier', changed_at: iso(now()), reason: body.reason })
+    version += 1
+    return one
   }
   return { routes, counts, version: () => version }
 }

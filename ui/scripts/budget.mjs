@@ -25,9 +25,9 @@ const pages = [...read(main).toString().matchAll(/import\(["'`]\.\/([\w.-]+\.js)
 const kb = (names, pack) => [...names].reduce((sum, name) => sum + pack(read(name)).length, 0) / 1024
 const first = closure(entry)
 console.log(`shell: ${kb(first, gzipSync).toFixed(1)} KB gzip, ${kb(first, brotliCompressSync).toFixed(1)} KB brotli, ${first.size} files`)
-// Gzip is what a browser without TLS takes. In another language its catalogue comes along; the largest one counts.
+// Gzip is what a browser without TLS takes. In another language the first part of its catalogue comes along; the largest counts.
 const loader = [...first].map((name) => read(name).toString()).join()
-const catalogues = [...loader.matchAll(/import\(["'`]\.\/((?:fr|de)-[\w.-]+\.js)["'`]\)/g)].map((match) => `assets/${match[1]}`)
+const catalogues = [...loader.matchAll(/import\(["'`]\.\/((?:fr|de)-first-[\w.-]+\.js)["'`]\)/g)].map((match) => `assets/${match[1]}`)
 const words = Math.max(0, ...catalogues.map((name) => brotliCompressSync(read(name)).length / 1024))
 let worst = 0
 for (const page of new Set(pages)) {

@@ -1,5 +1,4 @@
 import i18next, { type TOptions } from 'i18next'
-import { initReactI18next } from 'react-i18next'
 import { en } from './locales/en'
 
 /**
@@ -16,16 +15,21 @@ const catalogues: Record<Language, () => Promise<Catalogue>> = {
   en: () => Promise.resolve(en),
   fr: () => import('./locales/fr').then((m) => m.fr),
   de: () => import('./locales/de').then((m) => m.de),
+type Words = Promise<{ default: Record<string, string> }>
+/** The words of the pages that are opened first, and those of the others. */
+const catalogues: Record<Exclude<Language, 'en'>, { first: () => Words; rest: () => Words }> = {
+  fr: { first: () => import('virtual:words/fr/first'), rest: () => import('virtual:words/fr/rest') },
+  de: { first: () => import('virtual:words/de/first'), rest: () => import('virtual:words/de/rest') },
 }
+const REST_AFTER_MS = 4000
 
-void i18next.use(initReactI18next).init({
+void i18next.init({
   lng: 'en',
   fallbackLng: 'en',
   keySeparator: false,
   nsSeparator: false,
   returnEmptyString: false,
   interpolation: { escapeValue: false }, // React escapes
-  react: { useSuspense: false },
   resources: { en: { translation: en } },
 })
 
@@ -62,8 +66,42 @@ export async function setLanguage(language: Language, keep = true): Promise<void
     i18next.addResourceBundle(language, 'translation', await catalogues[language](), true, false)
     loaded.add(language)
   }
+  await Promise.all([take(language, 'first'), wholeWanted ? take(language, 'rest') : undefined])
   await i18next.changeLanguage(language)
   document.documentElement.lang = language
+  setTimeout(() => void allWords(), REST_AFTER_MS) // before they are wanted
+}
+
+const taken = new Map<string, Promise<void>>()
+let wholeWanted = false
+
+function take(language: Language, part: 'first' | 'rest'): Promise<void> {
+  if (language === 'en') return Promise.resolve()
+  const key = `${language} ${part}`
+  const before = taken.get(key)
+  if (before) return before
+  const made = catalogues[language][part]().then(({ default: words }) => void i18next.addResourceBundle(language, 'translation', words, true, true))
+  taken.set(key, made)
+  made.catch(() => taken.delete(key))
+  return made
+}
+
+/** Every word of the language that is shown; a page in English is better than none. */
+export function allWords(): Promise<void> {
+  wholeWanted = true
+  return take(language(), 'rest').catch(() => undefined)
+}
+
+/** A page with the words that only such pages need. Named `late(() => import(…))`, so that its words are left out of the first ones. */
+export const late =
+  <Page>(load: () => Promise<Page>) =>
+  (): Promise<Page> =>
+    Promise.all([load(), allWords()]).then(([page]) => page)
+
+/** Tells when another language is shown; the answer ends it. */
+export function whenLanguage(notify: () => void): () => void {
+  i18next.on('languageChanged', notify)
+  return () => i18next.off('languageChanged', notify)
 }
 
 export const language = (): Language => i18next.language as Language

@@ -1,8 +1,7 @@
 import { QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
-import { StrictMode } from 'react'
+import { StrictMode, useSyncExternalStore } from 'react'
 import { createRoot } from 'react-dom/client'
-import { useTranslation } from 'react-i18next'
 import '@fontsource-variable/inter/wght.css'
 import './styles/tokens.css'
 import './styles/base.css'
@@ -10,7 +9,7 @@ import './styles/shell.css'
 import './styles/parts.css'
 import { whenSignedOut } from './api/client'
 import { modelChanged, queryClient } from './api/queries'
-import { setLanguage, wishedLanguage } from './i18n'
+import { language, setLanguage, whenLanguage, wishedLanguage } from './i18n'
 import { beginKiosk } from './kiosk'
 import { live } from './live/client'
 import { router } from './router'
@@ -25,10 +24,10 @@ beginKiosk()
 
 /** Another language draws everything anew; what is chosen and filtered stands in the address and stays. */
 function App() {
-  const { i18n } = useTranslation()
+  const shown = useSyncExternalStore(whenLanguage, language)
   return (
     <QueryClientProvider client={queryClient}>
-      <RouterProvider key={i18n.language} router={router} />
+      <RouterProvider key={shown} router={router} />
     </QueryClientProvider>
   )
 }

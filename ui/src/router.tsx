@@ -1,6 +1,7 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router'
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { Empty } from './components/ui'
-import { t } from './i18n'
+import { late, t } from './i18n'
+import { Landing } from './landing'
 import { parseSearch, stringifySearch } from './search'
 import { Frame } from './shell'
 
@@ -26,9 +27,7 @@ function only<T extends string>(search: Record<string, unknown>, keys: readonly 
 const indexRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/',
-  beforeLoad: () => {
-    throw redirect({ to: '/overview', replace: true })
-  },
+  component: Landing,
 })
 
 const overviewRoute = createRoute({
@@ -58,35 +57,35 @@ const trendsRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/trends'), 'TrendsPage'),
 })
 
-const ALARM_KEYS = ['tab', 'under', 'priority', 'q', 'open', 'span'] as const
+const ALARM_KEYS = ['tab', 'under', 'priority', 'q', 'open', 'span', 'changed'] as const
 export type AlarmsSearch = Partial<Record<(typeof ALARM_KEYS)[number], string>>
 const alarmsRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/alarms',
   validateSearch: (search: Record<string, unknown>): AlarmsSearch => only(search, ALARM_KEYS),
-  component: lazyRouteComponent(() => import('./pages/alarms'), 'AlarmsPage'),
+  component: lazyRouteComponent(late(() => import('./pages/alarms')), 'AlarmsPage'),
 })
 
 const LINE_KEYS = ['open', 'write'] as const
 const lineRootRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/line',
-  component: lazyRouteComponent(() => import('./pages/line'), 'LinePage'),
+  component: lazyRouteComponent(late(() => import('./pages/line')), 'LinePage'),
 })
 const lineRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/line/$',
   validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof LINE_KEYS)[number], string>> => only(search, LINE_KEYS),
-  component: lazyRouteComponent(() => import('./pages/line'), 'LinePage'),
+  component: lazyRouteComponent(late(() => import('./pages/line')), 'LinePage'),
 })
 
-const CONTROL_KEYS = ['tab', 'under', 'who', 'state', 'recipe', 'version', 'against'] as const
+const CONTROL_KEYS = ['tab', 'under', 'who', 'state', 'text', 'recipe', 'version', 'against'] as const
 export type ControlSearch = Partial<Record<(typeof CONTROL_KEYS)[number], string>>
 const controlRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/control',
   validateSearch: (search: Record<string, unknown>): ControlSearch => only(search, CONTROL_KEYS),
-  component: lazyRouteComponent(() => import('./pages/control'), 'ControlPage'),
+  component: lazyRouteComponent(late(() => import('./pages/control')), 'ControlPage'),
 })
 
 const ASSET_KEYS = ['tag', 'write'] as const
@@ -116,7 +115,7 @@ const changesRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/changes',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'n', string>> => only(search, CHANGE_KEYS),
-  component: lazyRouteComponent(() => import('./pages/changes'), 'ChangesPage'),
+  component: lazyRouteComponent(late(() => import('./pages/changes')), 'ChangesPage'),
 })
 
 const KPI_KEYS = ['under', 'span', 'by', 'k', 'trend', 'mode'] as const
@@ -138,7 +137,7 @@ const calloutRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/callout',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'week', string>> => only(search, ['week'] as const),
-  component: lazyRouteComponent(() => import('./pages/callout'), 'CallOutPage'),
+  component: lazyRouteComponent(late(() => import('./pages/callout')), 'CallOutPage'),
 })
 
 const QUALITY_KEYS = ['tab', 'char', 'span', 'chart', 'table'] as const
@@ -164,21 +163,23 @@ const shiftRoute = createRoute({
 })
 
 export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
+const SCREEN_KEYS = ['asset', 'draft', 'open', 'write'] as const
+export type ScreenSearch = Partial<Record<(typeof SCREEN_KEYS)[number], string>>
 const screensRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/screens',
-  component: lazyRouteComponent(() => import('./pages/screens'), 'ScreensPage'),
+  component: lazyRouteComponent(late(() => import('./pages/screens')), 'ScreensPage'),
 })
 const screenRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/screens/$id',
-  validateSearch: (search: Record<string, unknown>): ScreenSearch => only(search, ['asset', 'draft'] as const),
-  component: lazyRouteComponent(() => import('./pages/screens'), 'ScreenPage'),
+  validateSearch: (search: Record<string, unknown>): ScreenSearch => only(search, SCREEN_KEYS),
+  component: lazyRouteComponent(late(() => import('./pages/screens')), 'ScreenPage'),
 })
 const screenEditRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/screens/$id/edit',
-  component: lazyRouteComponent(() => import('./pages/screen-edit'), 'ScreenEditPage'),
+  component: lazyRouteComponent(late(() => import('./pages/screen-edit')), 'ScreenEditPage'),
 })
 
 const ORDER_KEYS = ['tab', 'id', 'q'] as const
@@ -214,13 +215,13 @@ const lossesRoute = createRoute({
 const systemRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/system',
-  component: lazyRouteComponent(() => import('./pages/system'), 'SystemPage'),
+  component: lazyRouteComponent(late(() => import('./pages/system')), 'SystemPage'),
 })
 
 const accountRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/account',
-  component: lazyRouteComponent(() => import('./pages/account'), 'AccountPage'),
+  component: lazyRouteComponent(late(() => import('./pages/account')), 'AccountPage'),
 })
 
 export type AdminSearch = { tab?: string }
@@ -228,7 +229,7 @@ const adminRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/admin',
   validateSearch: (search: Record<string, unknown>): AdminSearch => only(search, ['tab'] as const),
-  component: lazyRouteComponent(() => import('./pages/admin'), 'AdminPage'),
+  component: lazyRouteComponent(late(() => import('./pages/admin')), 'AdminPage'),
 })
 
 const AUDIT_KEYS = ['who', 'action', 'target', 'start', 'end'] as const
@@ -237,7 +238,7 @@ const auditRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/audit',
   validateSearch: (search: Record<string, unknown>): AuditSearch => only(search, AUDIT_KEYS),
-  component: lazyRouteComponent(() => import('./pages/audit'), 'AuditPage'),
+  component: lazyRouteComponent(late(() => import('./pages/audit')), 'AuditPage'),
 })
 
 const moreRoute = createRoute({

@@ -80,7 +80,7 @@ function SignedIn() {
   const signedOut = session.error instanceof ApiError && session.error.status === 401
   const ready = session.data !== undefined && !signedOut
   useEffect(() => {
-    if (signedOut) void navigate({ to: '/login', search: href === '/' || href === '/overview' ? {} : { to: href }, replace: true })
+    if (signedOut) void navigate({ to: '/login', search: href === '/' ? {} : { to: href }, replace: true })
   }, [signedOut, navigate, href])
   useEffect(() => {
     if (!ready) return

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Alarm } from '../src/api/alarms'
-import { announce, byUrgency, fits, hold, inSight, keyOf, lastsS, leftS, mayAcknowledge, mayChange, stateWord, tabOf } from '../src/alarms/model'
+import { changesOf, messageOf, type ValueName } from '../src/alarms/definition'
+import { announce, fits, hold, inSight, keyOf, lastsS, leftS, mayAcknowledge, mayChange, shelveTimes, stateWord, tabOf } from '../src/alarms/model'
 import { due } from '../src/alarms/sound'
 
 const AT = Date.parse('2026-11-12T14:00:00Z')
@@ -14,19 +15,27 @@ function row(alarm: string, more: Partial<Alarm> = {}): Alarm {
   }
 }
 
-describe('the order of the list', () => {
-  it('has the unacknowledged first, then by priority, then the newest', () => {
-    const rows = [
-      row('a', { state: 'Acknowledged', priority: 'critical' }),
-      row('b', { priority: 'low' }),
-      row('c', { priority: 'high', raised_at: iso(1) }),
-      row('d', { priority: 'high', raised_at: iso(2) }),
-      row('e', { priority: 'low', state: 'ReturnedUnacknowledged', raised_at: iso(9) }),
-      row('f', { state: 'Latched', priority: 'high' }),
-    ]
-    expect([...rows].sort(byUrgency).map((one) => one.alarm)).toEqual(['d', 'c', 'e', 'b', 'a', 'f'])
-  })
+describe('the list', () => {
   it('puts what is aside on tabs of its own', () => expect((['Latched', 'Shelved', 'SuppressedByDesign', 'OutOfService'] as const).map(tabOf)).toEqual(['active', 'shelved', 'suppressed', 'out']))
+})
+
+describe('changing a definition', () => {
+  const one = { values: { limit: 140.5, deadband: 0.5, on_delay_s: 0, off_delay_s: 0, priority: 'medium' as const } }
+  const form = (more: Partial<Record<ValueName, string>>) => (name: ValueName) => ({ limit: '140.5', deadband: '0.5', on_delay_s: '0', off_delay_s: '0', priority: 'medium', ...more })[name]
+  it('asks for what differs, and for that alone', () => expect(changesOf(one, form({ limit: '145', priority: 'high' }))).toEqual({ limit: 145, priority: 'high' }))
+  it('asks for nothing where nothing differs', () => expect(() => changesOf(one, form({ limit: '140.50' }))).toThrow('Nothing is different'))
+  it('takes no words for numbers', () => expect(() => changesOf(one, form({ on_delay_s: 'soon' }))).toThrow('not a number'))
+  it('asks for no limit where there is none', () => expect(changesOf({ values: { ...one.values, limit: null } }, form({ limit: '', deadband: '', off_delay_s: '5' }))).toEqual({ off_delay_s: 5 }))
+})
+
+describe('a message of a definition', () => {
+  const one = { message: '{asset}: {tag} at {value} {unit}, limit {limit} {odd}', name: 'high', asset: 'hall/filler', path: 'hall/filler/speed', unit: 'm/s', values: { limit: 4.5, deadband: 0, on_delay_s: 0, off_delay_s: 0, priority: 'low' as const } }
+  it('is filled as far as it is known', () => expect(messageOf(one)).toBe('filler: speed at … m/s, limit 4.5 {odd}'))
+  it('is its name where there is none', () => expect(messageOf({ ...one, message: '' })).toBe('high'))
+})
+
+describe('shelving', () => {
+  it('offers nothing the server would refuse, and the longest it takes', () => expect([shelveTimes(720).at(-1), shelveTimes(90), shelveTimes(10)]).toEqual([720, [15, 30, 60, 90], [10]]))
 })
 
 describe('a list somebody points at', () => {

@@ -2,10 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
+import { cut, firstFiles, wordsIn } from '../scripts/words'
 import { de as shellDe } from '../src/locales/de'
+import { de } from '../src/locales/de'
 import { en as shellEn } from '../src/locales/en'
+import { en } from '../src/locales/en'
 import { floor } from '../src/locales/floor'
 import { fr as shellFr } from '../src/locales/fr'
+import { fr } from '../src/locales/fr'
 
 const SOURCE = fileURLToPath(new URL('../src/', import.meta.url))
 const SPOKEN = /\p{L}{2,}/u
@@ -59,6 +63,24 @@ const [en, fr, de] = [whole('en', shellEn), whole('fr', shellFr), whole('de', sh
 const { keys, bare } = scan()
 const base = (key: string): string => key.replace(/_(one|many|other)$/, '')
 const holes = (text: string): string[] => [...text.matchAll(/\{\{\w+\}\}/g)].map((hole) => hole[0]).sort()
+
+describe('the cut of a catalogue', () => {
+  const files = readdirSync(SOURCE, { recursive: true }) as string[]
+  const all = files.filter((name) => /\.tsx?$/.test(name) && !name.startsWith('locales') && name !== 'api/schema.ts').map((name) => SOURCE + name)
+  it('sees the same texts as the compiler', () => expect([...wordsIn(all)].sort()).toEqual([...keys].sort()))
+  it('leaves out what late pages alone need, and loses nothing', () => {
+    const [first, rest] = [cut('fr', 'first'), cut('fr', 'rest')]
+    expect({ ...first, ...rest }).toEqual(fr)
+    expect(Object.keys(first)).toContain('Overview')
+    expect(Object.keys(rest)).toContain('What edges noted')
+    expect(Object.keys(first).length).toBeLessThan(Object.keys(fr).length * 0.6)
+  })
+  it('knows pages that are late, and the first ones', () => {
+    const first = [...firstFiles()].map((path) => path.slice(SOURCE.length))
+    expect(first).toEqual(expect.arrayContaining(['main.tsx', 'words.ts', 'pages/overview.tsx', 'alarms/bar.tsx']))
+    expect(first.filter((name) => /pages\/(alarms|control|admin)\.tsx/.test(name))).toEqual([])
+  })
+})
 
 describe('the catalogue', () => {
   it('holds no page with a bare text', () => expect(bare).toEqual([]))

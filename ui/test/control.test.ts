@@ -1,6 +1,5 @@
 import i18next from 'i18next'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { byUrgency, type AlarmRow } from '../src/api/open-alarms'
 import { clearsOf, isAbsent, requestWrite, select, type Point, type Selection, type Write, type WriteState } from '../src/api/control'
 import { ApiError } from '../src/api/client'
 import type { Tag } from '../src/api/types'
@@ -196,14 +195,6 @@ describe('lines', () => {
     expect(loop && deviation(loop, 70, 60)).toBe(0.5)
     expect(loop && deviation(loop, undefined, 60)).toBeUndefined()
     expect(loopsOf([{ ...kept, setpoint: 'gone' }], ['f'])).toEqual([])
-  })
-})
-
-describe('alarms of other pages', () => {
-  const row = (more: Partial<AlarmRow>): AlarmRow => ({ state: 'Acknowledged', priority: 'low', raised_at: '2026-11-12T13:00:00Z', ...more }) as AlarmRow
-  it('are in the order of the alarm list', () => {
-    const rows = [row({ priority: 'critical' }), row({ state: 'Unacknowledged', raised_at: '2026-11-12T12:00:00Z' }), row({ state: 'Unacknowledged' }), row({ state: 'Unacknowledged', priority: 'high' })]
-    expect([...rows].sort(byUrgency).map((one) => rows.indexOf(one))).toEqual([3, 2, 1, 0])
   })
 })
 

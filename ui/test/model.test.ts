@@ -9,8 +9,13 @@ import { buildTree, findNode, human, keyTagOf, machinesOf, shapeOf, tagOfMachine
 import { beginOf, drawSparkline } from '../src/model/sparkline'
 import { goodCounters, judge } from '../src/model/health'
 import { filterTags, sortTags } from '../src/model/tag-filter'
+import { landingOf } from '../src/landing'
 import { parseSearch, stringifySearch } from '../src/search'
 import { tag } from './tags'
+
+describe('the first page', () => {
+  it('is where the work of a role is', () => expect(['operator', 'engineer', 'security', 'supervisor', 'viewer', 'night-shift', 'toString'].map(landingOf)).toEqual(['/line', '/connections', '/audit', '/overview', '/overview', '/overview', '/overview']))
+})
 
 describe('numbers', () => {
   it('have a true minus and no negative nought', () => {

@@ -65,7 +65,7 @@ def call_out(
         SystemRandom(),
         place=place,
         people=people,
-        ways=Ways(secrets.reveal),
+        ways=Ways(secrets.reveal, clock),
         key=lambda: link_key(secrets),
         key_of=name_key,
         config=config,

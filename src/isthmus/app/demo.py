@@ -8,7 +8,10 @@ import dataclasses
 import logging
 import threading
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 from isthmus.app.datadir import DataDir
@@ -19,7 +22,7 @@ from isthmus.app.settings import Settings
 from isthmus.app.up import browser_address, run_up
 from isthmus.bus.field import Devices, ListenerAddress, node_topics
 from isthmus.security.model import Role
-from isthmus.simulators.bottling import faults
+from isthmus.simulators.bottling import callout, faults
 from isthmus.simulators.bottling.recipe import DEMO_RECIPES
 from isthmus.simulators.bottling.rig import SENSORS, Rig
 from isthmus.simulators.bottling.sensors import DOOR, TOPICS
@@ -27,6 +30,8 @@ from isthmus.values.errors import ConfigError, IsthmusError
 
 if TYPE_CHECKING:
     from isthmus.simulators.bottling.quarter import Past
+from isthmus.values.clock import NS_PER_S, Clock, SystemClock
+from isthmus.values.errors import ConfigError
 
 LOAD_TAGS = 1000  # of one load server
 LOOK_S = 0.25
@@ -117,6 +122,23 @@ async def _offer_shift(data: DataDir, settings: Settings, port: int) -> None:
     print(f"To operate the line, sign in as {SHIFT}: {address}", flush=True)  # noqa: T201  beside the line of `isthmus up`
 
 
+async def _offer_call_out(data: DataDir, settings: Settings, clock: Clock) -> None:
+    """An example of call-out, once for a data directory: whoever is on shift is told by a file, without any network."""
+    known = await asyncio.to_thread(call, data.root, "GET", "callout")
+    if known["channels"] or known["rotas"] or known["rules"]:
+        return
+    Secrets.of(data.root, settings.secrets.key_file).set(callout.SECRET, (data.root.resolve() / "calls.jsonl").as_uri())
+    first = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC).date().isoformat()
+    channel = {"kind": "file", "url": f"secret:{callout.SECRET}", "personal": False}
+    bodies: dict[str, Mapping[str, Any]] = {
+        f"channels/{callout.CHANNEL}": channel,
+        f"rotas/{callout.ROTA}": {"people": [SHIFT], "first": first},
+        **{f"rules/{name}": rule for name, rule in callout.RULES.items()},
+    }
+    for path, body in bodies.items():
+        await asyncio.to_thread(call, data.root, "PUT", f"callout/{path}", {**body, "base": 0, "reason": REASON})
+
+
 async def _offer_recipes(data: DataDir) -> None:
     """Recipes of the hall, once for a data directory; they wait for the shift's approval."""
     if (await asyncio.to_thread(call, data.root, "GET", "recipes"))["recipes"]:
@@ -196,7 +218,7 @@ async def run_demo(
             await _apply_plant(data, rig.plant_yaml(), log)
             await _offer_recipes(data)
             await _offer_shift(data, settings, port)
-            tasks.append(asyncio.create_task(_live_in(data, pasts.pop(), log), name="past"))
+            tasks.append(asyncio.create_task(_live_in(data, pasts.pop(), log), name="past"))            await _offer_call_out(data, settings, SystemClock())
 
         try:
             await run_up(data, settings, port, stop, log, ready)

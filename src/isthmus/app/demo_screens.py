@@ -14,6 +14,8 @@ from isthmus.simulators.bottling.screens import SCREENS, Element, Screen
 WIDTH, HEIGHT = 1600, 900
 _TALL: Final = 36
 """What is flatter has no room for a scale, and is a figure."""
+_ROW: Final = 40
+"""Values that are flatter stand in rows, their names beside them."""
 _BUTTON: Final = (180, 32)
 _TITLES: Final = {screen.id: screen.title for screen in SCREENS}
 
@@ -63,6 +65,12 @@ def _drawn(element: Element, ident: str, asset: str) -> Iterator[dict[str, Any]]
             yield {**place, "kind": "state", "bind": {"state": tags[0]}}
         case "bar" if element.height >= _TALL:
             yield {**place, "kind": "indicator", "bind": {"value": tags[0]}}
+        case "bar" | "value" if element.height < _ROW:  # no room for a name above it: one row
+            half = element.width * 9 // 20
+            text = {"text": element.label, "size": 14, "h": element.height, "w": half, "label": ""}
+            yield {**place, **text, "id": f"{ident}n", "kind": "text"}
+            beside = {"x": element.x + half, "w": element.width - half, "label": ""}
+            yield {**place, **beside, "kind": "value", "bind": {"value": tags[0]}}
         case "bar" | "value":
             yield {**place, "kind": "value", "bind": {"value": tags[0]}}
         case "trend":

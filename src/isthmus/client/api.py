@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,25 +58,28 @@ class WriteOutcome:
     raw: dict[str, Any] = field(repr=False)
 
 
-def connect(url: str = "", token: str = "", *, timeout_s: float = 60.0) -> Client:
+def connect(url: str = "", token: str = "", *, ca_file: str | os.PathLike[str] = "", timeout_s: float = 60.0) -> Client:
     """A client of the Isthmus at an address. Nothing is asked yet.
 
-    Without arguments address and token come from the environment: ISTHMUS_URL (http://localhost:8420) and
-    ISTHMUS_TOKEN (from `isthmus token create`).
-    Raises: ValueError if the address is none
+    Without arguments they come from the environment: ISTHMUS_URL (http://localhost:8420), ISTHMUS_TOKEN (from `isthmus token
+    create`) and ISTHMUS_CA_FILE, the certificate of the authority that the server's own is held against (that of an
+    installation is `tls/ca.crt` of its data directory); none: those the machine trusts.
+    Raises: ValueError if the address is none, or the file cannot be read as a certificate
     """
     url = url or os.environ.get("ISTHMUS_URL", "http://localhost:8420")
-    return Client(url, token or os.environ.get("ISTHMUS_TOKEN", ""), timeout_s=timeout_s)
+    ca_file = ca_file or os.environ.get("ISTHMUS_CA_FILE", "")
+    return Client(url, token or os.environ.get("ISTHMUS_TOKEN", ""), ca_file=ca_file, timeout_s=timeout_s)
 
 
 class Client:
     """Questions to one Isthmus. Use it in one thread, and close it (or use ``with``)."""
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str, token: str, *, ca_file: str | os.PathLike[str] = "", timeout_s: float = 60.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url must be http://host:port, was {url!r}")
         self._parts, self._token, self._timeout_s = parts, token, timeout_s
+        self._tls = _tls(ca_file) if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Client:
@@ -206,6 +210,7 @@ class Client:
                 f"{scheme}://{self._parts.netloc}{self._base()}/live",
                 additional_headers=headers,
                 subprotocols=[_PROTOCOL],  # type: ignore[list-item]  # a str by another name
+                ssl=self._tls,
                 max_size=None,
                 open_timeout=self._timeout_s,
             ) as socket:
@@ -305,9 +310,12 @@ class Client:
 
     def _once(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
         if self._connection is None:
-            kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-            host = self._parts.hostname or ""
-            self._connection = kind(host, self._parts.port, timeout=self._timeout_s)
+            host, port = self._parts.hostname or "", self._parts.port
+            self._connection = (
+                http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+                if self._tls is None
+                else http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=self._tls)
+            )
         self._connection.request(method, f"{self._base()}/{path}", body, headers)
         answer = self._connection.getresponse()
         return answer.status, answer.read(), answer.headers.get("Retry-After")
@@ -321,6 +329,14 @@ def _outcome(raw: dict[str, Any]) -> WriteOutcome:
     if raw["state"] in ("uncertain", "sent"):
         raise WriteUncertain(200, raw["code"] or raw["state"], said)
     return WriteOutcome(raw["id"], raw["state"], raw["path"], raw["value"], raw["read_back"], raw)
+
+
+def _tls(ca_file: str | os.PathLike[str]) -> ssl.SSLContext:
+    """Whom a server's certificate is held against. Raises: ValueError"""
+    try:
+        return ssl.create_default_context(cafile=os.fspath(ca_file) or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(f"ca_file must be a certificate in PEM, was {os.fspath(ca_file)!r}: {error}") from None
 
 
 def _time(at: str | datetime) -> str:

@@ -22,6 +22,8 @@ from isthmus.values.errors import IsthmusError
 from isthmus.values.messages.control import Written
 
 LOOK_EVERY_S = 0.5
+UNDER_WAY_S = 2.0
+"""A heartbeat may be so long under way."""
 REMEMBERED = 16
 """Values an edge wrote by itself, kept for each point."""
 
@@ -41,6 +43,7 @@ class Lines:
         self._engine, self._clock, self._link, self._log = engine, clock, link, log
         self._plant, self._edges = plant, edges
         self._last: dict[str, int] = {}
+        self._kept_ns: dict[str, int] = {}  # when the last line came, by the monotonic clock
         self._pulling: dict[str, asyncio.Lock] = {}
         self._written: dict[int, deque[tuple[int, Written]]] = {}
 
@@ -60,15 +63,20 @@ class Lines:
             for edge in self._plant().edges:
                 state = self._edges(edge)
                 if state is not None and state.fresh:
-                    await self._look(edge, state.journal)
+                    await self._look(edge, state)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _look(self, edge: str, newest: int) -> None:
-        kept = await self._newest(edge)
+    async def _look(self, edge: str, state: EdgeState) -> None:
+        kept, newest = await self._newest(edge), state.journal
         if newest > kept:
             await self.pull(edge)
-        elif 0 < newest < kept:  # the edge lost its disk: its numbers begin anew
+        elif 0 < newest < kept and self._told_since(edge, state):  # the edge lost its disk: its numbers begin anew
             await self._set_aside(edge, newest)
+
+    def _told_since(self, edge: str, state: EdgeState) -> bool:
+        """Whether the heartbeat is surely younger than the lines: they are pulled between heartbeats, too."""
+        since_s = (self._clock.monotonic_ns() - self._kept_ns.get(edge, 0)) / NS_PER_S
+        return edge not in self._kept_ns or state.age_s + UNDER_WAY_S <= since_s
 
     async def _set_aside(self, edge: str, newest: int) -> None:
         self._log.warning(
@@ -124,6 +132,7 @@ class Lines:
 
         await asyncio.to_thread(save)
         self._last[edge] = named[-1].n
+        self._kept_ns[edge] = self._clock.monotonic_ns()
         for line in named:
             self._learn(line)
 

@@ -60,7 +60,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """One download and its report. ``state`` is running, done, refused (nothing was written), stopped or broken.
+    """One download and its report. ``state`` is waiting (for a second person), running, done, refused (nothing was written),
+    stopped, broken, rejected or expired. ``second`` is who agreed or said no, ``said`` why not.
 
     Units: UTC ns
     """
@@ -75,3 +76,6 @@ class Download:
     began_ns: int
     ended_ns: int | None
     lines: tuple[Line, ...]
+    second: str = ""
+    said: str = ""
+    expires_ns: int | None = None  # until when it waits

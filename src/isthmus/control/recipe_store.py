@@ -62,6 +62,9 @@ DOWNLOAD = Table(
     Column("began_ns", BigInteger, nullable=False),
     Column("ended_ns", BigInteger),
     Column("lines", Text, nullable=False),
+    Column("second", String(200), nullable=False, server_default=""),
+    Column("said", Text, nullable=False, server_default=""),
+    Column("expires_ns", BigInteger),
     Index("control_download_by_recipe", "recipe", "id"),
 )
 
@@ -132,9 +135,16 @@ def downloads(db: Connection, name: str, limit: int) -> list[Download]:
     return [_download(row) for row in db.execute(wanted.limit(limit))]
 
 
-def broken_downloads(db: Connection) -> list[Download]:
-    """Those that an earlier core had begun and not ended."""
-    return [_download(row) for row in db.execute(select(DOWNLOAD).where(DOWNLOAD.c.state == "running"))]
+def download(db: Connection, number: int) -> Download | None:
+    """One."""
+    row = db.execute(select(DOWNLOAD).where(DOWNLOAD.c.id == number)).first()
+    return _download(row) if row else None
+
+
+def open_downloads(db: Connection) -> list[Download]:
+    """Those that an earlier core had begun and not ended, or that waited for a second person."""
+    wanted = select(DOWNLOAD).where(DOWNLOAD.c.state.in_(("running", "waiting")))
+    return [_download(row) for row in db.execute(wanted)]
 
 
 def _download_row(one: Download) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Recipes and parameter sets: versions, a second person who agrees to them, and downloads that are all or told.
 
-A download first checks every value as if it were written; when one would be refused nothing is written at all. Then each
-goes the way of every write, in the order of the recipe, and the first that is not done stops the rest. The report names what
-was written, what not, and what was there before.
+A download first checks every value as if it were written; when one would be refused nothing is written at all. Where a point
+asks for a second person the whole download waits for one, once. Then each goes the way of every write, in the order of the
+recipe, and the first that is not done stops the rest. The report names what was written, what not, and what was there before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,14 +18,15 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from isthmus.bus.tasks import end
+from isthmus.control import model
 from isthmus.control import recipe_store as store
-from isthmus.control.model import READ, Asker, Permissions, Refusal, Stage, checked_value
+from isthmus.control.model import APPROVAL_S, READ, Asker, Permissions, Refusal, Stage, checked_value
 from isthmus.control.people import who
 from isthmus.control.recipe_model import MOST_ITEMS, Download, Item, Line, Recipe, Version
 from isthmus.control.service import Control
 from isthmus.namespace.model import Plant
 from isthmus.ports.audit import Audit, NotDurable
-from isthmus.values.clock import Clock
+from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, IsthmusError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.values.messages.control import Written
@@ -32,7 +34,16 @@ from isthmus.values.messages.control import Written
 CHANGE = "recipe.change"
 APPROVE = "recipe.approve"
 MOST_LISTED = 100
+MOST_WAITING = 50
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A download that waits for a second person, and who asked for it."""
+
+    report: Download
+    asker: Asker
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +72,17 @@ class Recipes:
         self._engine, self._clock, self._control, self._plant = engine, clock, control, plant
         self._permissions, self._audit, self._behind, self._log = permissions, audit, behind, log
         self._running: dict[str, asyncio.Task[Download]] = {}  # by asset
+        self._waiting: dict[int, _Waiting] = {}
 
     async def open(self) -> None:
-        """What an earlier core had begun has stopped where it was; nothing of it is sent again."""
+        """What an earlier core had begun has stopped where it was, what waited for a person has expired; nothing is sent again."""
 
-        def mend(db: Connection) -> int:
-            found = store.broken_downloads(db)
+        def mend(db: Connection) -> bool:
+            found = store.open_downloads(db)
             for one in found:
-                store.save_download(db, replace(one, state="broken", ended_ns=self._clock.now_ns()))
-            return len(found)
+                state = "broken" if one.state == "running" else "expired"
+                store.save_download(db, replace(one, state=state, ended_ns=self._clock.now_ns()))
+            return any(one.state == "running" for one in found)
 
         if await self._do(mend):
             self._log.warning("downloads of recipes were cut off when core ended; their reports tell how far they came")
@@ -108,8 +121,18 @@ class Recipes:
     async def downloads(self, asker: Asker, name: str, limit: int = 20) -> list[Download]:
         """Downloads of a recipe, newest first. Raises: LookupError"""
         await self.get(asker, name)
+        await self._expire()
         found = await self._do(lambda db: store.downloads(db, name, min(limit, MOST_LISTED)))
-        return [one for one in found if all(self._reads(asker, line.path) for line in one.lines)]
+        return [one for one in found if self._reads_all(asker, one)]
+
+    async def waiting(self, asker: Asker) -> list[tuple[Download, bool]]:
+        """Downloads that wait for a second person, oldest first, each with whether this somebody asked for it."""
+        await self._expire()
+        found = [one for one in self._waiting.values() if self._reads_all(asker, one.report)]
+        return [(one.report, self._same(one.asker, asker)) for one in found]
+
+    def _reads_all(self, asker: Asker, one: Download) -> bool:
+        return all(self._reads(asker, line.path) for line in one.lines)
 
     @staticmethod
     def _detail(db: Connection, recipe: Recipe) -> Detail:
@@ -194,6 +217,13 @@ class Recipes:
         mine = {name.casefold() for name in (version.author, *version.behind)}
         return bool(mine & {name.casefold() for name in (asker.name, *self._behind(asker))})
 
+    def _same(self, one: Asker, other: Asker) -> bool:
+        """Whether they are one person, or one answers for the other."""
+        if one.user_id is not None and other.user_id is not None:
+            return one.user_id == other.user_id
+        mine = {name.casefold() for name in (one.name, *self._behind(one))}
+        return bool(mine & {name.casefold() for name in (other.name, *self._behind(other))})
+
     def _may(self, asker: Asker, action: str, recipe: Recipe) -> None:
         """At each asset it is for; one of a type that has none yet, and one of plain paths, asks for the whole site."""
         for path in self._assets(recipe) or [""]:
@@ -241,7 +271,8 @@ class Recipes:
     async def download(
         self, asker: Asker, name: str, *, asset: str = "", number: int = 0, reason: str = ""
     ) -> Download:
-        """Write the values of the newest approved version (or of this one) to an asset; the report.
+        """Write the values of the newest approved version (or of this one) to an asset; the report. It waits where a point asks for
+        a second person.
 
         Raises: LookupError, Refusal (also where another download runs there), ConfigError, NotDurable
         """
@@ -254,11 +285,15 @@ class Recipes:
                 "another person approves it",
             )
         place = self._target(detail.recipe, asset)
+        return await self._alone(place, lambda: self._download(asker, version, place, reason))
+
+    async def _alone(self, place: str, work: Callable[[], Coroutine[Any, Any, Download]]) -> Download:
+        """One download at a time to an asset; it goes on when whoever asked goes away. Raises: Refusal"""
         if place in self._running:
             raise Refusal(
                 "download_running", f"another download to {place or 'the plant'} is under way", "wait for its report"
             )
-        task = asyncio.create_task(self._download(asker, version, place, reason), name=f"recipe {name}")
+        task = asyncio.create_task(work(), name=f"recipe to {place}")
         self._running[place] = task
         task.add_done_callback(lambda _: self._running.pop(place, None))
         return await asyncio.shield(task)
@@ -272,33 +307,114 @@ class Recipes:
         raise ConfigError(f"asset: say which of {', '.join(known[:10]) or 'none'}")
 
     async def _download(self, asker: Asker, version: Version, asset: str, reason: str) -> Download:
-        why = f"recipe {version.recipe} version {version.number}{f': {reason}' if reason else ''}"
-        lines = [self._line(asker, asset, item) for item in version.items]
+        now_ns = self._clock.now_ns()
+        lines = tuple(self._line(asker, asset, item) for item in version.items)
         report = Download(
-            0,
-            version.recipe,
-            version.number,
-            asset,
-            asker.name,
-            reason,
-            "running",
-            self._clock.now_ns(),
-            None,
-            tuple(lines),
-        )
-        for place, line in enumerate(lines):
-            lines[place] = await self._checked(asker, line, why)
-        if any(line.code for line in lines):
-            ended = replace(report, state="refused", ended_ns=self._clock.now_ns(), lines=tuple(lines))
-            return replace(ended, id=await self._do(lambda db: store.add_download(db, ended)))
+            0, version.recipe, version.number, asset, asker.name, reason, "running", now_ns, None, lines
+        )  # fmt: skip
+        report, needs_second = await self._checked(asker, report)
+        if any(line.code for line in report.lines):
+            report = replace(report, state="refused", ended_ns=self._clock.now_ns())
+        elif needs_second:
+            await self._expire()
+            if len(self._waiting) >= MOST_WAITING:
+                raise Refusal(
+                    "too_many_waiting", f"{MOST_WAITING} downloads wait for a second person", "decide about some first"
+                )
+            report = replace(report, state="waiting", expires_ns=now_ns + round(APPROVAL_S * NS_PER_S))
         report = replace(report, id=await self._do(lambda db: store.add_download(db, report)))
+        if report.state == "waiting":
+            self._waiting[report.id] = _Waiting(report, asker)
+        return await self._carried_out(asker, report) if report.state == "running" else report
+
+    async def _carried_out(self, asker: Asker, report: Download, second: Asker | None = None) -> Download:
+        """Every value in its order, until one is not done."""
+        lines = list(report.lines)
         for place, line in enumerate(lines):
-            lines[place] = await self._written(asker, line, why)
+            lines[place] = await self._written(asker, line, _why(report), second)
             report = replace(report, lines=tuple(lines))
             if lines[place].state != Stage.DONE:
                 return await self._ended(report, "stopped")
             await self._do(lambda db, now=report: store.save_download(db, now))
         return await self._ended(report, "done")
+
+    # a second person
+
+    async def agree(self, asker: Asker, name: str, number: int) -> Download:
+        """A second person agrees to a whole download; everything is checked anew and written. What stands against it now leaves it
+        waiting.
+
+        Raises: LookupError, Refusal, NotDurable
+        """
+        found = await self._await(asker, name, number)
+        if asker.proof != "session":
+            raise Refusal(
+                "needs_session", "only a person who signed in can agree to a download; a token cannot do it for one"
+            )
+        if self._same(found.asker, asker):
+            raise Refusal(
+                "same_person", f"{found.report.by} asked for this download", "another person must agree to it"
+            )
+        return await self._alone(found.report.asset, lambda: self._agreed(found, asker))
+
+    async def _agreed(self, found: _Waiting, second: Asker) -> Download:
+        report, by = found.report, found.asker
+        if self._waiting.pop(report.id, None) is None:
+            raise Refusal("wrong_state", "somebody else decided about it meanwhile")
+        try:
+            lines = tuple(replace(line, before=self._held(by, line.path)) for line in report.lines)
+            checked, _ = await self._checked(by, replace(report, lines=lines), second)
+            no = next((line for line in checked.lines if line.code), None)
+            if no is not None:
+                raise Refusal(no.code, f"{no.path}: {no.reason}", no.clears)
+            running = replace(checked, state="running", second=second.name, expires_ns=None)
+            await self._do(lambda db: store.save_download(db, running))
+        except BaseException:
+            self._waiting[report.id] = found
+            raise
+        return await self._carried_out(by, running, second)
+
+    async def refuse(self, asker: Asker, name: str, number: int, reason: str) -> Download:
+        """Say no to a download that waits, or take back one's own.
+
+        Raises: LookupError, Refusal, NotDurable
+        """
+        found = await self._await(asker, name, number)
+        if not self._same(found.asker, asker):
+            for line in found.report.lines:
+                answer = self._permissions.decide(asker, model.APPROVE, line.path)
+                if not answer.allowed:
+                    raise Refusal(answer.code, answer.reason)
+        if not reason.strip():
+            raise Refusal("reason_needed", "say why")
+        if self._waiting.pop(number, None) is None:
+            raise Refusal("wrong_state", "somebody else decided about it meanwhile")
+        return await self._ended(replace(found.report, second=asker.name, said=reason, expires_ns=None), "rejected")
+
+    async def _await(self, asker: Asker, name: str, number: int) -> _Waiting:
+        """Raises: LookupError, Refusal (it waits for nobody)"""
+        await self.get(asker, name)
+        await self._expire()
+        found = self._waiting.get(number)
+        if found is not None and found.report.recipe == name and self._reads_all(asker, found.report):
+            if self._late(found):
+                raise Refusal("wrong_state", "this download has waited for too long", "ask for it again")
+            return found
+        known = await self._do(lambda db: store.download(db, number))
+        if known is None or known.recipe != name or not self._reads_all(asker, known):
+            raise LookupError(f"{name} {number}")
+        raise Refusal("wrong_state", f"this download is {known.state} and waits for nobody")
+
+    async def _expire(self) -> None:
+        """What nobody decided about in time is over; where the records take nothing, it is told so later."""
+        for number, found in list(self._waiting.items()):
+            if self._late(found):
+                with contextlib.suppress(NotDurable):
+                    await self._ended(replace(found.report, expires_ns=None), "expired")
+                    self._waiting.pop(number, None)
+
+    def _late(self, found: _Waiting) -> bool:
+        return self._clock.now_ns() >= (found.report.expires_ns or 0)
 
     async def _ended(self, report: Download, state: str) -> Download:
         ended = replace(report, state=state, ended_ns=self._clock.now_ns())
@@ -307,31 +423,35 @@ class Recipes:
 
     def _line(self, asker: Asker, asset: str, item: Item) -> Line:
         path = path_of(asset, item.tag)
+        return Line(path, item.value, self._held(asker, path))
+
+    def _held(self, asker: Asker, path: str) -> Written | None:
+        """What a point holds now, as far as somebody may see it."""
         tag = self._plant().by_path.get(path)
-        shown = tag is not None and self._reads(asker, path)
-        return Line(path, item.value, self._control.value(tag) if tag is not None and shown else None)
+        return self._control.value(tag) if tag is not None and self._reads(asker, path) else None
 
-    async def _checked(self, asker: Asker, line: Line, why: str) -> Line:
-        """A line with why it would be refused now."""
-        try:
-            await self._control.check(asker, line.path, line.value, reason=why)
-            self._alone(line.path)
-        except LookupError:
-            return replace(line, code="unknown_tag", reason=f"the plant has no tag {line.path}")
-        except Refusal as no:
-            return replace(line, code=no.code, reason=no.reason, clears=no.clears)
-        return line
+    async def _checked(self, asker: Asker, report: Download, second: Asker | None = None) -> tuple[Download, bool]:
+        """The report with why each value would be refused now, and whether any point asks for a second person."""
+        lines, needs_second = [], False
+        for line in report.lines:
+            try:
+                needs_second |= await self._control.check(
+                    asker, line.path, line.value, reason=_why(report), second=second
+                )
+            except LookupError:
+                lines.append(replace(line, code="unknown_tag", reason=f"the plant has no tag {line.path}"))
+            except Refusal as no:
+                lines.append(replace(line, code=no.code, reason=no.reason, clears=no.clears))
+            else:
+                lines.append(line)
+        return replace(report, lines=tuple(lines)), needs_second
 
-    def _alone(self, path: str) -> None:
-        plant = self._plant()
-        tag = plant.by_path[path]
-        if any(p.second_person for p in plant.points if p.tag == tag.id):
-            raise Refusal("second_person", f"{path} asks for a second person at each write", "write it by hand")
-
-    async def _written(self, asker: Asker, line: Line, why: str) -> Line:
+    async def _written(self, asker: Asker, line: Line, why: str, second: Asker | None) -> Line:
         try:
             chosen = await self._control.select(asker, line.path)
-            done = await self._control.write(asker, line.path, line.value, selection=chosen.id, reason=why)
+            done = await self._control.write(
+                asker, line.path, line.value, selection=chosen.id, reason=why, second=second
+            )
         except LookupError:
             return replace(line, code="unknown_tag", reason=f"the plant has no tag {line.path} any more")
         except Refusal as no:
@@ -351,6 +471,11 @@ class Recipes:
             return await asyncio.to_thread(run)
         except SQLAlchemyError as error:
             raise NotDurable(f"the records take nothing ({str(error.__cause__ or error)[:200]})") from error
+
+
+def _why(report: Download) -> str:
+    more = report.reason and f": {report.reason}"
+    return f"recipe {report.recipe} version {report.number}{more}"
 
 
 def path_of(asset: str, tag: str) -> str:

@@ -282,10 +282,12 @@ class Control:
         selection: str = "",
         base: Written | None = None,
         reason: str = "",
+        second: Asker | None = None,
     ) -> Write:
         """Walk the whole path; the write as it stands when its end is known, or when it waits for somebody.
 
-        ``base`` is what was shown when it was asked for; a point that holds something else by now is not written.
+        ``base`` is what was shown when it was asked for; a point that holds something else by now is not written. ``second`` has
+        agreed to exactly this value already, together with others: what asks for a second person then waits for nobody.
         Raises: LookupError (no such tag), Refusal (nothing was sent), NotDurable (the audit log or the records take nothing)
         """
         chosen = self._chosen(asker, path, selection)
@@ -295,21 +297,29 @@ class Control:
         try:
             made = replace(made, value=self._check_value(place, value, base))
             _check_reason(place.point, reason)
+            if place.point.second_person and second is not None:
+                self._check_second(made, second)
+                made = replace(made, approved_by=second.name)
         except Refusal as no:
             await self._keep_denied(made, no, value)
             raise
-        if place.point.second_person:
+        if place.point.second_person and not made.approved_by:
             return await self._await_second(made, asker)
         return await self._send(made, asker, place)
 
-    async def check(self, asker: Asker, path: str, value: object, *, reason: str = "") -> Written:
-        """Everything that is checked before a write is sent, and nothing sent.
+    async def check(
+        self, asker: Asker, path: str, value: object, *, reason: str = "", second: Asker | None = None
+    ) -> bool:
+        """Everything that is checked before a write is sent, and nothing sent; whether it needs a second person.
 
-        Raises: LookupError, Refusal
+        Raises: LookupError, Refusal; also where ``second`` is given and may not agree to it
         """
         place = self._check_place(asker, path)
         _check_reason(place.point, reason)
-        return self._check_value(place, value, None)
+        self._check_value(place, value, None)
+        if place.point.second_person and second is not None:
+            self._check_second(self._new(asker, place, None, reason), second)
+        return place.point.second_person
 
     async def approve(self, asker: Asker, ident: str) -> Write:
         """A second person agrees to exactly this value; it is checked anew and sent. What stands against it now leaves it waiting.
@@ -317,13 +327,7 @@ class Control:
         Raises: LookupError, Refusal, NotDurable
         """
         write = await self._seen(asker, ident)
-        self._allowed(asker, APPROVE, write.path)
-        if asker.proof != "session":
-            raise Refusal(
-                "needs_session", "only a person who signed in can agree to a write; a token cannot do it for one"
-            )
-        if same_person(write, asker, self._around.behind(asker)):
-            raise Refusal("same_person", f"{write.by} asked for this write", "another person must agree to it")
+        self._check_second(write, asker)
         by = self._askers.get(ident)
         if write.state is not Stage.AWAITING or by is None:
             raise Refusal("wrong_state", f"this write is {write.state} and waits for nobody")
@@ -335,6 +339,16 @@ class Control:
         del self._askers[ident]  # from here on nobody else can agree to it or take it back
         del self._awaiting[ident]
         return await self._send(replace(write, approved_by=asker.name), by, place)
+
+    def _check_second(self, write: Write, asker: Asker) -> None:
+        """Raises: Refusal if somebody may not agree to it as the second person"""
+        self._allowed(asker, APPROVE, write.path)
+        if asker.proof != "session":
+            raise Refusal(
+                "needs_session", "only a person who signed in can agree to a write; a token cannot do it for one"
+            )
+        if same_person(write, asker, self._around.behind(asker)):
+            raise Refusal("same_person", f"{write.by} asked for this write", "another person must agree to it")
 
     async def reject(self, asker: Asker, ident: str, reason: str) -> Write:
         """Say no to a write that waits, take back one's own, or give up asking for one whose end is not known.

@@ -534,6 +534,17 @@ KEPT: Final = (
         "pseudonym",
     ),
     Kept(
+        "Who agreed to a download of a recipe, or said no",
+        "records",
+        "to know who changed what on the machines",
+        "as long as the installation",
+        "a pseudonym takes the name's place",
+        "control_download",
+        "second",
+        ("id", "recipe", "number", "asset", "began_ns", "said"),
+        "pseudonym",
+    ),
+    Kept(
         "Who applied a version of the plant file, and why",
         "records",
         "to know who changed what the machines are read and guarded by",

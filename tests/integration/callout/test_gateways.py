@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,10 @@ from sqlalchemy import select
 
 from isthmus.alarms.callout import store
 from isthmus.alarms.callout.channels import Ways
-from isthmus.alarms.callout.model import Channel
+from isthmus.alarms.callout.model import Channel, check_channel
 from isthmus.alarms.callout.texts import Message
 from isthmus.app.records import open_records
+from isthmus.values.clock import NS_PER_S, ManualClock
 from isthmus.values.errors import ConfigError, Rejected
 
 pytestmark = [pytest.mark.mission("M14"), pytest.mark.real("apprise", "aiosmtpd")]
@@ -100,6 +103,33 @@ def test_an_address_that_cannot_be_is_refused_and_not_repeated(
     with pytest.raises(ConfigError, match=problem) as refused:
         ways.check(channel)
     assert "pass1234" not in str(refused.value)
+
+
+def test_a_file_takes_messages_whole_and_only_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "calls of today.jsonl"
+    channel = Channel("book", "file", "secret:book", personal=False)
+
+    def ways(url: str) -> Ways:
+        return Ways(lambda _: url, ManualClock(1_700_000_000 * NS_PER_S))
+
+    good = ways(place.as_uri())
+    good.check(channel)
+    for _ in range(2):
+        good.send(channel, "", TOLD)
+    lines = [json.loads(line) for line in place.read_text().splitlines()]
+    assert [line["text"] for line in lines] == [TOLD.body] * 2
+    assert place.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr("isthmus.alarms.callout.logbook.MOST_BYTES", place.stat().st_size + 10)
+    good.send(channel, "", TOLD)
+    assert len(place.read_text().splitlines()) == 1
+    assert len(place.with_name(f"{place.name}.1").read_text().splitlines()) == 2
+    for url in ("file://elsewhere/x", "file:///", "mailto://x", str(place)):
+        with pytest.raises(ConfigError, match="file:///absolute/path"):
+            ways(url).check(channel)
+    with pytest.raises(Rejected, match="the file takes nothing"):
+        ways((tmp_path / "none" / "x").as_uri()).send(channel, "", TOLD)
+    with pytest.raises(ConfigError, match="the same place for everybody"):
+        check_channel(replace(channel, personal=True))
 
 
 def test_addresses_that_can_be_are_taken(gateway) -> None:

@@ -253,10 +253,11 @@ class FakeDesk:
         self._of([alarm])
         place = next(i for i, one in enumerate(self.defined) if one.key == alarm)
         one = self.defined[place]
-        before = {name: one.values.get(name) for name in values}
+        said = {name: one.declared.get(name, one.values.get(name)) for name in {*one.declared, *values}}
+        now = {**one.values, **values}
         self.defined[place] = replace(
-            one, values={**one.values, **values}, declared=before, changed_by=who.name, changed_ns=NOW,
-            change_reason=reason,
+            one, values=now, declared={name: v for name, v in said.items() if v != now[name]}, changed_by=who.name,
+            changed_ns=NOW, change_reason=reason,
         )  # fmt: skip
         self.version += 1
         return self.defined[place]

@@ -66,6 +66,7 @@ async def test_the_list_is_ordered_by_urgency_and_counted(desk: FakeDesk, as_: A
     assert answer["counts"]["critical"] == {"active": 1, "unacknowledged": 1}
     assert answer["counts"]["medium"] == {"active": 2, "unacknowledged": 1}
     assert (answer["counts"]["shelved"], answer["counts"]["suppressed"]) == (1, 1)
+    assert answer["most_shelve_minutes"] == 720
     first = answer["alarms"][0]
     assert first["raised_at"] == "2023-11-14T22:13:11.000Z"
     assert (first["state"], first["cause"], first["response_s"], first["limit"]) == (
@@ -279,6 +280,18 @@ async def test_a_limit_is_changed_while_everything_runs(desk: FakeDesk, works: A
     assert unknown.status_code == 404
     listed = (await as_.viewer.get("alarms/definitions", params={"under": SPEED})).json()
     assert {one["alarm"]: one["changed_by"] for one in listed["definitions"]}[alarm] == "engineer"
+
+    async def found(**asked: Any) -> list[str]:
+        answer = (await as_.viewer.get("alarms/definitions", params=asked)).json()
+        return [one["alarm"] for one in answer["definitions"]]
+
+    assert await found(changed=True) == [alarm]
+    assert await found(changed=True, text="SPEED high") == [alarm]
+    assert await found(changed=True, text="level") == []
+    assert alarm not in await found(priority="critical")
+    back = {"alarm": alarm, "values": {"limit": 150}, "reason": "old bottles"}
+    assert (await as_.engineer.patch("alarms/definitions", json=back)).json()["declared"] == {}
+    assert await found(changed=True) == []
 
 
 PLANT = "plant: {enterprise: acme, site: lyon}\nassets:\n  hall/p1:\n    tags:\n      speed: {unit: 1/min, formula: 1 + 1, alarms: {high: 150}} # mine\n"

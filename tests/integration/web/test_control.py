@@ -210,6 +210,62 @@ async def test_recipes_over_the_api(desk: Any, monkeypatch: pytest.MonkeyPatch) 
                 assert (await operator.get(path)).status_code == 404
 
 
+async def test_a_download_waits_for_a_second_person_over_the_api(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with as_token(desk, "engineer") as engineer, as_person(desk, "sue", "supervisor", monkeypatch) as sue:
+        items = [{"tag": "speed", "value": 80}, {"tag": "good", "value": 9}]
+        assert (
+            await engineer.post("recipes", json={"name": "Tank", "asset": "hall/line1/filler", "items": items})
+        ).status_code == 201
+        assert (await sue.post("recipes/Tank/versions/1/approve")).status_code == 200
+        async with as_token(desk, "operator") as operator, as_token(desk, "crew") as crew:
+            asked = await operator.post("recipes/Tank/download", json={"reason": "order 8"})
+            assert (asked.status_code, asked.json()["state"]) == (202, "waiting")
+            n = asked.json()["id"]
+            [mine] = (await operator.get("control/downloads")).json()["downloads"]
+            assert (mine["id"], mine["own"], mine["expires_at"] is not None) == (n, True, True)
+            assert (await crew.get("control/downloads")).json() == {"downloads": []}, "seen by who may read all of it"
+            no = await operator.post(f"recipes/Tank/downloads/{n}/approve")
+            assert (no.status_code, no.json()["code"], desk.edges.sent) == (403, "needs_session", [])
+            done = (await sue.post(f"recipes/Tank/downloads/{n}/approve")).json()
+            assert (done["state"], done["second"], [line["state"] for line in done["lines"]]) == (
+                "done",
+                "sue",
+                ["done", "done"],
+            )
+            again = (await operator.post("recipes/Tank/download", json={})).json()["id"]
+            no = await sue.post(f"recipes/Tank/downloads/{again}/reject", json={"reason": ""})
+            assert (no.status_code, no.json()["code"]) == (422, "reason_needed")
+            said = (await sue.post(f"recipes/Tank/downloads/{again}/reject", json={"reason": "not now"})).json()
+            assert (said["state"], said["second"], said["said"]) == ("rejected", "sue", "not now")
+            late = await sue.post(f"recipes/Tank/downloads/{again}/approve")
+            assert (late.status_code, late.json()["code"]) == (409, "wrong_state")
+            assert (await sue.post("recipes/Tank/downloads/99/approve")).status_code == 404
+
+
+async def test_the_journal_of_edges_stands_alone(desk: Any) -> None:
+    from isthmus.control import store
+    from isthmus.control.model import EdgeLine
+
+    at = desk.clock.now_ns()
+    lines = [
+        EdgeLine("edge-1", 1, "write", at, SPEED, {"id": "w1", "state": "sent", "value": 60}),
+        EdgeLine("edge-1", 2, "lease", at + 1, OTHER, {"value": 0}),
+    ]
+    with desk.services.control.lines._engine.begin() as db:
+        store.add_lines(db, lines)
+    desk.clock.advance(1)
+    async with as_token(desk, "operator") as operator, as_token(desk, "crew") as crew:
+
+        async def kinds(who: httpx.AsyncClient, **asked: Any) -> list[str]:
+            return [line["kind"] for line in (await who.get("control/journal", params=asked)).json()["lines"]]
+
+        await operator.post("control/writes", json={"path": SPEED, "value": 60})
+        assert await kinds(operator) == ["write", "lease"], "a write of ours and the edge's line of it are told once"
+        assert await kinds(operator, edges=True) == ["lease", "write"]
+        assert await kinds(operator, edges=True, text="w1") == ["write"]
+        assert await kinds(crew, edges=True) == ["lease"]
+
+
 async def test_what_nobody_recorded_is_listed_and_accepted(desk: Any) -> None:
     from isthmus.control import store
     from isthmus.control.model import Change

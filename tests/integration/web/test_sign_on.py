@@ -276,7 +276,7 @@ async def test_the_browser_is_led_home_first_and_back_to_our_pages_only(gate: Ga
         assert led.headers["location"] == f"{gate.origin}/api/v1/session/oidc/basic?to=%2Ftags&home=1"
         for to in ("//evil.example", "https://evil.example", "/\\evil.example", "/api/v1/session", "x", "/a\r\nb: c"):
             entered = await sign_on(gate, browser, "ana", to=to)
-            assert entered.headers["location"] == "/overview"
+            assert entered.headers["location"] == "/"
         unknown = await browser.get("/api/v1/session/oidc/nobody")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_provider")
 
@@ -315,4 +315,4 @@ async def test_behind_a_proxy_that_speaks_tls_the_page_is_what_the_settings_say(
         ]
         assert "secure" in begun.headers["set-cookie"].lower()
         led = await browser.get(f"{here}/oidc/basic?to=//evil.example")
-        assert led.headers["location"] == f"{named}/api/v1/session/oidc/basic?to=%2Foverview&home=1"
+        assert led.headers["location"] == f"{named}/api/v1/session/oidc/basic?to=%2F&home=1"

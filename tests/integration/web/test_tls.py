@@ -18,6 +18,8 @@ from isthmus.values.clock import ManualClock, SystemClock
 from isthmus.web.api import create_app
 from isthmus.web.server import running
 
+SPEED = "hall/line1/filler/speed"
+
 pytestmark = [pytest.mark.real("uvicorn", "openssl"), pytest.mark.mission("M78")]
 
 
@@ -150,3 +152,32 @@ async def test_who_keeps_links_open_without_a_word_pushes_out_only_their_own_old
         finally:
             for link in silent:
                 link.close()
+
+
+async def test_the_python_client_trusts_the_file_it_was_given_and_nothing_else(
+    works: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from isthmus.client import Unreachable, connect
+
+    token = works.security.create_token("notebook", "viewer", "test")[0]
+    works.feed({SPEED: 50.0})
+    nonsense = tmp_path / "x.pem"
+    nonsense.write_text("no certificate")
+    for wrong in (nonsense, tmp_path / "gone.pem"):
+        with pytest.raises(ValueError, match="ca_file must be a certificate in PEM"):
+            connect("https://localhost:1", token, ca_file=wrong)
+    async with running(create_app(works.services), port=0, tls=Shown(authority.shown_file).context) as port:
+        url = f"https://localhost:{port}"
+
+        def asks(**more: Any) -> int:
+            with connect(url, token, **more) as plant:
+                told = plant.live([SPEED])
+                assert next(told).path == SPEED
+                told.close()  # type: ignore[attr-defined]  # a generator, told as an iterator
+                return len(plant.tags())
+
+        assert await asyncio.to_thread(asks, ca_file=authority.root_file) > 0
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            await asyncio.to_thread(asks)
+        monkeypatch.setenv("ISTHMUS_CA_FILE", str(authority.root_file))
+        assert await asyncio.to_thread(asks) > 0

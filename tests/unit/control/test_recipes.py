@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from control_rig import LOG, SWITCH, TARGET, Works, person, plant, program
 
-from isthmus.control.model import Refusal
+from isthmus.control.model import APPROVAL_S, Refusal
 from isthmus.control.recipe_model import Item, Recipe
 from isthmus.control.recipes import Recipes
 from isthmus.values.errors import ConfigError
@@ -145,10 +145,95 @@ async def test_another_person_agrees_and_only_then_it_can_be_downloaded(works: W
         await recipes.save(EVE, replace(COLA, type="", asset="hall/line1/filler"), ITEMS, "")
 
 
-async def test_a_point_that_asks_for_a_second_person_is_not_for_recipes(works: Works, recipes: Recipes) -> None:
-    await approved(recipes, Recipe("Tank", asset="hall/line2/filler"), (Item("target", 5),))
-    done = await recipes.download(ANA, "Tank")
-    assert (done.state, done.lines[0].code, works.edges.sent) == ("refused", "second_person", [])
+TANK = Recipe("Tank", asset="hall/line2/filler")
+BEN, TOM = person("ben", user_id=2), person("tom", "supervisor", user_id=5)
+
+
+@pytest.mark.mission("M31", "M34")
+async def test_a_download_waits_once_for_a_second_person_and_carries_both_names(works: Works, recipes: Recipes) -> None:
+    await approved(recipes, TANK, (Item("target", 5),))
+    waits = await recipes.download(ANA, "Tank", reason="order 8")
+    assert (waits.state, works.edges.sent) == ("waiting", [])
+    assert await recipes.waiting(ANA) == [(waits, True)]
+    assert await recipes.waiting(BEN) == [(waits, False)]
+    assert await recipes.downloads(ANA, "Tank") == [waits]
+    for who, code in (
+        (ANA, "same_person"),
+        (program("p"), "needs_session"),
+        (EVE, "role_missing"),
+        (person("ana", "supervisor"), "same_person"),
+    ):
+        with pytest.raises(Refusal) as no:
+            await recipes.agree(who, "Tank", waits.id)
+        assert no.value.code == code
+        assert works.edges.sent == []
+    done = await recipes.agree(BEN, "Tank", waits.id)
+    assert (done.state, done.second, done.by) == ("done", "ben", "ana")
+    [write] = await works.control.writes()
+    assert (write.by, write.approved_by, write.why) == ("ana", "ben", "recipe Tank version 1: order 8")
+    assert works.audit.begun[-1]["new"]["approved_by"] == "p-ben"
+    assert await recipes.waiting(BEN) == []
+    with pytest.raises(Refusal) as no:
+        await recipes.agree(TOM, "Tank", waits.id)
+    assert (no.value.code, len(works.edges.sent)) == ("wrong_state", 1)
+
+
+async def test_what_stands_against_it_at_that_moment_leaves_it_waiting(works: Works, recipes: Recipes) -> None:
+    await approved(recipes, TANK, (Item("target", 5),))
+    waits = await recipes.download(ANA, "Tank")
+    works.state["edge-2"] = None
+    with pytest.raises(Refusal) as no:
+        await recipes.agree(BEN, "Tank", waits.id)
+    assert (no.value.code, works.edges.sent) == ("edge_silent", [])
+    assert [one.state for one, _ in await recipes.waiting(BEN)] == ["waiting"]
+
+
+async def test_who_asked_takes_it_back_and_another_says_no(works: Works, recipes: Recipes) -> None:
+    await approved(recipes, TANK, (Item("target", 5),))
+    first, second = await recipes.download(ANA, "Tank"), await recipes.download(ANA, "Tank")
+    with pytest.raises(Refusal) as no:
+        await recipes.refuse(ANA, "Tank", first.id, " ")
+    assert no.value.code == "reason_needed"
+    with pytest.raises(Refusal) as no:
+        await recipes.refuse(EVE, "Tank", first.id, "no")
+    assert no.value.code == "role_missing"
+    back = await recipes.refuse(ANA, "Tank", first.id, "wrong order")
+    said = await recipes.refuse(BEN, "Tank", second.id, "tank is open")
+    assert [(one.state, one.second, one.said) for one in (back, said)] == [
+        ("rejected", "ana", "wrong order"),
+        ("rejected", "ben", "tank is open"),
+    ]
+    assert await recipes.downloads(ANA, "Tank") == [said, back]
+    with pytest.raises(LookupError):
+        await recipes.agree(BEN, "Tank", 99)
+    with pytest.raises(LookupError):
+        await recipes.refuse(BEN, "Cola", first.id, "x")
+    assert works.edges.sent == []
+
+
+async def test_a_download_that_nobody_decides_about_expires_and_a_restart_ends_it(
+    works: Works, recipes: Recipes
+) -> None:
+    await approved(recipes, TANK, (Item("target", 5),))
+    late = await recipes.download(ANA, "Tank")
+    works.clock.advance(APPROVAL_S)
+    with pytest.raises(Refusal) as no:
+        await recipes.agree(BEN, "Tank", late.id)
+    assert no.value.code == "wrong_state"
+    await recipes.download(ANA, "Tank")
+    again = make(works)
+    await again.open()
+    assert [one.state for one in await again.downloads(ANA, "Tank")] == ["expired", "expired"]
+    assert (await again.waiting(BEN), works.edges.sent) == ([], [])
+
+
+async def test_only_so_many_wait(works: Works, recipes: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.control.recipes.MOST_WAITING", 1)
+    await approved(recipes, TANK, (Item("target", 5),))
+    await recipes.download(ANA, "Tank")
+    with pytest.raises(Refusal) as no:
+        await recipes.download(BEN, "Tank")
+    assert no.value.code == "too_many_waiting"
 
 
 async def test_who_may_not_read_its_assets_knows_no_recipe(works: Works, recipes: Recipes) -> None:

@@ -14,7 +14,7 @@ from control_rig import DUTY, LOG, SWITCH, TARGET, Works, person, plant, program
 from sqlalchemy import event
 
 from isthmus.control.lines import Lines
-from isthmus.control.model import EdgeLine, Refusal
+from isthmus.control.model import EdgeLine, EdgeState, Refusal
 from isthmus.control.watch import Scale, Watch
 from isthmus.namespace.model import Plant
 from isthmus.ports.frames import Arrived
@@ -194,6 +194,22 @@ async def test_what_the_edge_wrote_by_itself_is_found_in_its_journal(hall: Hall)
     )
     await hall.says({DUTY: 9.0})
     assert len(await hall.found) == 1, "a refusal in the journal explains nothing"
+
+
+async def test_a_heartbeat_older_than_the_lines_is_no_lost_disk_and_a_younger_one_is(hall: Hall) -> None:
+    at_ns = hall.works.clock.now_ns()
+    said = {"kind": "lease", "tag": 4, "value": 5.0, "state": "sent"}
+    hall.works.edges.lines = [EdgeLine("edge-1", n, "lease", at_ns, "", {"n": n, **said}) for n in (1, 2)]
+    await hall.lines.pull("edge-1")
+
+    async def edges(age_s: float) -> set[str]:
+        await hall.lines._look("edge-1", EdgeState(True, age_s, 0.0, 1, 7, journal=1))
+        return {line.edge for line in await hall.lines.listed()}
+
+    assert await edges(0.5) == {"edge-1"}
+    hall.works.clock.advance(3)
+    assert await edges(2.9) == {"edge-1"}, "it was sent before the lines came"
+    assert all(name.startswith("edge-1 until") for name in await edges(0.1))
 
 
 async def test_an_edge_that_cannot_be_asked_delays_the_verdict_and_does_not_stop_it(hall: Hall) -> None:

@@ -55,6 +55,11 @@ export function Detail({ row, now, onAside, children }: { row: Alarm; now: numbe
             {t('Trend')}
           </Link>
         ) : null}
+        {row.alarm.includes('#') ? (
+          <Link to="/alarms" search={{ tab: 'definitions', under: row.path }} className="button">
+            {t('Limits and delays')}
+          </Link>
+        ) : null}
         {onAside ? (
           <Button icon="wrench" onPress={onAside}>
             {t('Out of service …')}

@@ -46,5 +46,8 @@ export function useNews(): News | null | undefined {
   )
 }
 
+/** Whether alarms may be asked for: not where it was said that none are judged. */
+export const useAskable = (): boolean => useNews() !== null
+
 /** Whether there are alarms to be asked for. */
 export const useJudged = (): boolean => Boolean(useNews())

@@ -3,6 +3,7 @@ import type { AlarmState } from '../api/alarms'
 import type { Priority } from './priorities'
 import { t } from '../i18n'
 import { digit, PRIORITY_WORDS, WORDS } from './model'
+import '../styles/amark.css'
 
 /* Square 1, triangle 2, inverted triangle 3, circle 4, on a grid of 24. */
 const SHAPES: Record<Priority, string> = {

@@ -38,11 +38,6 @@ export const PRIORITY_WORDS: Record<Priority, string> = { critical: m('Critical'
 
 export const digit = (priority: Priority): number => PRIORITIES.indexOf(priority) + 1
 
-/** Unacknowledged first, then by priority, then the newest. */
-export function byUrgency(a: Alarm, b: Alarm): number {
-  return Number(isWaiting(b)) - Number(isWaiting(a)) || digit(a.priority) - digit(b.priority) || sinceOf(b) - sinceOf(a)
-}
-
 /** When it began, ms. */
 export const sinceOf = (row: Pick<Alarm, 'raised_at' | 'changed_at'>): number => Date.parse(row.raised_at ?? row.changed_at ?? '') || 0
 
@@ -57,6 +52,12 @@ export function lastsS(row: Alarm, now: number): number | undefined {
 export function leftS(row: Alarm, now: number): number | undefined {
   return row.response_s === null || !row.raised_at ? undefined : row.response_s - (now - Date.parse(row.raised_at)) / 1000
 }
+
+/** Minutes. */
+const TIMES = [15, 30, 60, 120, 240, 480]
+
+/** For how long it may be shelved, minutes: up to the longest that the server takes, and that. */
+export const shelveTimes = (most: number): number[] => [...TIMES.filter((minutes) => minutes < most), most]
 
 export interface Held {
   rows: readonly Shown[]

@@ -1,16 +1,15 @@
 import { useState } from 'react'
-import { outOfService, shelve, type Alarm } from '../api/alarms'
+import { outOfService, shelve, useAlarms, type Alarm } from '../api/alarms'
 import { ChoiceField, SheetForm, written } from '../components/records'
 import { t } from '../i18n'
 import { formatAge, shortPath } from '../model/format'
 import { refresh } from './live'
-
-/** The longest shift; the server holds it too. */
-const MOST_MINUTES = 720
-const TIMES = [15, 30, 60, 120, 240, 480, MOST_MINUTES]
+import { shelveTimes } from './model'
 
 /** Put aside for a while: a reason and an end are needed. */
 export function ShelveSheet({ row, onClose }: { row: Alarm; onClose: () => void }) {
+  const most = useAlarms(true).data?.most_shelve_minutes
+  if (most === undefined) return null
   return (
     <SheetForm
       title={t('Shelve this alarm')}
@@ -22,8 +21,8 @@ export function ShelveSheet({ row, onClose }: { row: Alarm; onClose: () => void 
       }}
     >
       <Which row={row} />
-      <ChoiceField name="minutes" label={t('For how long')} defaultValue="30" options={TIMES.map((minutes) => [String(minutes), formatAge(minutes * 60)])} />
-      <p className="muted small">{t('At most {{age}}; then it comes back by itself.', { age: formatAge(MOST_MINUTES * 60) })}</p>
+      <ChoiceField name="minutes" label={t('For how long')} defaultValue="30" options={shelveTimes(most).map((minutes) => [String(minutes), formatAge(minutes * 60)])} />
+      <p className="muted small">{t('At most {{age}}; then it comes back by itself.', { age: formatAge(most * 60) })}</p>
       <ReasonField options={[t('Maintenance work'), t('Start-up or shutdown'), t('Faulty sensor, work is ordered'), t('Chatters, limit is being looked at')]} />
     </SheetForm>
   )

@@ -12,10 +12,20 @@ export interface AlarmList {
   version: number
   counts: AlarmCounts
   total: number
+  most_shelve_minutes: number // the longest time that something may be put aside
   alarms: Alarm[]
 }
 export type JournalLine = Omit<S['JournalLine'], 'priority'> & { priority: Priority }
 export type Occurrence = Omit<S['OccurrenceAnswer'], 'priority'> & { priority: Priority }
+export interface AlarmValues {
+  limit: number | null
+  deadband: number
+  on_delay_s: number
+  off_delay_s: number
+  priority: Priority
+}
+/** `values` are in force; `declared` has what the plant file says of those that differ. */
+export type AlarmDefinition = Omit<S['DefinitionAnswer'], 'values' | 'declared'> & { values: AlarmValues; declared: Partial<AlarmValues> }
 export type Performance = S['PerformanceAnswer']
 export type RationalisationPlan = S['RationalisationPlan']
 
@@ -66,5 +76,5 @@ export const unshelve = (alarms: readonly string[]): Promise<Done<string>> => po
 export const outOfService = (alarms: readonly string[], reason: string, minutes?: number): Promise<Done<string>> =>
   post('alarms/out-of-service', { alarms, reason, ...(minutes ? { minutes } : {}) })
 export const inService = (alarms: readonly string[]): Promise<Done<string>> => post('alarms/in-service', { alarms })
-export const changeAlarm = (alarm: string, values: Record<string, number | string>, reason: string): Promise<S['DefinitionAnswer']> =>
+export const changeAlarm = (alarm: string, values: Partial<AlarmValues>, reason: string): Promise<AlarmDefinition> =>
   patch('alarms/definitions', { alarm, values, reason })

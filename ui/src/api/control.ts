@@ -165,10 +165,17 @@ export interface DownloadLine {
 }
 
 export interface Download {
+  id: number
   recipe: string
   version: number
   asset: string
-  state: 'running' | 'done' | 'refused' | 'stopped' | 'broken'
+  by: string
+  reason: string
+  began: string
+  state: 'waiting' | 'running' | 'done' | 'refused' | 'stopped' | 'broken' | 'rejected' | 'expired'
+  second: string // who agreed to it, or said no
+  said: string // why not
+  expires_at: string | null
   lines: DownloadLine[]
 }
 
@@ -229,6 +236,25 @@ export const useJournal = (under: string): UseInfiniteQueryResult<InfiniteData<W
     retry: patient,
   })
 
+/** What an edge noted on its own disk: a write from its side, a lease, a trip, a mode, a lock. */
+export interface EdgeLine {
+  at: string
+  kind: string
+  path: string
+  text: string
+  edge: string
+  id: string
+}
+export const useEdgeLines = (under: string, text: string): UseInfiniteQueryResult<InfiniteData<EdgeLine[]>> =>
+  useInfiniteQuery({
+    queryKey: ['control', 'edge-lines', under, text],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ signal, pageParam }) => get<{ lines: EdgeLine[] }>('control/journal', { edges: 'true', under: under || undefined, text: text || undefined, limit: PAGE, before: pageParam }, signal).then((page) => page.lines),
+    getNextPageParam: (page) => (page.length === PAGE ? page.at(-1)?.at : undefined),
+    refetchInterval: (query) => (isAbsent(query.state.error) ? false : 10_000),
+    retry: patient,
+  })
+
 /** One list of the control page, asked for again while it is looked at. */
 function useList<T>(key: string, everyMs = 3000, list = key): UseQueryResult<T[]> {
   return useQuery({
@@ -262,6 +288,18 @@ export const useVersions = (name: string): UseQueryResult<RecipeVersion[]> =>
     enabled: name !== '',
     retry: patient,
   })
+export const useDownloads = (name: string): UseQueryResult<Download[]> =>
+  useQuery({
+    queryKey: ['recipes', name, 'downloads'],
+    queryFn: async ({ signal }) => (await get<{ downloads: Download[] }>(`recipes/${encodeURIComponent(name)}/downloads`, { limit: 20 }, signal)).downloads,
+    refetchInterval: (query) => (isAbsent(query.state.error) ? false : 5000),
+    retry: patient,
+  })
+/** Of any recipe, those that wait for a second person. */
+export const useWaitingDownloads = (everyMs = 3000): UseQueryResult<(Download & { own: boolean })[]> => useList('downloads', everyMs)
+const downloadPart = (one: Pick<Download, 'recipe' | 'id'>): string => `recipes/${encodeURIComponent(one.recipe)}/downloads/${one.id}`
+export const approveDownload = (one: Pick<Download, 'recipe' | 'id'>): Promise<Download> => post(`${downloadPart(one)}/approve`)
+export const rejectDownload = (one: Pick<Download, 'recipe' | 'id'>, reason: string): Promise<Download> => post(`${downloadPart(one)}/reject`, { reason })
 export interface RecipeDraft {
   name: string
   type: string

@@ -991,6 +991,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/control/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Waiting Downloads
+         * @description Downloads of recipes that wait for a second person, oldest first.
+         */
+        get: operations["list_waiting_downloads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/control/journal": {
         parameters: {
             query?: never;
@@ -3391,6 +3411,8 @@ export interface paths {
         /**
          * Download Recipe
          * @description Write its values to an asset one by one; the report says what was written, what not, and what was there before.
+         *
+         *     202 where a point asks for a second person: the whole download waits for one.
          */
         post: operations["download_recipe"];
         delete?: never;
@@ -3413,6 +3435,46 @@ export interface paths {
         get: operations["list_downloads"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/downloads/{n}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve Download
+         * @description Agree to a whole download as a second person: everything is checked anew and written.
+         */
+        post: operations["approve_download"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recipes/{name}/downloads/{n}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject Download
+         * @description Say no to a download that waits, or take back one's own.
+         */
+        post: operations["reject_download"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4631,6 +4693,11 @@ export interface components {
             alarms: components["schemas"]["AlarmAnswer"][];
             counts: components["schemas"]["AlarmCountsAnswer"];
             /**
+             * Most Shelve Minutes
+             * @description the longest time that an alarm may be shelved
+             */
+            most_shelve_minutes: number;
+            /**
              * Total
              * @description rows that match, up to 20,000
              */
@@ -5306,7 +5373,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            kind: "email" | "sms" | "voice" | "chat" | "webhook" | "file";
             /** Name */
             name: string;
             /**
@@ -5633,7 +5700,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "email" | "sms" | "voice" | "chat" | "webhook";
+            kind: "email" | "sms" | "voice" | "chat" | "webhook" | "file";
             /**
              * Personal
              * @description whether each person has an address of their own on it
@@ -6011,6 +6078,11 @@ export interface components {
             asset: string;
             /** Cause */
             cause: string;
+            /**
+             * Changeable
+             * @description false for one that another part of Isthmus reports: no file declares it
+             */
+            changeable: boolean;
             /** Changed At */
             changed_at: string | null;
             /** Changed By */
@@ -6190,6 +6262,11 @@ export interface components {
             by: string;
             /** Ended */
             ended: string | null;
+            /**
+             * Expires At
+             * @description until when it waits
+             */
+            expires_at: string | null;
             /** Id */
             id: number;
             /** Lines */
@@ -6199,8 +6276,18 @@ export interface components {
             /** Recipe */
             recipe: string;
             /**
+             * Said
+             * @description why not
+             */
+            said: string;
+            /**
+             * Second
+             * @description who agreed to it, or said no
+             */
+            second: string;
+            /**
              * State
-             * @description running, done, refused (nothing was written), stopped, or broken (core ended)
+             * @description waiting (for a second person), running, done, refused (nothing was written), stopped, broken (core ended), rejected or expired
              */
             state: string;
             /** Version */
@@ -6225,6 +6312,11 @@ export interface components {
              * @default 0
              */
             version: number;
+        };
+        /** DownloadRejection */
+        DownloadRejection: {
+            /** Reason */
+            reason: string;
         };
         /** Downloads */
         Downloads: {
@@ -12661,6 +12753,57 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["RecipeVersionAnswer"][];
         };
+        /** WaitingDownload */
+        WaitingDownload: {
+            /** Asset */
+            asset: string;
+            /** Began */
+            began: string;
+            /** By */
+            by: string;
+            /** Ended */
+            ended: string | null;
+            /**
+             * Expires At
+             * @description until when it waits
+             */
+            expires_at: string | null;
+            /** Id */
+            id: number;
+            /** Lines */
+            lines: components["schemas"]["LineAnswer"][];
+            /**
+             * Own
+             * @description whether whoever asks is who asked for it
+             */
+            own: boolean;
+            /** Reason */
+            reason: string;
+            /** Recipe */
+            recipe: string;
+            /**
+             * Said
+             * @description why not
+             */
+            said: string;
+            /**
+             * Second
+             * @description who agreed to it, or said no
+             */
+            second: string;
+            /**
+             * State
+             * @description waiting (for a second person), running, done, refused (nothing was written), stopped, broken (core ended), rejected or expired
+             */
+            state: string;
+            /** Version */
+            version: number;
+        };
+        /** WaitingDownloads */
+        WaitingDownloads: {
+            /** Downloads */
+            downloads: components["schemas"]["WaitingDownload"][];
+        };
         /** WelcomeAnswer */
         WelcomeAnswer: {
             /**
@@ -13347,8 +13490,12 @@ export interface operations {
     list_alarm_definitions: {
         parameters: {
             query?: {
+                /** @description only what differs from the plant file */
+                changed?: boolean;
                 limit?: number;
                 offset?: number;
+                priority?: ("critical" | "high" | "medium" | "low")[];
+                text?: string;
                 /** @description at or below this path; empty: everything */
                 under?: string;
             };
@@ -16137,11 +16284,60 @@ export interface operations {
             };
         };
     };
+    list_waiting_downloads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingDownloads"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_journal: {
         parameters: {
             query?: {
                 /** @description only what came before this time; now unless told */
                 before?: string;
+                /** @description only what edges noted, their side of each write too */
+                edges?: boolean;
                 limit?: number;
                 /** @description anywhere in the line */
                 text?: string;
@@ -24265,6 +24461,128 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Downloads"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_download: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadAnswer"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reject_download: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                n: number;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DownloadRejection"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadAnswer"];
                 };
             };
             /** @description Problem */

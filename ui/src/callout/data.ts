@@ -14,7 +14,7 @@ export type Call = S['CallAnswer']
 export type Delivery = S['DeliveryAnswer']
 export type Contact = S['ContactAnswer']
 
-export const KIND_WORDS: Record<Channel['kind'], string> = { email: m('e-mail'), sms: m('text message'), voice: m('voice call'), chat: m('chat'), webhook: m('webhook') }
+export const KIND_WORDS: Record<Channel['kind'], string> = { email: m('e-mail'), sms: m('text message'), voice: m('voice call'), chat: m('chat'), webhook: m('webhook'), file: m('file on this machine') }
 
 export const useCallOut = (): UseQueryResult<CallOut> =>
   useQuery({ queryKey: ['callout', 'state'], queryFn: ({ signal }) => get<CallOut>('callout', {}, signal), refetchInterval: 5000, staleTime: 1000 })

@@ -19,6 +19,9 @@ export function useStateBands(tag: Tag | undefined, spanS: number, points = 240)
   }, [history.data, tag, spanS])
 }
 
+/** So near to an end of the axis a time would be cut off. */
+const EDGE = 0.04
+
 /** How machines went in the last hour, one bar each; the same four shapes as everywhere. */
 export function Timeline({ rows, spanS = 3600 }: { rows: { name: string; tag: Tag }[]; spanS?: number }) {
   const to = store.now()
@@ -34,7 +37,7 @@ export function Timeline({ rows, spanS = 3600 }: { rows: { name: string; tag: Ta
         </defs>
       </svg>
       <div className="timeline-axis muted small" aria-hidden="true">
-        {ticks.map((tick) => (
+        {ticks.filter((tick) => tick - from > (to - from) * EDGE && to - tick > (to - from) * EDGE).map((tick) => (
           <span key={tick} style={{ left: `${((tick - from) / (to - from)) * 100}%` }}>
             {hourMinute(tick)}
           </span>

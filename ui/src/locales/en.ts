@@ -89,4 +89,8 @@ export const en: Record<string, string> = {
   // oee
   '{{count}} readings read with care_one': '{{count}} reading read with care',
   '{{count}} readings read with care_other': '{{count}} readings read with care',
+  '{{count}} writes not known_one': '{{count}} write whose end is not known',
+  '{{count}} writes not known_other': '{{count}} writes whose end is not known',
+  'Approve: write {{count}} values_one': 'Approve: write {{count}} value',
+  'Approve: write {{count}} values_other': 'Approve: write {{count}} values',
 }

@@ -160,6 +160,9 @@ export const STATE_WORDS: Record<WriteState, string> = {
   rejected: m('Rejected'),
 }
 
+/** Writes whose end nobody knows and the edge is still asked for. */
+export const notKnown = (writes: readonly Write[]): Write[] => writes.filter((write) => write.state === 'uncertain' && !write.settled)
+
 /** One's newest write that was asked for at or after a moment: what a request whose answer was lost became. */
 export function findLost(writes: readonly Write[], path: string, value: Written, sinceMs: number): Write | undefined {
   return writes.find((write) => write.path === path && write.own && sameValue(write.value, value) && Date.parse(write.requested_at) >= sinceMs)

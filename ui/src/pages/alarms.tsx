@@ -15,6 +15,7 @@ import type { AlarmsSearch } from '../router'
 import '../styles/alarms.css'
 
 const History = lazy(() => import('../alarms/history').then((module) => ({ default: module.History })))
+const Definitions = lazy(() => import('../alarms/definitions').then((module) => ({ default: module.Definitions })))
 const PerformanceTab = lazy(() => import('../alarms/performance').then((module) => ({ default: module.PerformanceTab })))
 
 const TABS: readonly (readonly [string, string, IconName | undefined])[] = [
@@ -24,6 +25,7 @@ const TABS: readonly (readonly [string, string, IconName | undefined])[] = [
   ['out', m('Out of service'), 'wrench'],
   ['history', m('History'), undefined],
   ['performance', m('Performance'), undefined],
+  ['definitions', m('Definitions'), undefined],
 ]
 
 export function AlarmsPage() {
@@ -79,6 +81,8 @@ export function AlarmsPage() {
           </section>
         ) : tab === 'history' ? (
           <History search={search} set={set} />
+        ) : tab === 'definitions' ? (
+          <Definitions search={search} set={set} role={role} />
         ) : tab === 'performance' ? (
           <PerformanceTab search={search} set={set} role={role} />
         ) : (

@@ -1,11 +1,15 @@
 import { Link, useSearch } from '@tanstack/react-router'
-import { useUnexplained, useWrites } from '../api/control'
+import { useUnexplained, useWaitingDownloads, useWrites } from '../api/control'
+import { EdgeLines } from '../components/control/edge-lines'
 import { Journal } from '../components/control/journal'
+import { NotKnown } from '../components/control/not-known'
 import { Lockouts, Modes, Unexplained, WaitsForYou } from '../components/control/now'
 import { Recipes } from '../components/control/recipes'
 import { Trips } from '../components/control/trips'
+import { WaitingDownloads } from '../components/control/waiting-downloads'
 import { PageHead } from '../components/ui'
 import { m, t } from '../i18n'
+import { notKnown } from '../model/control'
 import '../styles/records.css'
 import '../styles/write.css'
 import '../styles/faceplate.css'
@@ -15,6 +19,7 @@ const TABS = [
   ['now', m('Now')],
   ['trips', m('Trips')],
   ['journal', m('Journal')],
+  ['edges', m('Edges')],
   ['recipes', m('Recipes')],
 ] as const
 
@@ -35,6 +40,8 @@ export function ControlPage() {
       {tab === 'now' ? (
         <div className="control-grid">
           <WaitsForYou />
+          <WaitingDownloads />
+          <NotKnown />
           <Modes />
           <Lockouts />
           <Unexplained />
@@ -43,6 +50,8 @@ export function ControlPage() {
         <Trips />
       ) : tab === 'journal' ? (
         <Journal search={search} />
+      ) : tab === 'edges' ? (
+        <EdgeLines search={search} />
       ) : (
         <Recipes search={search} />
       )}
@@ -53,8 +62,10 @@ export function ControlPage() {
 function Sub() {
   const writes = useWrites('', 200, 5000)
   const changes = useUnexplained()
-  const waiting = (writes.data ?? []).filter((one) => one.state === 'awaiting_approval').length
+  const downloads = useWaitingDownloads()
+  const waiting = (writes.data ?? []).filter((one) => one.state === 'awaiting_approval').length + (downloads.data ?? []).length
+  const lost = notKnown(writes.data ?? []).length
   const open = (changes.data ?? []).filter((one) => one.state === 'open').length
-  const parts = [...(waiting ? [t('{{count}} requests wait', { count: waiting })] : []), ...(open ? [t('{{count}} changes unexplained', { count: open })] : [])]
+  const parts = [...(waiting ? [t('{{count}} requests wait', { count: waiting })] : []), ...(lost ? [t('{{count}} writes not known', { count: lost })] : []), ...(open ? [t('{{count}} changes unexplained', { count: open })] : [])]
   return <span>{parts.length ? parts.join(', ') : t('nothing waits')}</span>
 }

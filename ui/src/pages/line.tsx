@@ -1,12 +1,14 @@
 import { Link, Navigate, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { lazy, memo, Suspense, useMemo, type CSSProperties } from 'react'
-import { byUrgency, useAlarmsUnder, type AlarmRow } from '../api/open-alarms'
+import { useAskable } from '../alarms/live'
+import { AlarmMark, lookOf, spokenMark } from '../alarms/mark'
+import { isWaiting, sinceOf, stateWord } from '../alarms/model'
+import { useAlarmsUnder, type Alarm } from '../api/alarms'
 import { useAssets, useTags } from '../api/queries'
 import type { Asset, Tag } from '../api/types'
-import { PriorityMark } from '../components/faceplate/alarm-mark'
-import { againstLimit, ALARM_WORDS, AlarmsPanel, useAcknowledge } from '../components/faceplate/alarms-panel'
-import { Faceplate } from '../components/faceplate/faceplate'
+import { againstLimit, AlarmsPanel, MOST_LISTED, useAcknowledge } from '../components/faceplate/alarms-panel'
 import { ConnectionStrip, TagRows } from '../components/faceplate/parts'
+import { FaceplateSide } from '../components/faceplate/side'
 import { Icon } from '../components/icons'
 import { Indicator } from '../components/indicator'
 import { MachineDrawing } from '../components/line/drawing'
@@ -99,8 +101,8 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
   const path = node.asset.path
   const byAsset = useMemo(() => tagsByAsset(tags), [tags])
   const units = useMemo(() => machinesOf(node).slice(0, MOST_UNITS), [node])
-  const alarms = useAlarmsUnder(path)
-  const worst = useMemo(() => worstByAsset(alarms.data ?? [], units), [alarms.data, units])
+  const alarms = useAlarmsUnder(useAskable(), path, MOST_LISTED).data?.alarms
+  const worst = useMemo(() => worstByAsset(alarms ?? [], units), [alarms, units])
   const loops = useMemo(() => loopsOf(tags, units.map((unit) => unit.path)), [tags, units])
   const pens = useMemo(() => units.map((unit) => keyTagOf(byAsset.get(unit.path))).filter((tag) => tag !== undefined), [units, byAsset])
   const states = useMemo(
@@ -111,7 +113,7 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
     [units, byAsset],
   )
   const opened = units.find((unit) => unit.path === search.open)
-  const first = alarms.data?.[0]
+  const first = alarms?.[0]
   const wanted = units.find((unit) => first && covers(unit, first)) ?? units[0]
   const show = (next: LineSearch): void => void navigate({ to: '/line/$', params: { _splat: path }, search: next })
   const title = human(node.asset.name)
@@ -160,16 +162,7 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
           {own.length ? <TagRows title={t('Tags of {{name}} itself', { name: title })} tags={own} /> : null}
         </div>
         {opened ? (
-          <aside className="line-side" aria-label={human(opened.name)}>
-            <header className="panel side-head">
-              <h2>{human(opened.name)}</h2>
-              <Link to="/asset/$" params={{ _splat: opened.path }}>
-                {t('Own page')}
-              </Link>
-              <Button kind="quiet" icon="close" label={t('Close')} onPress={() => show({})} />
-            </header>
-            <Faceplate key={opened.path} asset={opened} tags={byAsset.get(opened.path) ?? []} title={human(opened.name)} compact writing={search.write} onWrite={(write) => show({ open: opened.path, ...(write ? { write } : {}) })} />
-          </aside>
+          <FaceplateSide key={opened.path} asset={opened} tags={byAsset.get(opened.path) ?? []} writing={search.write} onWrite={(write) => show({ open: opened.path, ...(write ? { write } : {}) })} onClose={() => show({})} />
         ) : (
           <aside className="line-side" aria-label={t('What needs somebody')}>
             {first ? <Situation row={first} unit={wanted && covers(wanted, first) ? wanted : undefined} onOpen={(unit) => show({ open: unit.path })} /> : null}
@@ -185,11 +178,12 @@ function Line({ node, tags }: { node: TreeNode; tags: readonly Tag[] }) {
 /** Up to nine machines stand in one row, as the goods flow; more are cut into rows of equal length. */
 const inOneRow = (machines: number): number => Math.ceil(machines / Math.ceil(machines / 9))
 
-const covers = (unit: Asset, row: AlarmRow): boolean => row.asset === unit.path || row.path === unit.path || row.path.startsWith(`${unit.path}/`)
+const covers = (unit: Asset, row: Alarm): boolean => row.asset === unit.path || row.path === unit.path || row.path.startsWith(`${unit.path}/`)
 
-function worstByAsset(rows: readonly AlarmRow[], units: readonly Asset[]): Map<string, AlarmRow> {
-  const worst = new Map<string, AlarmRow>()
-  for (const row of [...rows].sort(byUrgency)) {
+/** The rows come with the most urgent first. */
+function worstByAsset(rows: readonly Alarm[], units: readonly Asset[]): Map<string, Alarm> {
+  const worst = new Map<string, Alarm>()
+  for (const row of rows) {
     const unit = units.find((one) => covers(one, row))
     if (unit && !worst.has(unit.path)) worst.set(unit.path, row)
   }
@@ -197,12 +191,12 @@ function worstByAsset(rows: readonly AlarmRow[], units: readonly Asset[]): Map<s
 }
 
 /** What takes the eye: a condition that holds and matters. Anything else has its mark alone. */
-const isPressing = (row: AlarmRow): boolean => row.state !== 'ReturnedUnacknowledged' && (row.priority === 'critical' || row.priority === 'high')
+const isPressing = (row: Alarm): boolean => row.state !== 'ReturnedUnacknowledged' && (row.priority === 'critical' || row.priority === 'high')
 
 /** What has a normal band tells more than what has only a range, and that more than a bare number; else as in the plant file. */
 const telling = (tag: Tag): number => (bandOf(tag) ? 2 : rangeOf(tag) ? 1 : 0)
 
-const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: { asset: Asset; tags: readonly Tag[]; alarm: AlarmRow | undefined; line: string; open: boolean }) {
+const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: { asset: Asset; tags: readonly Tag[]; alarm: Alarm | undefined; line: string; open: boolean }) {
   const state = stateTagOf(asset, tags)
   const key = keyTagOf(tags)
   const targets = new Set(tags.map((tag) => tag.setpoint).filter(Boolean))
@@ -216,7 +210,7 @@ const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: 
       </Link>
       {alarm ? (
         <span className="column-alarm" title={alarm.message}>
-          <PriorityMark priority={alarm.priority} state={alarm.state} size={22} />
+          <AlarmMark priority={alarm.priority} look={lookOf(alarm.state)} title={spokenMark(alarm.priority, alarm.state)} />
         </span>
       ) : null}
       {key ? (
@@ -243,22 +237,23 @@ const UnitColumn = memo(function UnitColumn({ asset, tags, alarm, line, open }: 
 })
 
 /** The most urgent alarm in full: what happened, what it leads to, and what to do. */
-function Situation({ row, unit, onOpen }: { row: AlarmRow; unit: Asset | undefined; onOpen: (unit: Asset) => void }) {
+function Situation({ row, unit, onOpen }: { row: Alarm; unit: Asset | undefined; onOpen: (unit: Asset) => void }) {
   const act = useAcknowledge()
-  const age = (store.now() - Date.parse(row.raised_at)) / 1000
+  const now = store.now()
+  const since = sinceOf(row)
   return (
     <section className="panel situation" data-priority={row.priority} aria-label={row.message}>
       <header className="panel-head">
-        <PriorityMark priority={row.priority} state={row.state} size={26} />
+        <AlarmMark priority={row.priority} look={lookOf(row.state)} size={26} title={spokenMark(row.priority, row.state)} />
         <h2>{unit ? `${human(unit.name)}: ${row.message}` : row.message}</h2>
-        <span>{formatAge(age)}</span>
+        <span>{formatAge((now - since) / 1000)}</span>
       </header>
       <dl className="pad">
         <div>
           <dt>{t('What happened')}</dt>
           <dd>
             <b>{[row.name, againstLimit(row)].filter(Boolean).join(', ')}</b>
-            <small className="muted">{`${timeOrDay(Date.parse(row.raised_at), store.now())}, ${t(ALARM_WORDS[row.state] ?? row.state)}`}</small>
+            <small className="muted">{`${timeOrDay(since, now)}, ${stateWord(row, now)}`}</small>
           </dd>
         </div>
         {row.cause ? (
@@ -282,7 +277,7 @@ function Situation({ row, unit, onOpen }: { row: AlarmRow; unit: Asset | undefin
       </dl>
       <Refusal error={act.error} />
       <div className="form-row pad">
-        {row.state === 'Unacknowledged' || row.state === 'ReturnedUnacknowledged' ? (
+        {isWaiting(row) ? (
           <Button icon="check" isPending={act.busy} onPress={() => act.acknowledge([row])}>
             {t('Acknowledge')}
           </Button>

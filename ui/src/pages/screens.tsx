@@ -1,6 +1,6 @@
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
-import { useEffect, useRef, useState } from 'react'
-import { useAssets, useSession } from '../api/queries'
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react'
+import { useAssets, useSession, useTags } from '../api/queries'
 import type { Asset, Tag } from '../api/types'
 import { ChoiceField, Confirm, SheetForm, TextField, When, written } from '../components/records'
 import { Icon } from '../components/icons'
@@ -11,9 +11,12 @@ import { human, isConnection, tagOfMachine } from '../model/tree'
 import { createScreen, retireScreen, useScreen, useScreens, useScreensChanged, useScreenTags, type ScreenAnswer, type ScreenSummary } from '../screens/api'
 import { EMPTY, type Doc } from '../screens/model'
 import { ReviewBar, Versions } from '../screens/review'
-import { ScreenView } from '../screens/runtime'
+import { ScreenView, type OpenAsset } from '../screens/runtime'
+import type { ScreenSearch } from '../router'
 import '../styles/records.css'
 import '../styles/screens.css'
+
+const FaceplateSide = lazy(() => import('../components/faceplate/side').then((m) => ({ default: m.FaceplateSide })))
 
 /** All process screens. */
 export function ScreensPage() {
@@ -116,10 +119,11 @@ export function ScreenPage() {
   const screen = useScreen(id, search.draft ? 0 : undefined)
   if (screen.error && !screen.data) return <Trouble error={screen.error} retry={() => void screen.refetch()} />
   if (!screen.data) return <Loading what={t('the screen')} />
-  return <OneScreen key={`${id} ${search.draft ?? ''}`} screen={screen.data} asked={search.asset ?? ''} draft={search.draft !== undefined} again={() => void screen.refetch()} />
+  return <OneScreen key={`${id} ${search.draft ?? ''}`} screen={screen.data} search={search} again={() => void screen.refetch()} />
 }
 
-function OneScreen({ screen, asked, draft, again }: { screen: ScreenAnswer; asked: string; draft: boolean; again: () => void }) {
+function OneScreen({ screen, search, again }: { screen: ScreenAnswer; search: ScreenSearch; again: () => void }) {
+  const [asked, draft] = [search.asset ?? '', search.draft !== undefined]
   const navigate = useNavigate()
   const assets = useAssets()
   const changed = useScreensChanged()
@@ -128,6 +132,27 @@ function OneScreen({ screen, asked, draft, again }: { screen: ScreenAnswer; aske
   const doc = screen.document
   const instances = (assets.data ?? []).filter((one) => doc.type && one.type === doc.type)
   const asset = asked || doc.asset || (instances[0]?.path ?? '')
+  const opened = (assets.data ?? []).find((one) => one.path === search.open && search.open !== '')
+  const from = useRef<SVGElement>(null)
+  const show = (next: Pick<ScreenSearch, 'open' | 'write'>): void => {
+    const { open: _open, write: _write, ...kept } = search
+    void navigate({ to: '/screens/$id', params: { id: screen.id }, search: { ...kept, ...next } })
+  }
+  const latest = useRef({ show, assets: assets.data })
+  latest.current = { show, assets: assets.data }
+  // The same function as long as the page is there: the drawing is not drawn anew because somebody opens something.
+  const openAsset = useCallback<OpenAsset>(
+    (path, node) => {
+      const known = latest.current.assets?.find((one) => one.path === path)
+      if (!known || known.level === 'connection' || latest.current.assets?.some((one) => one.parent === path)) {
+        void navigate({ to: '/asset/$', params: { _splat: path } })
+        return
+      }
+      from.current = node
+      latest.current.show({ open: path })
+    },
+    [navigate],
+  )
   const name = asked ? `${doc.title}, ${human(asset.split('/').at(-1) ?? '')}` : doc.title
   return (
     <div className="page screen-page">
@@ -148,7 +173,16 @@ function OneScreen({ screen, asked, draft, again }: { screen: ScreenAnswer; aske
         ) : null}
       </PageHead>
       {draft || screen.live === null ? <ReviewBar screen={screen} onMoved={() => { again(); void navigate({ to: '/screens/$id', params: { id: screen.id } }) }} /> : null}
-      {doc.elements.length ? <Sheet doc={doc} asset={asset} /> : <Empty title={t('Nothing is drawn yet')}>{screen.may.includes('save') ? t('Press Draw to put symbols and values on it.') : ''}</Empty>}
+      {doc.elements.length ? (
+        <div className="line-layout screen-layout" data-open={opened ? '1' : undefined}>
+          <Sheet doc={doc} asset={asset} onOpenAsset={openAsset} />
+          {opened ? (
+            <Suspense fallback={<Loading what={human(opened.name)} />}>
+              <Beside key={opened.path} asset={opened} writing={search.write} onWrite={(write) => show({ open: opened.path, ...(write ? { write } : {}) })} onClose={() => { show({}); from.current?.focus() }} />
+            </Suspense>
+          ) : null}
+        </div>
+      ) : <Empty title={t('Nothing is drawn yet')}>{screen.may.includes('save') ? t('Press Draw to put symbols and values on it.') : ''}</Empty>}
       {table ? <ValueTable doc={doc} asset={asset} /> : null}
       {screen.may.length ? (
         <details className="panel screen-history">
@@ -178,8 +212,15 @@ function Instance({ instances, asset, onChange }: { instances: readonly Asset[];
   return <Select label={t('Asset')} value={asset} options={instances.map((one) => [one.path, one.path] as const)} onChange={onChange} />
 }
 
+/** What somebody chose on the drawing, with the tags of it. */
+function Beside({ asset, ...more }: { asset: Asset; writing: string | undefined; onWrite: (path: string | undefined) => void; onClose: () => void }) {
+  const tags = useTags(asset.path)
+  if (tags.error) return <Trouble error={tags.error} retry={() => void tags.refetch()} />
+  return tags.data ? <FaceplateSide asset={asset} tags={tags.data} focus {...more} /> : <Loading what={human(asset.name)} />
+}
+
 /** The drawing at the width there is; on a phone at a size that can be read, to be pushed about. */
-function Sheet({ doc, asset }: { doc: Doc; asset: string }) {
+function Sheet({ doc, asset, onOpenAsset }: { doc: Doc; asset: string; onOpenAsset: OpenAsset }) {
   const host = useRef<HTMLDivElement>(null)
   const [zoom, setZoom] = useState<number>()
   const small = useSmall()
@@ -189,7 +230,7 @@ function Sheet({ doc, asset }: { doc: Doc; asset: string }) {
   return (
     <div className="screen-panel panel">
       <div ref={host} className="screen-host" data-zoomed={wide ? '1' : undefined} {...(wide ? { tabIndex: 0, role: 'region', 'aria-label': t('Drawing') } : {})}>
-        <ScreenView doc={doc} asset={asset} zoom={wide} />
+        <ScreenView doc={doc} asset={asset} zoom={wide} onOpenAsset={onOpenAsset} />
       </div>
       <div className="screen-zoom" role="group" aria-label={t('Size')}>
         <Button kind="quiet" icon="minus" label={t('Smaller')} onPress={() => setZoom((z) => Math.max(0.2, (z ?? least ?? fit()) / 1.25))} />

@@ -51,7 +51,7 @@ export function LoginPage() {
   const [step, setStep] = useState<Step>()
   const [byName, setByName] = useState(false)
   // Only a page of this application, never another host.
-  const target = to?.startsWith('/') && !to.startsWith('//') ? to : '/overview'
+  const target = to?.startsWith('/') && !to.startsWith('//') ? to : '/'
 
   const enter = async (asks: () => Promise<Session>): Promise<void> => {
     setBusy(true)
@@ -60,7 +60,7 @@ export function LoginPage() {
       const session = await asks()
       client.clear()
       client.setQueryData(['session'], session)
-      await navigate({ to: target as '/overview' })
+      await navigate({ to: target as '/' })
     } catch (error) {
       if (!wasCancelled(error)) setProblem(words(error))
       setBusy(false)
@@ -318,7 +318,7 @@ export function WelcomePage() {
       const current = form.get('current')
       await put('session/password', { name: form.get('name'), password: form.get('password'), ...(current ? { current } : {}) })
       await client.invalidateQueries({ queryKey: ['session'] })
-      await navigate({ to: '/overview' })
+      await navigate({ to: '/' })
     } catch (error) {
       setProblem(words(error))
       setBusy(false)
@@ -341,7 +341,7 @@ export function WelcomePage() {
           </p>
         ) : null}
         <div className="form-row">
-          <Button kind="plain" onPress={() => void navigate({ to: '/overview' })}>
+          <Button kind="plain" onPress={() => void navigate({ to: '/' })}>
             {has ? t('Cancel') : t('Later')}
           </Button>
           <Button kind="primary" type="submit" isPending={busy}>

@@ -1,4 +1,4 @@
-"""Ways to people: each channel is an apprise address, kept as a secret and shown to nobody."""
+"""Ways to people: each channel is an apprise address, kept as a secret and shown to nobody, or a file of this machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from isthmus.alarms.callout import logbook
 from isthmus.alarms.callout.model import Channel
 from isthmus.alarms.callout.texts import Message
+from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Rejected
 from isthmus.values.hosts import is_loopback
 
@@ -26,8 +29,8 @@ MOST_REASON_CHARS = 400
 class Ways:
     """Sends by channels. Blocking: called from threads. What it says never holds an address of apprise or of a person."""
 
-    def __init__(self, reveal: Callable[[str], str]) -> None:
-        self._reveal = reveal
+    def __init__(self, reveal: Callable[[str], str], clock: Clock | None = None) -> None:
+        self._reveal, self._clock = reveal, clock or SystemClock()
 
     def missing(self, channel: Channel) -> str:
         """Why the secret of a channel cannot be read; empty when it can."""
@@ -42,6 +45,9 @@ class Ways:
 
         Raises: ConfigError
         """
+        if channel.kind == logbook.SCHEME:
+            self._file(channel)
+            return
         self._built(channel, "1" if channel.kind in ("sms", "voice") else "test@example.com", probe=True)
 
     def send(self, channel: Channel, address: str, message: Message) -> None:
@@ -49,6 +55,9 @@ class Ways:
 
         Raises: ConfigError for what somebody must set right, Rejected for what the other side or the network said
         """
+        if channel.kind == logbook.SCHEME:
+            logbook.write(self._file(channel), message, self._clock)
+            return
         url, way = self._built(channel, address)
         with _Said() as said:
             try:
@@ -57,6 +66,9 @@ class Ways:
                 raise Rejected(cleaned(f"{type(error).__name__}: {error}", url, address)) from None
         if not taken:
             raise Rejected(cleaned(said.text or "the gateway did not take it, and did not say why", url, address))
+
+    def _file(self, channel: Channel) -> Path:
+        return logbook.place_of(self._reveal(channel.url).strip(), f"channel {channel.name}: {channel.url}")
 
     def _built(self, channel: Channel, address: str, *, probe: bool = False) -> tuple[str, Any]:
         template = self._reveal(channel.url).strip()

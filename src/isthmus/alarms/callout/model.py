@@ -16,7 +16,7 @@ from isthmus.values.messages.alarms import PRIORITIES, AlarmChange, State
 from isthmus.values.secrets import check_reference
 from isthmus.values.windows import parse_window
 
-KINDS = ("email", "sms", "voice", "chat", "webhook")
+KINDS = ("email", "sms", "voice", "chat", "webhook", "file")
 SHORT = ("sms", "voice")
 """Kinds whose messages are a line or two."""
 LANGUAGES = ("en", "fr", "de")
@@ -32,8 +32,8 @@ ANSWER_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way to people. ``url`` refers to the secret that holds an apprise address; a personal one has ``{address}`` in it,
-    where each person's own goes, and one that is not reaches the same place for everybody.
+    """A way to people. ``url`` refers to the secret that holds an apprise address, or a file of this machine; a personal one has
+    ``{address}`` in it, where each person's own goes, and one that is not reaches the same place for everybody.
     """
 
     name: str
@@ -123,6 +123,8 @@ def check_channel(channel: Channel) -> Channel:
     where = f"channel {check_name(channel.name, 'name')}"
     if channel.kind not in KINDS:
         raise ConfigError(f"{where}: kind: must be one of {', '.join(KINDS)}, was {channel.kind!r}")
+    if channel.kind == "file" and channel.personal:
+        raise ConfigError(f"{where}: personal: a file is the same place for everybody")
     check_reference(channel.url, f"{where}: url")
     return channel
 

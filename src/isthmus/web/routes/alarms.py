@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from isthmus.alarms import performance
-from isthmus.alarms.model import AlarmRow, Definition, Entry, Occurrence
+from isthmus.alarms.model import MAX_SHELVE_S, AlarmRow, Definition, Entry, Occurrence
 from isthmus.alarms.rationalisation import Declared, declared, edit_plant, guarded, lines
 from isthmus.security.model import Action, Principal
 from isthmus.values.clock import NS_PER_S
@@ -34,8 +34,7 @@ router = APIRouter(tags=["alarms"])
 MOST_ROWS: Final = 20_000
 MOST_AT_ONCE: Final = 1000
 """Alarms of one deed: more than anybody sees on a page."""
-MOST_SHELVE_MINUTES: Final = 720
-"""Twelve hours, the longest shift: what is put aside comes back to somebody who knows why."""
+MOST_SHELVE_MINUTES: Final = int(MAX_SHELVE_S // 60)
 MOST_SERVICE_MINUTES: Final = 525_600
 MOST_WAIT_S: Final = 25.0
 MOST_JOURNAL: Final = 10_000
@@ -106,6 +105,7 @@ class AlarmList(BaseModel):
     version: int
     counts: AlarmCountsAnswer
     total: int = Field(description="rows that match, up to 20,000")
+    most_shelve_minutes: int = Field(description="the longest time that an alarm may be shelved")
     alarms: list[AlarmAnswer]
 
 
@@ -225,6 +225,7 @@ class DefinitionAnswer(BaseModel):
     response: str
     response_s: float | None
     latch: bool
+    changeable: bool = Field(description="false for one that another part of Isthmus reports: no file declares it")
     values: dict[str, Any] = Field(description="in force")
     declared: dict[str, Any] = Field(
         description="what the plant file says of those that were changed while Isthmus ran"
@@ -423,6 +424,11 @@ async def list_alarms(
         total = desk.total(under=under, states=state, priorities=priority, sight=eyes)
     head = {"version": version, "counts": counts, "total": total}
     body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows))
+    rows = desk.rows(under=under, states=state, priorities=priority, limit=MOST_ROWS, sight=eyes)
+    if order == "newest":
+        rows = sorted(rows, key=lambda row: -(row.raised_ns or row.changed_ns or 0))
+    head = {"version": version, "counts": counts, "total": len(rows), "most_shelve_minutes": MOST_SHELVE_MINUTES}
+    body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows[:limit]))
     return Response(body, media_type="application/json")
 
 
@@ -875,6 +881,7 @@ def definition_answer(one: Definition) -> dict[str, Any]:
         "response": "" if spec is None else spec.response,
         "response_s": None if spec is None else spec.response_s,
         "latch": spec is not None and spec.latch,
+        "changeable": spec is not None,
         "values": dict(one.values),
         "declared": dict(one.declared),
         "changed_by": one.changed_by,
@@ -883,16 +890,32 @@ def definition_answer(one: Definition) -> dict[str, Any]:
     }
 
 
+def _fits(one: Definition, priorities: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether a definition has one of the priorities, where any are asked for, and every word."""
+    if priorities and one.values.get("priority") not in priorities:
+        return False
+    shown = f"{one.path} {one.name} {one.alarm.spec.message if one.alarm else ''}".casefold() if words else ""
+    return all(word in shown for word in words)
+
+
 @router.get("/alarms/definitions", dependencies=allow(Action.READ, part=True), response_model=Definitions)
 async def list_alarm_definitions(
     services: Room,
     sight: Seen,
     under: Under = "",
+    priority: Annotated[list[Literal["critical", "high", "medium", "low"]], Query(max_length=4)] = [],  # noqa: B006  FastAPI copies it
+    text: Search = "",
+    changed: Annotated[bool, Query(description="only what differs from the plant file")] = False,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 1000,
 ) -> Response:
     """Every alarm that is judged, with what is in force and what the plant file says."""
-    found = [one for one in _desk(services).definitions(under) if sight.path(one.path)]
+    words = text.casefold().split()
+    found = [
+        one
+        for one in _desk(services).definitions(under)
+        if sight.path(one.path) and (one.declared or not changed) and _fits(one, priority, words)
+    ]
     page = map(definition_answer, found[offset : offset + limit])
     body = await asyncio.to_thread(_list, {"total": len(found)}, "definitions", page)
     return Response(body, media_type="application/json")

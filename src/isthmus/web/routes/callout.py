@@ -101,7 +101,7 @@ class RuleBody(RuleParts):
 
 
 class ChannelParts(BaseModel):
-    kind: Literal["email", "sms", "voice", "chat", "webhook"]
+    kind: Literal["email", "sms", "voice", "chat", "webhook", "file"]
     url: str = Field(
         max_length=200,
         description="reference to a secret that holds an apprise address, with {address} in it where it is personal",

@@ -486,19 +486,21 @@ async def get_journal(
     sight: Seen,
     under: Under = "",
     text: Annotated[str, Query(max_length=200, description="anywhere in the line")] = "",
+    edges: Annotated[bool, Query(description="only what edges noted, their side of each write too")] = False,
     limit: Limit = 100,
     before: Before = "now",
 ) -> ControlJournal:
     """Everything about writing, newest first: writes, changes nobody recorded, and what edges noted."""
     parts, bound = parts_of(services), _before(services, before)
-    writes, changes, lines = await asyncio.gather(
-        parts.control.writes(under, before_ns=bound, limit=1000),
-        parts.watch.changes(under, before_ns=bound, limit=1000),
-        parts.lines.listed(under, before_ns=bound, limit=1000),
-    )
-    found = [(w.requested_ns, _line_of_write(w)) for w in writes]
-    found += [(c.time_ns, _line_of_change(c)) for c in changes]
-    found += [(line.time_ns, _line_of_edge(line)) for line in lines if line.kind != "write"]
+    lines = await parts.lines.listed(under, before_ns=bound, limit=1000)
+    found = [(line.time_ns, _line_of_edge(line)) for line in lines if edges or line.kind != "write"]
+    if not edges:
+        writes, changes = await asyncio.gather(
+            parts.control.writes(under, before_ns=bound, limit=1000),
+            parts.watch.changes(under, before_ns=bound, limit=1000),
+        )
+        found += [(w.requested_ns, _line_of_write(w)) for w in writes]
+        found += [(c.time_ns, _line_of_change(c)) for c in changes]
     wanted = text.casefold()
     shown = [
         line
@@ -706,7 +708,9 @@ def _line_of_change(change: Change) -> ControlJournalLine:
 def _line_of_edge(line: EdgeLine) -> ControlJournalLine:
     left_out = {"n", "at_ns", "kind", "path", "tag"}
     text = ", ".join(
-        f"{key} {value}" for key, value in line.said.items() if key not in left_out and value not in ("", None)
+        f"{key} {'none' if value in ([], {}) else value}"
+        for key, value in line.said.items()
+        if key not in left_out and value not in ("", None, False)
     )
     return ControlJournalLine(
         at=iso(line.time_ns), kind=line.kind, path=line.path, text=text[:1000], by="", edge=line.edge, id=str(line.n)

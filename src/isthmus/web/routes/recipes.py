@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from isthmus.control.model import MAX_REASON_CHARS, MAX_TEXT_CHARS
@@ -102,10 +102,28 @@ class DownloadAnswer(BaseModel):
     asset: str
     by: str
     reason: str
-    state: str = Field(description="running, done, refused (nothing was written), stopped, or broken (core ended)")
+    state: str = Field(
+        description="waiting (for a second person), running, done, refused (nothing was written), stopped, broken (core ended), "
+        "rejected or expired"
+    )
     began: str
     ended: str | None
+    second: str = Field(description="who agreed to it, or said no")
+    said: str = Field(description="why not")
+    expires_at: str | None = Field(description="until when it waits")
     lines: list[LineAnswer]
+
+
+class WaitingDownload(DownloadAnswer):
+    own: bool = Field(description="whether whoever asks is who asked for it")
+
+
+class WaitingDownloads(BaseModel):
+    downloads: list[WaitingDownload]
+
+
+class DownloadRejection(BaseModel):
+    reason: str = Field(max_length=MAX_REASON_CHARS)
 
 
 class Downloads(BaseModel):
@@ -163,9 +181,12 @@ async def approve_recipe(services: Room, principal: Who, name: Name, n: Number) 
 
 @router.post("/recipes/{name}/download", dependencies=allow(Action.WRITE, part=True))
 async def download_recipe(
-    services: Room, principal: Who, name: Name, body: DownloadBody, http: Request
+    services: Room, principal: Who, name: Name, body: DownloadBody, http: Request, response: Response
 ) -> DownloadAnswer:
-    """Write its values to an asset one by one; the report says what was written, what not, and what was there before."""
+    """Write its values to an asset one by one; the report says what was written, what not, and what was there before.
+
+    202 where a point asks for a second person: the whole download waits for one.
+    """
     told(http).update(reason=body.reason, target=f"recipes/{name} {body.asset}".strip())
     try:
         done = await parts_of(services).recipes.download(
@@ -174,7 +195,39 @@ async def download_recipe(
     except LookupError:
         raise _unknown(name) from None
     told(http)["new"] = {"version": done.number, "state": done.state}
+    response.status_code = 202 if done.state == "waiting" else 200
     return _download(done)
+
+
+@router.post("/recipes/{name}/downloads/{n}/approve", dependencies=allow(Action.CONTROL_APPROVE, part=True))
+async def approve_download(services: Room, principal: Who, name: Name, n: Number, http: Request) -> DownloadAnswer:
+    """Agree to a whole download as a second person: everything is checked anew and written."""
+    told(http)["target"] = f"recipes/{name} download {n}"
+    try:
+        done = await parts_of(services).recipes.agree(principal, name, n)
+    except LookupError:
+        raise _no_download(name, n) from None
+    told(http).update(new={"version": done.number, "state": done.state}, reason=done.reason)
+    return _download(done)
+
+
+@router.post("/recipes/{name}/downloads/{n}/reject", dependencies=allow(Action.CONTROL_APPROVE, part=True))
+async def reject_download(
+    services: Room, principal: Who, name: Name, n: Number, body: DownloadRejection, http: Request
+) -> DownloadAnswer:
+    """Say no to a download that waits, or take back one's own."""
+    told(http).update(target=f"recipes/{name} download {n}", reason=body.reason)
+    try:
+        return _download(await parts_of(services).recipes.refuse(principal, name, n, body.reason))
+    except LookupError:
+        raise _no_download(name, n) from None
+
+
+@router.get("/control/downloads", dependencies=allow(Action.READ, part=True))
+async def list_waiting_downloads(services: Room, principal: Who) -> WaitingDownloads:
+    """Downloads of recipes that wait for a second person, oldest first."""
+    found = await parts_of(services).recipes.waiting(principal)
+    return WaitingDownloads(downloads=[WaitingDownload(**_download(one).model_dump(), own=own) for one, own in found])
 
 
 @router.get("/recipes/{name}/downloads", dependencies=allow(Action.READ, part=True))
@@ -202,6 +255,10 @@ def check_name(name: str) -> None:
 
 def _unknown(name: str) -> NotFound:
     return NotFound(f"there is no recipe {name}", "unknown_recipe")
+
+
+def _no_download(name: str, number: int) -> NotFound:
+    return NotFound(f"there is no download {number} of recipe {name}", "unknown_recipe")
 
 
 def _recipe(detail: Detail) -> RecipeAnswer:
@@ -240,6 +297,9 @@ def _download(one: Download) -> DownloadAnswer:
         state=one.state,
         began=iso(one.began_ns),
         ended=iso(one.ended_ns) if one.ended_ns else None,
+        second=one.second,
+        said=one.said,
+        expires_at=iso(one.expires_ns) if one.expires_ns else None,
         lines=[
             LineAnswer(
                 path=line.path, value=line.value, before=line.before, state=line.state, write=line.write, code=line.code,

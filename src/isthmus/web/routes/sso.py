@@ -28,7 +28,7 @@ TROUBLE: Final = "isthmus_sign_on_problem"
 """Cookie with why a sign-in failed, sealed, so that nobody's link makes our page say what they want."""
 _PATH: Final = f"{API}/session/oidc"
 _METHODS: Final = f"{API}/session/methods"
-_START: Final = "/overview"
+_START: Final = "/"
 
 
 class ProviderOffer(BaseModel):

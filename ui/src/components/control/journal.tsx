@@ -1,6 +1,6 @@
 import { useNavigate } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useEffect, useMemo, useRef } from 'react'
+import { useEffect, useMemo, useRef, useState } from 'react'
 import { isAbsent, useJournal, type Write, type WriteState } from '../../api/control'
 import type { Tag } from '../../api/types'
 import { t } from '../../i18n'
@@ -8,6 +8,7 @@ import { STATE_WORDS } from '../../model/control'
 import { writeText } from '../faceplate/write-text'
 import { TextField, When, written } from '../records'
 import { Button, Empty, Loading, Panel, Trouble } from '../ui'
+import { GiveUpSheet } from './not-known'
 import { useKnownTags } from './now'
 import { pathName } from './path-name'
 import type { ControlSearch } from '../../router'
@@ -25,6 +26,7 @@ export function Journal({ search }: { search: ControlSearch }) {
     const who = (search.who ?? '').toLowerCase()
     return (found.data?.pages ?? []).flat().filter((write) => (!search.state || write.state === search.state) && (!who || `${write.by} ${write.approved_by}`.toLowerCase().includes(who)))
   }, [found.data, search.state, search.who])
+  const [givingUp, setGivingUp] = useState<Write>()
   const narrow = useRef(typeof window !== 'undefined' && matchMedia('(max-width: 899px)').matches).current
   const list = useRef<HTMLDivElement>(null)
   const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => list.current, estimateSize: () => (narrow ? ROW_PHONE : ROW_DESK), overscan: 12 })
@@ -93,16 +95,17 @@ export function Journal({ search }: { search: ControlSearch }) {
           <div className="journal-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
             {items.map((item) => {
               const write = rows[item.index]
-              return write ? <Row key={write.id} write={write} tag={known.get(write.path)} top={item.start} height={item.size} index={item.index} /> : null
+              return write ? <Row key={write.id} write={write} tag={known.get(write.path)} top={item.start} height={item.size} index={item.index} onGiveUp={setGivingUp} /> : null
             })}
           </div>
         </div>
       )}
+      {givingUp ? <GiveUpSheet write={givingUp} tag={known.get(givingUp.path)} onClose={() => setGivingUp(undefined)} /> : null}
     </Panel>
   )
 }
 
-function Row({ write, tag, top, height, index }: { write: Write; tag: Tag | undefined; top: number; height: number; index: number }) {
+function Row({ write, tag, top, height, index, onGiveUp }: { write: Write; tag: Tag | undefined; top: number; height: number; index: number; onGiveUp: (write: Write) => void }) {
   const why = [write.why, write.code ? write.reason : '', write.clears].filter(Boolean).join('. ')
   const who = [write.by, write.approved_by].filter(Boolean).join(' + ')
   return (
@@ -119,6 +122,11 @@ function Row({ write, tag, top, height, index }: { write: Write; tag: Tag | unde
       </span>
       <span role="cell" className="journal-state">
         {t(STATE_WORDS[write.state])}
+        {write.state === 'uncertain' && !write.settled ? (
+          <Button kind="link" onPress={() => onGiveUp(write)}>
+            {t('Give up …')}
+          </Button>
+        ) : null}
       </span>
       <span role="cell" className="muted" title={why}>
         {why}

@@ -1,17 +1,16 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
 import { useMemo, useState, type FormEvent } from 'react'
-import { approveRecipe, downloadRecipe, isAbsent, saveRecipe, usePoints, useRecipes, useVersions, type Download, type DownloadLine, type Recipe, type RecipeItem, type RecipeVersion } from '../../api/control'
+import { approveRecipe, downloadRecipe, isAbsent, saveRecipe, usePoints, useRecipes, useDownloads, useVersions, type Download, type Recipe, type RecipeItem, type RecipeVersion } from '../../api/control'
 import { useAssets, useSession } from '../../api/queries'
 import type { Tag } from '../../api/types'
-import { m, t } from '../../i18n'
-import { compareItems, decimalSign, entryOf, parseNumber, STATE_WORDS, withUnit } from '../../model/control'
+import { t } from '../../i18n'
+import { compareItems, decimalSign, entryOf, parseNumber } from '../../model/control'
 import { human } from '../../model/tree'
 import { Confirm, Refusal, Sheet, SheetForm, TextField, useAct, When, written } from '../records'
 import { Button, Empty, Loading, Panel, Select } from '../ui'
-import { VerdictMark } from '../write/checks'
 import { Missing, useKnownTags } from './now'
-import { pathName } from './path-name'
+import { Report, say } from './report'
 import type { ControlSearch } from '../../router'
 
 /** Named sets of values with versions; only an approved one is downloaded. */
@@ -62,8 +61,6 @@ function useItemTags(recipe: Pick<Recipe, 'type' | 'asset'>): (tag: string) => T
   const base = recipe.asset || (recipe.type ? (assets.data?.find((asset) => asset.type === recipe.type)?.path ?? '') : '')
   return (tag) => known.get(base ? `${base}/${tag}` : tag)
 }
-
-const say = (tag: Tag | undefined, value: RecipeItem['value'] | null): string => (tag ? withUnit(tag, value) : `${value ?? '–'}`)
 
 function One({ recipe, search }: { recipe: Recipe; search: ControlSearch }) {
   const versions = useVersions(recipe.name)
@@ -140,6 +137,7 @@ function One({ recipe, search }: { recipe: Recipe; search: ControlSearch }) {
         </table>
       </Panel>
       {report ? <Report report={report} /> : null}
+      <Earlier name={recipe.name} but={report?.id} />
       {sheet === 'approve' ? (
         <Confirm
           title={t('Approve version {{n}}', { n: shown.number })}
@@ -170,7 +168,7 @@ function DownloadSheet({ recipe, version, onClose, onReport }: { recipe: Recipe;
       onClose={onClose}
       send={async (form) => {
         onReport(await downloadRecipe(recipe.name, written(form, 'asset'), written(form, 'reason')))
-        await client.invalidateQueries({ queryKey: ['control'] })
+        await Promise.all([client.invalidateQueries({ queryKey: ['control'] }), client.invalidateQueries({ queryKey: ['recipes', recipe.name, 'downloads'] })])
       }}
     >
       <p>{t('Version {{n}}. All values are checked before the first is written; it stops at the first that fails, and the report names each.', { n: version.number })}</p>
@@ -194,38 +192,22 @@ function DownloadSheet({ recipe, version, onClose, onReport }: { recipe: Recipe;
   )
 }
 
-const REPORTS: Record<Download['state'], string> = {
-  running: m('Under way'),
-  done: m('All values were written and read back.'),
-  refused: m('Nothing was written: at least one value would be refused.'),
-  stopped: m('It stopped: what comes after the failed value was not written.'),
-  broken: m('It was cut off. Look at each value.'),
-}
-
-const wordOf = (line: DownloadLine): string => (line.state === 'not written' ? (line.code ? t('Would be refused') : t('Not written')) : t(STATE_WORDS[line.state]))
-
-function Report({ report }: { report: Download }) {
-  const known = useKnownTags()
+/** What became of downloads before, value by value; the newest is first. */
+function Earlier({ name, but }: { name: string; but: number | undefined }) {
+  const found = useDownloads(name)
+  const shown = (found.data ?? []).filter((one) => one.id !== but)
+  if (shown.length === 0) return null
   return (
-    <section className="panel" role="status" aria-label={t('Report of the download')}>
-      <header className="panel-head">
-        <h2>{t('Report of the download')}</h2>
-        <span className="panel-aside">{report.asset}</span>
-      </header>
-      <p className="pad">
-        <b>{t(REPORTS[report.state])}</b>
-      </p>
-      <ul className="write-lines">
-        {report.lines.map((line, i) => (
-          <li key={line.path} data-state={line.state}>
-            <span>
-              <VerdictMark verdict={line.state === 'done' ? 'yes' : line.state === 'uncertain' ? 'unknown' : line.state === 'not written' && !line.code ? 'note' : 'no'} /> {i + 1}. <b>{pathName(line.path)}</b> {say(known.get(line.path), line.before)} → {say(known.get(line.path), line.value)}
-            </span>
-            <small className="muted">{[wordOf(line), line.reason, line.clears].filter(Boolean).join('. ')}</small>
-          </li>
-        ))}
-      </ul>
-    </section>
+    <Panel title={t('Earlier downloads')}>
+      {shown.map((one) => (
+        <details key={one.id} className="earlier">
+          <summary>
+            <When iso={one.began} /> <b>{t('Version {{n}}', { n: one.version })}</b> {[one.asset, t('by {{who}}', { who: one.by }), t('{{done}} of {{all}} values written', { done: one.lines.filter((line) => line.state === 'done').length, all: one.lines.length })].filter(Boolean).join(', ')}
+          </summary>
+          <Report report={one} />
+        </details>
+      ))}
+    </Panel>
   )
 }
 

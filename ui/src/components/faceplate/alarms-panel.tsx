@@ -1,7 +1,9 @@
-import { useQueryClient } from '@tanstack/react-query'
-import { acknowledge, isUnseen, useAlarmsUnder, type AlarmRow } from '../../api/open-alarms'
+import { refresh, useAskable } from '../../alarms/live'
+import { AlarmMark, lookOf, spokenMark } from '../../alarms/mark'
+import { isWaiting, sinceOf, stateWord } from '../../alarms/model'
+import { acknowledge, useAlarmsUnder, type Alarm } from '../../api/alarms'
 import { isAbsent } from '../../api/control'
-import { m, t } from '../../i18n'
+import { t } from '../../i18n'
 import { store } from '../../live/client'
 import { useEverySecond } from '../../live/react'
 import { formatAge, formatNumber } from '../../model/format'
@@ -9,18 +11,17 @@ import { timeOrDay } from '../../model/time'
 import { useReducer } from 'react'
 import { Refusal, useAct } from '../act'
 import { Button, Panel } from '../ui'
-import { PriorityMark } from './alarm-mark'
 
-export const ALARM_WORDS: Record<string, string> = { Unacknowledged: m('Unack'), Acknowledged: m('Ack'), ReturnedUnacknowledged: m('RTN unack'), Latched: m('Latched') }
 const MOST = 8
+/** As many as are asked for below a line or an asset. */
+export const MOST_LISTED = 200
 
 const figure = (v: number | string | null): string => (typeof v === 'number' ? formatNumber(v, Number.isInteger(v) ? 0 : 1) : (v ?? ''))
 
 /** "8.2 / 10.0 N": the value beside the limit it broke. */
-export const againstLimit = (row: AlarmRow): string => [[figure(row.value), row.limit === null ? '' : figure(row.limit)].filter(Boolean).join(' / '), row.unit].filter(Boolean).join(' ')
+export const againstLimit = (row: Alarm): string => [[figure(row.value), row.limit === null ? '' : figure(row.limit)].filter(Boolean).join(' / '), row.unit].filter(Boolean).join(' ')
 
-export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: (rows: readonly AlarmRow[]) => void } {
-  const client = useQueryClient()
+export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: (rows: readonly Alarm[]) => void } {
   const act = useAct()
   return {
     busy: act.busy,
@@ -28,40 +29,47 @@ export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: 
     acknowledge: (rows) =>
       void act.run(async () => {
         await acknowledge(rows.map((row) => row.occurrence))
-        await client.invalidateQueries({ queryKey: ['alarms'] })
+        refresh()
       }),
   }
 }
 
+/** "13:02 · 8.2 / 10.0 N · Unack 3 min": since when, how far, and how it stands. */
+function summary(row: Alarm, now: number): string {
+  const since = sinceOf(row)
+  return [since ? timeOrDay(since, now) : '', againstLimit(row), since ? `${stateWord(row, now)} ${formatAge((now - since) / 1000)}` : stateWord(row, now)].filter(Boolean).join(' · ')
+}
+
 /** What is open below a path, the most urgent first. */
 export function AlarmsPanel({ under, title = t('Alarms of this asset') }: { under: string; title?: string }) {
-  const found = useAlarmsUnder(under)
+  const askable = useAskable()
+  const found = useAlarmsUnder(askable, under, MOST_LISTED)
   const act = useAcknowledge()
   const [, again] = useReducer((n: number) => n + 1, 0)
   useEverySecond(again)
+  if (!askable) return null
   if (found.data === undefined) return isAbsent(found.error) || !found.error ? null : <Panel title={title}><p className="pad muted">{t('The alarms do not answer.')}</p></Panel>
-  const unseen = found.data.filter(isUnseen)
+  const { alarms, total } = found.data
+  const unseen = alarms.filter(isWaiting)
   return (
     <Panel title={title} aside={unseen.length ? t('{{n}} to acknowledge', { n: unseen.length }) : t('none to acknowledge')}>
       <Refusal error={act.error} />
-      {found.data.length === 0 ? <p className="pad muted">{t('No open alarm.')}</p> : null}
+      {alarms.length === 0 ? <p className="pad muted">{t('No open alarm.')}</p> : null}
       <ul className="alarm-lines">
-        {found.data.slice(0, MOST).map((row) => (
-          <li key={row.occurrence} data-priority={row.priority}>
-            <PriorityMark priority={row.priority} state={row.state} />
+        {alarms.slice(0, MOST).map((row) => (
+          <li key={row.alarm} data-priority={row.priority}>
+            <AlarmMark priority={row.priority} look={lookOf(row.state)} title={spokenMark(row.priority, row.state)} />
             <span className="alarm-what">
               <b>{row.message || row.name}</b>
-              <small className="muted">
-                {[timeOrDay(Date.parse(row.raised_at), store.now()), againstLimit(row), `${t(ALARM_WORDS[row.state] ?? row.state)} ${formatAge((store.now() - Date.parse(row.raised_at)) / 1000)}`].filter(Boolean).join(' · ')}
-              </small>
+              <small className="muted">{summary(row, store.now())}</small>
             </span>
-            {isUnseen(row) ? (
+            {isWaiting(row) ? (
               <Button icon="check" label={t('Acknowledge {{what}}', { what: row.message || row.name })} isPending={act.busy} onPress={() => act.acknowledge([row])} />
             ) : null}
           </li>
         ))}
       </ul>
-      {found.data.length > MOST ? <p className="pad muted">{t('{{n}} more', { n: found.data.length - MOST })}</p> : null}
+      {total > MOST ? <p className="pad muted">{t('{{n}} more', { n: total - MOST })}</p> : null}
     </Panel>
   )
 }

@@ -1,7 +1,7 @@
 import { lazy, Suspense, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from 'react'
 import { isAbsent, usePoints, type Point } from '../../api/control'
 import type { Asset, Tag } from '../../api/types'
-import { t } from '../../i18n'
+import { late, t } from '../../i18n'
 import { useLink } from '../../live/react'
 import { MODES, unknownNow } from '../../model/control'
 import { rangeOf } from '../../model/scale'
@@ -19,7 +19,8 @@ import '../../styles/asset.css'
 import '../../styles/faceplate.css'
 
 const MiniTrend = lazy(() => import('../mini-trend').then((m) => ({ default: m.MiniTrend })))
-const WriteDialog = lazy(() => import('../write/write-dialog').then((m) => ({ default: m.WriteDialog })))
+const loadWrite = late(() => import('../write/write-dialog'))
+const WriteDialog = lazy(() => loadWrite().then((m) => ({ default: m.WriteDialog })))
 const NO_POINTS: readonly Point[] = []
 
 /** What the tags of an asset are on its faceplate. The type in the plant file says it; nothing is drawn by hand. */
