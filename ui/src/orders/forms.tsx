@@ -110,7 +110,7 @@ export function SerialForm({ one, shut }: Shut & { one: OrderDetail }) {
   return (
     <SheetForm title={t('New piece of {{order}}', { order: one.id })} verb={t('Record')} onClose={shut} send={send}>
       <TextField name="id" label={t('Serial number')} autoFocus />
-      <Area name="parts" label={t('What went into it')} hint={t('One lot or serial number a line, then how much; 1 unless told')} />
+      <Area field="parts" label={t('What went into it')} hint={t('One lot or serial number a line, then how much; 1 unless told')} />
     </SheetForm>
   )
 }
@@ -154,12 +154,12 @@ export function LabourForm({ one, job, shut }: Shut & { one: OrderDetail; job: O
   )
 }
 
-function Area({ name, label, hint, value = '', rows = 4 }: { name: string; label: string; hint: string; value?: string; rows?: number }) {
+function Area({ field, label, hint, value = '', rows = 4 }: { field: string; label: string; hint: string; value?: string; rows?: number }) {
   return (
     <label className="field">
       <span>{label}</span>
-      <textarea name={name} rows={Math.max(rows, value.split('\n').length)} defaultValue={value} aria-describedby={`${name}-hint`} />
-      <small id={`${name}-hint`} className="muted">
+      <textarea name={field} rows={Math.max(rows, value.split('\n').length)} defaultValue={value} aria-describedby={`${field}-hint`} />
+      <small id={`${field}-hint`} className="muted">
         {hint}
       </small>
     </label>
@@ -401,7 +401,7 @@ export function SkillForm({ one, shut }: Shut & { one?: Person }) {
   return (
     <SheetForm title={one ? t('Skills of {{name}}', { name: one.person }) : t('Skills')} verb={t('Save')} onClose={shut} send={send}>
       {one ? null : <TextField name="person" label={t('Person')} autoFocus />}
-      <Area name="skills" label={t('Skills')} hint={t('One a line; with a day such as 2027-06-30 it runs out then')} value={value} />
+      <Area field="skills" label={t('Skills')} hint={t('One a line; with a day such as 2027-06-30 it runs out then')} value={value} />
     </SheetForm>
   )
 }
