@@ -11,13 +11,9 @@ export type Language = keyof typeof LANGUAGES
 type Catalogue = Record<string, string>
 /** What a part of the screens says in each language, English where a count changes the words; it comes with the part: `extend`. */
 export type Words = Record<Language, Catalogue>
-const catalogues: Record<Language, () => Promise<Catalogue>> = {
-  en: () => Promise.resolve(en),
-  fr: () => import('./locales/fr').then((m) => m.fr),
-  de: () => import('./locales/de').then((m) => m.de),
-type Words = Promise<{ default: Record<string, string> }>
+type Loading = Promise<{ default: Catalogue }>
 /** The words of the pages that are opened first, and those of the others. */
-const catalogues: Record<Exclude<Language, 'en'>, { first: () => Words; rest: () => Words }> = {
+const catalogues: Record<Exclude<Language, 'en'>, { first: () => Loading; rest: () => Loading }> = {
   fr: { first: () => import('virtual:words/fr/first'), rest: () => import('virtual:words/fr/rest') },
   de: { first: () => import('virtual:words/de/first'), rest: () => import('virtual:words/de/rest') },
 }
@@ -47,8 +43,6 @@ export function wishedLanguage(): Language {
   return navigator.languages.map(known).find((one) => one !== undefined) ?? 'en'
 }
 
-const loaded = new Set<Language>(['en'])
-
 /** Adds what a lazily loaded part says. Call it where the part is loaded. */
 export function extend(words: Words): void {
   for (const [language, catalogue] of Object.entries(words)) i18next.addResourceBundle(language, 'translation', catalogue, true, false)
@@ -61,10 +55,6 @@ export async function setLanguage(language: Language, keep = true): Promise<void
     } catch {
       // for this page only
     }
-  }
-  if (!loaded.has(language)) {
-    i18next.addResourceBundle(language, 'translation', await catalogues[language](), true, false)
-    loaded.add(language)
   }
   await Promise.all([take(language, 'first'), wholeWanted ? take(language, 'rest') : undefined])
   await i18next.changeLanguage(language)

@@ -123,14 +123,14 @@ const kpiRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/kpi',
   validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof KPI_KEYS)[number], string>> => only(search, KPI_KEYS),
-  component: lazyRouteComponent(() => import('./pages/kpi'), 'KpiPage'),
+  component: lazyRouteComponent(late(() => import('./pages/kpi')), 'KpiPage'),
 })
 
 const calendarRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/calendar',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'path' | 'week', string>> => only(search, ['path', 'week'] as const),
-  component: lazyRouteComponent(() => import('./pages/calendar'), 'CalendarPage'),
+  component: lazyRouteComponent(late(() => import('./pages/calendar')), 'CalendarPage'),
 })
 
 const calloutRoute = createRoute({
@@ -146,23 +146,22 @@ const qualityRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/quality',
   validateSearch: (search: Record<string, unknown>): QualitySearch => only(search, QUALITY_KEYS),
-  component: lazyRouteComponent(() => import('./pages/quality'), 'QualityPage'),
+  component: lazyRouteComponent(late(() => import('./pages/quality')), 'QualityPage'),
 })
 
 const floorRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/floor',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'asset', string>> => only(search, ['asset'] as const),
-  component: lazyRouteComponent(() => import('./pages/floor'), 'FloorPage'),
+  component: lazyRouteComponent(late(() => import('./pages/floor')), 'FloorPage'),
 })
 const shiftRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/shift',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'area' | 'start', string>> => only(search, ['area', 'start'] as const),
-  component: lazyRouteComponent(() => import('./pages/shift'), 'ShiftPage'),
+  component: lazyRouteComponent(late(() => import('./pages/shift')), 'ShiftPage'),
 })
 
-export type ScreenSearch = Partial<Record<'asset' | 'draft', string>>
 const SCREEN_KEYS = ['asset', 'draft', 'open', 'write'] as const
 export type ScreenSearch = Partial<Record<(typeof SCREEN_KEYS)[number], string>>
 const screensRoute = createRoute({
@@ -187,7 +186,7 @@ const ordersRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/orders',
   validateSearch: (search: Record<string, unknown>): Partial<Record<(typeof ORDER_KEYS)[number], string>> => only(search, ORDER_KEYS),
-  component: lazyRouteComponent(() => import('./pages/orders'), 'OrdersPage'),
+  component: lazyRouteComponent(late(() => import('./pages/orders')), 'OrdersPage'),
 })
 
 const OEE_KEYS = ['under', 'range', 'by', 'loss', 'figure', 'asset'] as const
@@ -196,20 +195,20 @@ const oeeRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/oee',
   validateSearch: (search: Record<string, unknown>): OeeSearch => only(search, OEE_KEYS),
-  component: lazyRouteComponent(() => import('./pages/oee'), 'OeePage'),
+  component: lazyRouteComponent(late(() => import('./pages/oee')), 'OeePage'),
 })
 
 const downtimeRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/downtime',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'under' | 'span' | 'stop', string>> => only(search, ['under', 'span', 'stop'] as const),
-  component: lazyRouteComponent(() => import('./pages/downtime'), 'DowntimePage'),
+  component: lazyRouteComponent(late(() => import('./pages/downtime')), 'DowntimePage'),
 })
 const lossesRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: '/losses',
   validateSearch: (search: Record<string, unknown>): Partial<Record<'under' | 'span' | 'by' | 'measure', string>> => only(search, ['under', 'span', 'by', 'measure'] as const),
-  component: lazyRouteComponent(() => import('./pages/losses'), 'LossesPage'),
+  component: lazyRouteComponent(late(() => import('./pages/losses')), 'LossesPage'),
 })
 
 const systemRoute = createRoute({

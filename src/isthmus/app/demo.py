@@ -11,8 +11,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isthmus.app.datadir import DataDir
 from isthmus.app.demo_screens import lay_out
@@ -31,7 +30,6 @@ from isthmus.values.errors import ConfigError, IsthmusError
 if TYPE_CHECKING:
     from isthmus.simulators.bottling.quarter import Past
 from isthmus.values.clock import NS_PER_S, Clock, SystemClock
-from isthmus.values.errors import ConfigError
 
 LOAD_TAGS = 1000  # of one load server
 LOOK_S = 0.25
@@ -218,7 +216,8 @@ async def run_demo(
             await _apply_plant(data, rig.plant_yaml(), log)
             await _offer_recipes(data)
             await _offer_shift(data, settings, port)
-            tasks.append(asyncio.create_task(_live_in(data, pasts.pop(), log), name="past"))            await _offer_call_out(data, settings, SystemClock())
+            tasks.append(asyncio.create_task(_live_in(data, pasts.pop(), log), name="past"))
+            await _offer_call_out(data, settings, SystemClock())
 
         try:
             await run_up(data, settings, port, stop, log, ready)

@@ -125,7 +125,21 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     for method, path in set(control) - set(approving):
         body = {"path": "hall", "value": 1, "why": "x", "reason": "x", "name": "x", "items": []}
         is_problem(await as_.viewer.request(method, url(path), json=body), 403, "role_missing")
-    rooms = ("alarms", "callout", "screens", "calendar", "kpis", "products", "orders", "lots", "people", "readings", "quality", "shifts", "production")
+    rooms = (
+        "alarms",
+        "callout",
+        "screens",
+        "calendar",
+        "kpis",
+        "products",
+        "orders",
+        "lots",
+        "people",
+        "readings",
+        "quality",
+        "shifts",
+        "production",
+    )
     # each has tests of its own
     rooms = (
         "alarms",

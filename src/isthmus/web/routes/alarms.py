@@ -422,13 +422,8 @@ async def list_alarms(
     total = len(rows)
     if total == limit:
         total = desk.total(under=under, states=state, priorities=priority, sight=eyes)
-    head = {"version": version, "counts": counts, "total": total}
+    head = {"version": version, "counts": counts, "total": total, "most_shelve_minutes": MOST_SHELVE_MINUTES}
     body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows))
-    rows = desk.rows(under=under, states=state, priorities=priority, limit=MOST_ROWS, sight=eyes)
-    if order == "newest":
-        rows = sorted(rows, key=lambda row: -(row.raised_ns or row.changed_ns or 0))
-    head = {"version": version, "counts": counts, "total": len(rows), "most_shelve_minutes": MOST_SHELVE_MINUTES}
-    body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows[:limit]))
     return Response(body, media_type="application/json")
 
 
