@@ -2,7 +2,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { ApiError } from '../api/client'
-import { useAlarmsUnder } from '../api/open-alarms'
+import { useAlarmsUnder } from '../api/alarms'
 import { useSession } from '../api/queries'
 import { AlarmMark } from '../alarms/mark'
 import { Refusal, useAct } from '../components/act'
@@ -230,8 +230,8 @@ function Since({ iso }: { iso: string }) {
 
 /** State, since when and why; an alarm's colour only where an alarm is. */
 function Now({ machine, several, help }: { machine: MachineNow; several: boolean; help: readonly HelpRequest[] }) {
-  const alarms = useAlarmsUnder(machine.asset)
-  const alarm = alarms.data?.[0]
+  const alarms = useAlarmsUnder(true, machine.asset, 5)
+  const alarm = alarms.data?.alarms[0]
   const calm = CALM.has(machine.state_class)
   return (
     <section className="floor-now" aria-label={t('Now')} data-priority={alarm && !calm ? alarm.priority : undefined}>
