@@ -24,6 +24,7 @@ import isthmus.production.kpi.store
 import isthmus.production.orders.lot_store  # as above
 import isthmus.production.orders.store
 import isthmus.production.shiftlog_store
+import isthmus.production.stops.store
 import isthmus.production.store
 import isthmus.quality.store
 import isthmus.screens.store
@@ -56,7 +57,7 @@ def declared() -> MetaData:
         isthmus.screens.store,
         isthmus.production.exception_store,
         isthmus.production.kpi.store,
-        isthmus.production.store,
+        isthmus.production.stops.store,
         isthmus.security.audit.store,
         isthmus.security.store,
     ):

@@ -50,6 +50,7 @@ from isthmus.production.service import Production
 from isthmus.production.shiftlog import ShiftLog
 from isthmus.production.shiftlog_store import metadata as shiftlog_metadata
 from isthmus.production.states import NOTHING, Series, join
+from isthmus.production.stops.store import metadata as stops_metadata
 from isthmus.production.store import metadata as production_metadata
 from isthmus.quality.service import Quality
 from isthmus.quality.store import metadata as quality_metadata
@@ -369,6 +370,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
     orders_metadata.create_all(engine)
     quality_metadata.create_all(engine)
     production_metadata.create_all(engine)
+    stops_metadata.create_all(engine)
     security = Security(
         engine,
         clock,

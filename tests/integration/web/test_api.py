@@ -125,7 +125,7 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
     for method, path in set(control) - set(approving):
         body = {"path": "hall", "value": 1, "why": "x", "reason": "x", "name": "x", "items": []}
         is_problem(await as_.viewer.request(method, url(path), json=body), 403, "role_missing")
-    rooms = (
+    rooms = (  # each has tests of its own
         "alarms",
         "callout",
         "screens",
@@ -140,16 +140,6 @@ async def test_a_viewer_changes_nothing_and_an_engineer_may(as_: Any) -> None:
         "shifts",
         "production",
     )
-    # each has tests of its own
-    rooms = (
-        "alarms",
-        "callout",
-        "screens",
-        "shifts",
-        "production",
-    )  # test_alarms.py, test_callout.py, test_screens.py, test_shifts.py
-    rooms = ("alarms", "callout", "screens", "production")  # test_alarms.py and so on
-    rooms = ("alarms", "callout", "screens", "calendar", "kpis", "production")  # each has a test_<room>.py
     desks = [(m, p) for m, p in changing if p.split("/")[3] in rooms]
     for method, path in desks:
         is_problem(await as_.viewer.request(method, url(path), json={}), 403, "role_missing")

@@ -49,6 +49,7 @@ NAMES_OTHERS = (
     "/recipes/",
     "/control/trips/",
     "/readings/points/",
+    "/kpis/",
 )
 """Their names are not those of people."""
 
