@@ -108,7 +108,7 @@ class Desk:
             if asked.get("order") != ["newest"]:
                 found.sort(key=lambda r: (r["state"] not in WAITING, PRIORITIES.index(r["priority"])))
             limit = int(asked.get("limit", ["500"])[0])
-            head = {"version": self.version, "counts": self._counts(), "total": len(found)}
+            head = {"version": self.version, "counts": self._counts(), "total": len(found), "most_shelve_minutes": 720}
             await route.fulfill(json={**head, "alarms": found[:limit]})
         elif what == "occurrences":
             await route.fulfill(json={"occurrences": [], "complete": True})
