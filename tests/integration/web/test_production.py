@@ -96,6 +96,17 @@ async def test_losses_add_up_to_the_waterfall(works: Any, as_: Any, room: Any) -
     assert gone[0]["text"] == "mechanical/jam (no more offered)"
 
 
+async def test_time_of_which_nobody_knows_is_no_stop_without_a_reason(works: Any, as_: Any, room: Any) -> None:
+    from isthmus.web.times import iso
+
+    asked = {"start": iso(works.start - H), "end": iso(works.start + 2 * H)}
+    for by, other in (("reason", ""), ("group", ""), ("loss", "breakdown")):
+        rows = (await as_.viewer.get("/production/losses", params=asked | {"by": by})).json()["rows"]
+        assert {r["key"]: (r["s"], r["count"]) for r in rows} == {"unknown": (3600, 0), other: (600, 1)}, by
+    named = (await as_.viewer.get("/production/losses", params=asked)).json()["rows"][0]
+    assert (named["text"], named["cost"]) == ("Not known", 0)
+
+
 async def test_a_figure_opens_to_its_intervals_and_samples(works: Any, as_: Any, room: Any) -> None:
     found = (
         await as_.viewer.get("/production/lineage", params=span(works) | {"asset": FILLER, "figure": "oee"})

@@ -167,6 +167,7 @@ const LOSS_WORDS: Record<string, string> = {
 export function lossWord(by: LossBy, loss: Pick<Loss, 'key' | 'text'>): string {
   if (!loss.key) return t('No reason given')
   if (loss.key === 'minor-stop') return t('Minor stops')
+  if (loss.key === 'unknown') return sentence(classWord('unknown'))
   if (by === 'class') return sentence(classWord(loss.key))
   if (by === 'loss') return LOSS_WORDS[loss.key] ? t(LOSS_WORDS[loss.key] as string) : sentence(loss.text)
   return by === 'group' ? sentence(loss.text.replaceAll('-', ' ')) : by === 'machine' ? lastPart(loss.key) : loss.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -32,6 +32,9 @@ Asset = Annotated[str, Query(max_length=MAX_PATH_CHARS, description="path of a m
 Start = Annotated[str, Query(max_length=64, description="ISO 8601, now, or now-8h (s, m, h, d, w)")]
 By = Annotated[str, Query(max_length=200, description=f"names with commas between: {', '.join(BY)}; empty: all in one")]
 NO_PRODUCTION = "production does not run here"
+NOT_KNOWN: Final = "unknown"
+WITHOUT_REASON: Final = {MINOR: "Minor stops", "": "No reason given", NOT_KNOWN: "Not known"}
+"""What losses are called that are no reason of the plant's, by key."""
 
 
 class MachineOut(BaseModel):
@@ -326,7 +329,8 @@ async def read_losses(
     """What planned time was lost to, by minutes, stops and cost, and the waterfall from all time to good time."""
     start_ns, end_ns = _range(services, start, end)
     production = _production(services)
-    found = await production.facts(under, start_ns, end_ns, (by,), sees=sight.path)
+    names = (by,) if by in ("machine", "class") else (by, "class")
+    found = await production.facts(under, start_ns, end_ns, names, sees=sight.path)
     rows = _loss_rows(services, found, by)
     if form != "json":
         return await sheet(form, "losses", rows)
@@ -337,26 +341,29 @@ async def read_losses(
 
 
 def _loss_rows(services: Services, found: Sequence[FactSum], by: str) -> list[LossRow]:
-    texts = {r.key: r.text for r in services.namespace.current().reasons} | {
-        MINOR: "Minor stops",
-        "": "No reason given",
-    }
-    rows = []
+    """Time of which nobody knows what the machine did is a loss of its own, and no stop without a reason."""
+    texts = {r.key: r.text for r in services.namespace.current().reasons} | WITHOUT_REASON
+    sums: dict[str, tuple[int, int, int]] = {}
     for one in found:
-        ns = sum(one.ns.get(c, 0) for c in DOWN)
-        count = one.stops + one.minor_stops
+        key = one.key[by]
+        if not key and one.key.get("class") == StateClass.UNKNOWN:
+            key = NOT_KNOWN
+        ns, count, cost_u = sums.get(key, (0, 0, 0))
+        lost_ns = sum(one.ns.get(c, 0) for c in DOWN)
+        sums[key] = (ns + lost_ns, count + one.stops + one.minor_stops, cost_u + one.cost_u)
+    rows = []
+    for key, (ns, count, cost_u) in sums.items():
         if not ns and not count:
             continue
-        key = one.key[by]
         text = (
             texts.get(key, f"{key} (no more offered)") if by == "reason" else _group_text(key) if by == "group" else key
         )
-        rows.append(LossRow(key=key, text=text, s=ns / 1e9, count=count, cost=one.cost_u / MILLION / 60e9))
+        rows.append(LossRow(key=key, text=text, s=ns / 1e9, count=count, cost=cost_u / MILLION / 60e9))
     return sorted(rows, key=lambda r: (-r.s, r.key))
 
 
 def _group_text(key: str) -> str:
-    return {MINOR: "Minor stops", "": "No reason given"}.get(key, group_of(key))
+    return WITHOUT_REASON.get(key) or group_of(key)
 
 
 @router.get("/production/lineage", dependencies=allow(Action.READ, part=True))
