@@ -526,53 +526,12 @@ def chi_square_quantile(share: float, freedom: float) -> float:
     """The value below which this share of a χ² distribution lies; degrees of freedom need not be whole.
 
     Raises: ValueError unless 0 < share < 1 and freedom > 0
-    Source: Wilson & Hilferty, PNAS 17 (1931) 684, as a start; then Newton's method within what brackets the answer
     """
     if not 0.0 < share < 1.0 or freedom <= 0:
         raise ValueError(f"no quantile of {share} with {freedom} degrees of freedom")
-    a = freedom / 2.0
-    spread = 2.0 / (9.0 * freedom)
-    x = max(1e-12, a * max(1e-3, 1.0 - spread + NormalDist().inv_cdf(share) * math.sqrt(spread)) ** 3)
-    low, high = 0.0, math.inf
-    for _ in range(200):
-        error = _gamma_share(a, x) - share
-        low, high = (x, high) if error < 0 else (low, x)
-        density = math.exp((a - 1.0) * math.log(x) - x - math.lgamma(a))
-        step = x - error / density if density > 0 else math.nan
-        if not low < step < high:
-            step = (low + high) / 2.0 if high < math.inf else 2.0 * x
-        if abs(step - x) <= 1e-14 * x:
-            break
-        x = step
-    return 2.0 * x
+    from scipy.special import gammaincinv  # type: ignore[import-untyped]  # it ships no types; late: few ask for intervals
 
-
-def _gamma_share(a: float, x: float) -> float:
-    """The regularised lower incomplete gamma function: a series below the bend, a continued fraction above it.
-
-    Source: NIST Digital Library of Mathematical Functions 8.11.4 and 8.9.2
-    """
-    scale = math.exp(a * math.log(x) - x - math.lgamma(a))
-    if x < a + 1.0:
-        term = total = 1.0 / a
-        n = a
-        while term > total * 1e-17:
-            n += 1.0
-            term *= x / n
-            total += term
-        return scale * total
-    b = x + 1.0 - a
-    c, d = 1e300, 1.0 / b
-    fraction = d
-    for i in range(1, 100_000):
-        b += 2.0
-        part = -i * (i - a)
-        d = 1.0 / (part * d + b)
-        c = b + part / c
-        fraction *= c * d
-        if abs(c * d - 1.0) < 1e-16:
-            break
-    return 1.0 - scale * fraction
+    return 2.0 * float(gammaincinv(freedom / 2.0, share))
 
 
 def _freedom(kind: str, points: Points) -> float:
