@@ -20,6 +20,7 @@ from isthmus.control.recipes import Recipes
 from isthmus.control.service import Control, Surroundings
 from isthmus.control.trip_list import TripList
 from isthmus.control.watch import Scale, Watch
+from isthmus.namespace.doing import Doing
 from isthmus.namespace.live import FORMS, LiveTable
 from isthmus.namespace.model import Lockout, Plant
 from isthmus.namespace.service import Namespace
@@ -41,10 +42,10 @@ class PolicyView:
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
-    def decide(self, asker: Asker, action: str, path: str = "", *, zone: str = "", state: str = "") -> Answer:
+    def decide(self, asker: Asker, action: str, path: str = "", *, zone: str = "") -> Answer:
         if not isinstance(asker, Principal):
             raise TypeError(f"{type(asker).__name__} is nobody the policy knows")
-        return self._now.decide(asker, Action(action), path, zone=zone, state=state)
+        return self._now.decide(asker, Action(action), path, zone=zone)
 
     @property
     def _now(self) -> Policy:
@@ -83,7 +84,8 @@ class ControlRoom:
         self._clock, self._bus, self._namespace, self._live = clock, bus, namespace, live
         self._heartbeats, self._security, self._trail, self._log = heartbeats, security, trail, log
         self._changed = asyncio.Event()
-        plant, permissions = namespace.current, PolicyView(Policies(namespace.current, lockouts))
+        plant = namespace.current
+        permissions = PolicyView(Policies(plant, lockouts, Doing(live).at))
         link = EdgeLink(bus, lambda: namespace.current().site)
         around = Surroundings(plant, live, permissions, self._edge, link, trail, reports, self._behind, self._pseudonym)
         self.control = Control(engine, clock, around, log)

@@ -109,7 +109,7 @@ class Answer(Protocol):
 class Permissions(Protocol):
     """The policy in force, and what is locked out."""
 
-    def decide(self, asker: Asker, action: str, path: str = "", *, zone: str = "", state: str = "") -> Answer: ...
+    def decide(self, asker: Asker, action: str, path: str = "", *, zone: str = "") -> Answer: ...
 
     def at_least(self, role: str, least: str) -> bool:
         """Whether a role is another one, or has everything of it."""

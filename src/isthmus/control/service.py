@@ -119,7 +119,6 @@ class _Index:
             tag = plant.by_id.get(point.tag)
             if tag is not None and tag.connection in connections:
                 self.points[point.tag] = (point, connections[tag.connection])
-        self.assets = {asset.path: asset for asset in plant.assets}
         self._compiled: dict[str, Expression | None] = {}
 
     def expression(self, text: str) -> Expression | None:
@@ -391,8 +390,8 @@ class Control:
         point, connection = self._index().points[tag.id]
         return _Place(tag, point, point.zone or self._around.permissions.zone_at(tag.path), connection)
 
-    def _allowed(self, asker: Asker, action: str, path: str, state: str = "") -> None:
-        answer = self._around.permissions.decide(asker, action, path, state=state)
+    def _allowed(self, asker: Asker, action: str, path: str) -> None:
+        answer = self._around.permissions.decide(asker, action, path)
         if not answer.allowed:
             clears = "whoever holds it takes the lock-out away" if answer.code == "locked_out" else ""
             raise Refusal(answer.code, answer.reason, clears)
@@ -406,7 +405,7 @@ class Control:
         tag = index.plant.by_path.get(path)
         if tag is None or not self._around.permissions.decide(asker, READ, path).allowed:
             raise LookupError(path)
-        self._allowed(asker, WRITE, path, self.state_at(tag))
+        self._allowed(asker, WRITE, path)
         if tag.id not in index.points:
             raise Refusal(
                 "not_writable",
@@ -508,22 +507,6 @@ class Control:
         return chosen
 
     # what core sees of the plant
-
-    def state_at(self, tag: Tag) -> str:
-        """What the machine a tag belongs to is doing, by the nearest state above it; empty where that is not known."""
-        plant, assets = self._index().plant, self._index().assets
-        path = tag.asset
-        while True:
-            asset = assets.get(path)
-            found = plant.by_path.get(str(asset.production.get("state", ""))) if asset is not None else None
-            if found is not None:
-                value, code = self._read(found.id)
-                if value is None or not _good(code):
-                    return ""
-                return (found.states or {}).get(int(value), "") if not isinstance(value, str) else value
-            if not path:
-                return ""
-            path = path.rpartition("/")[0]
 
     def _read(self, tag: int) -> tuple[Written | None, int]:
         """The value core has of a tag, None unless it is good, with its status."""

@@ -124,6 +124,11 @@ class _Role:
             return True
         return action not in self.allow and all(b.narrows(action) for b in self.bases if b.has(action))
 
+    @property
+    def asks_state(self) -> bool:
+        """Whether what it may do hangs on what a machine is doing."""
+        return bool(self.when) or any(base.asks_state for base in self.bases)
+
     def obstacle(self, target: _Target) -> Decision | None:
         """Why not, None when it grants it; it has the action."""
         if target.action not in PERSONAL:
@@ -197,8 +202,15 @@ class Policy:
     Cost: about 0.5 µs for what was decided before, 10 µs else; `isthmus bench policy`
     """
 
-    def __init__(self, plant: Plant, lockouts: Mapping[str, Lockout] | None = None) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        lockouts: Mapping[str, Lockout] | None = None,
+        state_at: Callable[[str], str] | None = None,
+    ) -> None:
+        """``state_at`` tells what the machine at a path is doing; without it nobody knows."""
         self.plant = plant
+        self._state_at = state_at
         self.zoned = bool(plant.zones)
         self.lockouts = {**_declared_lockouts(plant), **(lockouts or {})}
         self.role_names = (*(role.value for role in Role), *(role.name for role in plant.roles))
@@ -206,6 +218,7 @@ class Policy:
             dict.fromkeys((SITE, *(z.name for z in plant.zones), *((OUTSIDE,) if self.zoned else ())))
         )
         self._roles = _compiled_roles(plant)
+        self._by_state = frozenset(name for name, role in self._roles.items() if role.asks_state)
         self._conduits = {(c.source, c.target, kind): c.name for c in reversed(plant.conduits) for kind in c.allow}
         self._programs = {program: zone.name for zone in plant.zones for program in zone.programs}
         nets = [(ipaddress.ip_network(n), zone.name) for zone in plant.zones for n in zone.networks]
@@ -308,10 +321,18 @@ class Policy:
     ) -> Decision:
         """Whether somebody may do something to a path of the plant, and why.
 
-        ``zone`` is that of the target where it has no path, ``state`` what the target is doing, ``kind`` the kind of
-        message unless it follows from the action. An empty path means the whole site; with ``part`` whatever part of it
+        ``zone`` is that of the target where it has no path, ``state`` what the target is doing unless core is to look, ``kind``
+        the kind of message unless it follows from the action. An empty path means the whole site; with ``part`` whatever part of it
         may be seen, in any state (the asker then shows only that, see ``sight``, or asks again for the path it acts on).
         """
+        if (
+            not state
+            and self._by_state
+            and principal is not None
+            and principal.role in self._by_state
+            and self._state_at
+        ):
+            state = self._state_at(path)
         rest = zone or state or kind or part
         key = (id(principal), action, path, zone, state, kind, part) if rest else (id(principal), action, path)
         kept = self._memory.get(key)
@@ -628,9 +649,11 @@ def _declared_lockouts(plant: Plant) -> dict[str, Lockout]:
     return found | {f"connections/{c.name}": c.lockout for c in plant.connections if c.lockout is not None}
 
 
-def compile_policy(plant: Plant, lockouts: Mapping[str, Lockout] | None = None) -> Policy:
-    """The policy of a plant; ``lockouts`` by path stand beside those the plant file declares."""
-    return Policy(plant, lockouts)
+def compile_policy(
+    plant: Plant, lockouts: Mapping[str, Lockout] | None = None, state_at: Callable[[str], str] | None = None
+) -> Policy:
+    """The policy of a plant; ``lockouts`` by path stand beside those the plant file declares, ``state_at`` as in `Policy`."""
+    return Policy(plant, lockouts, state_at)
 
 
 WITHOUT_PLANT: Final = compile_policy(EMPTY)
@@ -711,8 +734,13 @@ class Lockouts:
 class Policies:
     """The policy in force: always that of the plant as applied last, swapped as a whole."""
 
-    def __init__(self, plant: Callable[[], Plant], lockouts: Lockouts | None = None) -> None:
-        self._plant, self.lockouts = plant, lockouts or Lockouts()
+    def __init__(
+        self,
+        plant: Callable[[], Plant],
+        lockouts: Lockouts | None = None,
+        state_at: Callable[[str], str] | None = None,
+    ) -> None:
+        self._plant, self.lockouts, self._state_at = plant, lockouts or Lockouts(), state_at
         self._lock = threading.Lock()
         self._now: tuple[Plant, int, Policy] = (EMPTY, -1, WITHOUT_PLANT)
 
@@ -726,6 +754,6 @@ class Policies:
             plant, version = self._plant(), self.lockouts.version
             known, locked, policy = self._now
             if known is not plant or locked != version:
-                policy = compile_policy(plant, self.lockouts.all())
+                policy = compile_policy(plant, self.lockouts.all(), self._state_at)
                 self._now = (plant, version, policy)
             return policy

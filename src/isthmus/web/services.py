@@ -20,6 +20,7 @@ from isthmus.control.trip_list import TripList
 from isthmus.control.watch import Watch
 from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.control import NO_CONSENT, Consent, Demands
+from isthmus.namespace.doing import Doing
 from isthmus.namespace.listing import TagList
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant, Tag
@@ -394,4 +395,4 @@ class Services:
     policies: Policies = field(init=False)
 
     def __post_init__(self) -> None:
-        self.policies = Policies(self.namespace.current, self.lockouts)
+        self.policies = Policies(self.namespace.current, self.lockouts, Doing(self.live).at)

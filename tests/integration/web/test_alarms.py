@@ -17,6 +17,7 @@ from fake_alarms import NOW, Alarm, Definition, Entry, FakeDesk, Occurrence, Spe
 from websockets.asyncio.client import connect
 
 from isthmus.namespace.control import Consent
+from isthmus.namespace.model import OwnRole
 from isthmus.security.audit.search import Question
 from isthmus.security.model import Scope
 from isthmus.values.clock import NS_PER_S
@@ -152,6 +153,33 @@ async def test_who_may_do_what(desk: FakeDesk, as_: Any) -> None:
     assert (await as_.engineer.post("alarms/acknowledge", json={"occurrences": [1]})).status_code == 403
     assert (await as_.supervisor.post("alarms/in-service", json={"alarms": [alarm]})).json()["done"] == [alarm]
     assert (await as_.nobody.get("alarms")).status_code == 401
+
+
+async def test_who_is_narrowed_by_state_changes_something_while_the_machine_is_in_it(
+    desk: FakeDesk, works: Any, port: int
+) -> None:
+    plant, filler = works.namespace.plant, "hall/line1/filler"
+    assets = tuple(
+        replace(asset, production={"state": f"{filler}/state"}) if asset.path == filler else asset
+        for asset in plant.assets
+    )
+    works.namespace.plant = replace(plant, assets=assets, roles=(OwnRole("fitters", ("operator",), when=("Idle",)),))
+    works.live.describe(works.namespace.plant)
+    note = {"path": filler, "text": "nozzle 3 was blocked"}
+    async with narrowed(works, port, "fitters") as client:
+        for state, codes in ((6, (403, 403)), (0, (200, 201))):
+            works.feed({f"{filler}/state": state})
+            answers = [
+                await client.post("alarms/acknowledge", json={"occurrences": [1]}),
+                await client.post("shifts/log", json=note),
+            ]
+            assert tuple(answer.status_code for answer in answers) == codes
+            for refused in answers[: 2 * (state == 6)]:
+                assert refused.json()["code"] == "role_state"
+                assert "it is Execute" in refused.json()["detail"]
+            assert desk.held[0].state is (State.UNACKNOWLEDGED if state == 6 else State.ACKNOWLEDGED)
+        works.feed({f"{filler}/state": 0}, at_s=1, code=0x80050000)
+        assert "not known" in (await client.post("shifts/log", json=note)).json()["detail"]
 
 
 async def test_what_is_latched_is_reset(desk: FakeDesk, as_: Any) -> None:

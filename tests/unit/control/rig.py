@@ -19,6 +19,7 @@ from isthmus.control.model import EdgeLine, EdgeState
 from isthmus.control.service import Control, Surroundings
 from isthmus.control.store import metadata
 from isthmus.namespace.compiled import make_plant
+from isthmus.namespace.doing import Doing
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Asset, Conduit, Connection, Lockout, OwnRole, Plant, Tag, Zone
 from isthmus.ports.audit import NotDurable
@@ -248,7 +249,7 @@ class Works:
     def __post_init__(self) -> None:
         self.engine = open_records(self.folder / "records.db")
         metadata.create_all(self.engine)
-        self.policies = Policies(lambda: self.plant, self.lockouts)
+        self.policies = Policies(lambda: self.plant, self.lockouts, Doing(self.live).at)
         self.permissions = PolicyView(self.policies)
         for edge in self.plant.edges:
             self.state[edge] = EdgeState(True, 0.2, 0.01, 1, self.plant.version)

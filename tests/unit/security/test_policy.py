@@ -389,6 +389,29 @@ def test_a_lock_out_is_found_for_whoever_asks_at_a_tag_above_it_and_at_its_conne
     assert compile_policy(plant()).locked("hall/line1") is None
 
 
+def test_who_is_narrowed_by_state_is_asked_for_it_as_it_is_now() -> None:
+    now = {"hall/line1/filler": "stopped"}
+    policy = compile_policy(plant(zones=(), conduits=()), state_at=lambda path: now.get(path.rpartition("/")[0], ""))
+    crew = Principal("c", "filler-crew", Proof.SESSION, "127.0.0.1", 5)
+    night = Principal("n", "night", Proof.SESSION, "127.0.0.1", 6)
+    actions = (Action.WRITE, Action.ALARM_ACKNOWLEDGE, Action.PRODUCTION_RECORD)
+    for state, may in (("stopped", True), ("running", False), ("held", True), ("", False), ("stopped", True)):
+        now["hall/line1/filler"] = state
+        for who in (crew, night):
+            assert [policy.decide(who, action, SPEED).allowed for action in actions] == [may] * 3, state
+        assert policy.decide(crew, Action.READ, SPEED).allowed
+    assert policy.decide(crew, Action.WRITE, SPEED, state="running").code == "role_state"  # what the asker knows holds
+    assert not policy.decide(crew, Action.WRITE, "hall/line1").allowed  # there nobody knows
+
+
+def test_nobody_looks_at_a_state_for_who_is_not_narrowed_by_it() -> None:
+    asked: list[str] = []
+    policy = compile_policy(plant(zones=(), conduits=()), state_at=lambda path: asked.append(path) or "")
+    operator = Principal("o", "operator", Proof.SESSION, "127.0.0.1", 7)
+    assert policy.decide(operator, Action.WRITE, SPEED).allowed
+    assert not asked
+
+
 @pytest.mark.parametrize(("state", "may"), [("stopped", True), ("Stopped", True), ("Execute", False), ("", False)])
 def test_states_are_the_same_in_upper_and_lower_case(state: str, may: bool) -> None:
     crew = Principal("kim", "filler-crew", Proof.SESSION, "", source="10.1.0.3")

@@ -547,9 +547,7 @@ def _check_lockable(services: Services, principal: Principal, sight: Sight, path
 
 def _check_accept(services: Services, principal: Principal, path: str) -> None:
     """Whoever may write there, also while it is locked out: this writes nothing."""
-    tag = services.namespace.current().by_path.get(path)
-    state = parts_of(services).control.state_at(tag) if tag is not None else ""
-    answer = services.policies.current().decide(principal, Action.WRITE, path, state=state)
+    answer = services.policies.current().decide(principal, Action.WRITE, path)
     if answer.code not in ("", "locked_out", "role_state"):
         answer.check()
 
