@@ -137,8 +137,11 @@ def _nothing() -> None:
 
 
 def _load_edge() -> None:
-    """Everything that an edge imports, its drivers among it."""
     import isthmus.app.edge  # noqa: F401  loading it is all that is wanted
+
+
+def _load_more_of_edge() -> None:
+    """All drivers; an edge that is awaited loads those of its own connections only."""
     from isthmus.ports.drivers import drivers
 
     drivers()
@@ -152,6 +155,6 @@ _Work = Callable[[Wish, DataDir, Settings, asyncio.Event, logging.Logger], Await
 _PARTS: dict[str, tuple[Callable[[], None], Callable[[], None], _Work]] = {
     "up": (_load_up, _nothing, _up),
     "core": (_load_core, _load_more_of_core, _core),
-    "edge": (_load_edge, _nothing, _edge),
+    "edge": (_load_edge, _load_more_of_edge, _edge),
     "listener": (_load_listener, _nothing, _listener),
 }

@@ -1,4 +1,8 @@
-"""`isthmus up`: starts the bus, core and the edges of this machine, keeps them running, stops them in reverse order."""
+"""`isthmus up`: starts the bus, core and the edges of this machine, keeps them running, stops them in reverse order.
+
+Core's modules take longest to load, and it begins with them when this module is loaded: what is not needed before that (psutil, and
+all that signs and seals) is imported in the functions below that use it.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
-
-from isthmus.app.ca import Authority, wanted_names
 from isthmus.app.datadir import DataDir
 from isthmus.app.disk import DiskReserve
-from isthmus.app.enrolment import Enrolment
 from isthmus.app.exposure import refuse
 from isthmus.app.logs import log_to_files
 from isthmus.app.notify import Notifier
 from isthmus.app.process import SUPERVISED, die_with_parent
-from isthmus.app.secrets import Secrets
 from isthmus.app.settings import Settings
 from isthmus.app.spare import Spare
 from isthmus.bus.broker import (
@@ -45,6 +45,9 @@ from isthmus.bus.field import Devices, ListenerAddress, device_entry
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError, NotConnected
 from isthmus.values.hosts import is_loopback
+
+if TYPE_CHECKING:
+    import psutil
 
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 STEADY_S = 10.0
@@ -229,6 +232,8 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
 
     Two nats-servers on one store, or two edges on one device, must never be.
     """
+    import psutil
+
     try:
         known = json.loads((data.run / "pids.json").read_text())
     except (FileNotFoundError, ValueError):
@@ -254,6 +259,8 @@ def end_orphans(data: DataDir, log: logging.Logger) -> None:
 
 def _holds(process: psutil.Process) -> bool:
     """Whether a process that is going may still hold what it had open; a zombie without threads does not."""
+    import psutil
+
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.Error:
@@ -300,7 +307,10 @@ async def run_up(
     edges = [Child(e, [*me, "edge", *common, "--name", e], works=_at_once) for e in settings.node.edges]
     try:
         for child in (core, *edges):
-            await supervisor.prepare(child)  # a second of imports each, while we look and clear up
+            await supervisor.prepare(child)  # seconds of imports, while we look and clear up
+        from isthmus.app.enrolment import Enrolment
+        from isthmus.app.secrets import Secrets
+
         end_orphans(data, log)
         Secrets.of(data.root, settings.secrets.key_file).seal_plain()
         check_port(settings.web.host, port)
@@ -396,6 +406,8 @@ def _place_listener(data: DataDir, settings: Settings) -> int:
 
 def _place_bus(data: DataDir, settings: Settings, log: logging.Logger) -> tuple[BusTls | None, int]:
     """The certificates of this installation, and where the bus listens: on loopback, or by TLS where edges elsewhere reach it."""
+    from isthmus.app.ca import Authority, wanted_names
+
     authority = Authority(data.tls, SystemClock())
     names = wanted_names(settings)
     authority.server(names)
@@ -448,6 +460,8 @@ async def core_answers(socket: Path, timeout_s: float = 60.0) -> None:
 
 def browser_address(settings: Settings, port: int) -> str:
     """What a browser is told."""
+    from isthmus.app.ca import wanted_names
+
     host = "localhost" if is_loopback(settings.web.host) else wanted_names(settings)[0]
     return f"{'https' if settings.web.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 

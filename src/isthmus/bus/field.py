@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from isthmus.bus.bcrypt import hashed
 from isthmus.bus.broker import (
     EDGE_USER,
@@ -210,6 +208,8 @@ def let_say(files: BrokerFiles, said: Mapping[str, Sequence[str]]) -> bool:
 
 def reload(files: BrokerFiles) -> None:
     """Have the running broker read its settings again, and wait until it has; one that does not run reads them when it starts."""
+    import psutil  # the supervisor is awaited, and does not come here
+
     try:
         pid = int(files.pid.read_text())
         if str(files.config) not in psutil.Process(pid).cmdline():

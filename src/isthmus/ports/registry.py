@@ -52,12 +52,15 @@ class Registry(Generic[S]):
         return self._specs
 
     def get(self, name: str) -> S:
-        """One of them.
+        """One of them; only what brings it is imported, for some take long and few are used in one place.
 
         Raises: ConfigError listing the known ones
         """
+        if name not in self._specs:
+            for entry in entry_points(group=f"isthmus.{self._kind}s", name=name):
+                entry.load()
         try:
-            return self.all()[name]
+            return self._specs.get(name) or self.all()[name]
         except KeyError:
             known = ", ".join(sorted(self._specs))
             raise ConfigError(f"{self._kind}: unknown, known are {known}, was {name!r}") from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import functools
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute
 
 import isthmus
@@ -14,6 +15,7 @@ from isthmus.web.access import action_of, allow, check_closed
 from isthmus.web.audited import Audited, RefusalNotes, Refusals
 from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
+from isthmus.web.late import below, routes_of
 from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
 from isthmus.web.routes import (
@@ -59,13 +61,13 @@ from isthmus.web.screens import Screens
 from isthmus.web.services import Services
 from isthmus.web.trust import Trust
 
-own = APIRouter(tags=["api"])
+own = routes_of("api")
 
 
 @own.get("/openapi.json", dependencies=allow(Action.READ, part=True), include_in_schema=False)
-async def openapi(request: Request) -> dict[str, Any]:
+async def openapi() -> dict[str, Any]:
     """The contract itself."""
-    return openapi_document(cast("FastAPI", request.app))
+    return openapi_document()
 
 
 @own.get(
@@ -151,23 +153,20 @@ def _routes() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
     for router in ROUTERS:
-        app.include_router(router, prefix=API)
-    app.include_router(system.scraped)
+        app.router.routes.extend(below(API, router))
+    app.router.routes.extend(below("", system.scraped))
     return app
 
 
-def openapi_document(app: FastAPI | None = None) -> dict[str, Any]:
+@functools.cache
+def openapi_document() -> dict[str, Any]:
     """The contract as OpenAPI: every route with the problems it may answer and the role it asks for."""
-    app = app or _routes()
-    if app.openapi_schema is None:
-        document = app.openapi()
-        _complete(document)
-        app.openapi_schema = document
-    return app.openapi_schema
+    document = _routes().openapi()
+    _complete(document)
+    return document
 
 
 def _complete(document: dict[str, Any]) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Request, Response
+from pydantic import Field
 
 from isthmus.security.model import Action, Principal, session_id
 from isthmus.security.model import Session as OpenSession
 from isthmus.security.model import User as Account
 from isthmus.security.second import MOST_CODE_CHARS
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.session import enter
 from isthmus.web.services import Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["account"])
+router = routes_of("account")
 
 SessionId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, Field
+from fastapi import Path, Request
+from pydantic import Field
 
 from isthmus.security.model import WHOLE, Action, Principal, Role, Scope, TokenKind
 from isthmus.security.model import User as Account
@@ -16,12 +16,13 @@ from isthmus.security.service import Security
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.account import SessionId, SessionList, listed
 from isthmus.web.services import Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["accounts"])
+router = routes_of("accounts")
 
 RoleName = Annotated[str, Field(max_length=64, description="one of ours, or one of the plant's own")]
 Name = Annotated[str, Path(max_length=MAX_NAME_CHARS)]

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Query, Request, Response
+from pydantic import ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from isthmus.alarms import performance
@@ -24,12 +24,13 @@ from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.values.messages.alarms import PRIORITIES, State
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound, Refused
 from isthmus.web.routes.plant import PlanRequest, PlanWithText, plan_answer, plan_of
 from isthmus.web.services import AlarmDesk, Sees, Services
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["alarms"])
+router = routes_of("alarms")
 
 MOST_ROWS: Final = 20_000
 MOST_AT_ONCE: Final = 1000

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import Query
+from pydantic import Field
 
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS, is_under
 from isthmus.web.access import Room, Seen, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["analytics"])
+router = routes_of("analytics")
 
 Under = Annotated[str, Query(max_length=MAX_PATH_CHARS, description="assets at or below this path; empty: everything")]
 

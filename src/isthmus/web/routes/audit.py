@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import Query, Request
+from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from isthmus.security.audit.search import MOST_LINES, Question
@@ -14,9 +14,10 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import who_asks
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["audit"])
+router = routes_of("audit")
 
 Text = Annotated[str, Query(max_length=200)]
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from isthmus.namespace.model import Calendar
 from isthmus.production.calendar import Schedule, ShiftSpan, instant_ns
@@ -22,12 +22,13 @@ from isthmus.values.ids import MAX_PATH_CHARS, is_under
 from isthmus.values.plant.production import DAY_NAMES
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["calendar"])
+router = routes_of("calendar")
 
 MOST_DAYS = 400
 _DAY_NS = 86_400 * NS_PER_S
@@ -73,8 +74,8 @@ class CalendarRule(BaseModel):
     days: list[str] = Field(description="on which it begins")
     start: str = Field(description="plant time")
     end: str = Field(description="plant time; not later than start means the next day")
-    breaks: list[CalendarBreak] = []
-    crews: list[str] = []
+    breaks: list[CalendarBreak] = Field(default=[])
+    crews: list[str] = Field(default=[])
     turn_weeks: int = 1
 
 

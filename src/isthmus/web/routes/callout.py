@@ -8,9 +8,9 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from isthmus.alarms.callout import links, texts
 from isthmus.alarms.callout.model import Channel, Contact, Quiet, Rule, Step
@@ -22,11 +22,12 @@ from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import Denied, IsthmusError
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["callout"])
+router = routes_of("callout")
 
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 PersonName = Annotated[str, Field(min_length=1, max_length=64)]

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request
+from pydantic import Field
 
 from isthmus.namespace.change_store import ChangeRequest
 from isthmus.namespace.changes import MOST_LISTED, NEXT, ChangeRequests, Hand, State, Trigger, is_author
@@ -16,6 +16,7 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow, check_policy_change
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.plant import (
     Applied,
@@ -31,7 +32,7 @@ from isthmus.web.routes.plant import (
 from isthmus.web.services import Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["changes"])
+router = routes_of("changes")
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 

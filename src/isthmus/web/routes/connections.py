@@ -14,9 +14,9 @@ import typing
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import Query
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Connection, Plant
@@ -25,10 +25,11 @@ from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.values.model import SYSTEM_TAGS
 from isthmus.web.access import Room, Seen, Sight, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.services import Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["connections"])
+router = routes_of("connections")
 
 MOST_TEST_ADDRESSES = 100
 
@@ -98,7 +99,7 @@ class BrowseQuestion(BaseModel):
     edge: str = Field("edge-1", max_length=64)
     connection: str = Field("", max_length=64, description="a connection of the plant; else driver and config tell")
     driver: str = Field("", max_length=64)
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default={})
     root: str = Field("", max_length=4096, description="address of the node to look below; all unless told")
 
 

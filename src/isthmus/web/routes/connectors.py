@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import Query
+from pydantic import Field
 
 from isthmus.security.model import Action
 from isthmus.values import status
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["connectors"])
+router = routes_of("connectors")
 
 MOST_LETTERS = 100
 

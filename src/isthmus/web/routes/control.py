@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from fastapi import Path, Query, Request, Response
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from isthmus.control import model
 from isthmus.control.model import Change, EdgeLine, ModeRow, PointRow, Refusal, Stage, Write
@@ -20,11 +20,12 @@ from isthmus.values.ids import MAX_PATH_CHARS, is_under
 from isthmus.values.messages.control import Mode
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import ControlParts, Services
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["control"])
+router = routes_of("control")
 
 Under = Annotated[str, Query(max_length=MAX_PATH_CHARS, description="at or below this path; empty: everything")]
 Limit = Annotated[int, Query(ge=1, le=1000)]

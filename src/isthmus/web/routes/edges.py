@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, Field
+from fastapi import Path, Request
+from pydantic import Field
 
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.services import Enrolment, Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["edges"])
+router = routes_of("edges")
 
 _EDGE_CHARS = 100
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.types import Send
 
 from isthmus.namespace.model import Tag
@@ -17,11 +17,12 @@ from isthmus.ports.history import Format, Function, HistoryAnswer, HistoryQuery,
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
 from isthmus.web.access import Room, SeenBefore, Sight, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound, Refused
 from isthmus.web.services import Services
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["history"])
+router = routes_of("history")
 
 MOST_TAGS = 1000
 MOST_TAGS_RAW_JSON = 100

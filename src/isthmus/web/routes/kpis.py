@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from isthmus.production.kpi.catalogue import ELEMENTS, MAX_NAME_CHARS, Kpi
 from isthmus.production.kpi.service import LEVELS, Entry, KpiRoom, ValueRow
@@ -17,12 +17,13 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["kpis"])
+router = routes_of("kpis")
 
 MOST_NAMES = 40
 MOST_DAYS = 800

@@ -5,20 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Query, Request, Response
+from pydantic import Field
 
 from isthmus.production.orders.model import Lot, Move
 from isthmus.production.orders.quantity import quantity, shown
 from isthmus.security.model import Action
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.routes.orders import OrderSignature, Scanned, signature_out
 from isthmus.web.routes.products import Amount, Ident, NewIdent, hand_of, room_of, unknown
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["orders"])
+router = routes_of("orders")
 
 
 class LotPart(BaseModel):

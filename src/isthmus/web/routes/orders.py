@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Query, Request, Response
+from pydantic import Field
 
 from isthmus.production.orders.model import (
     ChangeOver,
@@ -32,6 +32,7 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.routes.products import (
     MOST_TEXT,
     Amount,
@@ -47,7 +48,7 @@ from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["orders"])
+router = routes_of("orders")
 
 Text = Annotated[str, Field(max_length=1000)]
 Base = Annotated[int, Field(ge=1, le=2**31 - 1, description="the revision it was seen at; refused when it moved on")]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from isthmus.namespace.owners import compensations, owners
 from isthmus.security.model import Action
 from isthmus.values.clock import NS_PER_S
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 
-router = APIRouter(tags=["owners"])
+router = routes_of("owners")
 
 
 class OwnedAnswer(BaseModel):

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Request, Response
+from pydantic import Field
 
 from isthmus.security.model import Action
 from isthmus.security.names import MAX_NAME_CHARS
 from isthmus.security.passkey_store import Passkey as Kept
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.session import From, Session, enter, source_of
 from isthmus.web.routes.sso import page_origin
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["session"])
+router = routes_of("session")
 
 
 class Options(BaseModel):

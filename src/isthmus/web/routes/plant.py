@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, Field
+from fastapi import Path, Request
+from pydantic import Field
 
 from isthmus.namespace.control import NO_CONSENT, Consent, Demands, Obstacle
 from isthmus.namespace.model import Plant
@@ -20,11 +20,12 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import ConfigError, Denied
 from isthmus.web.access import Room, Who, allow, check_policy_change
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound, Place, place
 from isthmus.web.services import PlanResult, PlantVersion, Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["plant"])
+router = routes_of("plant")
 
 _log = logging.getLogger("isthmus.web")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import Query
+from pydantic import Field
 
 from isthmus.namespace.model import Zone
 from isthmus.security.model import WHOLE, Action, Principal, Proof
@@ -17,8 +17,9 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.values.plant.policy import OUTSIDE, SITE, MessageKind
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 
-router = APIRouter(tags=["policy"])
+router = routes_of("policy")
 
 _WORDS = {SITE: "core, and all that is told no other zone", OUTSIDE: "every address that no zone names"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request
+from pydantic import Field
 
 from isthmus.security.model import Action
 from isthmus.security.names import name_key
@@ -14,9 +14,10 @@ from isthmus.security.privacy import KEPT, check_reason
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told, who_asks
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 
-router = APIRouter(tags=["privacy"])
+router = routes_of("privacy")
 
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Query, Request, Response
+from pydantic import Field
 
 from isthmus.production.facts import BY, group_of
 from isthmus.production.figures import DOWN, Figures, waterfall
@@ -18,12 +18,13 @@ from isthmus.values.errors import ConfigError, TryLater
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["production"])
+router = routes_of("production")
 
 Under = Annotated[
     str, Query(max_length=MAX_PATH_CHARS, description="machines at or below this path; empty: everything")

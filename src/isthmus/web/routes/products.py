@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from isthmus.namespace.changes import Hand
 from isthmus.production.orders.model import (
@@ -27,12 +27,13 @@ from isthmus.values.clock import NS_PER_S
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["orders"])
+router = routes_of("orders")
 
 MOST_TEXT = 4000
 Ident = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from isthmus.quality.judging import Drawn
 from isthmus.quality.model import (
@@ -32,12 +32,13 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, SeenBefore, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["quality"])
+router = routes_of("quality")
 
 MOST_ROWS: Final = 5_000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Query, Request, Response
+from pydantic import Field
 
 from isthmus.production.orders.model import Point, Reading
 from isthmus.production.orders.quantity import quantity, shown
@@ -14,13 +14,14 @@ from isthmus.security.model import Action, Principal
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.products import Amount, Ident, hand_of, room_of, unknown
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["readings"])
+router = routes_of("readings")
 
 
 class ReadingPoint(BaseModel):

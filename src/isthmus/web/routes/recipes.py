@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from fastapi import Path, Query, Request, Response
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from isthmus.control.model import MAX_REASON_CHARS, MAX_TEXT_CHARS
 from isthmus.control.recipe_model import MOST_ITEMS, Download, Item, Recipe, Version
@@ -15,11 +15,12 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS, check_path
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.control import parts_of
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["recipes"])
+router = routes_of("recipes")
 
 Name = Annotated[str, Path(max_length=120)]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import Query
+from pydantic import Field
 
 from isthmus.acquisition.replay import Difference
 from isthmus.security.model import Action
@@ -13,10 +13,11 @@ from isthmus.values import status
 from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["replay"])
+router = routes_of("replay")
 
 
 class ReplaySample(BaseModel):

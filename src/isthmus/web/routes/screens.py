@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from isthmus.namespace.changes import Hand
 from isthmus.screens.model import difference
@@ -18,11 +18,12 @@ from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound, Place, place
 from isthmus.web.services import Services
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["screens"])
+router = routes_of("screens")
 
 T = TypeVar("T")
 Ident = Annotated[str, Path(pattern="^[a-z0-9][a-z0-9-]{0,59}$", description="its name in the address")]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Depends, Request, Response
+from pydantic import Field
 from starlette.datastructures import Headers
 
 import isthmus
@@ -21,9 +21,10 @@ from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
 from isthmus.web.doors import COOKIE, STATION_COOKIE, cookie, cookie_name
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.services import Services
 
-router = APIRouter(tags=["session"])
+router = routes_of("session")
 
 
 class User(BaseModel):

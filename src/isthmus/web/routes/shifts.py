@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from isthmus.production.figures import Figures
 from isthmus.production.model import Stop
@@ -18,13 +18,14 @@ from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.reports.model import AlarmSummary, ShiftReport, summarised
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, file_name, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["shifts"])
+router = routes_of("shifts")
 
 MOST_ALARMS = 20_000
 MOST_DAYS = 400

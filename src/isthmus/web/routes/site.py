@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 import isthmus
 from isthmus.security.model import Action
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["site"])
+router = routes_of("site")
 
 
 class Health(BaseModel):

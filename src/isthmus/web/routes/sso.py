@@ -6,8 +6,8 @@ import asyncio
 from typing import Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, BackgroundTasks, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import BackgroundTasks, Request, Response
+from pydantic import Field
 from starlette.responses import RedirectResponse
 
 from isthmus.security.emergency import State as Sealed
@@ -16,11 +16,12 @@ from isthmus.values.errors import Denied, IsthmusError, NotConnected, TryLater
 from isthmus.web.access import Room
 from isthmus.web.audited import told
 from isthmus.web.doors import API
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.routes.session import From, enter
 from isthmus.web.services import Services
 
-router = APIRouter(tags=["session"])
+router = routes_of("session")
 
 KEPT: Final = "isthmus_sign_on"
 """Cookie that binds a sign-in under way to its browser; sent along when the provider sends the browser back."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path
-from pydantic import BaseModel, Field
+from fastapi import Path
+from pydantic import Field
 
 from isthmus.security.model import Action, Role
 from isthmus.security.names import MAX_NAME_CHARS
 from isthmus.web.access import Room, Who, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["stations"])
+router = routes_of("stations")
 
 
 class NewStation(BaseModel):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Path, Query, Request, Response
+from pydantic import Field
 
 from isthmus.namespace.model import Plant
 from isthmus.production.model import Entry, Stop
@@ -22,12 +22,13 @@ from isthmus.values.errors import ConfigError
 from isthmus.values.ids import MAX_PATH_CHARS
 from isthmus.web.access import Room, Seen, Sight, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
 from isthmus.web.times import iso, parse_time
 
-router = APIRouter(tags=["production"])
+router = routes_of("production")
 
 MOST_ROWS = 10_000
 MOST_RANGE_NS = 31 * 86_400 * NS_PER_S

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import Request, Response
+from pydantic import Field
 
 from isthmus.security.model import Action, Principal, Proof
 from isthmus.values.errors import Denied
 from isthmus.web.access import Room, Who, allow
 from isthmus.web.audited import told
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.routes.connections import connections_answer
 from isthmus.web.system import BackupOutcome, System
 
-router = APIRouter(tags=["system"])
-scraped = APIRouter(tags=["system"])
+router = routes_of("system")
+scraped = routes_of("system")
 """Not below /api/v1: where scrapers look."""
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from fastapi import Query, Response
+from pydantic import Field
 
 from isthmus.namespace.live import LiveRows
 from isthmus.namespace.model import Plant, Tag
@@ -18,9 +18,10 @@ from isthmus.security.model import Action
 from isthmus.values import status
 from isthmus.values.ids import MAX_PATH_CHARS, is_under
 from isthmus.web.access import Room, Seen, Sight, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.times import iso
 
-router = APIRouter(tags=["tags"])
+router = routes_of("tags")
 
 MOST_TAGS = 50_000
 _CHUNK = 500

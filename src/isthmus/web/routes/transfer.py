@@ -6,8 +6,8 @@ import asyncio
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import Query, Request
+from pydantic import Field
 
 from isthmus.historian.importer import distinct
 from isthmus.namespace.model import Plant
@@ -17,10 +17,11 @@ from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError, Malformed
 from isthmus.values.sample import SampleBatch
 from isthmus.web.access import Room, allow
+from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import Refused
 from isthmus.web.services import Services
 
-router = APIRouter(tags=["history"])
+router = routes_of("history")
 
 MOST_ROWS = 4_000_000
 """Rows of one block."""
