@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -232,12 +232,6 @@ class Stretch:
     def span(self) -> tuple[int, int]:
         """In UTC ns."""
         return self.first * BUCKET_NS, self.last * BUCKET_NS
-
-    def pieces(self, pairs: int) -> Iterator[Stretch]:
-        """The same, cut in time, each of about so many pairs of bucket and tag."""
-        step = max(1, pairs // max(1, len(self.tags)))
-        for first in range(self.first, self.last, step):
-            yield Stretch(first, min(first + step, self.last), self.tags)
 
     def joined(self, other: Stretch) -> Stretch | None:
         """Both as one, where that covers no more than they do."""

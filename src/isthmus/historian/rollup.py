@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,29 +15,40 @@ from isthmus.values.status import SEVERITY_MASK
 
 _ROWS = 2_000_000  # samples of one step, so that memory stays bounded
 _PAIRS = 5_000
-_RUN = 2_000  # buckets looked at together
+_RUN = 250  # buckets looked at together: to count what is in them is short beside a step
 
 
 def compute(store: Store, buckets: Mapping[int, set[int]], every_tag: NDArray[np.int32], ver: int) -> None:
     """Write the rows of the given buckets, for the tags they name or for every tag."""
     whole = sorted(b for b, tags in buckets.items() if Dirty.EVERY_TAG in tags)
     pairs = [(t, b) for b, tags in sorted(buckets.items()) if Dirty.EVERY_TAG not in tags for t in sorted(tags)]
-    for condition in (*_whole(store, whole, every_tag), *_pairs(pairs)):
+    conditions = [condition for _, condition in _whole(store, whole, every_tag)]
+    for condition in (*conditions, *_pairs(pairs)):
         store.command(_insert(condition, ver))
 
 
-def compute_stretch(store: Store, stretch: Stretch, ver: int) -> None:
-    """Write the rows of every bucket of a stretch, in steps of bounded memory."""
+def compute_stretch(store: Store, stretch: Stretch, ver: int, stop: Callable[[], bool]) -> tuple[Stretch, ...]:
+    """Write the rows of every bucket of a stretch, in steps of some two seconds; what was not come to when told to stop."""
     tags = np.array(sorted(stretch.tags), np.int32)
     for start in range(0, len(tags), _PAIRS):
         some = tags[start : start + _PAIRS]
         only = f" AND tag IN ({', '.join(map(str, some.tolist()))})"
-        for condition in _whole(store, range(stretch.first, stretch.last), some, only):
+        for bucket, condition in _whole(store, range(stretch.first, stretch.last), some, only):
+            if stop():
+                later = frozenset(tags[start + _PAIRS :].tolist())
+                rest = Stretch(bucket, stretch.last, frozenset(some.tolist()))
+                return (rest, Stretch(stretch.first, stretch.last, later)) if later else (rest,)
             store.command(_insert(condition + only, ver))
+    return ()
 
 
-def _whole(store: Store, buckets: Sequence[int], every_tag: NDArray[np.int32], only: str = "") -> Iterator[str]:
-    """Conditions that cover whole buckets, each of about as many samples as one step takes."""
+def _whole(
+    store: Store, buckets: Sequence[int], every_tag: NDArray[np.int32], only: str = ""
+) -> Iterator[tuple[int, str]]:
+    """Conditions that cover whole buckets, each of about as many samples as one step takes; and the bucket each begins with.
+
+    In order of the buckets, so that everything before a condition's bucket is covered by those before it.
+    """
     for start in range(0, len(buckets), _RUN):
         run = buckets[start : start + _RUN]
         counted = store.rows(
@@ -47,18 +58,18 @@ def _whole(store: Store, buckets: Sequence[int], every_tag: NDArray[np.int32], o
         total = 0
         for bucket, rows in counted:
             if together and total + rows > _ROWS:
-                yield _during(together)
+                yield together[0], _during(together)
                 together, total = [], 0
             if rows > _ROWS:
                 step = max(1, len(every_tag) * _ROWS // rows)
                 for i in range(0, len(every_tag), step):
                     part = every_tag[i : i + step]
-                    yield f"{_during([bucket])} AND tag BETWEEN {part[0]} AND {part[-1]}"
+                    yield bucket, f"{_during([bucket])} AND tag BETWEEN {part[0]} AND {part[-1]}"
             else:
                 together.append(bucket)
                 total += rows
         if together:
-            yield _during(together)
+            yield together[0], _during(together)
 
 
 def _pairs(pairs: Sequence[tuple[int, int]]) -> Iterator[str]:

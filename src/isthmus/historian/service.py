@@ -48,8 +48,6 @@ GRACE_NS = 60 * NS_PER_S
 _MAX_CLASSES = 255
 _MAX_MARKS = 50_000
 _IMPORT_REST_NS = 10 * NS_PER_S
-_PIECE_PAIRS = 250_000
-"""Pairs of bucket and tag that are rolled up before it is asked again whether an import runs: some two seconds where every tag is dense."""
 """So long after the last block of an import the rollup of what was imported begins: a bucket is computed once then."""
 _TAGS_TOLD = 5_000  # in one event, so that it fits into a message
 
@@ -234,11 +232,14 @@ class Historian:
             return 0
         # In the writing thread: a stretch and its mark in the store are seen together or not at all.
         until, in_hand = await self._store.write(lambda _: (self._next_ver(), self._dirty.begin_stretches(before)))
-        left = deque(piece for stretch in in_hand for piece in stretch.pieces(_PIECE_PAIRS))
+        left = deque(in_hand)
         try:
             while left and not self._imports_run():
-                await self._store.bulk(lambda store: rollup.compute_stretch(store, left[0], ver))
+                rest = await self._store.bulk(
+                    lambda store: rollup.compute_stretch(store, left[0], ver, self._imports_run)
+                )
                 left.popleft()
+                left.extendleft(reversed(rest))
             await self._store.write(lambda store: self._rolled_stretches(store, until, tuple(left)))
         except BaseException:
             self._dirty.done_stretches(failed=True)

@@ -283,7 +283,7 @@ class Import:
     def _send(self, door: Door, file: Path, state: State, parcels: Iterator[Parcel], rejects: Path | None) -> Tally:
         tally, block = state.tally, 0
         with _Rejects(rejects, self.file, state.rejects_bytes) as out:
-            for parcel in parcels:
+            for parcel in _joined(parcels):
                 tally.join(parcel.told)
                 if parcel.told.refused and rejects is None:
                     raise refusal(self.file, tally)
@@ -321,6 +321,36 @@ def _parcel(made: Made) -> Parcel:
     told = Tally()
     told.add(made)
     return Parcel(made.piece.end, made.piece.line + made.piece.rows, told, made.refused, list(blocks(made.batches)))
+
+
+def _joined(parcels: Iterator[Parcel]) -> Iterator[Parcel]:
+    """The same with neighbours together up to the size of a block.
+
+    A file is read in the pieces it happens to have, such as row groups. Each block becomes a part of the record on disk, and
+    parts are merged with each other again and again: many small ones cost core twice as much.
+    """
+    waiting: list[Parcel] = []
+    size = 0
+    for parcel in parcels:
+        more = max(parcel.told.samples, parcel.told.rows)  # refused rows wait too
+        if waiting and size + more > BLOCK_ROWS:
+            yield _together(waiting)
+            waiting, size = [], 0
+        waiting.append(parcel)
+        size += more
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(parcels: list[Parcel]) -> Parcel:
+    if len(parcels) == 1:
+        return parcels[0]
+    told = Tally()
+    for parcel in parcels:
+        told.join(parcel.told)
+    body = b"".join(body for parcel in parcels for body in parcel.bodies)
+    refused = [r for parcel in parcels for r in parcel.refused]
+    return Parcel(parcels[-1].end, parcels[-1].line, told, refused, [body] if body else [])
 
 
 class _Rejects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from isthmus.historian.store import StoreConfig
 from isthmus.namespace.model import Tag
 from isthmus.ports.frames import Arrived, Position
 from isthmus.ports.history import Function, HistoryQuery, Shape
-from isthmus.transfer import csv_file
+from isthmus.transfer import csv_file, run
 from isthmus.transfer.export import Ask, Column, export
 from isthmus.transfer.model import Layout, Target
 from isthmus.transfer.run import Import, State
@@ -143,19 +144,23 @@ async def test_a_large_block_is_marked_as_a_stretch_that_survives_a_restart(tmp_
 async def test_an_import_that_begins_meanwhile_comes_first_and_the_rest_is_rolled_up_after_it(
     tmp_path, monkeypatch, restarted
 ):
-    monkeypatch.setattr(service, "_PIECE_PAIRS", 1500)
-    clock, computed = ManualClock(T0 + 300 * 86_400 * NS_PER_S), []
+    monkeypatch.setattr(service.rollup, "_ROWS", 1500)
+    monkeypatch.setattr(service.rollup, "_RUN", 6000)
+    clock, steps = ManualClock(T0 + 300 * 86_400 * NS_PER_S), []
     n, compute = 6000, service.rollup.compute_stretch
     async with contextlib.AsyncExitStack() as stack:
         historian = await stack.enter_async_context(record(tmp_path, clock))
 
-        def counted(store, stretch, ver):
-            computed.append(stretch)
-            compute(store, stretch, ver)
-            if len(computed) == 2:
-                historian._imported_ns = clock.monotonic_ns()  # a block arrives
+        def watched(store, stretch, ver, stop):
+            def asked() -> bool:
+                steps.append(stretch.first)
+                if len(steps) == 3:
+                    historian._imported_ns = clock.monotonic_ns()  # a block arrives
+                return stop()
 
-        monkeypatch.setattr(service.rollup, "compute_stretch", counted)
+            return compute(store, stretch, ver, asked)
+
+        monkeypatch.setattr(service.rollup, "compute_stretch", watched)
         times = [T0 + i * BUCKET_NS for i in range(n)]
         await historian.take_import("ab", Position(1, 1), [floats(1, times, [float(i) for i in range(n)])])
         want = await rows(historian, shape=Shape.BOUNDED, points=50, days=60)
@@ -169,9 +174,37 @@ async def test_an_import_that_begins_meanwhile_comes_first_and_the_rest_is_rolle
             assert (await historian.status()).dirty_buckets == 3000
         clock.advance(60)
         assert await historian.roll() == 3000
-        assert [s.last - s.first for s in computed] == [1500] * 4
+        first = T0 // BUCKET_NS
+        assert steps == [first] * 3 + [first + 3000] * 2  # nothing was computed twice
         assert (await historian.status()).dirty_buckets == 0
         assert await rows(historian, shape=Shape.BOUNDED, points=50, days=60) == want
+
+
+async def test_a_rollup_stopped_at_any_step_leaves_nothing_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(service.importer, "FEW_PAIRS", 10)
+    for name, value in (("_ROWS", 30), ("_PAIRS", 1), ("_RUN", 70)):
+        monkeypatch.setattr(service.rollup, name, value)
+    clock = ManualClock(T0 + 300 * 86_400 * NS_PER_S)
+    times = [T0 + i * BUCKET_NS // 2 for i in range(400)]
+    async with record(tmp_path, clock) as historian:
+        blocks = [floats(tag, times, [float(i * tag) for i in range(400)]) for tag in (1, 5)]
+        await historian.take_import("ab", Position(1, 1), blocks)
+        want = [await rows(historian, shape=Shape.BOUNDED, points=20, days=7)]
+        left = list(historian._dirty.stretches)
+        assert [len(s.tags) for s in left] == [2]
+        steps = 0
+        while left:
+            stop = iter((False, False, True)).__next__
+            compute = partial(service.rollup.compute_stretch, stretch=left[0], ver=1 << 62, stop=stop)
+            left[:1] = await historian._store.bulk(compute)
+            steps += 1
+        assert steps > 10
+        computed = await historian._store.read(
+            lambda store: store.rows("SELECT tag, count(), uniq(ts) FROM isthmus.rollup GROUP BY tag ORDER BY tag")
+        )
+        assert computed == [[1, 200, 200], [5, 200, 200]]
+        historian._dirty.stretches = ()
+        assert [await rows(historian, shape=Shape.BOUNDED, points=20, days=7)] == want
 
 
 def test_stretches_are_joined_only_where_that_covers_no_more():
@@ -245,6 +278,7 @@ async def importing(file, historian, folder, *, rejects=None, cut_after=10**9, n
 
 async def test_a_cut_import_goes_on_where_it_was_and_doubles_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "PIECE_BYTES", 20_000)
+    monkeypatch.setattr(run, "BLOCK_ROWS", 600)
     file, states = tmp_path / "a.csv", tmp_path / "imports"
     file.write_text(content(2000, wrong=3))
     rejects = tmp_path / "rejects.csv"

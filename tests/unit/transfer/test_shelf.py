@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.transfer import csv_file, run
+from isthmus.transfer import csv_file, parquet_file, run
 from isthmus.transfer.model import Layout, Target
 from isthmus.values.errors import Findings
 from isthmus.values.sample import ValueType
@@ -64,6 +65,7 @@ def lines(count: int, bad: int | None = None) -> str:
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr(csv_file, "PIECE_BYTES", 2_000)
+    monkeypatch.setattr(run, "BLOCK_ROWS", 100)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -120,6 +122,32 @@ def test_a_cut_import_goes_on_in_the_file(tmp_path) -> None:
     assert (tally.rows, tally.samples) == (1_000, 1_000)
     assert sent == 7
     assert len(rows_of(sink.bodies)) == 1_000
+
+
+def test_row_groups_of_any_size_become_blocks_of_one_size(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(parquet_file, "PIECE_ROWS", 500)
+    monkeypatch.setattr(run, "BLOCK_ROWS", 1_000)
+    file, n = tmp_path / "a.parquet", 3_520
+    time = pa.array([NOW_NS - (n - i) * 10**9 for i in range(n)], pa.timestamp("ns", "UTC"))
+    table = pa.table({"tag": ["speed", "count"] * (n // 2), "time": time, "value": [float(i) for i in range(n)]})
+    pq.write_table(table, file, row_group_size=352)
+    sink = Sink()
+    tally = run.Import(file, Layout(), TARGETS, NOW_NS).run(sink, tmp_path / "state")
+    assert (tally.rows, tally.samples) == (n, n)
+    assert [len(rows_of([body])) for body in sink.bodies] == [1_000, 1_000, 1_000, 520]
+    assert sorted(value for _, _, value, _ in rows_of(sink.bodies)) == list(range(n))
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_refused_rows_wait_for_no_more_than_a_block(tmp_path) -> None:
+    file, rejects = tmp_path / "a.csv", tmp_path / "rejects.csv"
+    file.write_text(lines(10) + "nobody,2026-01-05T00:00:00Z,1\n" * 1_000)
+    parcels = run.Import(file, Layout(), TARGETS, NOW_NS)._parcels("", 0, 0, run.Tally())
+    assert max(parcel.told.rows for parcel in run._joined(parcels)) <= 100
+    sink = Sink()
+    tally = run.Import(file, Layout(), TARGETS, NOW_NS).run(sink, tmp_path / "state", rejects)
+    assert (tally.samples, tally.refused) == (10, 1_000)
+    assert len(rejects.read_text().splitlines()) == 1_001
 
 
 cells = st.one_of(
