@@ -33,6 +33,8 @@ interface Figure {
 }
 
 const SQUARE = 256
+/** A level that moves by less than a quarter of a pixel is left alone. */
+const LEVEL_STEPS = 4
 const SVG = 'http://www.w3.org/2000/svg'
 const RANK: Record<Reading['quality'], number> = { good: 0, none: 1, uncertain: 2, stale: 3, bad: 4 }
 
@@ -200,10 +202,10 @@ export class Painter {
     const range = (tag && rangeOf(tag)) ?? [0, 100]
     const shown = numberOf(reading)
     const full = Number(rect.dataset['full'])
-    const height = shown === undefined ? 0 : Math.round(fraction(shown, range[0], range[1]) * full * 10) / 10
+    const height = shown === undefined ? 0 : Math.round(fraction(shown, range[0], range[1]) * full * LEVEL_STEPS) / LEVEL_STEPS
     const bottom = Number(rect.dataset['base'] ?? full)
     attr(rect, 'height', String(height))
-    attr(rect, 'y', String(Math.round((bottom - height) * 10) / 10))
+    attr(rect, 'y', String(Math.round((bottom - height) * 100) / 100))
   }
 
   private figure(one: Painted, part: string, slot: string, frame: boolean): void {
@@ -280,7 +282,7 @@ export class Painter {
       return
     }
     set(one.node, 'alarm', String(worst.priority))
-    if (one.element.kind !== 'pipe') one.node.append(alarmMark(worst, one.element.w, one.node.ownerDocument))
+    if (one.element.kind !== 'pipe') one.node.append(alarmMark(worst, ...cornerOf(one.element, one.node), one.node.ownerDocument))
   }
 
   /** Names for screen readers and tooltips follow once a second. */
@@ -324,6 +326,11 @@ function figuresOf(parts: ReadonlyMap<string, globalThis.Element>): Map<string, 
   return figures
 }
 
+/** The upper right of an element, in a drawing that is moved to its place or stands there. */
+function cornerOf(element: Exclude<Element, { kind: 'pipe' }>, node: globalThis.Element): [number, number] {
+  return node.hasAttribute('transform') ? [element.w, 0] : [element.x + element.w, element.y]
+}
+
 /** The sheet in rows of squares, as a browser draws it; who is in one comes before who is in the next. */
 function squareOf(element: Element): number {
   const { x, y } = boxOf(element)
@@ -364,10 +371,10 @@ const SHAPES = ['M1 1H19V19H1Z', 'M10 0L20 19H0Z', 'M0 1H20L10 20Z', 'M10 0a10 1
 const DIGIT_Y = [14.5, 16.5, 12.5, 14.5]
 
 /** Shape and digit tell the priority; filled is active, hollow has returned. */
-export function alarmMark(alarm: AlarmMark, w: number, of: Document): SVGGElement {
+export function alarmMark(alarm: AlarmMark, right: number, top: number, of: Document): SVGGElement {
   const mark = of.createElementNS(SVG, 'g')
   mark.setAttribute('class', 'alarm-mark')
-  mark.setAttribute('transform', `translate(${w - 8} -12)`)
+  mark.setAttribute('transform', `translate(${right - 8} ${top - 12})`)
   mark.dataset['priority'] = String(alarm.priority)
   mark.dataset['state'] = alarm.state
   const i = Math.min(4, Math.max(1, alarm.priority)) - 1
