@@ -195,7 +195,7 @@ function Rail() {
         <Logo />
       </Link>
       {GROUPS.map((group) => (
-        <div key={group.name} role="group" aria-label={t(group.name)} className="rail-group">
+        <div key={group.name} role="group" aria-label={t(group.name)} className="rail-group" style={{ flexGrow: group.pages.length }}>
           {group.pages.map((page) => (
             <Link key={page.to} to={page.to} className="rail-item" activeProps={{ 'aria-current': 'page' }} activeOptions={{ includeSearch: false }}>
               <Icon name={page.icon} size={20} />
