@@ -259,5 +259,8 @@ async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    p95, p99 = gaps[int(len(gaps) * 0.95)], gaps[int(len(gaps) * 0.99)]
-    print(f"\n{len(paths)} live symbols at 5 Hz: {len(gaps)} frames in 10 s, p50 {gaps[len(gaps) // 2]:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms, worst {gaps[-1]:.1f} ms; {each:.1f} ms of CPU an update in all of Chromium")  # noqa: T201  the figure  # fmt: skip
+    frame = 1000 / 60
+    of = [gaps[int(len(gaps) * share)] for share in (0.5, 0.95, 0.99)]
+    late = sum(gap > 33.4 for gap in gaps) / len(gaps)  # longer than two frames of the display
+    dropped = 1 - len(gaps) * frame / sum(gaps)
+    print(f"\n{len(paths)} live symbols at 5 Hz: {len(gaps)} frames in 10 s, p50 {of[0]:.1f} ms, p95 {of[1]:.1f} ms, p99 {of[2]:.1f} ms, worst {gaps[-1]:.1f} ms; {late:.1%} over 33.4 ms, {dropped:.1%} of the display's frames dropped; {each:.1f} ms of CPU an update in all of Chromium")  # noqa: T201  the figure  # fmt: skip

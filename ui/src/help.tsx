@@ -4,10 +4,11 @@ import { Modal, ModalOverlay } from 'react-aria-components/Modal'
 import { Button, Kbd } from './components/ui'
 import { m, t } from './i18n'
 import { formatAge } from './model/format'
+import { PAGES } from './page-map'
 import { keysOn, setKeys } from './theme'
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
-  [m('Everywhere'), [['Ctrl K', m('Go to a tag, an asset or a page')], ['g o', m('Overview')], ['g a', m('Alarms')], ['g u', m('Lines')], ['g f', m('Floor')], ['g v', m('Downtime')], ['g e', m('OEE')], ['g z', m('Losses')], ['g d', m('Screens')], ['g i', m('Shift')], ['g p', m('Assets of the plant')], ['g k', m('Control')], ['g l', m('Tag list')], ['g t', m('Trends')], ['g r', m('Orders')], ['g q', m('Quality')], ['g c', m('Connections')], ['g n', m('Call-out')], ['g m', m('KPIs')], ['g s', m('System')], ['?', m('This sheet')], ['Esc', m('Close')]]],
+  [m('Everywhere'), [['Ctrl K', m('Go to a tag, an asset or a page')], ...PAGES.map(({ key, name }) => [`g ${key}`, name] as const), ['?', m('This sheet')], ['Esc', m('Close')]]],
   [m('Trends'), [['← →', m('Pan')], ['+ −', m('Zoom')], ['0', m('Back to live')], ['Alt ← →', m('Cursor from sample to sample')], ['Shift Alt ← →', m('Second cursor')], ['d', m('Data as a table')], ['Space', m('Play and pause the playback')]]],
   [m('Alarms'), [['↑ ↓', m('Row')], ['Enter', m('Open or close the row')], ['a', m('Acknowledge the row')], ['s', m('Shelve the row')]]],
   [m('Tables'), [['↑ ↓', m('Row')], ['Enter', m('Open')], ['/', m('Search')]]],

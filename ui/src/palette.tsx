@@ -9,7 +9,7 @@ import type { TagPage } from './api/types'
 import { Icon, type IconName } from './components/icons'
 import { t } from './i18n'
 import { isConnection, parentOf } from './model/tree'
-import { OTHER, PAGES } from './shell'
+import { OTHER, PAGES } from './page-map'
 
 interface Hit {
   key: string

@@ -3,7 +3,7 @@ import { lazy, Suspense, useEffect, useMemo, useRef, useState, type ReactNode } 
 import { ApiError, post } from './api/client'
 import { useAssets, useConnections, useSession, useSite } from './api/queries'
 import type { Session } from './api/types'
-import { Icon, Logo, type IconName } from './components/icons'
+import { Icon, Logo } from './components/icons'
 import { Boundary, Button, Kbd, Loading, Trouble } from './components/ui'
 import { UnitLink } from './components/unit-link'
 import { m, t } from './i18n'
@@ -14,6 +14,7 @@ import { byHealth, edgeRuns, historianFine, isUp, reasonOf } from './model/conne
 import { formatAge } from './model/format'
 import { clockTime, dayName, plantZone, setZone, utcText } from './model/time'
 import { buildTree, findNode, type TreeNode } from './model/tree'
+import { BOTTOM, GROUPS, OTHER, PAGES } from './page-map'
 import { useSignOut } from './sign-out'
 import { keysOn } from './theme'
 
@@ -24,41 +25,7 @@ const UserMenu = lazy(() => import('./user-menu').then((m) => ({ default: m.User
 const WaitingNotice = lazy(() => import('./components/control/waiting-notice').then((m) => ({ default: m.WaitingNotice })))
 const HelpSheet = lazy(() => import('./help').then((m) => ({ default: m.HelpSheet })))
 
-const PAGES: readonly { to: '/overview' | '/line' | '/floor' | '/downtime' | '/oee' | '/losses' | '/orders' | '/quality' | '/kpi' | '/shift' | '/alarms' | '/control' | '/screens' | '/asset' | '/tags' | '/trends' | '/connections' | '/changes' | '/callout' | '/system'; icon: IconName; name: string; key: string }[] = [
-  { to: '/overview', icon: 'overview', name: m('Overview'), key: 'o' },
-  { to: '/alarms', icon: 'alarm', name: m('Alarms'), key: 'a' },
-  { to: '/line', icon: 'line', name: m('Lines'), key: 'u' },
-  { to: '/floor', icon: 'hand', name: m('Floor'), key: 'f' },
-  { to: '/downtime', icon: 'pause', name: m('Downtime'), key: 'v' },
-  { to: '/oee', icon: 'oee', name: m('OEE'), key: 'e' },
-  { to: '/losses', icon: 'down', name: m('Losses'), key: 'z' },
-  { to: '/orders', icon: 'table', name: m('Orders'), key: 'r' },
-  { to: '/quality', icon: 'eye', name: m('Quality'), key: 'q' },
-  { to: '/kpi', icon: 'table', name: m('KPIs'), key: 'm' },
-  { to: '/shift', icon: 'flag', name: m('Shift'), key: 'i' },
-  { to: '/screens', icon: 'screens', name: m('Screens'), key: 'd' },
-  { to: '/asset', icon: 'assets', name: m('Assets'), key: 'p' },
-  { to: '/tags', icon: 'tags', name: m('Tags'), key: 'l' },
-  { to: '/trends', icon: 'trends', name: m('Trends'), key: 't' },
-  { to: '/control', icon: 'control', name: m('Control'), key: 'k' },
-  { to: '/connections', icon: 'connections', name: m('Connect'), key: 'c' },
-  { to: '/changes', icon: 'check', name: m('Changes'), key: 'h' },
-  { to: '/callout', icon: 'flag', name: m('Call-out'), key: 'n' },
-  { to: '/system', icon: 'system', name: m('System'), key: 's' },
-]
-
-/** What a thumb reaches; the rest is below More. */
-const BOTTOM: readonly string[] = ['/overview', '/alarms', '/line', '/trends']
-
 const MORE = { to: '/more' as const, icon: 'more' as const, name: m('More'), key: '' }
-
-/** Pages that the menu opens. */
-const OTHER = [
-  { to: '/account', icon: 'user', name: m('Account') },
-  { to: '/calendar', icon: 'clock', name: m('Calendar') },
-  { to: '/admin', icon: 'key', name: m('Administration') },
-  { to: '/audit', icon: 'table', name: m('Audit') },
-] as const
 
 /** The frame every page is in: sign-in pages without, all others with rail, path, health bar. */
 export function Frame() {
@@ -227,11 +194,15 @@ function Rail() {
       <Link to="/overview" className="rail-logo" aria-label="Isthmus">
         <Logo />
       </Link>
-      {PAGES.map((page) => (
-        <Link key={page.to} to={page.to} className="rail-item" activeProps={{ 'aria-current': 'page' }} activeOptions={{ includeSearch: false }}>
-          <Icon name={page.icon} size={20} />
-          <span>{t(page.name)}</span>
-        </Link>
+      {GROUPS.map((group) => (
+        <div key={group.name} role="group" aria-label={t(group.name)} className="rail-group" style={{ flexGrow: group.pages.length }}>
+          {group.pages.map((page) => (
+            <Link key={page.to} to={page.to} className="rail-item" activeProps={{ 'aria-current': 'page' }} activeOptions={{ includeSearch: false }}>
+              <Icon name={page.icon} size={20} />
+              <span>{t(page.name)}</span>
+            </Link>
+          ))}
+        </div>
       ))}
     </nav>
   )
@@ -481,5 +452,3 @@ function useKeys(openPalette: () => void, openHelp: () => void): void {
     return () => window.removeEventListener('keydown', onKey)
   }, [navigate, openPalette, openHelp])
 }
-
-export { OTHER, PAGES }

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { marksOf } from '../src/screens/alarms'
 import { questionsFor } from '../src/screens/api'
 import { add, align, begin, change, copies, distribute, elbow, group, grouped, guides, inside, lock, move, order, redo, remove, reshape, settle, snap, step, tie, undo, ungroup } from '../src/screens/edit'
+import { placed } from '../src/screens/symbols'
+import { AT_ONCE, FRAMES, Turns } from '../src/screens/turns'
 import { baseOf, boxOf, EMPTY, freshId, KIND_NAMES, make, openedBy, pathsOf, port, relativeTo, resolve, SYMBOLS, unionOf, type Doc, type Element, type PipeElement, type Place } from '../src/screens/model'
 
 const at = (id: string, x: number, y: number, w = 40, h = 20, more: object = {}): Element => ({ id, kind: 'text', text: id, x, y, w, h, ...more }) as Element
@@ -201,5 +203,55 @@ describe('what an element is about', () => {
     expect(marks.get('a/b/x')).toEqual({ priority: 4, state: 'ack' })
     expect(marks.get('a/d')).toEqual({ priority: 3, state: 'unack' })
     expect(marks.has('a/c')).toBe(false)
+  })
+})
+
+describe('turns', () => {
+  const all = (turns: Turns): number[][] => {
+    const frames: number[][] = []
+    while (turns.waiting) frames.push(turns.take())
+    return frames
+  }
+  const full = (count: number): Turns => {
+    const turns = new Turns(count)
+    for (let i = 0; i < count; i += 1) turns.add(i)
+    return turns
+  }
+  it('paints a few at once, many over no more than so many frames, each of them once', () => {
+    expect(all(full(AT_ONCE)).length).toBe(1)
+    for (const count of [200, 201, 2000]) {
+      const frames = all(full(count))
+      expect(frames.length).toBe(FRAMES)
+      expect(frames.flat()).toEqual(Array.from({ length: count }, (_, i) => i))
+    }
+  })
+  it('takes once what changes twice, and starves nobody while changes keep coming', () => {
+    const turns = full(300)
+    const seen = new Set<number>()
+    for (let frame = 0; frame < FRAMES; frame += 1) {
+      for (let i = 0; i < 300; i += 1) turns.add(i)
+      for (const place of turns.take()) seen.add(place)
+    }
+    expect(seen.size).toBe(300)
+  })
+  it('has nothing to do where nothing changed', () => {
+    expect(new Turns(0).take()).toEqual([])
+    expect(new Turns(5).take()).toEqual([])
+  })
+})
+
+describe('a path drawn where it stands', () => {
+  it('is the same path, larger and moved', () => {
+    expect(placed('M4 24a20 20 0 1 0 40 0z', 0.5, 100, 10)).toBe('M102 22a10 10 0 1 0 20 0z')
+    expect(placed('M5-14L.5.5H3V4', 2, 1, 10)).toBe('M11 -18L2 11H7V18')
+    expect(placed('M12 18A12 12 0 0 1 36 18Z', 1, 1, 2)).toBe('M13 20A12 12 0 0 1 37 20Z')
+    expect(placed('M1 2Z', 1, 0, 0)).toBe('M1 2Z')
+  })
+  it('keeps half a circle half a circle, whatever its size', () => {
+    for (const size of [40, 41, 97, 33.3]) {
+      const d = placed('M4 24a20 20 0 1 0 40 0', size / 48, 16, 16)
+      const [r, , , , , across] = (d.split('a')[1] ?? '').split(' ').map(Number) as number[]
+      expect(Math.abs((across as number) - 2 * (r as number))).toBeLessThan(1e-5)
+    }
   })
 })

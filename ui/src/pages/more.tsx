@@ -7,6 +7,7 @@ import { language, LANGUAGES, setLanguage, t, type Language } from '../i18n'
 import { IDLE_S, setKiosk } from '../kiosk'
 import { plantZone } from '../model/time'
 import { buildTree, linesBelow } from '../model/tree'
+import { BOTTOM, GROUPS, OTHER, type PAGES } from '../page-map'
 import { useSignOut } from '../sign-out'
 import { setTheme, themeWish, type ThemeWish } from '../theme'
 
@@ -23,68 +24,10 @@ export function MorePage() {
   return (
     <div className="page narrow">
       <PageHead title={t('More')} />
-      <Panel flush>
-        <Link to="/floor" search={{}} className="more-row">
-          <Icon name="hand" /> {t('Floor')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/shift" search={{}} className="more-row">
-          <Icon name="flag" /> {t('Shift')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/trends" className="more-row">
-          <Icon name="trends" /> {t('Trends')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/oee" className="more-row">
-          <Icon name="oee" /> {t('OEE')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/downtime" search={{}} className="more-row">
-          <Icon name="pause" /> {t('Downtime')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/losses" search={{}} className="more-row">
-          <Icon name="down" /> {t('Losses')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/screens" className="more-row">
-          <Icon name="screens" /> {t('Screens')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/asset" className="more-row">
-          <Icon name="assets" /> {t('Assets')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/control" search={{}} className="more-row">
-          <Icon name="control" /> {t('Control')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/kpi" search={{}} className="more-row">
-          <Icon name="table" /> {t('KPIs')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/calendar" search={{}} className="more-row">
-          <Icon name="clock" /> {t('Calendar')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/orders" className="more-row">
-          <Icon name="table" /> {t('Orders')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/quality" search={{}} className="more-row">
-          <Icon name="eye" /> {t('Quality')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/connections" className="more-row">
-          <Icon name="connections" /> {t('Connections')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/changes" className="more-row">
-          <Icon name="check" /> {t('Changes')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/callout" className="more-row">
-          <Icon name="flag" /> {t('Call-out')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/system" className="more-row">
-          <Icon name="system" /> {t('System')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/account" className="more-row">
-          <Icon name="user" /> {session.data?.user.name} <span className="muted">{t('Account')}</span>
-        </Link>
-        <Link to="/admin" search={{}} className="more-row">
-          <Icon name="key" /> {t('Administration')} <Icon name="right" size={16} />
-        </Link>
-        <Link to="/audit" search={{}} className="more-row">
-          <Icon name="table" /> {t('Audit')} <Icon name="right" size={16} />
-        </Link>
-      </Panel>
+      {GROUPS.map((group) => (
+        <MorePanel key={group.name} title={t(group.name)} pages={group.pages.filter((page) => !BOTTOM.includes(page.to))} />
+      ))}
+      <MorePanel title={session.data?.user.name ?? ''} pages={OTHER} />
       <Panel title={t('Theme')}>
         <div className="pad">
           <Segmented
@@ -140,5 +83,17 @@ export function MorePage() {
       </Panel>
       <Button icon="out" onPress={() => void signOut()}>{t('Sign out')}</Button>
     </div>
+  )
+}
+
+function MorePanel({ title, pages }: { title: string; pages: readonly (typeof PAGES | typeof OTHER)[number][] }) {
+  return (
+    <Panel title={title} flush>
+      {pages.map((page) => (
+        <Link key={page.to} to={page.to} className="more-row">
+          <Icon name={page.icon} /> {t(page.name)} <Icon name="right" size={16} />
+        </Link>
+      ))}
+    </Panel>
   )
 }

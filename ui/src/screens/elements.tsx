@@ -6,7 +6,7 @@ import { formatValue } from '../model/format'
 import { bandOf, fraction, rangeOf } from '../model/scale'
 import { human } from '../model/tree'
 import { baseOf, pathsOf, resolve, type Element, type IndicatorElement, type PipeElement, type TableElement } from './model'
-import { Drawn } from './symbols'
+import { Drawn, placed } from './symbols'
 
 const MiniTrend = lazy(() => import('../components/mini-trend').then((mod) => ({ default: mod.MiniTrend })))
 
@@ -24,10 +24,13 @@ interface Props {
   tags: TagMap
   /** In the editor nothing is opened, and what is not bound yet is shown. */
   editing?: boolean
+  /** Where a symbol's box begins, if its parent is not moved there. */
+  x?: number
+  y?: number
 }
 
 /** One element, as it stands; live values are painted onto it. */
-export const ElementView = memo(function ElementView({ element, asset, tags, editing = false }: Props) {
+export const ElementView = memo(function ElementView({ element, asset, tags, editing = false, x = 0, y = 0 }: Props) {
   if (element.kind === 'pipe') return <Pipe element={element} />
   const label = element.label ? labelOf(element.label, baseOf(element, asset)) : ''
   const { w, h } = element
@@ -36,16 +39,16 @@ export const ElementView = memo(function ElementView({ element, asset, tags, edi
       const shows = element.bind?.value ?? element.bind?.position
       return (
         <>
-          <Drawn id={element.id} symbol={element.symbol} w={w} h={h} rotate={element.rotate ?? 0} flip={element.flip ?? false} />
-          <path className="sy-cross" d={`M${w * 0.2} ${h * 0.2}L${w * 0.8} ${h * 0.8}M${w * 0.8} ${h * 0.2}L${w * 0.2} ${h * 0.8}`} />
-          {element.bind?.level && (element.symbol === 'tank' || element.symbol === 'vessel') ? <Figure part="level-text" x={w / 2} y={h / 2 + 5} size={14} /> : null}
+          <Drawn id={element.id} symbol={element.symbol} w={w} h={h} x={x} y={y} rotate={element.rotate ?? 0} flip={element.flip ?? false} />
+          <path className="sy-cross" d={placed(`M${w * 0.2} ${h * 0.2}L${w * 0.8} ${h * 0.8}M${w * 0.8} ${h * 0.2}L${w * 0.2} ${h * 0.8}`, 1, x, y)} />
+          {element.bind?.level && (element.symbol === 'tank' || element.symbol === 'vessel') ? <Figure part="level-text" x={x + w / 2} y={y + h / 2 + 5} size={14} /> : null}
           {label ? (
-            <text className="el-label" x={w / 2} y={h + 15} textAnchor="middle">
+            <text className="el-label" x={x + w / 2} y={y + h + 15} textAnchor="middle">
               {label}
             </text>
           ) : null}
-          {shows ? <Figure part="figure" x={w / 2} y={h + (label ? 31 : 16)} size={12} /> : null}
-          <text className="el-note" data-part="note" x={w / 2} y="-4" textAnchor="middle" />
+          {shows ? <Figure part="figure" x={x + w / 2} y={y + h + (label ? 31 : 16)} size={12} /> : null}
+          <text className="el-note" data-part="note" x={x + w / 2} y={y - 4} textAnchor="middle" />
         </>
       )
     }

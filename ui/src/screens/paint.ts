@@ -2,16 +2,17 @@ import type { Tag } from '../api/types'
 import { describe, noteOf } from '../live/react'
 import type { LiveStore, Reading } from '../live/store'
 import { formatValue } from '../model/format'
-import type { Quality } from '../model/quality'
 import { fraction, rangeOf, sideOf } from '../model/scale'
 import { human, shapeOf } from '../model/tree'
 import type { AlarmMark } from './alarms'
-import { nameOf, openedBy, pathsOf, type Element } from './model'
+import { boxOf, nameOf, openedBy, pathsOf, type Element } from './model'
+import { Turns } from './turns'
 import { t } from '../i18n'
 
 /**
  * Paints live values onto a drawn screen by writing attributes and text nodes. It listens once to each path that is bound; an
- * element of which several values changed is painted once, in the frame in which they came. React renders nothing.
+ * element of which several values changed is painted once, whole. What came at once is painted over a few frames, neighbours
+ * together: the browser draws a screen anew in squares, and each is then drawn once. React renders nothing.
  */
 
 interface Painted {
@@ -19,16 +20,29 @@ interface Painted {
   node: SVGGElement
   paths: Map<string, string>
   parts: Map<string, globalThis.Element>
+  figures: Map<string, Figure>
   marks: string
 }
 
+/** A number with its unit and what is said of it. */
+interface Figure {
+  node: globalThis.Element
+  num: globalThis.Element | undefined
+  unit: globalThis.Element | undefined
+  said: globalThis.Element | undefined
+}
+
+const SQUARE = 256
+/** A level that moves by less than a quarter of a pixel is left alone. */
+const LEVEL_STEPS = 4
 const SVG = 'http://www.w3.org/2000/svg'
 const RANK: Record<Reading['quality'], number> = { good: 0, none: 1, uncertain: 2, stale: 3, bad: 4 }
 
 export class Painter {
   private stops: (() => void)[] = []
   private painted: Painted[] = []
-  private dirty = new Set<Painted>()
+  private turns = new Turns(0)
+  private frame = 0
   private renamed = new Set<Painted>()
   private asked = false
   private labels: ReturnType<typeof setInterval> | undefined
@@ -36,7 +50,6 @@ export class Painter {
   private readonly store: LiveStore
   private readonly tags: ReadonlyMap<string, Tag>
   private readonly asset: string
-  paints = 0
 
   constructor(store: LiveStore, tags: ReadonlyMap<string, Tag>, asset: string) {
     this.store = store
@@ -46,40 +59,53 @@ export class Painter {
 
   /** Takes over the elements drawn below a node; `data-el` names them. */
   start(root: globalThis.Element, elements: readonly Element[]): void {
-    const byPath = new Map<string, Painted[]>()
     const byId = new Map(elements.map((one) => [one.id, one]))
     for (const node of root.querySelectorAll<SVGGElement>('[data-el]')) {
       const element = byId.get(node.dataset['el'] ?? '')
       if (!element || element.kind === 'trend' || element.kind === 'spark') continue
-      const paths = pathsOf(element, this.asset)
-      const one: Painted = { element, node, paths, parts: partsOf(node), marks: '' }
-      this.painted.push(one)
-      for (const path of paths.values()) {
-        byPath.set(path, [...(byPath.get(path) ?? []), one])
-        const setpoint = this.tags.get(path)?.setpoint
-        if (setpoint && element.kind === 'indicator') byPath.set(setpoint, [...(byPath.get(setpoint) ?? []), one])
-      }
+      const parts = partsOf(node)
+      this.painted.push({ element, node, paths: pathsOf(element, this.asset), parts, figures: figuresOf(parts), marks: node.hasAttribute('data-alarm') ? 'of before' : '' })
     }
-    for (const [path, some] of byPath) {
+    this.painted.sort((a, b) => squareOf(a.element) - squareOf(b.element))
+    this.turns = new Turns(this.painted.length)
+    for (const [path, places] of this.placesByPath()) {
       this.stops.push(
         this.store.listen(path, this.tags.get(path)?.edge ?? '', () => {
-          for (const one of some) this.dirty.add(one)
+          for (const place of places) this.turns.add(place)
           this.soon()
         }),
       )
     }
-    for (const one of this.painted) this.dirty.add(one)
-    this.paint()
+    for (const one of this.painted) this.paintOne(one)
     this.labels = setInterval(() => this.rename(), 1000)
     this.rename()
+  }
+
+  private placesByPath(): Map<string, number[]> {
+    const byPath = new Map<string, number[]>()
+    const put = (path: string, place: number): void => {
+      const places = byPath.get(path)
+      if (places) places.push(place)
+      else byPath.set(path, [place])
+    }
+    this.painted.forEach(({ element, paths }, place) => {
+      for (const path of paths.values()) {
+        put(path, place)
+        const setpoint = this.tags.get(path)?.setpoint
+        if (setpoint && element.kind === 'indicator') put(setpoint, place)
+      }
+    })
+    return byPath
   }
 
   stop(): void {
     for (const stop of this.stops) stop()
     clearInterval(this.labels)
+    cancelAnimationFrame(this.frame)
+    this.asked = false
     this.stops = []
     this.painted = []
-    this.dirty.clear()
+    this.turns = new Turns(0)
     this.renamed.clear()
   }
 
@@ -98,11 +124,10 @@ export class Painter {
     }
   }
 
-  /** Which assets and tags have alarms now. */
+  /** Which assets and tags have alarms now; all marks at once, none waits for its turn. */
   setAlarms(alarms: ReadonlyMap<string, AlarmMark>): void {
     this.alarms = alarms
-    for (const one of this.painted) this.dirty.add(one)
-    this.soon()
+    for (const one of this.painted) this.mark(one)
   }
 
   /** The store tells its listeners within an animation frame; a microtask is still in that frame. */
@@ -114,9 +139,10 @@ export class Painter {
 
   private paint(): void {
     this.asked = false
-    for (const one of this.dirty) this.paintOne(one)
-    this.paints += 1
-    this.dirty.clear()
+    for (const place of this.turns.take()) this.paintOne(this.painted[place] as Painted)
+    if (!this.turns.waiting) return
+    this.asked = true
+    this.frame = requestAnimationFrame(() => this.paint())
   }
 
   private read(one: Painted, slot: string): { tag: Tag | undefined; reading: Reading } | undefined {
@@ -176,30 +202,29 @@ export class Painter {
     const range = (tag && rangeOf(tag)) ?? [0, 100]
     const shown = numberOf(reading)
     const full = Number(rect.dataset['full'])
-    const height = shown === undefined ? 0 : Math.round(fraction(shown, range[0], range[1]) * full * 10) / 10
+    const height = shown === undefined ? 0 : Math.round(fraction(shown, range[0], range[1]) * full * LEVEL_STEPS) / LEVEL_STEPS
     const bottom = Number(rect.dataset['base'] ?? full)
     attr(rect, 'height', String(height))
-    attr(rect, 'y', String(Math.round((bottom - height) * 10) / 10))
+    attr(rect, 'y', String(Math.round((bottom - height) * 100) / 100))
   }
 
   private figure(one: Painted, part: string, slot: string, frame: boolean): void {
-    const text = one.parts.get(part)
+    const text = one.figures.get(part)
     const got = this.read(one, slot)
     if (!text || !got) return
     this.write(text, got.tag, got.reading)
     if (frame) set(one.node, 'q', got.reading.quality)
     const out = isOut(got.tag, got.reading)
-    if (frame || out || one.node.dataset['out']) set(one.node, 'out', out ? '1' : '0')
+    if (frame || out || one.node.hasAttribute('data-out')) set(one.node, 'out', out ? '1' : '0')
   }
 
-  private write(text: globalThis.Element, tag: Tag | undefined, reading: Reading): void {
+  private write({ node, num, unit, said }: Figure, tag: Tag | undefined, reading: Reading): void {
     const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
     const number = tag ? formatValue(tag, shown) : plain(shown)
-    const [num, unit, said] = [child(text, 'el-num'), child(text, 'el-unit'), child(text, 'el-said')]
     if (num) say(num, number)
     if (unit) say(unit, tag && tag.states === null && number !== '–' ? tag.unit : '')
     if (said) say(said, noteOf(reading))
-    set(text as SVGElement, 'q', reading.quality)
+    set(node, 'q', reading.quality)
   }
 
   private state(one: Painted): void {
@@ -224,7 +249,7 @@ export class Painter {
     const value = got.reading.quality === 'bad' ? undefined : numberOf(got.reading)
     point(one.parts.get('pointer'), value, at)
     const mai = one.parts.get('mai')
-    if (mai) set(mai as SVGElement, 'q', got.reading.quality)
+    if (mai) set(mai, 'q', got.reading.quality)
     if (tag.setpoint) {
       const wish = this.store.read(tag.setpoint)
       point(one.parts.get('set'), wish.quality === 'bad' ? undefined : numberOf(wish), at)
@@ -233,10 +258,10 @@ export class Painter {
 
   private row(one: Painted, at: string): void {
     const got = this.read(one, at)
-    const text = one.parts.get(`row-${at}`)?.querySelector('[data-part=figure]')
+    const text = one.figures.get(`row-${at}`)
     if (!got || !text) return
     this.write(text, got.tag, got.reading)
-    set(text as SVGElement, 'out', isOut(got.tag, got.reading) ? '1' : '0')
+    set(text.node, 'out', isOut(got.tag, got.reading) ? '1' : '0')
   }
 
   /** The alarm's mark at the upper right, by shape; made only where there is one. */
@@ -250,13 +275,14 @@ export class Painter {
     const key = worst ? `${worst.priority} ${worst.state}` : ''
     if (key === one.marks) return
     one.marks = key
+    this.renamed.add(one)
     one.node.querySelector(':scope > .alarm-mark')?.remove()
     if (!worst) {
       delete one.node.dataset['alarm']
       return
     }
     set(one.node, 'alarm', String(worst.priority))
-    if (one.element.kind !== 'pipe') one.node.append(alarmMark(worst, one.element.w, one.node.ownerDocument))
+    if (one.element.kind !== 'pipe') one.node.append(alarmMark(worst, ...cornerOf(one.element, one.node), one.node.ownerDocument))
   }
 
   /** Names for screen readers and tooltips follow once a second. */
@@ -288,6 +314,29 @@ function partsOf(node: globalThis.Element): Map<string, globalThis.Element> {
   return parts
 }
 
+/** Each figure by the name of its part, in a table by that of its row. */
+function figuresOf(parts: ReadonlyMap<string, globalThis.Element>): Map<string, Figure> {
+  const figures = new Map<string, Figure>()
+  for (const [name, part] of parts) {
+    const node = name.startsWith('row-') ? part.querySelector('.el-figure') : part
+    if (!node?.classList.contains('el-figure')) continue
+    const child = (of: string): globalThis.Element | undefined => node.querySelector(`.${of}`) ?? undefined
+    figures.set(name, { node, num: child('el-num'), unit: child('el-unit'), said: child('el-said') })
+  }
+  return figures
+}
+
+/** The upper right of an element, in a drawing that is moved to its place or stands there. */
+function cornerOf(element: Exclude<Element, { kind: 'pipe' }>, node: globalThis.Element): [number, number] {
+  return node.hasAttribute('transform') ? [element.w, 0] : [element.x + element.w, element.y]
+}
+
+/** The sheet in rows of squares, as a browser draws it; who is in one comes before who is in the next. */
+function squareOf(element: Element): number {
+  const { x, y } = boxOf(element)
+  return Math.floor(y / SQUARE) * 1000 + Math.floor(x / SQUARE)
+}
+
 export function runOf(tag: Tag | undefined, reading: Reading): string {
   if (reading.quality === 'none') return 'none'
   if (reading.quality === 'bad') return 'bad'
@@ -298,10 +347,9 @@ export function runOf(tag: Tag | undefined, reading: Reading): string {
 const plain = (value: number | string | undefined): string => (value === undefined || Number.isNaN(value) ? '–' : String(value))
 const numberOf = (reading: Reading): number | undefined => (typeof reading.value === 'number' && !Number.isNaN(reading.value) ? reading.value : undefined)
 const isOut = (tag: Tag | undefined, reading: Reading): boolean => tag !== undefined && reading.quality === 'good' && typeof reading.value === 'number' && sideOf(tag, reading.value) !== 'in'
-const child = (node: globalThis.Element, name: string): globalThis.Element | undefined => [...node.children].find((one) => one.classList.contains(name))
 
-function set(node: SVGElement, name: string, value: string | Quality): void {
-  if (node.dataset[name] !== value) node.dataset[name] = value
+function set(node: globalThis.Element, name: 'run' | 'q' | 'out' | 'shape' | 'alarm', value: string): void {
+  attr(node, `data-${name}`, value)
 }
 function attr(node: globalThis.Element, name: string, value: string): void {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value)
@@ -315,7 +363,7 @@ function say(node: globalThis.Element, text: string): void {
 }
 function point(node: globalThis.Element | undefined, value: number | undefined, at: (v: number) => string): void {
   if (!node) return
-  node.classList.toggle('hidden', value === undefined)
+  if (node.classList.contains('hidden') !== (value === undefined)) node.classList.toggle('hidden')
   if (value !== undefined) attr(node, 'transform', at(value))
 }
 
@@ -323,10 +371,10 @@ const SHAPES = ['M1 1H19V19H1Z', 'M10 0L20 19H0Z', 'M0 1H20L10 20Z', 'M10 0a10 1
 const DIGIT_Y = [14.5, 16.5, 12.5, 14.5]
 
 /** Shape and digit tell the priority; filled is active, hollow has returned. */
-export function alarmMark(alarm: AlarmMark, w: number, of: Document): SVGGElement {
+export function alarmMark(alarm: AlarmMark, right: number, top: number, of: Document): SVGGElement {
   const mark = of.createElementNS(SVG, 'g')
   mark.setAttribute('class', 'alarm-mark')
-  mark.setAttribute('transform', `translate(${w - 8} -12)`)
+  mark.setAttribute('transform', `translate(${right - 8} ${top - 12})`)
   mark.dataset['priority'] = String(alarm.priority)
   mark.dataset['state'] = alarm.state
   const i = Math.min(4, Math.max(1, alarm.priority)) - 1

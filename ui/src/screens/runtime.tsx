@@ -68,6 +68,8 @@ export function Elements({ doc, asset, tags }: { doc: Doc; asset: string; tags: 
         const opens = opensOf(element, asset)
         const name = elementName(element, asset)
         const shown = pathsOf(element, asset).size > 0
+        const flat = element.kind === 'symbol' // drawn where it stands: see `placed`
+        const [x, y] = flat ? [element.x, element.y] : [0, 0]
         const own = element.kind === 'spark' || element.kind === 'trend'
         return (
           <g
@@ -77,12 +79,12 @@ export function Elements({ doc, asset, tags }: { doc: Doc; asset: string; tags: 
             data-q="none"
             className={`el el-of-${element.kind}${element.kind === 'state' ? ' state' : ''}`}
             data-shape={element.kind === 'state' ? 'none' : undefined}
-            transform={element.kind === 'pipe' ? undefined : `translate(${element.x} ${element.y})`}
+            transform={element.kind === 'pipe' || flat ? undefined : `translate(${element.x} ${element.y})`}
             {...(opens ? { 'data-opens': opens, tabIndex: 0, role: element.kind === 'button' ? 'link' : 'button', 'aria-label': name } : shown && !own ? { role: 'img', 'aria-label': name } : {})}
             {...(element.kind === 'pipe' || element.kind === 'shape' || element.kind === 'image' ? { 'aria-hidden': true } : {})}
           >
-            {opens ? <rect className="el-hit" x="-4" y="-4" width={element.kind === 'pipe' ? 0 : element.w + 8} height={element.kind === 'pipe' ? 0 : element.h + 8} /> : null}
-            <ElementView element={element} asset={asset} tags={tags} />
+            {opens ? <rect className="el-hit" x={x - 4} y={y - 4} width={element.kind === 'pipe' ? 0 : element.w + 8} height={element.kind === 'pipe' ? 0 : element.h + 8} /> : null}
+            <ElementView element={element} asset={asset} tags={tags} x={x} y={y} />
           </g>
         )
       }),
