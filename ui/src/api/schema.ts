@@ -6995,6 +6995,11 @@ export interface components {
              * @description the standard it is defined in, or this plant
              */
             source: string;
+            /**
+             * Sum
+             * @description grows with the time it is looked at: its targets are per hour, shift or day
+             */
+            sum: boolean;
             /** Targets */
             targets: components["schemas"]["KpiTargetOut"][];
             /** Title */
@@ -7034,6 +7039,12 @@ export interface components {
              * @default
              */
             path: string;
+            /**
+             * Per
+             * @default
+             * @enum {string}
+             */
+            per: "" | "hour" | "shift" | "day";
             /** Value */
             value: number;
         };
@@ -7044,6 +7055,12 @@ export interface components {
              * @description empty: the whole site; the nearest above what is looked at holds
              */
             path: string;
+            /**
+             * Per
+             * @description of what is counted: in each of these of planned time
+             * @enum {string}
+             */
+            per: "" | "hour" | "shift" | "day";
             /** Value */
             value: number;
         };
@@ -7076,9 +7093,23 @@ export interface components {
         };
         /** KpiValue */
         KpiValue: {
+            /**
+             * Each
+             * @description the target in each of these
+             */
+            each: number | null;
             /** Met */
             met: boolean | null;
-            /** Target */
+            /**
+             * Per
+             * @description what the target of something counted was scaled from
+             * @enum {string}
+             */
+            per: "" | "hour" | "shift" | "day";
+            /**
+             * Target
+             * @description of the row's own time
+             */
             target: number | null;
             /**
              * Value
@@ -9543,6 +9574,12 @@ export interface components {
              */
             lsl?: number | null;
             /**
+             * Maintenance
+             * @description the nonconformance its checks open asks for maintenance as well
+             * @default false
+             */
+            maintenance: boolean;
+            /**
              * On Fail
              * @default nonconformance
              * @enum {string}
@@ -9803,6 +9840,8 @@ export interface components {
             state: "open" | "released";
             /** Version */
             version: number;
+            /** @description what the check said that put it there */
+            violation: components["schemas"]["QualityViolation"] | null;
         };
         /** QualityHoldIn */
         QualityHoldIn: {
@@ -9914,6 +9953,11 @@ export interface components {
             /** Quantity */
             quantity: number;
             /**
+             * Request
+             * @description number of its request for maintenance
+             */
+            request: number | null;
+            /**
              * Severity
              * @enum {string}
              */
@@ -9927,6 +9971,8 @@ export interface components {
             title: string;
             /** Version */
             version: number;
+            /** @description what the check said that opened it */
+            violation: components["schemas"]["QualityViolation"] | null;
         };
         /** QualityNonconformanceChange */
         QualityNonconformanceChange: {
@@ -10208,6 +10254,38 @@ export interface components {
             upper: (number | null)[];
             /** Value */
             value: (number | null)[];
+        };
+        /** QualityViolation */
+        QualityViolation: {
+            /**
+             * Code
+             * @description outside of the specification, or rules of the chart
+             * @enum {string}
+             */
+            code: "failed" | "signal";
+            /** Decimals */
+            decimals: number;
+            /** Defects */
+            defects: number;
+            /** Fault */
+            fault: string;
+            /** Lsl */
+            lsl: number | null;
+            /** Rules */
+            rules: string[];
+            /** Size */
+            size: number;
+            /**
+             * Title
+             * @description of the characteristic
+             */
+            title: string;
+            /** Unit */
+            unit: string;
+            /** Usl */
+            usl: number | null;
+            /** Values */
+            values: number[];
         };
         /** QualityVoid */
         QualityVoid: {
