@@ -1718,6 +1718,7 @@ export const de: Record<string, string> = {
   'looked at': 'angesehen',
   'the chart shows it': 'die Karte zeigt es',
   'a nonconformance': 'eine Abweichung',
+  '{{place}}: has a calendar': '{{place}}: hat einen Kalender',
   'In each': 'Je',
   'hour of planned time': 'geplante Stunde',
   'shift': 'Schicht',

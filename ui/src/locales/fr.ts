@@ -1718,6 +1718,7 @@ export const fr: Record<string, string> = {
   'looked at': 'examiné',
   'the chart shows it': 'la carte le montre',
   'a nonconformance': 'une non-conformité',
+  '{{place}}: has a calendar': '{{place}} : a un calendrier',
   'In each': 'Par',
   'hour of planned time': 'heure planifiée',
   'shift': 'équipe',
