@@ -1838,6 +1838,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/orders/{id}/past": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enter Past Of Order
+         * @description Say afterwards when an operation ran, with a reason; figures of that time are restated.
+         *
+         *     409 `machine_busy` names the order that ran there then.
+         */
+        post: operations["enter_past_of_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/orders/{id}/pause": {
         parameters: {
             query?: never;
@@ -5129,7 +5151,7 @@ export interface components {
             path: string;
             /**
              * Paths
-             * @description where calendars are declared
+             * @description where calendars are declared, as far as whoever asks sees
              */
             paths: string[];
             /** Pieces */
@@ -8626,6 +8648,45 @@ export interface components {
             owed: string;
             /** Planned */
             planned: string;
+        };
+        /** OrderPast */
+        OrderPast: {
+            /**
+             * Asset
+             * @default
+             */
+            asset: string;
+            /**
+             * Base
+             * @description the revision it was seen at; refused when it moved on
+             */
+            base: number;
+            /**
+             * Complete
+             * @description it was complete at its end; else it pauses from then on
+             * @default false
+             */
+            complete: boolean;
+            /**
+             * End
+             * @description when it ended; empty: it goes on
+             * @default
+             */
+            end: string;
+            /**
+             * Operation
+             * @description 0: what runs, else the next that waits
+             * @default 0
+             */
+            operation: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Start
+             * @description when it began; of what runs it may stay as it is
+             * @default
+             */
+            start: string;
         };
         /** OrderReport */
         OrderReport: {
@@ -19076,6 +19137,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OrderLabourOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enter_past_of_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderPast"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
                 };
             };
             /** @description Problem */

@@ -195,7 +195,9 @@ async def get_calendar(
     def work() -> CalendarAnswer:
         schedule = room.calendars().of(path)
         kept = [k for k in room.listed(path, start_ns, end_ns) if k.withdrawn_ns is None]
-        return _answer(services, principal, sight, path, schedule, [k for k in kept if _holds(k, path)], start_ns, end_ns)
+        return _answer(
+            services, principal, sight, path, schedule, [k for k in kept if _holds(k, path)], start_ns, end_ns
+        )
 
     answer = await asyncio.to_thread(work)
     if form == "json":
