@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { violationText } from '../src/quality/data'
 import { lastOf, lineOf, numberOf, scaleOf, stepsOf } from '../src/quality/scale'
 
 const frame = { width: 110, height: 110, left: 5, right: 5, top: 5, bottom: 5 }
@@ -38,5 +39,15 @@ describe('numbers that people type', () => {
     expect(numberOf('1,5')).toBe(1.5)
     expect(numberOf(' 1 500.25 ')).toBe(1500.25)
     expect(numberOf('x')).toBeNaN()
+  })
+})
+
+describe('what a check said', () => {
+  const said = { code: 'failed' as const, title: 'Weight', unit: 'g', decimals: 1, values: [511], lsl: 490, usl: 510, defects: 0, size: 1, fault: '', rules: [] }
+  it('is told in parts, with its limits, and what people wrote as they wrote it', () => {
+    expect(violationText(said, 'x')).toBe('Weight is outside of its specification: 511.0 (490.0 … 510.0 g)')
+    expect(violationText({ ...said, values: [], defects: 3, size: 50, fault: 'torn' }, 'x')).toBe('Weight is outside of its specification: 3 of 50 · torn')
+    expect(violationText({ ...said, code: 'signal', rules: ['nelson1'] }, 'x')).toBe('Weight is out of control: beyond 3 σ: 511.0')
+    expect(violationText(null, 'the label is torn')).toBe('the label is torn')
   })
 })

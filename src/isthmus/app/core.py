@@ -102,7 +102,8 @@ class Core:
         self._changes = ChangeRequests(self._engine, self._namespace, self._clock, log)
         self._screens = Screens(self._engine, self._namespace.current, self._clock, log)
         self._calendar = CalendarRoom(self._engine, self._namespace.current, self._clock)
-        self._kpis = KpiRoom(self._engine, self._namespace.current, self._clock)
+        planner = CalendarPlanner(self._calendar.calendars)
+        self._kpis = KpiRoom(self._engine, self._namespace.current, self._clock, planner)
         self._security = Security(
             self._engine,
             self._clock,
@@ -167,7 +168,7 @@ class Core:
         self._alarms.feed(self._callout)
         record = SampleRecord(self._historian, lambda: self._pump.committed_seq)
         self._production = Production(
-            self._engine, self._clock, record, self._namespace.current, CalendarPlanner(self._calendar.calendars), log,
+            self._engine, self._clock, record, self._namespace.current, planner, log,
             heard=heard_until(self._heartbeats, self._clock),
         )  # fmt: skip
         self._stops = StopRoom(
@@ -178,6 +179,7 @@ class Core:
         )
         self._orders.attach(holds=self._quality)
         self._quality.executions = self._orders.orders
+        self._quality.requests = self._stops.requests
         self._production.helps = self._stops.requests.calls
         self._production_pump = ProductionPump(self._bus, self._production, record, log)
         self._edge_states: dict[str, str] = {}

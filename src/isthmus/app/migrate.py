@@ -13,7 +13,7 @@ from sqlalchemy import Engine, inspect, text
 
 from isthmus.values.errors import ConfigError
 
-HEAD = "0018"
+HEAD = "0020"
 """Revision this build writes; held against the migrations by a test."""
 KNOWN = (
     "0001",
@@ -34,6 +34,8 @@ KNOWN = (
     "0016",
     "0017",
     "0018",
+    "0019",
+    "0020",
 )
 
 

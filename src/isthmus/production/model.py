@@ -35,6 +35,9 @@ CLASSES: Final = tuple(StateClass)
 """What the codes of columns count in."""
 CODE: Final[dict[str, int]] = {str(c): i for i, c in enumerate(CLASSES)}
 
+WAITING: Final = frozenset({StateClass.STARVED, StateClass.BLOCKED})
+"""The machine could run; another one keeps it from it, and that one's stop is asked for."""
+
 PACKML: Final[dict[int, StateClass]] = {
     1: StateClass.STOPPED,  # Clearing
     2: StateClass.STOPPED,  # Stopped
@@ -101,8 +104,13 @@ class Stop:
 
     @property
     def coded(self) -> bool:
-        """Whether somebody said why, or nobody has to."""
+        """Whether somebody said why, or it is too short to ask."""
         return bool(self.reason) or self.minor
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody should say why: nobody did, it is not short, and the machine did not wait for another."""
+        return not self.coded and self.state_class not in WAITING
 
 
 def stop_id(asset: str, start_ns: int) -> str:

@@ -109,6 +109,10 @@ class _Job:
     why: str
 
 
+_Touched = tuple[LiveMachine, int, int]
+"""A machine with a range that something was said of. Units: UTC ns"""
+
+
 class Production:
     """Facts of all machines. Everything but `machines` and `take` is a coroutine; work goes to threads."""
 
@@ -635,19 +639,33 @@ class Production:
 
         Raises: ConfigError if it says nothing sensible
         """
-        live = self._machines.get(entry.asset)
-        if live is None:
-            raise ConfigError(f"asset: no machine is counted at {entry.asset!r}")
-        self._check(entry)
-        number = await asyncio.to_thread(self._store.add_entry, entry)
-        replaced = [e for e in self._entries.get(entry.asset, ()) if entry.replaces and e.number == entry.replaces]
-        self._entries.setdefault(entry.asset, []).append(replace(entry, number=number))
-        live.entries = effective(self._entries[entry.asset])
-        live.touch(state=True)
-        for one in (entry, *replaced):
-            await self._follow(live, one.start_ns, one.end_ns or self._clock.now_ns(), f"entry {number}")
+        return (await self.enter_all((entry,)))[0]
+
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        """Store what belongs together, all of it or nothing; the numbers. The facts have followed when this returns.
+
+        Closed days are marked with it, so that they follow after a kill as well.
+        Raises: ConfigError if one says nothing sensible
+        """
+        for entry in entries:
+            if entry.asset not in self._machines:
+                raise ConfigError(f"asset: no machine is counted at {entry.asset!r}")
+            self._check(entry)
+        now_ns = self._clock.now_ns()
+        spans: list[_Touched] = []
+        for entry in entries:
+            replaced = [e for e in self._entries.get(entry.asset, ()) if entry.replaces and e.number == entry.replaces]
+            live = self._machines[entry.asset]
+            spans += [(live, one.start_ns, one.end_ns or now_ns) for one in (entry, *replaced)]
+        numbers = await asyncio.to_thread(self._store.add_entries, entries, sorted(await self._closed(spans)))
+        for entry, number in zip(entries, numbers, strict=True):
+            self._entries.setdefault(entry.asset, []).append(replace(entry, number=number))
+        for live in {id(live): live for live, _, _ in spans}.values():
+            live.entries = effective(self._entries[live.machine.asset])
+            live.touch(state=True)
+        await self._follow(spans, f"entry {numbers[0]}")
         self._say()
-        return number
+        return numbers
 
     def _check(self, entry: Entry) -> None:
         if entry.end_ns and entry.end_ns < entry.start_ns:
@@ -663,17 +681,27 @@ class Production:
         if entry.kind in (EntryKind.SCRAP, EntryKind.REWORK) and int(entry.values.get("count", 0)) == 0:
             raise ConfigError("count: must not be 0")
 
-    async def _follow(self, live: LiveMachine, start_ns: int, end_ns: int, why: str) -> None:
-        """Facts of a range again, at once."""
-        asset = live.machine.asset
-        if start_ns < live.open_ns:
-            first = self._planner.day_of(asset, start_ns)
-            last = self._planner.day_of(asset, min(max(end_ns, start_ns + 1), live.open_ns) - 1)
-            for day in range(first, last + 1):
-                if await asyncio.to_thread(self._store.has_day, live.code, day):
-                    await self._compute(_Job(live, day, day, why))
-        if end_ns >= live.open_ns and start_ns <= live.water_ns:
-            await self._reload(live)
+    async def _closed(self, spans: Iterable[_Touched]) -> dict[tuple[int, int], LiveMachine]:
+        """Computed days that ranges touch, by (machine, day)."""
+        found: dict[tuple[int, int], LiveMachine] = {}
+        for live, start_ns, end_ns in spans:
+            if start_ns < live.open_ns:
+                asset = live.machine.asset
+                first = self._planner.day_of(asset, start_ns)
+                last = self._planner.day_of(asset, min(max(end_ns, start_ns + 1), live.open_ns) - 1)
+                for day in await asyncio.to_thread(self._store.days_kept, live.code, first, last):
+                    found[live.code, day] = live
+        return found
+
+    async def _follow(self, spans: Sequence[_Touched], why: str) -> None:
+        """Facts of ranges again, at once; each day and each open span one time."""
+        closed = await self._closed(spans)  # once more: a day may have been closed before it knew of this
+        self._dirty |= {key: self._dirty.get(key, why) for key in closed}
+        for (_, day), live in sorted(closed.items(), key=lambda one: one[0]):
+            await self._compute(_Job(live, day, day, why))
+        for live in {id(live): live for live, _, _ in spans}.values():
+            if any(one is live and b >= live.open_ns and a <= live.water_ns for one, a, b in spans):
+                await self._reload(live)
 
     async def entries(self, asset: str, start_ns: int, end_ns: int) -> list[Entry]:
         """What was said about a range, entries that were replaced included."""
@@ -755,7 +783,7 @@ class Production:
             ideal_rate=rate_count * HOUR_NS / rate_ns if rate_ns else None,
             target=target,
             ahead=None if target is None else good - target,
-            uncoded=sum(not s.coded for s in open_stops),
+            uncoded=sum(s.asks for s in open_stops),
             help=self.helps(machine.asset),
             stop=stop_id(machine.asset, stop_ns) if stop_ns else "",
         )
@@ -922,7 +950,7 @@ class Production:
                 for stop in told_stops(folded, self._names, live.entries, self._clock.now_ns()):
                     before = found.get(stop.id)
                     found[stop.id] = stop if before is None else _joined(before, stop)
-        some = [s for s in found.values() if s.start_ns < end_ns and s.end_ns > start_ns and not (uncoded and s.coded)]
+        some = [s for s in found.values() if s.start_ns < end_ns and s.end_ns > start_ns and (s.asks or not uncoded)]
         return sorted(some, key=lambda s: (s.start_ns, s.asset))
 
     async def _spans(self, live: LiveMachine, start_ns: int, end_ns: int) -> list[Folded]:

@@ -205,7 +205,7 @@ class ShiftDesk:
             made=tuple(Made(f.key.get("order", ""), f.key.get("product", ""), s) for f, s in made if s.total),
             hours=await self._hours(area, span, until_ns, whole, sees),
             stops=tuple(sorted(stops, key=lambda s: -s.ns)[:MOST_STOPS]),
-            uncoded=sum(not s.coded for s in stops),
+            uncoded=sum(s.asks for s in stops),
             strips=tuple([strip(a, await room.intervals(a, span.start_ns, until_ns)) for a in assets]),
         )
 

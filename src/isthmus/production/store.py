@@ -270,6 +270,12 @@ class ProductionStore:
             where = (DAY_ROW.c.day == day, DAY_ROW.c.machine == machine)
             return c.execute(select(DAY_ROW.c.day).where(*where)).first() is not None
 
+    def days_kept(self, machine: int, first: int, last: int) -> set[int]:
+        """Which days of [first, last] are computed."""
+        with self._engine.connect() as c:
+            where = (DAY_ROW.c.machine == machine, DAY_ROW.c.day.between(first, last))
+            return set(c.execute(select(DAY_ROW.c.day).where(*where)).scalars())
+
     def intervals(self) -> int:
         """How many there are in all computed days."""
         with self._engine.connect() as c:
@@ -303,17 +309,9 @@ class ProductionStore:
 
     def mark_dirty(self, days: Mapping[tuple[int, int], str]) -> None:
         """(machine, day) pairs with why; marks that are there stay as they are."""
-        if not days:
-            return
-        with self._engine.begin() as c:
-            known = {(m, d) for m, d in c.execute(select(DIRTY.c.machine, DIRTY.c.day))}
-            rows = [
-                {"machine": m, "day": d, "why": why[:300]}
-                for (m, d), why in sorted(days.items())
-                if (m, d) not in known
-            ]
-            if rows:
-                c.execute(insert(DIRTY), rows)
+        if days:
+            with self._engine.begin() as c:
+                _mark_dirty(c, days)
 
     def dirty(self) -> dict[tuple[int, int], str]:
         """What waits."""
@@ -332,26 +330,12 @@ class ProductionStore:
 
     # what people said
 
-    def add_entry(self, entry: Entry) -> int:
-        """Store it; its number."""
+    def add_entries(self, entries: Sequence[Entry], dirty: Sequence[tuple[int, int]] = ()) -> list[int]:
+        """Store them with the (machine, day) pairs that are to be computed again for them, all of it or nothing; their numbers."""
         with self._engine.begin() as c:
-            done = c.execute(
-                insert(ENTRY),
-                {
-                    "kind": str(entry.kind),
-                    "asset": entry.asset,
-                    "start_ns": entry.start_ns,
-                    "end_ns": entry.end_ns,
-                    "values": orjson.dumps(dict(entry.values)).decode(),
-                    "by": entry.by,
-                    "at_ns": entry.at_ns,
-                    "reason": entry.reason,
-                    "replaces": entry.replaces,
-                    "void": entry.void,
-                },
-            )
-            number = done.inserted_primary_key
-            return int(number[0]) if number is not None else 0
+            numbers = [_add_entry(c, entry) for entry in entries]
+            _mark_dirty(c, dict.fromkeys(dirty, f"entry {numbers[0]}" if numbers else ""))
+        return numbers
 
     def entries(self) -> list[Entry]:
         """All of them, in order."""
@@ -376,6 +360,33 @@ class ProductionStore:
 def _add_names(c: Connection, fresh: Sequence[tuple[str, int, str]]) -> None:
     if fresh:
         c.execute(insert(NAME), [{"kind": kind, "code": code, "text": text} for kind, code, text in fresh])
+
+
+def _mark_dirty(c: Connection, days: Mapping[tuple[int, int], str]) -> None:
+    known = {(m, d) for m, d in c.execute(select(DIRTY.c.machine, DIRTY.c.day))} if days else set()
+    rows = [{"machine": m, "day": d, "why": why[:300]} for (m, d), why in sorted(days.items()) if (m, d) not in known]
+    if rows:
+        c.execute(insert(DIRTY), rows)
+
+
+def _add_entry(c: Connection, entry: Entry) -> int:
+    done = c.execute(
+        insert(ENTRY),
+        {
+            "kind": str(entry.kind),
+            "asset": entry.asset,
+            "start_ns": entry.start_ns,
+            "end_ns": entry.end_ns,
+            "values": orjson.dumps(dict(entry.values)).decode(),
+            "by": entry.by,
+            "at_ns": entry.at_ns,
+            "reason": entry.reason,
+            "replaces": entry.replaces,
+            "void": entry.void,
+        },
+    )
+    number = done.inserted_primary_key
+    return int(number[0]) if number is not None else 0
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

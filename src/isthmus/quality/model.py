@@ -22,6 +22,8 @@ SEVERITIES: Final = ("minor", "major", "critical")
 DISPOSITIONS: Final = ("use as is", "rework", "regrade", "scrap", "return")
 OPEN, CLOSED = "open", "closed"
 RELEASED: Final = "released"
+OWED: Final = -1
+"""In place of the number of a request that is not asked for yet."""
 DONE, VERIFIED = "done", "verified"
 MOST_CHARACTERISTICS: Final = 50
 LEARN: Final = 25
@@ -72,6 +74,7 @@ class Characteristic:
     allowed: int = 0  # defective units or defects that still pass
     on_signal: str = "chart"
     on_fail: str = "nonconformance"
+    maintenance: bool = False  # whether the nonconformance its checks open asks for maintenance as well
     severity: str = "minor"
     instructions: str = ""
 
@@ -173,6 +176,45 @@ class LimitsKept:
 
 
 @dataclass(frozen=True, slots=True)
+class Violation:
+    """What a check said, in parts, so that screens tell it in words of their own.
+
+    Units: values, lsl and usl in ``unit``
+    """
+
+    code: str  # failed: outside of the specification; signal: rules of the chart
+    title: str  # of the characteristic
+    unit: str = ""
+    decimals: int = 2
+    values: tuple[float, ...] = ()
+    lsl: float | None = None
+    usl: float | None = None
+    defects: int = 0
+    size: int = 0
+    fault: str = ""
+    rules: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The same for whoever reads no screen; without words but those that people gave."""
+        if self.code == "signal":
+            return f"{self.title}: {', '.join(self.rules)}"
+        if not self.values:
+            found = f"{self.defects}/{self.size}"
+        else:
+            low, high = ("" if limit is None else f"{limit:g}" for limit in (self.lsl, self.usl))
+            found = f"{' '.join(f'{v:.{self.decimals}f}' for v in self.values)} [{low} … {high}] {self.unit}".rstrip()
+        return f"{self.title}: {found}{f', {self.fault}' if self.fault else ''}"
+
+
+def violation_of(one: Characteristic, check: Check) -> Violation:
+    """What is wrong with a check that failed, or that completes a rule."""
+    return Violation(
+        "signal" if check.passed else "failed", one.title, one.unit, one.decimals, check.values, one.lsl, one.usl,
+        check.defects, check.size, check.fault, check.signals,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """What must not be used or shipped until somebody with the right says so. Units: UTC ns"""
 
@@ -193,6 +235,7 @@ class Hold:
     released_by: str = ""
     release_reason: str = ""
     disposition: str = ""
+    violation: Violation | None = None  # of the check that put it there
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +263,8 @@ class Nonconformance:
     due_ns: int = 0
     closed_ns: int = 0
     closed_by: str = ""
+    violation: Violation | None = None  # of the check that opened it
+    request: int = 0  # number of the request for maintenance; 0: none, OWED: it is to be asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +366,8 @@ def _problems(one: Characteristic, plant: Plant) -> list[tuple[str, str, str]]:
     need(0 < shape.h <= 100, "h", "must be above 0 and at most 100", shape.h)
     for name in ("on_signal", "on_fail"):
         need(getattr(one, name) in CONSEQUENCES, name, f"must be one of {', '.join(CONSEQUENCES)}", getattr(one, name))
+    follows = one.on_signal != "chart" or one.on_fail != "chart"
+    need(follows or not one.maintenance, "maintenance", "is asked for with a nonconformance; let one follow", True)
     need(one.severity in SEVERITIES, "severity", f"must be one of {', '.join(SEVERITIES)}", one.severity)
     need(0 <= one.allowed <= 1_000_000, "allowed", "must be 0 to 1,000,000", one.allowed)
     sampling = one.sampling

@@ -7,17 +7,20 @@ core makes each check once.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
 from isthmus.namespace.model import EMPTY, Plant
 from isthmus.ports.frames import Arrived, Cursor, Position
-from isthmus.ports.production import Executions, Running
+from isthmus.ports.production import Evidence, Executions, Requests, Running
 from isthmus.quality import store
 from isthmus.quality.judging import Drawn, check_kind, draw, learned, look_back, signals_of
 from isthmus.quality.model import (
@@ -25,6 +28,7 @@ from isthmus.quality.model import (
     DISPOSITIONS,
     DONE,
     OPEN,
+    OWED,
     RELEASED,
     SEVERITIES,
     VERIFIED,
@@ -41,6 +45,7 @@ from isthmus.quality.model import (
     key_of,
     passes,
     take_entered,
+    violation_of,
 )
 from isthmus.quality.sampling import Gathered, Sampler, rows_of
 from isthmus.values.clock import NS_PER_S, Clock
@@ -50,6 +55,8 @@ from isthmus.values.ids import is_under
 
 MARK_S: Final = 30.0
 """So often what samplers gathered is stored where nothing else is."""
+ASK_AGAIN_S: Final = 30.0
+"""A request that was refused is asked for again after so long."""
 MOST_PLANS: Final = 2_000
 MOST_POINTS: Final = 5_000
 """Checks one chart shows; of more the newest."""
@@ -114,7 +121,9 @@ class Quality:
     name = "quality"
     lanes = frozenset({Lane.LIVE})
 
-    def __init__(self, engine: Engine, clock: Clock, executions: Executions | None = None) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, executions: Executions | None = None, log: logging.Logger | None = None
+    ) -> None:
         self._engine, self._clock = engine, clock
         self.executions: Executions = executions or NothingRuns()
         self._lock = threading.RLock()
@@ -127,6 +136,10 @@ class Quality:
         self._taken: Cursor = {}
         self._marked_ns = clock.monotonic_ns()
         self.acknowledged = 0
+        self.requests: Requests | None = None
+        self._owes = True  # an earlier core may have left some
+        self._ask_ns = 0
+        self._log = log or logging.getLogger("isthmus.quality")
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
@@ -145,6 +158,7 @@ class Quality:
     async def take(self, arrived: Sequence[Arrived]) -> None:
         """Gather what frames bring; a check they complete is stored when this returns, and ``acknowledged`` tells how far."""
         await asyncio.to_thread(self._take, arrived)
+        await self.ask_owed()
 
     async def flush(self) -> None:
         """Store how far frames were heard."""
@@ -370,7 +384,9 @@ class Quality:
                         raise Denied(f"{before.by} recorded this check meanwhile, as number {before.id}", "conflict")
                     return self._keep(db, plan, one, whole)
 
-        return await asyncio.to_thread(work)
+        done = await asyncio.to_thread(work)
+        await self.ask_owed()
+        return done
 
     def _keep(self, db: Connection, plan: Plan, one: Characteristic, entered: Entered) -> Recorded:
         key = entered.characteristic
@@ -401,9 +417,12 @@ class Quality:
         what = consequence(one, passed=check.passed, signals=check.signals)
         if what == "chart":
             return Recorded(check)
+        self._owes = self._owes or one.maintenance
         found = store.open_nonconformance(db, check.characteristic)
         if found is not None:
-            store.change(db, replace(found, version=found.version + 1, checks=found.checks + 1), found.version)
+            request = OWED if one.maintenance else found.request  # one that is open stays the same
+            again = replace(found, version=found.version + 1, checks=found.checks + 1, request=request)
+            store.change(db, again, found.version)
             number = found.id
         else:
             number = store.add(
@@ -411,6 +430,7 @@ class Quality:
                 Nonconformance(
                     0, 1, OPEN, _title(one, check), check.asset, one.severity, self._clock.now_ns(), check.by,
                     check.characteristic, check.id, 1, check.order, check.product, check.lot,
+                    violation=violation_of(one, check), request=OWED if one.maintenance else 0,
                 ),
             )  # fmt: skip
         if what != "hold":
@@ -423,10 +443,34 @@ class Quality:
             Hold(
                 0, 1, OPEN, check.asset, check.lot, check.order, check.product, _title(one, check),
                 store.last_good_ns(db, check.characteristic, check.time_ns) or check.time_ns, self._clock.now_ns(), check.by,
-                check.id, number,
+                check.id, number, violation=violation_of(one, check),
             ),
         )  # fmt: skip
         return Recorded(check, number, hold)
+
+    async def ask_owed(self) -> None:
+        """Ask for the maintenance that violations call for. What is refused now, or cut off by a kill, is asked for later."""
+        if self.requests is None or not self._owes or self._clock.monotonic_ns() < self._ask_ns:
+            return
+        self._owes = False
+        for one, start_ns, end_ns in await self._ask(store.owed_requests):
+            tag = self._tag_of(one.characteristic)
+            said = str(one.violation or one.title)
+            link = f"/quality?char={quote(one.characteristic, safe='')}"
+            evidence = Evidence(one.asset, "", said, start_ns, end_ns, (tag,) if tag else (), link)
+            try:
+                number = await self.requests.ask(f"quality/{one.id}", "maintenance", said, evidence, one.opened_by)
+            except (Denied, ConfigError) as error:
+                self._log.warning("nonconformance %d waits for its maintenance request: %s", one.id, error)
+                self._owes, self._ask_ns = True, self._clock.monotonic_ns() + round(ASK_AGAIN_S * NS_PER_S)
+                return
+            await self._ask(partial(store.set_request, number=one.id, request=number))
+
+    def _tag_of(self, key: str) -> str:
+        try:
+            return self.characteristic(key)[1].tag
+        except LookupError:
+            return ""
 
     async def void(self, number: int, by: str, reason: str) -> Check:
         """Say that a check does not count; it stays in the record.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -32,12 +33,14 @@ from sqlalchemy import (
 from isthmus.ports.frames import Cursor, Position
 from isthmus.quality.model import (
     OPEN,
+    OWED,
     Check,
     CorrectiveAction,
     Hold,
     LimitsKept,
     Nonconformance,
     Plan,
+    Violation,
     characteristics_of,
     plan_document,
 )
@@ -118,6 +121,7 @@ HOLD = Table(
     Column("released_by", String(200), nullable=False),
     Column("release_reason", String(1000), nullable=False),
     Column("disposition", String(16), nullable=False),
+    Column("violation", JSON(none_as_null=True), nullable=True),
     Index("quality_hold_by_lot", "lot", "state"),
 )
 NONCONFORMANCE = Table(
@@ -144,6 +148,8 @@ NONCONFORMANCE = Table(
     Column("due_ns", BigInteger, nullable=False),
     Column("closed_ns", BigInteger, nullable=False),
     Column("closed_by", String(200), nullable=False),
+    Column("violation", JSON(none_as_null=True), nullable=True),
+    Column("request", Integer, nullable=False, server_default="0"),
     Index("quality_nonconformance_by_state", "state", "characteristic"),
 )
 ACTION = Table(
@@ -334,10 +340,39 @@ def change(db: Connection, one: Hold | Nonconformance | CorrectiveAction, base: 
     return db.execute(update(table).where(table.c.id == one.id, table.c.version == base).values(values)).rowcount == 1
 
 
+def _made(kind: type[Kept], row: Row[Any]) -> Kept:
+    values = dict(row._mapping)  # noqa: SLF001  as above
+    said = values.get("violation")
+    if said:
+        values["violation"] = Violation(**{**said, "values": tuple(said["values"]), "rules": tuple(said["rules"])})
+    return kind(**values)
+
+
+def owed_requests(db: Connection) -> list[tuple[Nonconformance, int, int]]:
+    """Open nonconformances whose request is to be asked for, with from when to when what their check saw may be in doubt."""
+    rows = db.execute(
+        select(NONCONFORMANCE)
+        .where(NONCONFORMANCE.c.state == OPEN, NONCONFORMANCE.c.request == OWED)
+        .order_by(NONCONFORMANCE.c.id)
+    ).all()
+    found = []
+    for row in rows:
+        one = _made(Nonconformance, row)
+        last = last_checks(db, one.characteristic, 1)
+        end_ns = last[0].time_ns if last else one.opened_ns
+        found.append((one, last_good_ns(db, one.characteristic, end_ns) or end_ns, end_ns))
+    return found
+
+
+def set_request(db: Connection, number: int, request: int) -> None:
+    """What was asked for; no change that anybody must have seen."""
+    db.execute(update(NONCONFORMANCE).where(NONCONFORMANCE.c.id == number).values(request=request))
+
+
 def load(db: Connection, kind: type[Kept], number: int) -> Kept | None:
     """One of them."""
     row = db.execute(select(_TABLES[kind]).where(_TABLES[kind].c.id == number)).first()
-    return None if row is None else kind(**row._mapping)  # noqa: SLF001  as above
+    return None if row is None else _made(kind, row)
 
 
 def listed(
@@ -353,7 +388,7 @@ def listed(
     if before is not None:
         wanted = wanted.where(table.c.id < before)
     rows = db.execute(wanted.order_by(table.c.id.desc()).limit(most))
-    return [kind(**row._mapping) for row in rows]  # noqa: SLF001  as above
+    return [_made(kind, row) for row in rows]
 
 
 def held_lots(db: Connection, lots: Sequence[str]) -> dict[str, str]:
@@ -380,7 +415,7 @@ def open_hold(db: Connection, asset: str, lot: str, nonconformance: int) -> Hold
             HOLD.c.nonconformance == nonconformance,
         )
     ).first()
-    return None if row is None else Hold(**row._mapping)  # noqa: SLF001  as above
+    return None if row is None else _made(Hold, row)
 
 
 def open_nonconformance(db: Connection, characteristic: str) -> Nonconformance | None:
@@ -390,7 +425,7 @@ def open_nonconformance(db: Connection, characteristic: str) -> Nonconformance |
         .where(NONCONFORMANCE.c.state == OPEN, NONCONFORMANCE.c.characteristic == characteristic)
         .order_by(NONCONFORMANCE.c.id)
     ).first()
-    return None if row is None else Nonconformance(**row._mapping)  # noqa: SLF001  as above
+    return None if row is None else _made(Nonconformance, row)
 
 
 def pending(db: Connection, nonconformance: int) -> tuple[int, int]:

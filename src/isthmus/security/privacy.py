@@ -36,6 +36,26 @@ class Kept:
     erase: str = ""
 
 
+def _quality(
+    what: str, table: str, by: str, shown: tuple[str, ...], purpose: str = "to know who vouches for what was made"
+) -> Kept:
+    """A name in the records of quality, which are kept."""
+    return _named(what, purpose, table, by, shown)
+
+
+def _orders(
+    what: str, table: str, by: str, shown: tuple[str, ...], purpose: str = "to prove how a product was made"
+) -> Kept:
+    """A name in the records of orders, which are kept."""
+    return _named(what, purpose, table, by, shown)
+
+
+def _named(what: str, purpose: str, table: str, by: str, shown: tuple[str, ...]) -> Kept:
+    """A name in records that say nothing without it: who is erased is a pseudonym there."""
+    kept, erasing = "as long as the installation", "a pseudonym takes the name's place"
+    return Kept(what, "records", purpose, kept, erasing, table, by, shown, "pseudonym")
+
+
 SESSIONS: Final = "12 hours without use, 7 days in any case; swept at the next sign-in"
 KEPT: Final = (
     Kept(
@@ -555,149 +575,59 @@ KEPT: Final = (
         ("version", "applied_ns", "reason"),
         "pseudonym",
     ),
-    Kept(
+    _quality(
         "Who changed an inspection plan, and why",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_plan",
         "changed_by",
         ("id", "version", "changed_ns", "reason"),
-        "pseudonym",
     ),
-    Kept(
+    _quality(
         "Who recorded a check, and what was said",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_check",
         "by",
         ("id", "characteristic", "time_ns", "passed", "comment"),
-        "pseudonym",
     ),
-    Kept(
+    _quality(
         "Who said that a check does not count, and why",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_check",
         "void_by",
         ("id", "characteristic", "void_ns", "void_reason"),
-        "pseudonym",
     ),
-    Kept(
-        "Who set control limits, and why",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "quality_limits",
-        "by",
-        ("id", "characteristic", "since_ns", "reason"),
-        "pseudonym",
-    ),
-    Kept(
-        "Who held something back",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "quality_hold",
-        "opened_by",
-        ("id", "asset", "lot", "opened_ns", "reason"),
-        "pseudonym",
-    ),
-    Kept(
+    _quality("Who set control limits, and why", "quality_limits", "by", ("id", "characteristic", "since_ns", "reason")),
+    _quality("Who held something back", "quality_hold", "opened_by", ("id", "asset", "lot", "opened_ns", "reason")),
+    _quality(
         "Who released a hold, and why",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_hold",
         "released_by",
         ("id", "asset", "lot", "released_ns", "release_reason"),
-        "pseudonym",
     ),
-    Kept(
-        "Who opened a nonconformance",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "quality_nonconformance",
-        "opened_by",
-        ("id", "title", "opened_ns"),
-        "pseudonym",
-    ),
-    Kept(
+    _quality("Who opened a nonconformance", "quality_nonconformance", "opened_by", ("id", "title", "opened_ns")),
+    _quality(
         "Who owns a nonconformance",
-        "records",
-        "to know whom to ask about it",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_nonconformance",
         "owner",
         ("id", "title", "due_ns"),
-        "pseudonym",
+        purpose="to know whom to ask about it",
     ),
-    Kept(
-        "Who closed a nonconformance",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "quality_nonconformance",
-        "closed_by",
-        ("id", "title", "closed_ns", "cause"),
-        "pseudonym",
+    _quality(
+        "Who closed a nonconformance", "quality_nonconformance", "closed_by", ("id", "title", "closed_ns", "cause")
     ),
-    Kept(
+    _quality(
         "Who asked for a corrective action",
-        "records",
-        "to know whom to ask about it",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_action",
         "opened_by",
         ("id", "title", "opened_ns"),
-        "pseudonym",
+        purpose="to know whom to ask about it",
     ),
-    Kept(
+    _quality(
         "Who owns a corrective action",
-        "records",
-        "to know who does it",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "quality_action",
         "owner",
         ("id", "title", "due_ns"),
-        "pseudonym",
+        purpose="to know who does it",
     ),
-    Kept(
-        "Who did a corrective action",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "quality_action",
-        "done_by",
-        ("id", "title", "done_ns", "result"),
-        "pseudonym",
-    ),
-    Kept(
-        "Who saw that a corrective action works",
-        "records",
-        "to know who vouches for what was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "quality_action",
-        "verified_by",
-        ("id", "title", "verified_ns"),
-        "pseudonym",
-    ),
+    _quality("Who did a corrective action", "quality_action", "done_by", ("id", "title", "done_ns", "result")),
+    _quality("Who saw that a corrective action works", "quality_action", "verified_by", ("id", "title", "verified_ns")),
     Kept(
         "Who acknowledged, shelved or set aside an alarm, and what was said",
         "records",
@@ -764,60 +694,34 @@ KEPT: Final = (
         ("alarm", "changed_ns", "reason"),
         "pseudonym",
     ),
-    Kept(
+    _orders(
         "Who wrote a version of a product, and why",
-        "records",
-        "to know who decided what is made and how",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_product_version",
         "by",
         ("id", "version", "at_ns", "reason"),
-        "pseudonym",
+        purpose="to know who decided what is made and how",
     ),
-    Kept(
+    _orders(
         "Who planned an order",
-        "records",
-        "to know whom to ask about it",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_order",
         "by",
         ("id", "product", "created_ns"),
-        "pseudonym",
+        purpose="to know whom to ask about it",
     ),
-    Kept(
+    _orders(
         "Who started an operation at a machine",
-        "records",
-        "to know who ran what",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_run",
         "by",
         ("order", "operation", "asset", "start_ns", "end_ns"),
-        "pseudonym",
+        purpose="to know who ran what",
     ),
-    Kept(
-        "Who did what to an order",
-        "records",
-        "to prove how a product was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "orders_event",
-        "by",
-        ("order", "operation", "kind", "at_ns"),
-        "pseudonym",
-    ),
-    Kept(
+    _orders("Who did what to an order", "orders_event", "by", ("order", "operation", "kind", "at_ns")),
+    _orders(
         "Who worked on an operation, from when to when",
-        "records",
-        "to prove that who worked on it was taught to, and for the cost of an order",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_labour",
         "person",
         ("order", "operation", "asset", "start_ns", "end_ns"),
-        "pseudonym",
+        purpose="to prove that who worked on it was taught to, and for the cost of an order",
     ),
     Kept(
         "Who was taught what",
@@ -830,61 +734,28 @@ KEPT: Final = (
         ("skill", "until_ns"),
         "delete",
     ),
-    Kept(
-        "Who did a step of the work instructions",
-        "records",
-        "to prove how a product was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "orders_step",
-        "by",
-        ("order", "operation", "step", "at_ns"),
-        "pseudonym",
-    ),
-    Kept(
+    _orders("Who did a step of the work instructions", "orders_step", "by", ("order", "operation", "step", "at_ns")),
+    _orders(
         "Who signed a step, and with which meaning",
-        "records",
-        "to prove how a product was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_signature",
         "by",
         ("order", "operation", "step", "lot", "meaning", "at_ns"),
-        "pseudonym",
     ),
-    Kept(
+    _orders(
         "Who brought a lot into stock",
-        "records",
-        "to prove what a product was made of",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_lot",
         "by",
         ("id", "product", "created_ns"),
-        "pseudonym",
+        purpose="to prove what a product was made of",
     ),
-    Kept(
+    _orders(
         "Who took of a lot, or counted it",
-        "records",
-        "to prove what a product was made of",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
         "orders_move",
         "by",
         ("lot", "kind", "order", "at_ns"),
-        "pseudonym",
+        purpose="to prove what a product was made of",
     ),
-    Kept(
-        "Who took a reading by hand",
-        "records",
-        "to prove how a product was made",
-        "as long as the installation",
-        "a pseudonym takes the name's place",
-        "orders_reading",
-        "by",
-        ("point", "at_ns", "comment"),
-        "pseudonym",
-    ),
+    _orders("Who took a reading by hand", "orders_reading", "by", ("point", "at_ns", "comment")),
     Kept(
         "Who wrote what into the shift log",
         "records",

@@ -446,7 +446,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         drivers=lambda: {"sine": spec},
         screens=Screens(engine, namespace.current, clock),
         calendar=CalendarRoom(engine, namespace.current, clock),
-        kpis=KpiRoom(engine, namespace.current, clock),
+        kpis=KpiRoom(engine, namespace.current, clock, CalendarPlanner(lambda: Calendars(namespace.current()))),
         orders=OrderRoom(engine, clock, namespace.current, trail.person),
         quality=quality_of(engine, clock, namespace.plant),
         shift_log=ShiftLog(engine, clock),

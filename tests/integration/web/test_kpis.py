@@ -56,16 +56,29 @@ async def test_an_own_kpi_from_formula_to_value(as_: Any, counted: None) -> None
     assert (stale.status_code, stale.json()["code"]) == (409, "stale_base")
     wrong = await as_.engineer.put("/kpis/lost_hours", json={**body, "base": 1, "formula": "planned_time - lost_hours"})
     assert (wrong.status_code, "circle" in wrong.json()["detail"]) == (422, True)
-    targets = {"base": 1, "targets": [{"path": "", "value": 3}, {"path": "hall/line1", "value": 2}]}
+    bare = {"base": 1, "targets": [{"path": "", "value": 3}]}
+    refused = await as_.engineer.put("/kpis/lost_hours/targets", json=bare)
+    assert (refused.status_code, "say per what" in refused.json()["detail"]) == (422, True)
+    rows = [{"path": "", "value": 3, "per": "shift"}, {"path": "hall/line1", "value": 2, "per": "day"}]
+    targets = {"base": 1, "targets": rows}
     assert (await as_.engineer.put("/kpis/lost_hours/targets", json=targets)).json()["rev"] == 2
     twice = {"base": 2, "targets": [{"path": "", "value": 3}, {"path": "", "value": 2}]}
     assert (await as_.engineer.put("/kpis/lost_hours/targets", json=twice)).status_code == 422
     asked = {"name": ["lost_hours", "oee"], "by": "line", "under": "hall"}
     answer = (await as_.viewer.get("/kpis/values", params=asked)).json()
     line1, line2 = answer["rows"]
-    assert line1["values"]["lost_hours"] == {"value": 3.0, "why": "", "target": 2.0, "met": False}
+    told = line1["values"]["lost_hours"]
+    assert told.pop("target") == pytest.approx(14)  # a week of it
+    assert told == {"value": 3.0, "why": "", "met": True, "per": "day", "each": 2.0}
     assert line1["values"]["oee"]["value"] == pytest.approx(62.5)
-    assert line2["values"]["oee"] == {"value": None, "why": "no planned time", "target": None, "met": None}
+    assert line2["values"]["oee"] == {
+        "value": None,
+        "why": "no planned time",
+        "target": None,
+        "met": None,
+        "per": "",
+        "each": None,
+    }
     assert [k["unit"] for k in answer["kpis"]] == ["h", "%"]
     file = await as_.viewer.get("/kpis/values", params={**asked, "format": "csv"})
     assert file.text.splitlines()[0] == "under,start,end,line,Lost hours (h),Lost hours target,OEE (%),OEE target"

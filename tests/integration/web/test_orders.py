@@ -137,6 +137,10 @@ async def test_an_order_from_plan_to_close_with_a_signature(desk: Any) -> None:
         assert (signed["meaning"], signed["lot"], signed["valid"]) == ("line clearance", "JO-1", True)
         done = (await ana.post("orders/JO-1/complete", json={"base": order["rev"]})).json()
         assert (done["state"], done["good"], done["progress"]) == ("completed", "3", 1.0)
+        past = {"base": done["rev"], "start": "now-1h", "end": "now-30m", "reason": "tablet was off"}
+        assert (await ana.post("orders/JO-1/past", json=past)).json()["code"] == "role_missing"
+        again = await sue.post("orders/JO-1/past", json=past)
+        assert (again.status_code, again.json()["code"]) == (409, "wrong_state")
         twice = await ana.post("orders/JO-1/complete", json={"base": done["rev"]})
         assert (twice.status_code, twice.json()["code"]) == (409, "wrong_state")
         assert (await sue.post("orders/JO-1/close", json={"base": done["rev"]})).json()["state"] == "closed"

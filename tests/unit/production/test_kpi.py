@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from isthmus.app.records import open_records
 from isthmus.namespace.model import EMPTY, Asset, Machine, Plant, Tag
 from isthmus.production.figures import Figures, add, figures
+from isthmus.production.fold import Segments
 from isthmus.production.kpi import store
 from isthmus.production.kpi.catalogue import ELEMENTS, STANDARD, Kpi, elements
 from isthmus.production.kpi.service import KpiRoom
+from isthmus.production.kpi.spans import spans_of
+from isthmus.production.kpi.store import Target
 from isthmus.production.model import FactSum, IdealCounts, StateClass
 from isthmus.values.clock import NS_PER_S, ManualClock
 from isthmus.values.errors import ConfigError, Denied
@@ -23,6 +28,7 @@ from isthmus.values.sample import ValueType
 pytestmark = [pytest.mark.mission("M61", "M64"), pytest.mark.real("sqlite")]
 
 HOUR = 3_600 * NS_PER_S
+DAY = 24 * HOUR
 MILLION = 1_000_000
 
 
@@ -198,38 +204,125 @@ def test_two_people_do_not_change_one_kpi_at_once(room):
             room.put(own("a", "reject"), "", again, "Ann")
         assert caught.value.code == "stale_base"
     with pytest.raises(Denied, match="revision"):
-        room.set_targets("a", {"": 5}, 1, "Ann")
+        room.set_targets("a", {"": Target(5, "day")}, 1, "Ann")
     with pytest.raises(Denied, match="revision"):
         room.remove("a", 1)
     assert room.get("a").kpi.formula == "total"
 
 
 def test_the_target_of_the_nearest_level_holds(room):
-    entry = room.set_targets("oee", {"": 60.0, "hall": 65.0, "hall/l1": 70.0}, 0, "Ann")
-    assert (entry.rev, entry.targets) == (1, {"": 60, "hall": 65, "hall/l1": 70})
-    room.set_targets("stops", {"": 3}, 0, "Ann")
+    told = {"": Target(60.0), "hall": Target(65.0), "hall/l1": Target(70.0)}
+    entry = room.set_targets("oee", told, 0, "Ann")
+    assert (entry.rev, entry.targets) == (1, told)
+    room.set_targets("mttr", {"": Target(3)}, 0, "Ann")
     rows = asyncio.run(
         room.values(
-            Production(facts("hall/l1", 6, 2, 700, 0), facts("hall/l2", 6, 2, 600, 0)), ["oee", "stops", "good"], "", 0, 1, ("line",)
+            Production(facts("hall/l1", 6, 2, 700, 0), facts("hall/l2", 6, 2, 600, 0)), ["oee", "mttr", "good"], "", 0, 1, ("line",)
         )
     )  # fmt: skip
     told = [[(v.target, v.met) for v in row.values.values()] for row in rows]
     assert told == [[(70, True), (3, False), (None, None)], [(65, False), (3, False), (None, None)]]
     owned = room.put(Kpi("oee", "", "", ""), "Ann", 1, "Ann")
-    assert (owned.owner, owned.targets["hall"], owned.kpi.title) == ("Ann", 65, "OEE")
-    again = room.set_targets("oee", {"": 61}, 2, "Sam")
-    assert (again.targets, again.owner) == ({"": 61}, "Ann")
+    assert (owned.owner, owned.targets["hall"].value, owned.kpi.title) == ("Ann", 65, "OEE")
+    again = room.set_targets("oee", {"": Target(61)}, 2, "Sam")
+    assert (again.targets, again.owner) == ({"": Target(61)}, "Ann")
 
 
 @pytest.mark.parametrize(
     ("targets", "told"),
-    [({"hal": 5.0}, "no area, line or asset"), ({"": float("nan")}, "must be a number"), ({"": -1.0}, "a percentage")],
-)
+    [
+        ({"hal": Target(5.0)}, "no area, line or asset"), ({"": Target(float("nan"))}, "must be a number"),
+        ({"": Target(-1.0)}, "a percentage"), ({"": Target(60, "day")}, "is no count"),
+    ],
+)  # fmt: skip
 def test_a_target_that_cannot_be_is_refused(room, targets, told):
     with pytest.raises(ConfigError, match=told):
         room.set_targets("oee", targets, 0, "Ann")
     with pytest.raises(LookupError):
         room.set_targets("nothing", {}, 0, "Ann")
+
+
+class TwoShifts:
+    """From 6:00 to 14:00 and to 22:00 UTC, with a break of an hour in the middle of each; none on the seventh day."""
+
+    def segments(self, asset, start_ns, end_ns):
+        rows = []
+        for day in range(start_ns // DAY, (end_ns - 1) // DAY + 1):
+            cuts = [(0, 6, 2, ""), (6, 10, 0, "early"), (10, 11, 1, "early"), (11, 14, 0, "early"),
+                    (14, 18, 0, "late"), (18, 19, 1, "late"), (19, 22, 0, "late"), (22, 24, 2, "")]  # fmt: skip
+            free = [(0, 24, 2, "")]
+            for a, b, kind, shift in free if day % 7 == 6 else cuts:
+                rows.append((max(day * DAY + a * HOUR, start_ns), min(day * DAY + b * HOUR, end_ns), day, kind, shift))
+        rows = [row for row in rows if row[0] < row[1]]
+        shifts = tuple(row[4] for row in rows)
+        return Segments(
+            np.array([row[0] for row in rows], np.int64), end_ns, np.array([row[2] + 719_163 for row in rows], np.int32),
+            np.array([row[3] for row in rows], np.uint8), shifts, tuple({"": "", "early": "A", "late": "B"}[s] for s in shifts),
+        )  # fmt: skip
+
+    def day_span(self, asset, day):
+        return (day - 719_163) * DAY, (day - 719_162) * DAY
+
+    def day_of(self, asset, time_ns):
+        return time_ns // DAY + 719_163
+
+
+FIRST = 7 * 2000 * DAY
+
+
+@pytest.mark.parametrize(
+    ("key", "start_h", "end_h", "per", "expected"),
+    [
+        ({}, 0, 24, "hour", 14), ({}, 0, 24, "shift", 2), ({}, 0, 24, "day", 1), ({}, 0, 7 * 24, "day", 6),
+        ({"shift": "early"}, 0, 72, "shift", 3), ({"shift": "early"}, 0, 72, "day", 1.5), ({"team": "B"}, 0, 24, "hour", 7),
+        ({"line": "hall/l1"}, 6, 10, "shift", 4 / 7), ({}, 10, 11, "hour", 0), ({}, 6, 6, "day", 0), ({}, 6 * 24, 7 * 24, "shift", 0),
+        ({"day": "2008-05-01"}, 0, 48, "shift", 2), ({"hour": "2008-05-01T09:00:00Z"}, 0, 48, "hour", 1),
+        ({"order": "J7"}, 0, 24, "hour", None), ({"product": "cola", "line": "hall/l1"}, 0, 24, "day", None),
+    ],
+)  # fmt: skip
+def test_how_much_planned_time_a_row_is_of(key, start_h, end_h, per, expected):
+    assert datetime.fromtimestamp(FIRST // NS_PER_S, UTC).date().isoformat() == "2008-05-01"
+    found = spans_of(TwoShifts(), "hall/l1/m", key, FIRST + start_h * HOUR, FIRST + end_h * HOUR, per)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_target_of_a_count_is_scaled_to_the_time_that_is_looked_at_and_refused_without_its_span(tmp_path):
+    engine = open_records(tmp_path / "records.sqlite")
+    store.metadata.create_all(engine)
+    clock = ManualClock(FIRST + 38 * HOUR)  # the second day, at the end of the early shift
+    known = plant()
+    room = KpiRoom(engine, lambda: known, clock, TwoShifts())
+    for target in (Target(300), Target(300, "week")):
+        with pytest.raises(ConfigError, match=r"say per what \(hour, shift, day\)"):
+            room.set_targets("good", {"": target}, 0, "Ann")
+    room.set_targets("good", {"": Target(300, "shift"), "hall/l2": Target(30, "hour")}, 0, "Ann")
+    room.set_targets("stops", {"": Target(4, "day")}, 0, "Ann")
+    rows = asyncio.run(
+        room.values(
+            Production(facts("hall/l1", 6, 2, 900, 0), facts("hall/l2", 6, 2, 629, 0)), ["good", "stops"], "", FIRST,
+            FIRST + 7 * DAY, ("line",),
+        )
+    )  # fmt: skip
+    told = [[(v.target, v.met, v.per, v.each) for v in row.values.values()] for row in rows]
+    stops = (pytest.approx(6), True, "day", 4)  # a day and a half are over
+    assert told == [
+        [(pytest.approx(900), True, "shift", 300), stops],
+        [(pytest.approx(630), False, "hour", 30), stops],
+    ]
+    by_order = replace(facts("hall/l1", 6, 2, 900, 0), key={"order": "J7"})
+    (row,) = asyncio.run(room.values(Production(by_order), ["good"], "", FIRST, FIRST + DAY, ("order",)))
+    assert (row.values["good"].target, row.values["good"].met) == (None, None)
+    engine.dispose()
+
+
+def test_what_grows_with_time_is_known_of_every_formula(room):
+    for name, formula in (("lost", "planned_time - ideal_good_time"), ("share", "100 * good / total"), ("more", "2 * lost + stops * 60 s"), ("mixed", "good / total + good")):  # fmt: skip
+        unit = {"lost": "h", "more": "h", "share": "%"}.get(name, "")
+        room.put(own(name, formula, unit), "", 0, "Ann")
+    told = {name: entry.sum for name, entry in room.catalogue().items()}
+    assert {name for name, is_sum in told.items() if is_sum} == {
+        "downtime", "downtime_cost", "good", "reject", "stops", "minor_stops", "lost", "more",
+    }  # fmt: skip
 
 
 def test_every_element_has_a_value_and_every_formula_in_words_names_elements():

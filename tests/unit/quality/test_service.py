@@ -9,7 +9,10 @@ import pytest
 from filling import FILLER, Bench, label, make_plant, plan, weight
 
 from isthmus.ports.production import Holds, Running
-from isthmus.quality.model import Nonconformance, Sampling
+from isthmus.production.stops import store as stop_store
+from isthmus.production.stops.model import Verb
+from isthmus.production.stops.requests import HelpDesk
+from isthmus.quality.model import OWED, Nonconformance, Sampling, Violation
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError, Denied, Findings
 
@@ -107,6 +110,87 @@ async def test_out_of_specification_holds_the_lot_and_opens_one_nonconformance(b
     assert other.nonconformance == bad.nonconformance
     assert other.hold not in (0, bad.hold)
     assert set(await holds.held(["L1", "L2"])) == {"L1", "L2"}
+
+
+def desk(bench: Bench) -> HelpDesk:
+    """Where requests are kept, over the same record."""
+    stop_store.metadata.create_all(bench.engine)
+    return HelpDesk(bench.engine, make_plant, bench.clock)
+
+
+async def test_a_violation_asks_for_maintenance_where_the_plan_says_so_and_once_while_it_is_open(bench: Bench) -> None:
+    requests = bench.quality.requests = desk(bench)
+    await bench.quality.save_plan(plan(weight(maintenance=True, on_fail="chart"), label()), 0, "Eva", "x")
+    good = await bench.measure(500.0)
+    assert (await bench.count(3)).nonconformance  # of another characteristic, which asks for nothing
+    assert not await requests.listed(None, 2**62)
+    bad = await bench.measure(507.0)
+    (asked,) = await requests.listed(None, 2**62)
+    assert (asked.kind, asked.title, asked.asked_by) == ("maintenance", "Fill weight: nelson1", "Otto")
+    said = asked.evidence
+    assert (said.asset, said.text, said.link) == (FILLER, asked.title, "/quality?char=bottle.weight")
+    assert (said.start_ns, said.end_ns) == (good.check.time_ns, bad.check.time_ns)
+    assert (await bench.quality.nonconformance(bad.nonconformance)).request == asked.id
+    await bench.measure(508.0)
+    assert len(await requests.listed(None, 2**62)) == 1
+    await requests.move(asked.id, Verb.ACKNOWLEDGE, "", 1, "max")
+    bench.clock.advance(60)
+    _, answered = await requests.move(asked.id, Verb.ANSWER, "new nozzle", 2, "max")
+    assert answered.repair_ns == 60 * NS_PER_S
+    await requests.move(asked.id, Verb.CLOSE, "", 3, "sam")
+    again = await bench.measure(509.0)
+    (second,) = await requests.listed(None, 2**62)
+    found = await bench.quality.nonconformance(again.nonconformance)
+    assert (again.nonconformance, found.request) == (bad.nonconformance, second.id)
+    assert second.id > asked.id
+
+
+async def test_a_request_that_a_kill_or_a_refusal_cut_off_is_asked_for_later(bench: Bench) -> None:
+    await bench.quality.save_plan(plan(weight(maintenance=True)), 0, "Eva", "x")
+    bad = await bench.measure(511.0)  # core dies before it can ask
+    assert (await bench.quality.nonconformance(bad.nonconformance)).request == OWED
+    again = bench.again()
+    await again.begin(make_plant())
+    requests = desk(bench)
+    refusals = 1
+
+    class Full:
+        async def ask(self, *given):
+            nonlocal refusals
+            if refusals:
+                refusals -= 1
+                raise Denied("1000 requests wait already", "too_many_waiting")
+            return await requests.ask(*given)
+
+    again.requests = Full()
+    await again.take([bench.frame((1, 1, 500.0))])
+    assert not await requests.listed(None, 2**62)
+    await again.take([bench.frame((1, 1, 500.0))])  # not at once
+    assert not await requests.listed(None, 2**62)
+    bench.clock.advance(31)
+    await again.take([bench.frame((1, 1, 500.0))])
+    (asked,) = await requests.listed(None, 2**62)
+    assert asked.title == "Fill weight: 511.00 [490 … 510] g"
+    assert (await again.nonconformance(bad.nonconformance)).request == asked.id
+
+
+async def test_a_plan_cannot_ask_for_maintenance_where_nothing_follows(bench: Bench) -> None:
+    with pytest.raises(Findings, match="with a nonconformance"):
+        await bench.quality.save_plan(plan(weight(maintenance=True, on_fail="chart", on_signal="chart")), 0, "Eva", "x")
+
+
+async def test_what_a_check_said_is_kept_in_parts_for_screens_of_any_language(bench: Bench) -> None:
+    await bench.quality.save_plan(plan(weight(), label(on_fail="hold")), 0, "Eva", "x")
+    bad = await bench.measure(511.0)
+    said = Violation("failed", "Fill weight", "g", 2, (511.0,), 490.0, 510.0, 0, 1, "", ("nelson1",))
+    assert (await bench.quality.nonconformance(bad.nonconformance)).violation == said
+    assert (await bench.quality.one_hold(bad.hold)).violation == said
+    torn = await bench.count(3, fault="torn")
+    found = (await bench.quality.one_hold(torn.hold)).violation
+    assert (found.code, found.defects, found.size, found.fault) == ("failed", 3, 50, "torn")
+    assert str(found) == "Label: 3/50, torn"
+    hand = await bench.quality.hold(FILLER, "L9", "wet", "Eva")
+    assert (await bench.quality.one_hold(hand.id)).violation is None
 
 
 async def test_a_rule_is_judged_over_checks_of_the_same_limits(bench: Bench) -> None:

@@ -1838,6 +1838,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/orders/{id}/past": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enter Past Of Order
+         * @description Say afterwards when an operation ran, with a reason; figures of that time are restated.
+         *
+         *     409 `machine_busy` names the order that ran there then.
+         */
+        post: operations["enter_past_of_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/orders/{id}/pause": {
         parameters: {
             query?: never;
@@ -5129,7 +5151,7 @@ export interface components {
             path: string;
             /**
              * Paths
-             * @description where calendars are declared
+             * @description where calendars are declared, as far as whoever asks sees
              */
             paths: string[];
             /** Pieces */
@@ -6995,6 +7017,11 @@ export interface components {
              * @description the standard it is defined in, or this plant
              */
             source: string;
+            /**
+             * Sum
+             * @description grows with the time it is looked at: its targets are per hour, shift or day
+             */
+            sum: boolean;
             /** Targets */
             targets: components["schemas"]["KpiTargetOut"][];
             /** Title */
@@ -7034,6 +7061,12 @@ export interface components {
              * @default
              */
             path: string;
+            /**
+             * Per
+             * @default
+             * @enum {string}
+             */
+            per: "" | "hour" | "shift" | "day";
             /** Value */
             value: number;
         };
@@ -7044,6 +7077,12 @@ export interface components {
              * @description empty: the whole site; the nearest above what is looked at holds
              */
             path: string;
+            /**
+             * Per
+             * @description of what is counted: in each of these of planned time
+             * @enum {string}
+             */
+            per: "" | "hour" | "shift" | "day";
             /** Value */
             value: number;
         };
@@ -7076,9 +7115,23 @@ export interface components {
         };
         /** KpiValue */
         KpiValue: {
+            /**
+             * Each
+             * @description the target in each of these
+             */
+            each: number | null;
             /** Met */
             met: boolean | null;
-            /** Target */
+            /**
+             * Per
+             * @description what the target of something counted was scaled from
+             * @enum {string}
+             */
+            per: "" | "hour" | "shift" | "day";
+            /**
+             * Target
+             * @description of the row's own time
+             */
             target: number | null;
             /**
              * Value
@@ -8596,6 +8649,45 @@ export interface components {
             /** Planned */
             planned: string;
         };
+        /** OrderPast */
+        OrderPast: {
+            /**
+             * Asset
+             * @default
+             */
+            asset: string;
+            /**
+             * Base
+             * @description the revision it was seen at; refused when it moved on
+             */
+            base: number;
+            /**
+             * Complete
+             * @description it was complete at its end; else it pauses from then on
+             * @default false
+             */
+            complete: boolean;
+            /**
+             * End
+             * @description when it ended; empty: it goes on
+             * @default
+             */
+            end: string;
+            /**
+             * Operation
+             * @description 0: what runs, else the next that waits
+             * @default 0
+             */
+            operation: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Start
+             * @description when it began; of what runs it may stay as it is
+             * @default
+             */
+            start: string;
+        };
         /** OrderReport */
         OrderReport: {
             /**
@@ -9543,6 +9635,12 @@ export interface components {
              */
             lsl?: number | null;
             /**
+             * Maintenance
+             * @description the nonconformance its checks open asks for maintenance as well
+             * @default false
+             */
+            maintenance: boolean;
+            /**
              * On Fail
              * @default nonconformance
              * @enum {string}
@@ -9803,6 +9901,8 @@ export interface components {
             state: "open" | "released";
             /** Version */
             version: number;
+            /** @description what the check said that put it there */
+            violation: components["schemas"]["QualityViolation"] | null;
         };
         /** QualityHoldIn */
         QualityHoldIn: {
@@ -9914,6 +10014,11 @@ export interface components {
             /** Quantity */
             quantity: number;
             /**
+             * Request
+             * @description number of its request for maintenance
+             */
+            request: number | null;
+            /**
              * Severity
              * @enum {string}
              */
@@ -9927,6 +10032,8 @@ export interface components {
             title: string;
             /** Version */
             version: number;
+            /** @description what the check said that opened it */
+            violation: components["schemas"]["QualityViolation"] | null;
         };
         /** QualityNonconformanceChange */
         QualityNonconformanceChange: {
@@ -10208,6 +10315,38 @@ export interface components {
             upper: (number | null)[];
             /** Value */
             value: (number | null)[];
+        };
+        /** QualityViolation */
+        QualityViolation: {
+            /**
+             * Code
+             * @description outside of the specification, or rules of the chart
+             * @enum {string}
+             */
+            code: "failed" | "signal";
+            /** Decimals */
+            decimals: number;
+            /** Defects */
+            defects: number;
+            /** Fault */
+            fault: string;
+            /** Lsl */
+            lsl: number | null;
+            /** Rules */
+            rules: string[];
+            /** Size */
+            size: number;
+            /**
+             * Title
+             * @description of the characteristic
+             */
+            title: string;
+            /** Unit */
+            unit: string;
+            /** Usl */
+            usl: number | null;
+            /** Values */
+            values: number[];
         };
         /** QualityVoid */
         QualityVoid: {
@@ -18998,6 +19137,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OrderLabourOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enter_past_of_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderPast"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderRow"];
                 };
             };
             /** @description Problem */

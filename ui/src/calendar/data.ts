@@ -19,6 +19,15 @@ export const useCalendar = (path: string, start: string, end: string): UseQueryR
 export const useExceptions = (path: string): UseQueryResult<Exception[]> =>
   useQuery({ queryKey: ['calendar', 'exceptions', path], queryFn: async ({ signal }) => (await get<{ exceptions: Exception[] }>('calendar/exceptions', { path, start: 'now-30d' }, signal)).exceptions })
 
+/** What an address says where the whole site is asked for; without a place it is the first that has a calendar. */
+export const WHOLE_SITE = '/'
+
+/** Where the page opens: as asked for, else at the site if a calendar holds there, else at the first place that has one. */
+export function placeOf(asked: string | undefined, site: Pick<CalendarAnswer, 'declared_at' | 'paths'> | undefined, known: ReadonlySet<string>): string {
+  if (asked !== undefined) return asked === WHOLE_SITE ? '' : asked
+  return site === undefined || site.declared_at !== null ? '' : (site.paths.find((path) => known.has(path)) ?? '')
+}
+
 /** The Monday of the week that holds a date, so many weeks on. Dates are those of the plant, without a zone. */
 export function mondayOf(date: string, weeks = 0): string {
   const day = new Date(`${date}T00:00Z`)

@@ -1,6 +1,7 @@
 import { keepPreviousData, useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { get, url } from '../api/client'
 import type { components } from '../api/schema'
+import { m, t } from '../i18n'
 import { formatNumber, THIN } from '../model/format'
 
 type S = components['schemas']
@@ -9,6 +10,8 @@ export type Catalogue = S['KpiCatalogue']
 export type Values = S['KpiValues']
 export type Row = S['KpiRow']
 export type Cell = S['KpiValue']
+
+export const PER_WORDS: Record<string, string> = { hour: m('hour of planned time'), shift: m('shift'), day: m('production day') }
 
 export const DEFAULTS = ['oee', 'availability', 'performance', 'quality', 'good', 'downtime', 'stops'] as const
 export const WALL = ['oee', 'availability', 'performance', 'quality'] as const
@@ -55,6 +58,9 @@ export function decimalsFor(name: string, value: number): number {
 
 export const numberOf = (name: string, value: number): string => formatNumber(value, decimalsFor(name, value))
 export const withUnit = (name: string, value: number, unit: string): string => `${numberOf(name, value)}${unit ? `${THIN}${unit}` : ''}`
+
+/** A target as it was told: of what is counted with the span it is for. */
+export const targetText = (name: string, value: number, unit: string, per: string): string => (per ? t('{{n}} per {{span}}', { n: withUnit(name, value, unit), span: t(PER_WORDS[per] ?? per) }) : withUnit(name, value, unit))
 
 /** How far a value is from its target on the side that counts: below 0 is missed. */
 export function ahead(cell: Cell, better: string): number | undefined {

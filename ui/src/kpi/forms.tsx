@@ -2,7 +2,7 @@ import { useState } from 'react'
 import { put, remove } from '../api/client'
 import { ChoiceField, Confirm, SheetForm, TextField, written } from '../components/records'
 import { t } from '../i18n'
-import type { Catalogue, Kpi } from './data'
+import { PER_WORDS, type Catalogue, type Kpi } from './data'
 
 /** What the form calls it. */
 const FORMULA = 'formula'
@@ -79,21 +79,23 @@ export function OwnerForm({ one, shut }: { one: Kpi; shut: () => void }) {
 
 /** Targets by place; the nearest one above what is looked at holds. */
 export function TargetsForm({ one, places, shut }: { one: Kpi; places: readonly (readonly [string, string])[]; shut: () => void }) {
-  const [rows, setRows] = useState(() => [...one.targets.map((target, i) => ({ id: i, path: target.path, value: String(target.value) })), { id: one.targets.length, path: '', value: '' }])
+  const [rows, setRows] = useState(() => [...one.targets.map((target, i) => ({ id: i, path: target.path, value: String(target.value), per: target.per || 'shift' })), { id: one.targets.length, path: '', value: '', per: 'shift' }])
   const send = async (form: FormData): Promise<void> => {
-    const targets = rows.map((row) => ({ path: written(form, `path-${row.id}`), text: written(form, `value-${row.id}`) })).filter((row) => row.text !== '')
-    await put(`${at(one.name)}/targets`, { base: one.rev, targets: targets.map((row) => ({ path: row.path, value: Number(row.text) })) })
+    const targets = rows.map((row) => ({ path: written(form, `path-${row.id}`), text: written(form, `value-${row.id}`), per: one.sum ? written(form, `per-${row.id}`) : '' })).filter((row) => row.text !== '')
+    await put(`${at(one.name)}/targets`, { base: one.rev, targets: targets.map((row) => ({ path: row.path, value: Number(row.text), per: row.per })) })
   }
   return (
     <SheetForm title={t('Targets of {{name}}', { name: one.title })} verb={t('Save')} onClose={shut} send={send}>
       <p className="muted small">{t('The target nearest above a line or machine holds. An empty value removes one.')}</p>
+      {one.sum ? <p className="muted small">{t('What is counted grows with time: its target is told for an hour, shift or day of planned time, and scaled to what is looked at.')}</p> : null}
       {rows.map((row) => (
-        <div key={row.id} className="kpi-pair">
+        <div key={row.id} className="kpi-pair" data-three={one.sum || undefined}>
           <ChoiceField name={`path-${row.id}`} label={t('Place')} defaultValue={row.path} options={places} />
           <TextField name={`value-${row.id}`} label={one.unit ? t('Target in {{unit}}', { unit: one.unit }) : t('Target')} type="number" required={false} defaultValue={row.value} />
+          {one.sum ? <ChoiceField name={`per-${row.id}`} label={t('In each')} defaultValue={row.per} options={Object.entries(PER_WORDS).map(([key, word]) => [key, t(word)] as const)} /> : null}
         </div>
       ))}
-      <button type="button" className="button quiet" onClick={() => setRows([...rows, { id: rows.length, path: '', value: '' }])}>
+      <button type="button" className="button quiet" onClick={() => setRows([...rows, { id: rows.length, path: '', value: '', per: 'shift' }])}>
         {t('One more')}
       </button>
     </SheetForm>

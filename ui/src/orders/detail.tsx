@@ -5,7 +5,7 @@ import { Button, Fact, Loading, Panel, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { formatSpan } from '../model/time'
 import { amount, useAgain, useMay, useOrder, type OrderDetail, type OrderJob } from './data'
-import { ConsumeForm, LabourForm, LossForm, MoveForm, SerialForm, StepForm, verbWord, type Verb } from './forms'
+import { ConsumeForm, LabourForm, LossForm, MoveForm, PastForm, SerialForm, StepForm, verbWord, type Verb } from './forms'
 import { Progress, StateMark } from './parts'
 
 type Routing = OrderDetail['routing'][number]
@@ -19,6 +19,7 @@ type Ask =
   | { kind: 'consume' }
   | { kind: 'serial' }
   | { kind: 'labour' }
+  | { kind: 'past'; job: OrderJob }
 
 const JOB_VERBS: Partial<Record<OrderJob['state'], readonly Verb[]>> = { released: ['start'], running: ['pause', 'complete'], paused: ['resume', 'complete'] }
 const EVENT_WORDS: Record<string, string> = {
@@ -37,6 +38,7 @@ const EVENT_WORDS: Record<string, string> = {
   serial: m('piece made'),
   step: m('step done'),
   sign: m('signed'),
+  past: m('entered afterwards'),
 }
 
 /** One order: where it stands, what it made and took, its instructions and its journal. */
@@ -84,7 +86,7 @@ export function OrderPanel({ id, reasons }: { id: string; reasons: Record<'scrap
           {one.note ? <Fact name={t('Note')}>{one.note}</Fact> : null}
         </dl>
       </Panel>
-      <Jobs one={one} record={may.record} ask={setAsk} />
+      <Jobs one={one} record={may.record} correct={may.correct} ask={setAsk} />
       <Material one={one} act={may.record && under} ask={setAsk} />
       {one.routing.filter((op) => op.steps?.length).map((op) => (
         <Instructions key={op.number} one={one} op={op} may={may} ask={setAsk} />
@@ -103,6 +105,7 @@ function TheForm({ one, ask, reasons, shut }: { one: OrderDetail; ask: Ask; reas
     const routing = ask.job ? one.routing.find((op) => op.number === ask.job?.operation) : undefined
     return <MoveForm one={one} verb={ask.verb} {...(ask.job ? { job: ask.job } : {})} {...(routing ? { routing } : {})} shut={shut} />
   }
+  if (ask.kind === 'past') return <PastForm one={one} job={ask.job} routing={one.routing.find((op) => op.number === ask.job.operation)} shut={shut} />
   if (ask.kind === 'step') return <StepForm one={one} operation={ask.operation} step={ask.step} shut={shut} />
   if (ask.kind === 'consume') return <ConsumeForm one={one} shut={shut} />
   if (ask.kind === 'serial') return <SerialForm one={one} shut={shut} />
@@ -126,7 +129,9 @@ function Acts({ one, plan, ask }: { one: OrderDetail; plan: boolean; ask: (ask: 
   )
 }
 
-function Jobs({ one, record, ask }: { one: OrderDetail; record: boolean; ask: (ask: Ask) => void }) {
+const PAST: readonly OrderJob['state'][] = ['released', 'running', 'paused']
+
+function Jobs({ one, record, correct, ask }: { one: OrderDetail; record: boolean; correct: boolean; ask: (ask: Ask) => void }) {
   return (
     <Panel title={t('Operations')} flush>
       <Records label={t('Operations')} heads={[t('Operation'), t('State'), t('Where'), t('Good'), t('Reject'), t('Rework'), t('Not taken up yet'), '']}>
@@ -151,6 +156,11 @@ function Jobs({ one, record, ask }: { one: OrderDetail; record: boolean; ask: (a
                       {verbWord(verb)}
                     </Button>
                   ))}
+                  {correct && PAST.includes(job.state) ? (
+                    <Button kind="quiet" onPress={() => ask({ kind: 'past', job })}>
+                      {t('Enter afterwards')}
+                    </Button>
+                  ) : null}
                   {job.state === 'running' || job.state === 'paused' || job.state === 'completed' ? <Losses one={one} job={job} ask={ask} /> : null}
                 </span>
               ) : null}

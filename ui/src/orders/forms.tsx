@@ -58,6 +58,37 @@ export type Verb = keyof typeof MOVE_WORDS
 export const verbWord = (verb: Verb): string => t(MOVE_WORDS[verb])
 
 /** Moves an order on; asks only for what is needed: the place where there are several, a reason where one may be. */
+/** When an operation ran that nobody entered in time: for who may correct, with a reason. */
+export function PastForm({ one, job, routing, shut }: Shut & { one: OrderDetail; job: OrderJob; routing: Routing | undefined }) {
+  const runs = job.state === 'running'
+  const places = runs ? [] : (routing?.assets ?? [])
+  const send = (form: FormData): Promise<unknown> =>
+    post(order(one.id, 'past'), {
+      base: one.rev,
+      operation: job.operation,
+      ...(places.length ? { asset: written(form, 'asset') } : {}),
+      start: iso(written(form, 'start')) ?? '',
+      end: iso(written(form, 'end')) ?? '',
+      complete: form.get('complete') !== null,
+      reason: written(form, 'reason'),
+    })
+  return (
+    <SheetForm title={t('Enter afterwards: {{order}}', { order: `${one.id}, ${job.name}` })} verb={t('Save')} onClose={shut} send={send}>
+      <p className="muted small">{t('Figures of that time are computed again; what differs is kept. Nothing else may have run there.')}</p>
+      {places.length ? <ChoiceField name="asset" label={t('Where')} options={places.map((path) => [path, path])} defaultValue={job.asset || places[0] || ''} /> : null}
+      <Pair>
+        <TextField name="start" label={t('Began')} type="datetime-local" required={!runs} hint={runs ? t('Empty: as it is') : ''} />
+        <TextField name="end" label={t('Ended')} type="datetime-local" required={false} hint={t('Empty: it goes on')} />
+      </Pair>
+      <label className="check">
+        <input type="checkbox" name="complete" />
+        {t('It was complete then')}
+      </label>
+      <TextField name="reason" label={t('Reason')} />
+    </SheetForm>
+  )
+}
+
 export function MoveForm({ one, verb, job, routing, shut }: Shut & { one: OrderDetail; verb: Verb; job?: OrderJob; routing?: Routing }) {
   const places = verb === 'start' || verb === 'resume' ? (routing?.assets ?? []) : []
   const send = (form: FormData): Promise<unknown> => {

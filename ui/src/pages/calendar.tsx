@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useMemo, useState } from 'react'
 import { post, remove, url } from '../api/client'
 import { useAssets } from '../api/queries'
-import { DAY_WORDS, daysOf, dateIn, KIND_WORDS, mondayOf, TIME_WORDS, turnsOf, useCalendar, useExceptions, type CalendarAnswer, type Day, type Exception, type Piece, type Rule } from '../calendar/data'
+import { DAY_WORDS, daysOf, dateIn, KIND_WORDS, mondayOf, placeOf, TIME_WORDS, turnsOf, useCalendar, useExceptions, WHOLE_SITE, type CalendarAnswer, type Day, type Exception, type Piece, type Rule } from '../calendar/data'
 import { ChoiceField, Confirm, Records, SheetForm, TextField, When, written } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Select, Trouble } from '../components/ui'
 import { t } from '../i18n'
@@ -24,14 +24,19 @@ export function CalendarPage() {
   const assets = useAssets()
   const client = useQueryClient()
   const [sheet, setSheet] = useState<Sheet>()
-  const path = search.path ?? ''
   const monday = mondayOf(/^\d{4}-\d\d-\d\d$/.test(search.week ?? '') ? (search.week as string) : dateIn(plantZone(), Date.now()))
+  const site = useCalendar('', `${monday}T00:00`, `${mondayOf(monday, 1)}T23:59`)
+  const known = useMemo(() => new Set((assets.data ?? []).map((asset) => asset.path)), [assets.data])
+  const path = placeOf(search.path, site.data, known)
   const week = useCalendar(path, `${monday}T00:00`, `${mondayOf(monday, 1)}T23:59`)
   const places = useMemo<(readonly [string, string])[]>(() => {
     const levels = (assets.data ?? []).filter((asset) => ['area', 'line', 'cell', 'asset'].includes(asset.level) && asset.path)
     return [['', t('Whole site')], ...levels.map((asset) => [asset.path, asset.path] as const)]
   }, [assets.data])
+  const own = site.data?.paths ?? []
+  const choices = places.map(([value, name]): [string, string] => [value || WHOLE_SITE, own.includes(value) ? t('{{place}}: has a calendar', { place: name }) : name])
   const go = (key: 'path' | 'week', value: string): void => void navigate({ search: (was) => changed(was, key, value) })
+  if (search.path === undefined && (site.data === undefined || assets.data === undefined) && !site.error) return <Loading what={t('Calendar')} />
   if (week.data === undefined) return week.error ? <Trouble error={week.error} retry={() => void week.refetch()} /> : <Loading what={t('Calendar')} />
   const shown = week.data
   const shut = (): void => {
@@ -48,7 +53,7 @@ export function CalendarPage() {
         ) : null}
       </PageHead>
       <div className="calendar-bar">
-        <Select label={t('Place')} value={path} options={places} onChange={(to) => go('path', to)} />
+        <Select label={t('Place')} value={path || WHOLE_SITE} options={choices} onChange={(to) => go('path', to)} />
         <span className="calendar-weeks">
           <Button icon="left" label={t('The week before')} onPress={() => go('week', mondayOf(monday, -1))} />
           <Button onPress={() => go('week', '')}>{t('This week')}</Button>

@@ -6,7 +6,7 @@ import { Records } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Segmented, Select, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { setKiosk, IDLE_S } from '../kiosk'
-import { ahead, changed, DEFAULTS, fileOf, linesOf, numberOf, scaleOf, useCatalogue, useValues, WALL, withUnit, type Catalogue, type Cell, type Kpi, type Line, type Question, type Values } from '../kpi/data'
+import { ahead, changed, DEFAULTS, fileOf, linesOf, numberOf, scaleOf, targetText, useCatalogue, useValues, WALL, withUnit, type Catalogue, type Cell, type Kpi, type Line, type Question, type Values } from '../kpi/data'
 import { OwnerForm, OwnForm, RemoveForm, TargetsForm } from '../kpi/forms'
 import '../styles/kpi.css'
 
@@ -229,7 +229,7 @@ function Figure({ cell, name, better, scale }: { cell: Cell | undefined; name: s
         </svg>
       ) : null}
       {cell.target !== null ? (
-        <span className="muted small">{missed && off !== undefined ? t('{{n}} off target {{target}}', { n: numberOf(name, Math.abs(off)), target: numberOf(name, cell.target) }) : t('target {{target}}', { target: numberOf(name, cell.target) })}</span>
+        <span className="muted small" title={cell.each === null ? undefined : targetText(name, cell.each, '', cell.per)}>{missed && off !== undefined ? t('{{n}} off target {{target}}', { n: numberOf(name, Math.abs(off)), target: numberOf(name, cell.target) }) : t('target {{target}}', { target: numberOf(name, cell.target) })}</span>
       ) : null}
     </span>
   )
@@ -304,7 +304,7 @@ function CatalogueList({ all, ask }: { all: Catalogue; ask: (sheet: Sheet) => vo
             </td>
             <td data-head={t('Owner')}>{kpi.owner || '–'}</td>
             <td data-head={t('Targets')} className="wrap">
-              {kpi.targets.length ? kpi.targets.map((target) => `${target.path || t('Whole site')}: ${withUnit(kpi.name, target.value, kpi.unit)}`).join(', ') : '–'}
+              {kpi.targets.length ? kpi.targets.map((target) => `${target.path || t('Whole site')}: ${targetText(kpi.name, target.value, kpi.unit, target.per)}${kpi.sum && !target.per ? ` (${t('say per what')})` : ''}`).join(', ') : '–'}
             </td>
             <td className="acts">
               {all.may ? (

@@ -8,7 +8,7 @@ import { Button, Empty, Loading, PageHead, Panel, Segmented, Select, Trouble } f
 import { m, t } from '../i18n'
 import { formatNumber } from '../model/format'
 import { ControlChart, Summary } from '../quality/chart'
-import { CHART_WORDS, DISPOSITION_WORDS, foundText, mayOf, rulesText, SEVERITY_WORDS, STATE_WORDS, useActions, useChart, useDue, useHolds, useNonconformances, useNows, usePlans, WHY_WORDS, wordOf, type Action, type Chart, type Check, type Due, type Hold, type May, type Nonconformance, type Now, type Plan } from '../quality/data'
+import { CHART_WORDS, DISPOSITION_WORDS, foundText, mayOf, rulesText, SEVERITY_WORDS, STATE_WORDS, useActions, useChart, useDue, useHolds, useNonconformances, useNows, usePlans, violationText, WHY_WORDS, wordOf, type Action, type Chart, type Check, type Due, type Hold, type May, type Nonconformance, type Now, type Plan } from '../quality/data'
 import { DoneForm, HoldForm, LimitsForm, NewActionForm, NewNonconformanceForm, NonconformanceForm, outcomeText, RecordForm, ReleaseForm, VoidForm } from '../quality/forms'
 import { PlanForm } from '../quality/plan-form'
 import type { QualitySearch } from '../router'
@@ -344,7 +344,7 @@ function Holds({ may, ask }: { may: May; ask: Ask }) {
         <tr key={hold.id} className={hold.state === 'open' ? undefined : 'off'}>
           <th scope="row">{hold.id}</th>
           <td data-head={t('Reason')} className="wrap">
-            {hold.reason}
+            {violationText(hold.violation, hold.reason)}
           </td>
           <td data-head={t('Lot')}>{hold.lot || '–'}</td>
           <td data-head={t('Asset')}>{hold.asset}</td>
@@ -371,7 +371,7 @@ function Nonconformances({ may, ask }: { may: May; ask: Ask }) {
         <tr key={one.id} className={one.state === 'open' ? undefined : 'off'}>
           <th scope="row">{one.id}</th>
           <td data-head={t('What is wrong')} className="wrap">
-            {one.title} <small className="muted">{one.asset}</small> {one.checks > 1 ? <small>{t('{{count}} checks', { count: one.checks })}</small> : null}
+            {violationText(one.violation, one.title)} <small className="muted">{one.asset}</small> {one.request ? <small className="muted">{t('maintenance asked for, request {{n}}', { n: one.request })}</small> : null} {one.checks > 1 ? <small>{t('{{count}} checks', { count: one.checks })}</small> : null}
           </td>
           <td data-head={t('Severity')}>{t(SEVERITY_WORDS[one.severity])}</td>
           <td data-head={t('Lot')}>{one.lot || '–'}</td>

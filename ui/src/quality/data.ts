@@ -15,6 +15,7 @@ export type Track = S['QualityTrack']
 export type Point = S['QualityPoint']
 export type Check = S['QualityCheckOut']
 export type Hold = S['QualityHold']
+export type Violation = S['QualityViolation']
 export type Nonconformance = S['QualityNonconformance']
 export type Action = S['QualityAction']
 
@@ -46,6 +47,16 @@ export const WHY_WORDS: Record<Due['why'], string> = { first: m('never checked')
 export const wordOf = (words: Record<string, string>, key: string): string => t(words[key] ?? key)
 export const rulesText = (rules: readonly string[]): string => rules.map((rule) => wordOf(RULE_WORDS, rule)).join(', ')
 export const choices = (words: Record<string, string>): [string, string][] => Object.entries(words).map(([key, word]) => [key, t(word)])
+
+/** What a check said that held something or opened a nonconformance, in the words of whoever looks; else what somebody wrote. */
+export function violationText(said: Violation | null | undefined, written: string): string {
+  if (!said) return written
+  const text = said.code === 'signal' ? t('{{what}} is out of control: {{rules}}', { what: said.title, rules: rulesText(said.rules) }) : t('{{what}} is outside of its specification', { what: said.title })
+  const number = (v: number | null): string => (v === null ? '' : formatNumber(v, said.decimals))
+  const found = said.values.length ? said.values.map(number).join('  ') : t('{{n}} of {{all}}', { n: said.defects, all: said.size })
+  const limits = said.code === 'failed' && said.values.length ? ` (${number(said.lsl)} … ${number(said.usl)} ${said.unit}`.trimEnd() + ')' : ''
+  return [`${text}: ${found}${limits}`, said.fault].filter(Boolean).join(' · ')
+}
 
 /** What was found, as people read it: values, or so many of so many. */
 export function foundText(check: Check, definition: Definition): string {

@@ -3,7 +3,7 @@ import { patch, post } from '../api/client'
 import { ChoiceField, SheetForm, TextField, written } from '../components/records'
 import { t } from '../i18n'
 import { timeOrDay } from '../model/time'
-import { choices, DISPOSITION_WORDS, rulesText, SEVERITY_WORDS, type Action, type Check, type Due, type Hold, type May, type Nonconformance, type Now } from './data'
+import { choices, DISPOSITION_WORDS, rulesText, SEVERITY_WORDS, violationText, type Action, type Check, type Due, type Hold, type May, type Nonconformance, type Now } from './data'
 import { numberOf } from './scale'
 
 const optional = (form: FormData, name: string): number | null => (written(form, name) === '' ? null : numberOf(written(form, name)))
@@ -149,7 +149,7 @@ export function NonconformanceForm({ one, may, shut }: { one: Nonconformance; ma
   }
   return (
     <SheetForm title={t('Nonconformance {{n}}', { n: one.id })} verb={t('Save')} onClose={shut} send={send}>
-      <p>{one.title}</p>
+      <p>{violationText(one.violation, one.title)}</p>
       <ChoiceField name="severity" label={t('Severity')} options={choices(SEVERITY_WORDS)} defaultValue={one.severity} />
       <Area field="cause" label={t('Cause')} value={one.cause} required={false} />
       {may.correct ? <ChoiceField name="disposition" label={t('What becomes of it')} options={[['', '–'], ...choices(DISPOSITION_WORDS)]} defaultValue={one.disposition} /> : null}
@@ -169,7 +169,7 @@ export function NewActionForm({ about, shut }: { about: Nonconformance; shut: ()
   const send = (form: FormData): Promise<unknown> => post('quality/actions', { nonconformance: about.id, title: written(form, 'title'), owner: written(form, 'owner'), due: dayEnd(form, 'due') })
   return (
     <SheetForm title={t('New corrective action')} verb={t('Save')} onClose={shut} send={send}>
-      <p className="muted">{about.title}</p>
+      <p className="muted">{violationText(about.violation, about.title)}</p>
       <TextField name="title" label={t('What is done')} maxLength={200} />
       <TextField name="owner" label={t('Owner')} maxLength={64} defaultValue={about.owner} />
       <TextField name="due" label={t('Due')} type="date" defaultValue={today()} />

@@ -26,6 +26,7 @@ const EMPTY: Definition = {
   allowed: 0,
   on_fail: 'nonconformance',
   on_signal: 'chart',
+  maintenance: false,
   severity: 'minor',
   instructions: '',
 }
@@ -137,6 +138,12 @@ function Characteristic({ one, change, remove }: { one: Drafted; change: (values
       <div className="quality-values wide">
         <Select label={t('Out of specification opens')} value={one.on_fail} options={choices(CONSEQUENCE_WORDS) as [Definition['on_fail'], string][]} onChange={(on_fail) => change({ on_fail })} />
         <Select label={t('A signal opens')} value={one.on_signal} options={choices(CONSEQUENCE_WORDS) as [Definition['on_signal'], string][]} onChange={(on_signal) => change({ on_signal })} />
+        {one.on_fail !== 'chart' || one.on_signal !== 'chart' ? (
+          <label className="check">
+            <input type="checkbox" checked={one.maintenance} onChange={(event) => change({ maintenance: event.target.checked })} />
+            {t('A nonconformance asks for maintenance')}
+          </label>
+        ) : null}
         <Select label={t('Severity')} value={one.severity} options={choices(SEVERITY_WORDS) as [Definition['severity'], string][]} onChange={(severity) => change({ severity })} />
       </div>
       <details>

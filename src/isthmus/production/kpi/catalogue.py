@@ -37,6 +37,7 @@ class Kpi:
     figure: str = ""
     scale: float = 1.0  # from the figure to the unit
     own: bool = False  # made by people of this plant
+    sum: bool = False  # grows with the time it is looked at: a count, hours, money
 
 
 _ISO = "ISO 22400-2:2014, "
@@ -80,15 +81,15 @@ STANDARD: Final[tuple[Kpi, ...]] = (
     Kpi("material_per_good", "Material per good piece", "material / good", "", "down", _OURS,
         "Material for one good piece, in the unit its counters have.", "material_per_good"),
     Kpi("downtime", "Downtime", "planned_time - run_time - unknown_time", "h", "down", _OURS,
-        "Planned time in which it did not run.", "down_ns", _HOUR),
+        "Planned time in which it did not run.", "down_ns", _HOUR, sum=True),
     Kpi("downtime_cost", "Cost of downtime", "cost", "", "down", _OURS,
-        "What standing still cost, in the plant's currency.", "cost"),
+        "What standing still cost, in the plant's currency.", "cost", sum=True),
     Kpi("unknown_share", "Unknown time", "100 * unknown_time / planned_time", "%", "down", _OURS,
         "Planned time of which nobody knows what happened; no other figure counts it as run."),
-    Kpi("good", "Good pieces", "good", "", "up", _ISO + "good quantity", "Pieces counted good.", "good"),
-    Kpi("reject", "Rejected pieces", "reject", "", "down", _ISO + "scrap quantity", "Pieces thrown away.", "reject"),
-    Kpi("stops", "Stops", "stops", "", "down", _OURS, "Stops longer than a minor stop.", "stops"),
-    Kpi("minor_stops", "Minor stops", "minor_stops", "", "down", _OURS, "Stops too short to ask for a reason.", "minor_stops"),
+    Kpi("good", "Good pieces", "good", "", "up", _ISO + "good quantity", "Pieces counted good.", "good", sum=True),
+    Kpi("reject", "Rejected pieces", "reject", "", "down", _ISO + "scrap quantity", "Pieces thrown away.", "reject", sum=True),
+    Kpi("stops", "Stops", "stops", "", "down", _OURS, "Stops longer than a minor stop.", "stops", sum=True),
+    Kpi("minor_stops", "Minor stops", "minor_stops", "", "down", _OURS, "Stops too short to ask for a reason.", "minor_stops", sum=True),
 )  # fmt: skip
 """The KPIs every plant has."""
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from isthmus.namespace.model import Plant
 from isthmus.production.figures import Figures
+from isthmus.production.fold import Planner
 from isthmus.production.kpi import store
 from isthmus.production.kpi.catalogue import (
     ELEMENTS,
@@ -23,6 +24,8 @@ from isthmus.production.kpi.catalogue import (
     compiled,
     elements,
 )
+from isthmus.production.kpi.spans import SPANS, spans_of
+from isthmus.production.kpi.store import Target
 from isthmus.production.model import FactSum
 from isthmus.values import status
 from isthmus.values.clock import Clock
@@ -54,18 +57,24 @@ class Entry:
     rev: int = 0
     changed_by: str = ""
     changed_ns: int = 0
-    targets: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()  # other KPIs in its formula
+    sum: bool = False  # grows with the time it is looked at, so its targets are per hour, shift or day
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value. None has no denominator or no data, and ``why`` says which. ``met`` is None without target or value."""
+    """One value. None has no denominator or no data, and ``why`` says which. ``met`` is None without target or value.
+
+    ``target`` is that of the row's own time; of what is counted it comes from ``each`` one ``per`` hour, shift or day.
+    """
 
     value: float | None
     why: str = ""
     target: float | None = None
     met: bool | None = None
+    per: str = ""
+    each: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,11 @@ class ValueRow:
 class KpiRoom:
     """Keeps the catalogue and computes values. Blocking but ``values``; safe to call from several threads."""
 
-    def __init__(self, engine: Engine, plant: Callable[[], Plant], clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, plant: Callable[[], Plant], clock: Clock, planner: Planner | None = None
+    ) -> None:
+        """``planner`` tells the planned time that targets of counts are scaled to; without one they are not judged."""
+        self._planner = planner
         self._engine, self._plant, self._clock = engine, plant, clock
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] | None = None
@@ -129,7 +142,7 @@ class KpiRoom:
         self._keep(row, base)
         return self.get(kpi.name)
 
-    def set_targets(self, name: str, wanted: Mapping[str, float], base: int, by: str) -> Entry:
+    def set_targets(self, name: str, wanted: Mapping[str, Target], base: int, by: str) -> Entry:
         """The targets of one, by path; the nearest above what is looked at holds.
 
         Raises: LookupError; ConfigError; Denied (stale_base)
@@ -138,7 +151,14 @@ class KpiRoom:
         paths = {asset.path for asset in self._plant().assets} | {""}
         if len(wanted) > MAX_TARGETS:
             raise ConfigError(f"targets: at most {MAX_TARGETS:,}, were {len(wanted):,}")
-        for path, value in wanted.items():
+        for path, target in wanted.items():
+            value = target.value
+            if entry.sum and target.per not in SPANS:
+                raise ConfigError(
+                    f"targets: {name} grows with time, so say per what ({', '.join(SPANS)}), was {target.per!r} for {path!r}"
+                )
+            if not entry.sum and target.per:
+                raise ConfigError(f"targets: {name} is no count; its target holds for any time, was per {target.per!r}")
             if path not in paths and path not in entry.targets:  # one of what is gone may stay
                 raise ConfigError(f"targets: no area, line or asset is at {path!r}")
             if not math.isfinite(value):
@@ -166,7 +186,7 @@ class KpiRoom:
                 raise _stale(name, base)
         self._forget()
 
-    def _keep(self, row: store.Row, base: int, targets: Mapping[str, float] | None = None) -> None:
+    def _keep(self, row: store.Row, base: int, targets: Mapping[str, Target] | None = None) -> None:
         with self._engine.begin() as connection:
             if not store.keep(connection, replace(row, rev=base + 1), base):
                 raise _stale(row.name, base)
@@ -223,9 +243,32 @@ class KpiRoom:
             row = rows.get(name, store.Row(name))
             reads = self._compiled[name].names - ELEMENTS.keys() if name in self._compiled else frozenset()
             found[name] = Entry(
-                kpi, row.owner, row.rev, row.changed_by, row.changed_ns, targets.get(name, {}), frozenset(reads)
-            )
+                kpi, row.owner, row.rev, row.changed_by, row.changed_ns, targets.get(name, {}), frozenset(reads),
+                self._is_sum(name, kpis),
+            )  # fmt: skip
         return found
+
+    def _is_sum(self, name: str, kpis: Mapping[str, Kpi]) -> bool:
+        """Whether twice as much of everything makes twice the value; a ratio stays what it is."""
+        one, two = (self._probe(name, kpis, times) for times in (1.0, 2.0))
+        return one is not None and two is not None and one != 0 and math.isclose(two, 2 * one, rel_tol=1e-9)
+
+    def _probe(self, name: str, kpis: Mapping[str, Kpi], times: float) -> float | None:
+        """A value from made-up elements, no two of them alike."""
+        kpi = kpis[name]
+        if kpi.figure:
+            return (times if kpi.sum else 1.0) * (1 + len(name) / 7)
+        expression = self._compiled.get(name)
+        if expression is None:
+            return None
+        inputs: dict[str, tuple[float | int | str | bool, int]] = {}
+        for i, read in enumerate(sorted(expression.names)):
+            found = times * (10 + math.sqrt(i + 2)) if read in ELEMENTS else self._probe(read, kpis, times)
+            if found is None:
+                return None
+            inputs[read] = found, status.GOOD
+        result, code = expression.evaluate_one(inputs)
+        return float(result) if isinstance(result, int | float) and not code >> 31 else None
 
     def _forget(self) -> None:
         with self._lock:
@@ -253,14 +296,24 @@ class KpiRoom:
         """
         entries = [self.get(name) for name in names]
         found = await facts.figures(under, start_ns, end_ns, by)
-        return [self._row(entries, sums, said, under) for sums, said in found]
+        until_ns = min(end_ns, self._clock.now_ns())
+        return [self._row(entries, sums, said, under, start_ns, until_ns) for sums, said in found]
 
-    def _row(self, entries: Sequence[Entry], sums: FactSum, said: Figures, under: str) -> ValueRow:
+    def _row(
+        self, entries: Sequence[Entry], sums: FactSum, said: Figures, under: str, start_ns: int, until_ns: int
+    ) -> ValueRow:
         path = sums.key.get("machine") or sums.key.get("line") or under
         known: dict[str, Value] = {}
         base = elements(sums, said)
         known |= {name: Value(None, "nothing counts it here") for name in self._not_counted(path)}
-        values = {e.kpi.name: _judged(e, self._value(e.kpi, base, said, known), path) for e in entries}
+        asset = next((m.asset for m in self._plant().machines if is_under(m.asset, path)), path)
+
+        def spans(per: str) -> float | None:
+            if self._planner is None:
+                return None
+            return spans_of(self._planner, asset, sums.key, start_ns, until_ns, per)
+
+        values = {e.kpi.name: _judged(e, self._value(e.kpi, base, said, known), path, spans) for e in entries}
         return ValueRow(dict(sums.key), path, values)
 
     def _not_counted(self, path: str) -> list[str]:
@@ -311,12 +364,18 @@ def _of_figure(kpi: Kpi, said: Figures) -> Value:
     return Value(float(figure) * kpi.scale)
 
 
-def _judged(entry: Entry, value: Value, path: str) -> Value:
+def _judged(entry: Entry, value: Value, path: str, spans: Callable[[str], float | None]) -> Value:
     """With the target of the nearest level above what it is of."""
     above = [p for p in entry.targets if is_under(path, p)]
     if not above:
         return value
-    target = entry.targets[max(above, key=len)]
+    told = entry.targets[max(above, key=len)]
+    target = told.value
+    if entry.sum:
+        number = spans(told.per) if told.per else None
+        if not number:
+            return value  # of such rows, or since before targets of counts had a span, nobody knows how much time they are of
+        target, value = told.value * number, replace(value, per=told.per, each=told.value)
     if value.value is None or not entry.kpi.better:
         return replace(value, target=target)
     met = value.value >= target if entry.kpi.better == "up" else value.value <= target

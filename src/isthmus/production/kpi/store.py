@@ -44,6 +44,7 @@ TARGET = Table(
     Column("kpi", String(40), primary_key=True),
     Column("path", String(400), primary_key=True),
     Column("value", Float, nullable=False),
+    Column("per", String(8), nullable=False, server_default=""),
 )
 
 
@@ -72,11 +73,19 @@ def rows(connection: Connection) -> dict[str, Row]:
     return {row["name"]: Row(**row) for row in found}
 
 
-def targets(connection: Connection) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a value is to come to; of what is counted, in each span of planned time. ``per``: hour, shift, day or ""."""
+
+    value: float
+    per: str = ""
+
+
+def targets(connection: Connection) -> dict[str, dict[str, Target]]:
     """Targets by KPI and path."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Target]] = {}
     for row in connection.execute(select(TARGET).order_by(TARGET.c.kpi, TARGET.c.path)):
-        found.setdefault(row.kpi, {})[row.path] = row.value
+        found.setdefault(row.kpi, {})[row.path] = Target(row.value, row.per)
     return found
 
 
@@ -91,11 +100,13 @@ def keep(connection: Connection, row: Row, base: int) -> bool:
     return connection.execute(update(KPI).where(KPI.c.name == row.name, KPI.c.rev == base).values(values)).rowcount == 1
 
 
-def set_targets(connection: Connection, name: str, wanted: Mapping[str, float]) -> None:
+def set_targets(connection: Connection, name: str, wanted: Mapping[str, Target]) -> None:
     """These are the targets of a KPI, and no others."""
     connection.execute(delete(TARGET).where(TARGET.c.kpi == name))
     if wanted:
-        connection.execute(insert(TARGET), [{"kpi": name, "path": p, "value": v} for p, v in wanted.items()])
+        connection.execute(
+            insert(TARGET), [{"kpi": name, "path": p, "value": t.value, "per": t.per} for p, t in wanted.items()]
+        )
 
 
 def remove(connection: Connection, name: str, base: int) -> bool:

@@ -34,6 +34,10 @@ class Shop(Protocol):
         """Store what somebody said; its number."""
         ...
 
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        """The same for what belongs together: all of it or nothing."""
+        ...
+
 
 class NoShop:
     """Where no machine is accounted for: everything is counted by hand."""
@@ -49,6 +53,9 @@ class NoShop:
 
     async def enter(self, entry: Entry) -> int:
         return 0
+
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        return [0 for _ in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +105,14 @@ async def tell_run(shop: Shop, plant: Plant, run: Run, operation: Operation, now
     values: dict[str, str | int] = {"order": run.order, "operation": run.operation, "product": run.product}
     if operation.ideal_count and operation.ideal_ns:
         values |= {"ideal_count": operation.ideal_count, "ideal_per_ns": operation.ideal_ns}
-    said = []
+    said: list[Entry] = []
     for place, machine in enumerate(place_of(plant, run.asset).machines):
         replaces = run.entries[place] if place < len(run.entries) else 0
         entry = Entry(
             EntryKind.ORDER, machine, run.start_ns, run.end_ns or 0, values, run.by, now_ns, replaces=replaces
         )
-        said.append(await shop.enter(entry))
-    return tuple(said)
+        said.append(entry)
+    return tuple(await shop.enter_all(said)) if said else ()
 
 
 async def change_over(shop: Shop, plant: Plant, before: Run, run: Run, target_s: int, now_ns: int) -> ChangeOver:

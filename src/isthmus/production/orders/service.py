@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -42,6 +43,7 @@ from isthmus.production.orders.model import (
     follow,
     overall,
 )
+from isthmus.production.orders.past import Past, check_alone, run_of
 from isthmus.production.orders.people import check_skills, end_all
 from isthmus.production.orders.quantity import ONE, shown
 from isthmus.production.orders.records import Records
@@ -329,6 +331,54 @@ class Orders:
                 return store.save_order(db, replace(moved, ended_ns=now_ns if moved.state is State.COMPLETED else None))
 
             moved = await self._records.do(complete)
+            await self._tell()
+        await self.refresh(ident)
+        return moved
+
+    async def enter_past(
+        self, ident: str, base: int, hand: Hand, past: Past, *, operation: int = 0, asset: str = ""
+    ) -> Order:
+        """Say afterwards when an operation ran: one that waits ran then, one that runs began or ended then. Figures are restated.
+
+        Raises: LookupError; ConfigError; Denied (stale_base, wrong_state, machine_busy, operation_order, steps_open, reason_needed)
+        """
+        plant = self._plant()
+        async with self._lock:
+            now_ns = self._clock.now_ns()
+            past = past.checked(now_ns)
+
+            def enter(db: Connection) -> Order:
+                found = _at(db, ident, base)
+                product = _product(db, found)
+                job = _past_job(found, operation)
+                step = product.operation(job.operation)
+                at = asset or job.asset or (step.assets[0] if len(step.assets) == 1 else "")
+                if at not in step.assets:
+                    raise ConfigError(f"asset: operation {step.number} runs at {', '.join(step.assets)}, was {at!r}")
+                _check_before(found, job)
+                last = next(reversed(store.runs(db, ident, job.operation)), None)
+                made = Run(0, ident, job.operation, at, found.product, past.start_ns or 0, None, hand.name)
+                run, new = run_of(past, job.state, last, made)
+                check_alone(db, plant, run)
+                if new:
+                    store.add_run(db, run)
+                else:
+                    store.move_run(db, run)
+                moved = found
+                for trigger in _past_steps(job.state, past):
+                    moved = _move(moved, job.operation, trigger, run.asset)
+                if past.complete:
+                    check_steps(db, found, product, job.operation)
+                    end_all(db, ident, now_ns, job.operation)
+                    if moved.state is State.COMPLETED:
+                        moved = replace(moved, ended_ns=past.end_ns)
+                _note(
+                    db, moved, job.operation, "past", now_ns, hand, asset=run.asset, reason=past.reason,
+                    start_ns=run.start_ns, end_ns=run.end_ns or 0,
+                )  # fmt: skip
+                return store.save_order(db, moved)
+
+            moved = await self._records.do(enter)
             await self._tell()
         await self.refresh(ident)
         return moved
@@ -652,6 +702,33 @@ def _job(order: Order, trigger: Trigger, operation: int) -> Job:
         follow(order.state, trigger, f"order {order.id}")
         raise Denied(f"order {order.id} is {order.state}: no operation of it can {trigger}", "wrong_state")
     return fit[0]
+
+
+def _past_job(order: Order, operation: int) -> Job:
+    """The operation that is meant: what runs, else what waits. Raises: LookupError; Denied (wrong_state)"""
+    if operation:
+        job = order.job(operation)
+    else:
+        fit = [job for state in _PAST_STATES for job in order.jobs if job.state is state]
+        if not fit:
+            raise Denied(f"order {order.id} is {order.state}: nothing of it can be entered afterwards", "wrong_state")
+        job = fit[0]
+    if job.state not in _PAST_STATES:
+        raise Denied(
+            f"operation {job.operation} of order {order.id} is {job.state}: its time cannot be entered afterwards",
+            "wrong_state",
+        )
+    return job
+
+
+_PAST_STATES: Final = (State.RUNNING, State.PAUSED, State.RELEASED)
+
+
+def _past_steps(state: State, past: Past) -> list[Trigger]:
+    """What an operation goes through with what is entered afterwards."""
+    begin = {State.RELEASED: [Trigger.START], State.PAUSED: [Trigger.RESUME]}.get(state, [])
+    end = [] if past.end_ns is None else [Trigger.COMPLETE if past.complete else Trigger.PAUSE]
+    return [*begin, *end]
 
 
 def _check_before(order: Order, job: Job) -> None:

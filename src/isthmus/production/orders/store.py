@@ -315,9 +315,22 @@ def end_run(db: Connection, ident: int, end_ns: int) -> None:
     db.execute(update(RUN).where(RUN.c.id == ident).values(end_ns=end_ns, told=False))
 
 
+def move_run(db: Connection, one: Run) -> None:
+    """It ran from when to when, which the machines' accounts do not know yet."""
+    db.execute(update(RUN).where(RUN.c.id == one.id).values(start_ns=one.start_ns, end_ns=one.end_ns, told=False))
+
+
+def runs_between(db: Connection, start_ns: int, end_ns: int | None) -> list[Run]:
+    """What ran at some time in [start, end), oldest first; without an end until now."""
+    wanted = select(RUN).where(or_(RUN.c.end_ns.is_(None), RUN.c.end_ns > start_ns))
+    wanted = wanted if end_ns is None else wanted.where(RUN.c.start_ns < end_ns)
+    return [_run(row) for row in db.execute(wanted.order_by(RUN.c.start_ns, RUN.c.id))]
+
+
 def save_told(db: Connection, one: Run) -> None:
-    """What the accounts know: unless it ended meanwhile, everything."""
+    """What the accounts know: unless it ended or was moved meanwhile, everything."""
     same = RUN.c.end_ns.is_(None) if one.end_ns is None else RUN.c.end_ns == one.end_ns
+    same &= RUN.c.start_ns == one.start_ns
     db.execute(update(RUN).where(RUN.c.id == one.id).values(entries=dump(list(one.entries))))
     db.execute(update(RUN).where(RUN.c.id == one.id, same).values(told=True))
 

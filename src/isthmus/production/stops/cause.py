@@ -18,7 +18,6 @@ from isthmus.values.clock import NS_PER_S
 
 SLACK_NS: Final = 5 * NS_PER_S
 """Two machines are not read at the same moment."""
-WAITING: Final = frozenset({StateClass.STARVED, StateClass.BLOCKED})
 _BEFORE, _BEHIND = -1, 1
 _WAITS: Final = {_BEFORE: StateClass.STARVED, _BEHIND: StateClass.BLOCKED}
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from isthmus.namespace.model import Machine, Plant, ProductionLine, Reason
 from isthmus.production.model import Entry, EntryKind, Interval, Stop
-from isthmus.production.stops.cause import WAITING, Cause, CauseSum, LineStops, reach_ns, speaker, sums
+from isthmus.production.stops.cause import Cause, CauseSum, LineStops, reach_ns, speaker, sums
 from isthmus.production.stops.facts import Facts
 from isthmus.production.stops.model import Choice
 from isthmus.values.clock import NS_PER_S, Clock
@@ -46,12 +46,7 @@ class CodedStop:
     @property
     def asks(self) -> bool:
         """Whether somebody should say why."""
-        return asks(self.stop)
-
-
-def asks(stop: Stop) -> bool:
-    """Whether a stop asks for a reason: it is not short, nobody gave one, and the machine did not wait for another."""
-    return not stop.coded and stop.state_class not in WAITING
+        return self.stop.asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,7 @@ class StopDesk:
         """Stops that overlap [start, end): those that ask for a reason first, then the newest."""
         found = await self._facts.stops(under, start_ns, end_ns)
         if uncoded:
-            found = [stop for stop in found if asks(stop)]
+            found = [stop for stop in found if stop.asks]
         causes = await self._causes(found, start_ns, end_ns)
         said = await self._said(found, start_ns, end_ns)
         rows = [self._row(stop, causes.get(stop.id), said) for stop in found]
@@ -207,10 +202,10 @@ class StopDesk:
             self._check_base(stop, old, base)
             now_ns = self._clock.now_ns()
             until_ns = 0 if stop.open else end_ns
-            await self._facts.enter(Entry(EntryKind.SPLIT, stop.asset, at_ns, until_ns, by=by, at_ns=now_ns))
+            said = [Entry(EntryKind.SPLIT, stop.asset, at_ns, until_ns, by=by, at_ns=now_ns)]
             if old is not None and self._offers(old):
-                await self._enter_reason(old, stop.start_ns, at_ns, old.number)
-                await self._enter_reason(old, at_ns, until_ns, 0)
+                said += [_said_of(old, stop.start_ns, at_ns, old.number), _said_of(old, at_ns, until_ns, 0)]
+            await self._facts.enter_all(said)
             parts = await self._between(stop.asset, stop.start_ns, end_ns)
             return Coded(parts, _spans((stop,)), _spans(parts))
 
@@ -234,12 +229,11 @@ class StopDesk:
                     "wrong_state",
                 )
             now_ns = self._clock.now_ns()
-            merge = Entry(EntryKind.MERGE, first.asset, first.start_ns, last.start_ns + 1, by=by, at_ns=now_ns)
-            await self._facts.enter(merge)
+            said = [Entry(EntryKind.MERGE, first.asset, first.start_ns, last.start_ns + 1, by=by, at_ns=now_ns)]
             if olds and self._offers(olds[0]):
-                await self._enter_reason(olds[0], first.start_ns, 0 if last.open else last.end_ns, olds[0].number)
-                for old in olds[1:]:
-                    await self._facts.enter(_taken_back(old, by, now_ns))
+                said.append(_said_of(olds[0], first.start_ns, 0 if last.open else last.end_ns, olds[0].number))
+                said += [_taken_back(old, by, now_ns) for old in olds[1:]]
+            await self._facts.enter_all(said)
             parts = await self._between(first.asset, first.start_ns, last.end_ns)
             return Coded(parts, _spans(stops), _spans(parts))
 
@@ -290,12 +284,6 @@ class StopDesk:
     def _offers(self, entry: Entry) -> bool:
         """Whether the plant file still has its reason: one that is gone stays as it was said, and is said of nothing new."""
         return any(r.key == entry.values.get("reason") for r in self._plant().reasons)
-
-    async def _enter_reason(self, old: Entry, start_ns: int, end_ns: int, replaces: int) -> None:
-        """What was said, for another span: it stays the word of who said it."""
-        await self._facts.enter(
-            Entry(old.kind, old.asset, start_ns, end_ns, old.values, old.by, old.at_ns, old.reason, replaces)
-        )
 
     async def _entry(self, stop: Stop) -> Entry | None:
         """The entry of its reason that is in force."""
@@ -408,6 +396,11 @@ def _offered(plant: Plant, key: str) -> Reason:
     if found.kind != "stop":
         raise ConfigError(f"reason: {key} is a reason of {found.kind}, not of a stop")
     return found
+
+
+def _said_of(old: Entry, start_ns: int, end_ns: int, replaces: int) -> Entry:
+    """What was said, for another span: it stays the word of who said it."""
+    return Entry(old.kind, old.asset, start_ns, end_ns, old.values, old.by, old.at_ns, old.reason, replaces)
 
 
 def _taken_back(old: Entry, by: str, now_ns: int) -> Entry:

@@ -27,6 +27,10 @@ class Facts(Protocol):
         """Store what somebody said; its number. The facts have followed when this returns."""
         ...
 
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        """The same for what belongs together: all of it or nothing."""
+        ...
+
     async def entries(self, asset: str, start_ns: int, end_ns: int) -> list[Entry]:
         """What was said about a range, entries that were replaced included."""
         ...

@@ -117,7 +117,7 @@ class CalendarAnswer(BaseModel):
     pieces: list[CalendarPiece]
     exceptions: list[CalendarExceptionOut] = Field(description="those that hold and overlap the range")
     may: bool = Field(description="whether whoever asks may make exceptions here")
-    paths: list[str] = Field(description="where calendars are declared")
+    paths: list[str] = Field(description="where calendars are declared, as far as whoever asks sees")
 
 
 class CalendarExceptions(BaseModel):
@@ -196,7 +196,9 @@ async def get_calendar(
     def work() -> CalendarAnswer:
         schedule = room.calendars().of(path)
         kept = [k for k in room.listed(path, start_ns, end_ns) if k.withdrawn_ns is None]
-        return _answer(services, principal, path, schedule, [k for k in kept if _holds(k, path)], start_ns, end_ns)
+        return _answer(
+            services, principal, sight, path, schedule, [k for k in kept if _holds(k, path)], start_ns, end_ns
+        )
 
     answer = await asyncio.to_thread(work)
     if form == "json":
@@ -211,6 +213,7 @@ def _holds(kept: Kept, path: str) -> bool:
 def _answer(
     services: Services,
     principal: Principal,
+    sight: Sight,
     path: str,
     schedule: Schedule,
     exceptions: list[Kept],
@@ -249,7 +252,7 @@ def _answer(
         ],
         exceptions=[_exception(services, principal, k) for k in exceptions],
         may=_may(services, principal, path),
-        paths=[c.path for c in plant.calendars],
+        paths=[c.path for c in plant.calendars if not sight.narrowed or sight.path(c.path)],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from isthmus.production.kpi.catalogue import ELEMENTS, MAX_NAME_CHARS, Kpi
 from isthmus.production.kpi.service import LEVELS, Entry, KpiRoom, ValueRow
+from isthmus.production.kpi.store import Target
 from isthmus.security.model import Action, Principal
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError
@@ -34,6 +36,7 @@ Base = Annotated[int, Field(ge=0, le=2**31 - 1, description="the revision it was
 class KpiTargetOut(BaseModel):
     path: str = Field(description="empty: the whole site; the nearest above what is looked at holds")
     value: float
+    per: Literal["", "hour", "shift", "day"] = Field(description="of what is counted: in each of these of planned time")
 
 
 class KpiOut(BaseModel):
@@ -45,6 +48,7 @@ class KpiOut(BaseModel):
     source: str = Field(description="the standard it is defined in, or this plant")
     description: str
     owner: str = Field(description="who answers for it")
+    sum: bool = Field(description="grows with the time it is looked at: its targets are per hour, shift or day")
     own: bool = Field(description="made by people of this plant, by formula")
     rev: int = Field(description="the base of a change")
     changed_by: str
@@ -77,6 +81,7 @@ class KpiIn(BaseModel):
 class KpiTargetIn(BaseModel):
     path: str = Field("", max_length=MAX_PATH_CHARS)
     value: float
+    per: Literal["", "hour", "shift", "day"] = ""
 
 
 class KpiTargets(BaseModel):
@@ -89,8 +94,10 @@ class KpiTargets(BaseModel):
 class KpiValue(BaseModel):
     value: float | None = Field(description="null where it has no denominator or nothing counts it")
     why: str = Field(description="why there is none")
-    target: float | None
+    target: float | None = Field(description="of the row's own time")
     met: bool | None
+    per: Literal["", "hour", "shift", "day"] = Field(description="what the target of something counted was scaled from")
+    each: float | None = Field(description="the target in each of these")
 
 
 class KpiRow(BaseModel):
@@ -137,11 +144,16 @@ def _out(room: KpiRoom, sight: Sight, entry: Entry) -> KpiOut:
         source=kpi.source,
         description=kpi.description,
         owner=entry.owner,
+        sum=entry.sum,
         own=kpi.own,
         rev=entry.rev,
         changed_by=entry.changed_by,
         changed_at=iso(entry.changed_ns) if entry.changed_ns else None,
-        targets=[KpiTargetOut(path=p, value=v) for p, v in targets if not sight.narrowed or sight.path(p)],
+        targets=[
+            KpiTargetOut.model_validate({"path": p, "value": t.value, "per": t.per})
+            for p, t in targets
+            if not sight.narrowed or sight.path(p)
+        ],
     )
 
 
@@ -159,7 +171,7 @@ async def list_kpis(services: Room, principal: Who, sight: Seen, form: Form = "j
 
 def _flat(kpi: KpiOut) -> dict[str, Any]:
     """A line of the catalogue as a file has it."""
-    targets = "; ".join(f"{t.path or 'site'}: {t.value:g}" for t in kpi.targets)
+    targets = "; ".join(f"{t.path or 'site'}: {t.value:g}{f' per {t.per}' if t.per else ''}" for t in kpi.targets)
     return {**kpi.model_dump(exclude={"targets", "rev", "changed_by", "changed_at"}), "targets": targets}
 
 
@@ -222,7 +234,7 @@ def _check_seen(services: Services, sight: Sight, under: str, parts: Sequence[st
 
 
 def _row(row: ValueRow) -> KpiRow:
-    values = {name: KpiValue(value=v.value, why=v.why, target=v.target, met=v.met) for name, v in row.values.items()}
+    values = {name: KpiValue.model_validate(asdict(v)) for name, v in row.values.items()}
     return KpiRow(key=dict(row.key), path=row.path, values=values)
 
 
@@ -261,7 +273,7 @@ async def put_kpi_targets(
 ) -> KpiOut:
     """All targets of a KPI."""
     room = _room(services)
-    wanted = {t.path: t.value for t in body.targets}
+    wanted = {t.path: Target(t.value, t.per) for t in body.targets}
     if len(wanted) < len(body.targets):
         raise ConfigError("targets: a path stands there twice")
     try:

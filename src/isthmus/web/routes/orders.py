@@ -23,6 +23,7 @@ from isthmus.production.orders.model import (
     Skill,
     State,
 )
+from isthmus.production.orders.past import Past
 from isthmus.production.orders.quantity import quantity, shown
 from isthmus.production.orders.service import Detail, places, wip
 from isthmus.security.model import Action, Principal
@@ -78,6 +79,16 @@ class OrderStart(BaseModel):
     base: Base
     operation: AnyOperation = 0
     asset: AssetPath = Field("", description="not needed where the operation runs at one place")
+
+
+class OrderPast(BaseModel):
+    base: Base
+    operation: AnyOperation = Field(0, description="0: what runs, else the next that waits")
+    asset: AssetPath = ""
+    start: str = Field("", max_length=40, description="when it began; of what runs it may stay as it is")
+    end: str = Field("", max_length=40, description="when it ended; empty: it goes on")
+    complete: bool = Field(False, description="it was complete at its end; else it pauses from then on")
+    reason: str = Field(min_length=1, max_length=1000, pattern=r"\S")
 
 
 class OrderStop(BaseModel):
@@ -358,6 +369,32 @@ async def pause_order(
         id, body.base, hand_of(principal), operation=body.operation, reason=body.reason
     )
     return await _moved(services, id, http, paused, body.reason)
+
+
+@router.post("/orders/{id}/past", dependencies=allow(Action.PRODUCTION_CORRECT, part=True))
+async def enter_past_of_order(
+    id: Ident,  # noqa: A002  the word of the path
+    body: OrderPast,
+    services: Room,
+    principal: Who,
+    sight: Seen,
+    http: Request,
+) -> OrderRow:
+    """Say afterwards when an operation ran, with a reason; figures of that time are restated.
+
+    409 `machine_busy` names the order that ran there then.
+    """
+    await _act(services, principal, sight, id, body.operation, body.asset, Action.PRODUCTION_CORRECT)
+    now_ns = services.clock.now_ns()
+    start_ns = parse_time(body.start, now_ns, "start") if body.start else None
+    end_ns = parse_time(body.end, now_ns, "end") if body.end else None
+    entered = room_of(services).orders.enter_past(
+        id, body.base, hand_of(principal), Past(start_ns, end_ns, body.complete, body.reason), operation=body.operation,
+        asset=body.asset,
+    )  # fmt: skip
+    answer = await _moved(services, id, http, entered, body.reason)
+    told(http)["new"] = {"state": str(answer.state), "start": body.start, "end": body.end, "complete": body.complete}
+    return answer
 
 
 @router.post("/orders/{id}/resume", dependencies=allow(Action.PRODUCTION_RECORD, part=True))

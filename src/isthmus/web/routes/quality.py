@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from isthmus.quality.model import (
     Nonconformance,
     Plan,
     Sampling,
+    Violation,
 )
 from isthmus.quality.service import CharacteristicNow, Due, Quality, Recorded
 from isthmus.quality.spc import Capability, Index, Shape
@@ -112,6 +114,7 @@ class QualityCharacteristic(BaseModel):
     allowed: int = Field(0, ge=0, le=1_000_000, description="defective units or defects that still pass")
     on_signal: Consequence = "chart"
     on_fail: Consequence = "nonconformance"
+    maintenance: bool = Field(False, description="the nonconformance its checks open asks for maintenance as well")
     severity: Severity = "minor"
     instructions: str = Field("", max_length=4000)
 
@@ -286,6 +289,20 @@ class QualityChart(BaseModel):
     capability: QualityCapability | None
 
 
+class QualityViolation(BaseModel):
+    code: Literal["failed", "signal"] = Field(description="outside of the specification, or rules of the chart")
+    title: str = Field(description="of the characteristic")
+    unit: str
+    decimals: int
+    values: list[float]
+    lsl: float | None
+    usl: float | None
+    defects: int
+    size: int
+    fault: str
+    rules: list[str]
+
+
 class QualityHold(BaseModel):
     id: int
     version: int
@@ -304,6 +321,7 @@ class QualityHold(BaseModel):
     released_by: str
     release_reason: str
     disposition: str
+    violation: QualityViolation | None = Field(description="what the check said that put it there")
 
 
 class QualityHolds(BaseModel):
@@ -346,6 +364,8 @@ class QualityNonconformance(BaseModel):
     overdue: bool
     closed: str | None
     closed_by: str
+    violation: QualityViolation | None = Field(description="what the check said that opened it")
+    request: int | None = Field(description="number of its request for maintenance")
 
 
 class QualityNonconformances(BaseModel):
@@ -540,11 +560,15 @@ def _chart(key: str, asset: str, drawn: Drawn, limits: LimitsKept | None) -> Qua
     )  # fmt: skip
 
 
+def _violation(said: Violation | None) -> QualityViolation | None:
+    return None if said is None else QualityViolation.model_validate(asdict(said))
+
+
 def _hold(one: Hold) -> QualityHold:
     named = {name: getattr(one, name, None) for name in QualityHold.model_fields}
     return QualityHold.model_validate(
         {
-            **named, "since": iso(one.since_ns), "opened": iso(one.opened_ns), "released": _at(one.released_ns),
+            **named, "violation": _violation(one.violation), "since": iso(one.since_ns), "opened": iso(one.opened_ns), "released": _at(one.released_ns),
             "check": one.check or None, "nonconformance": one.nonconformance or None,
         }
     )  # fmt: skip
@@ -555,7 +579,8 @@ def _nonconformance(one: Nonconformance, now_ns: int) -> QualityNonconformance:
     return QualityNonconformance.model_validate(
         {
             **named, "opened": iso(one.opened_ns), "closed": _at(one.closed_ns), "due": _at(one.due_ns), "check": one.check or None,
-            "overdue": one.state != CLOSED and 0 < one.due_ns < now_ns,
+            "overdue": one.state != CLOSED and 0 < one.due_ns < now_ns, "violation": _violation(one.violation),
+            "request": one.request if one.request > 0 else None,
         }
     )  # fmt: skip
 

@@ -232,6 +232,29 @@ async def test_a_reason_for_a_closed_day_is_a_restatement_that_names_the_entry(h
     assert (coded.reason, coded.entry) == ("mechanical/jam", number)
 
 
+async def test_a_closed_day_follows_what_was_said_even_when_core_was_killed_before_it_could(hall, engine, monkeypatch):
+    hall.now(T0)
+    await lived(hall, days=1)
+    stop = next(s for s in await hall.room.stops("", T0, T0 + D) if s.ns > 5 * MIN and not s.minor)
+
+    async def killed(*_):
+        raise OSError("killed")
+
+    monkeypatch.setattr(hall.room, "_follow", killed)
+    with pytest.raises(OSError, match="killed"):
+        await hall.room.enter(
+            Entry(EntryKind.REASON, A, stop.start_ns, stop.end_ns, {"reason": "mechanical/jam"}, "ann")
+        )
+    again = machines.Room(engine, hall.plant, now_ns=hall.clock.now_ns(), record=hall.record)
+    await again.room.begin()
+    assert not again.room.ready(A)
+    await again.settle()
+    found = {one.key["reason"]: one for one in await sums(again, 0, 24, ("reason",))}
+    assert sum(found["mechanical/jam"].ns.values()) == stop.ns
+    assert [told.why for told in await again.room.restatements()] == ["entry 1"]
+    assert again.room.ready(A)
+
+
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [

@@ -54,6 +54,9 @@ class FakeShop:
         self.said.append(replace(entry, number=len(self.said) + 1))
         return len(self.said)
 
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        return [await self.enter(entry) for entry in entries]
+
     def holding(self) -> list[Entry]:
         gone = {one.replaces for one in self.said}
         return [one for one in self.said if one.number not in gone]

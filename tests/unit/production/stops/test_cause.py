@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.namespace.model import ProductionLine
-from isthmus.production.model import StateClass, Stop, stop_id
-from isthmus.production.stops.cause import WAITING, CauseKind, LineStops, reach_ns, speaker, sums
+from isthmus.production.model import WAITING, StateClass, Stop, stop_id
+from isthmus.production.stops.cause import CauseKind, LineStops, reach_ns, speaker, sums
 
 pytestmark = pytest.mark.mission("M51")
 

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from line import CAPPER, CLEAN, FILLER, LABELLER, REASONS, T0, D, S, at, floor, may, plant
 
+from isthmus.production import store as production_store
 from isthmus.production.model import StateClass
 from isthmus.production.stops.cause import CauseKind
 from isthmus.values.errors import ConfigError, Denied
@@ -263,3 +264,43 @@ async def test_lines_and_machines_are_told_in_the_order_of_the_flow(hall):
     assert [(row.machine, row.asset, row.stops, row.ns // S) for row in causes] == [(LABELLER, FILLER, 2, 300)]
     hall.plant = replace(hall.plant, lines=())
     assert (await hall.stops(LABELLER))[0].cause is None
+
+
+@pytest.mark.parametrize("dies_at", [1, 2])
+@pytest.mark.parametrize("what", ["split", "merge"])
+async def test_a_kill_amid_splitting_or_merging_leaves_nothing_half_said(hall, monkeypatch, what, dies_at):
+    desk = hall.room.stops
+    a, b = (row.stop for row in await hall.stops(FILLER))
+    for stop in (a, b):
+        await desk.code(stop.id, "mechanical/jam", "", 0, "ana", may)
+    a, b = before = [row.stop for row in await hall.stops(FILLER)]
+    kept, lost_before = hall.production._store.entries(), await lost(hall)
+    store_one, stored = production_store._add_entry, []
+
+    def dies(connection, entry):
+        if len(stored) == dies_at:
+            raise OSError("killed")
+        stored.append(entry)
+        return store_one(connection, entry)
+
+    monkeypatch.setattr(production_store, "_add_entry", dies)
+    with pytest.raises(OSError, match="killed"):
+        await (desk.split(a.id, at(700), a.entry, "sam") if what == "split" else desk.merge([a.id, b.id], "sam"))
+    monkeypatch.undo()
+    assert hall.production._store.entries() == kept
+    assert [row.stop for row in await hall.stops(FILLER)] == before
+    assert await lost(hall) == lost_before
+    if what == "split":
+        assert len((await desk.split(a.id, at(700), a.entry, "sam")).stops) == 2
+    else:
+        assert len((await desk.merge([a.id, b.id], "sam")).stops) == 1
+    assert len(hall.production._store.entries()) == len(kept) + 3
+
+
+async def test_machines_count_the_stops_that_ask_and_no_others(hall):
+    await hall.at(2000)
+    counted = {now.asset: now.uncoded for now in hall.production.machines()}
+    listed = await hall.room.stops.listed("", T0 - D, T0 + D, uncoded=True)
+    assert counted == {FILLER: 2, CAPPER: 0, LABELLER: 0}
+    assert [row.stop.asset for row in listed] == [FILLER] * 2
+    assert {s.asset for s in await hall.production.stops("", T0, T0 + D, uncoded=True)} == {FILLER}
