@@ -374,10 +374,11 @@ class _People:
         for day in self._past.record.days:
             if day.closed:
                 continue
+            day_end_s = day.start_s + day.length_s
             for turn in range(3):
                 start_s = day.start_s + turn * SHIFT_S
-                end_s = day.start_s + (day.length_s if turn == 2 else (turn + 1) * SHIFT_S)
-                if end_s < self._past.end_s:
+                end_s = day_end_s if turn == 2 else min(start_s + SHIFT_S, day_end_s)  # the clock may change at night
+                if start_s < end_s < self._past.end_s:
                     yield start_s * NS_PER_S, end_s * NS_PER_S
 
     async def _hand_over(self) -> None:
