@@ -20,48 +20,61 @@ line = os.environ.get("ISTHMUS_LINE", "packaging/line1")
 start, end = "now-7d", "now"
 
 # %% [markdown]
-# ## Figures by order, and who ordered it
+# ## What the filler drew, from samples
 
 # %%
-answer = plant.get("production/oee", under=line, start=start, end=end, by="order")
-figures = pd.DataFrame([row["key"] | row for row in answer["rows"]])
-orders = pd.DataFrame(plant.get("orders")["orders"], columns=["id", "product", "name", "quantity", "state", "due"])
-by_order = figures.merge(orders, left_on="order", right_on="id", how="left")
-by_order["name"] = by_order["name"].fillna("no order")
+drawn = plant.history(f"{line}/filler/power", start=start, end=end, points=2000).pandas()["mean"]
+drawn.index = pd.to_datetime(drawn.index, utc=True)
+
+# %% [markdown]
+# ## Figures by order, who ordered it, and what the filler drew while it ran
+
+# %%
+figures = plant.get("production/oee", under=line, start=start, end=end, by="order")["rows"]
+by_order = pd.DataFrame([row["key"] | row for row in figures]).set_index("order")
+orders = pd.DataFrame(plant.get("orders", limit=1000)["orders"]).set_index("id")
+by_order = by_order.join(orders[["name", "quantity", "state"]]).dropna(subset=["name"])
+
+
+def energy_kwh(order: str) -> float:
+    """Mean power of each run of an order, times how long it was; what lies before the samples is left out."""
+    total = 0.0
+    for run in plant.get(f"orders/{order}")["runs"]:
+        ended = pd.Timestamp(run["end"]) if run["end"] else drawn.index.max()
+        during = drawn[pd.Timestamp(run["start"]) : ended]
+        if len(during) > 1:
+            total += during.mean() * (during.index[-1] - during.index[0]).total_seconds() / 3600
+    return total
+
+
+by_order["kwh"] = [energy_kwh(order) for order in by_order.index]
 by_order["run_h"] = by_order["run_s"] / 3600
 by_order["lost_h"] = by_order["down_s"] / 3600
 by_order["cost_per_1000"] = 1000 * by_order["cost"] / by_order["good"].where(by_order["good"] > 0)
 print(
-    by_order[["order", "name", "good", "reject", "run_h", "lost_h", "oee", "cost", "cost_per_1000"]]
+    by_order[["name", "state", "good", "reject", "run_h", "lost_h", "oee", "kwh", "cost", "cost_per_1000"]]
     .round(2)
-    .to_string(index=False)
+    .to_string()
 )
 
 # %% [markdown]
-# ## What the machine drew, hour by hour, beside what it made
+# ## Hour by hour: bottles and kilowatts
 
 # %%
-power = f"{line}/filler/power"
-drawn = plant.history(power, start=start, end=end, points=168).pandas()
-made = plant.get("production/oee", under=f"{line}/filler", start=start, end=end, by="hour")
-hours = pd.DataFrame([{"time": row["key"]["hour"], "good": row["good"]} for row in made["rows"]])
-hours["time"] = pd.to_datetime(hours["time"], utc=True)
-drawn["time"] = pd.to_datetime(drawn["time"], utc=True)
-joined = pd.merge_asof(drawn.sort_values("time"), hours.sort_values("time"), on="time", tolerance=pd.Timedelta("1h"))
-print(joined[["time", "mean", "good"]].dropna().tail(8).to_string(index=False))
+made = plant.get("production/oee", under=f"{line}/filler", start=start, end=end, by="hour")["rows"]
+hours = pd.DataFrame([{"hour": row["key"]["hour"], "good": row["good"]} for row in made])
+hours["hour"] = pd.to_datetime(hours["hour"], utc=True)
+joined = hours.set_index("hour").join(drawn.resample("1h").mean().rename("kw"))
+joined["wh_per_bottle"] = 1000 * joined["kw"] / joined["good"].where(joined["good"] > 0)
+print(joined.dropna().tail(8).round(2).to_string())
 
 # %% [markdown]
 # ## What the reasons cost
 
 # %%
-losses = plant.get("production/losses", under=line, start=start, end=end, by="reason")
-reasons = pd.DataFrame(losses["rows"], columns=["key", "text", "s", "count", "cost"])
+losses = plant.get("production/losses", under=line, start=start, end=end, by="reason")["rows"]
+reasons = pd.DataFrame(losses, columns=["key", "text", "s", "count", "cost"])
 reasons["minutes"] = reasons["s"] / 60
-print(
-    reasons.sort_values("cost", ascending=False)[["text", "minutes", "count", "cost"]]
-    .head(10)
-    .round(1)
-    .to_string(index=False)
-)
+print(reasons.sort_values("cost", ascending=False)[["text", "minutes", "count", "cost"]].head(10).round(1).to_string())
 
 plant.close()

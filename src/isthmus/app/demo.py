@@ -169,6 +169,19 @@ async def _past_of(folder: Path, days: int, stop: asyncio.Event, log: logging.Lo
     return await asyncio.to_thread(demo_history.prepare, folder, days, log, stop.is_set)
 
 
+async def _people_of(data: DataDir, past: Past | None, text: str, stop: asyncio.Event, log: logging.Logger) -> None:
+    """What people did in the past of a hall whose core has never run."""
+    if past is None or data.records.exists():
+        return
+    from isthmus.app import demo_past
+    from isthmus.app.plantcheck import check_plant
+
+    began = time.monotonic()
+    plant, _ = await asyncio.to_thread(check_plant, text, {}, "plant.yaml")
+    await asyncio.to_thread(demo_past.enter_past, data.records, plant, past, log, stop.is_set)
+    log.info("orders, checks, reasons and the shift log of the past took %.0f s", time.monotonic() - began)
+
+
 async def _live_in(data: DataDir, past: Past | None, log: logging.Logger) -> None:
     """Bring the hall's past into the record and enter what its people know, beside everything that runs."""
     from isthmus.app import demo_history, demo_production
@@ -182,7 +195,6 @@ async def _live_in(data: DataDir, past: Past | None, log: logging.Logger) -> Non
         began = time.monotonic()
         samples = await asyncio.to_thread(demo_history.record, data.root, plant_folder(data), past, log, ended.is_set)
         log.info("the past is recorded: %s samples in %.0f s", f"{samples:,}", time.monotonic() - began)
-        await asyncio.to_thread(demo_production.give_reasons, ask, past, log, ended.is_set)
     except IsthmusError as error:
         log.error("the past is not whole: %s; start the demo the same way again to go on", error)
     finally:
@@ -209,6 +221,9 @@ async def run_demo(
     async with Rig(folder, scale=-(-scale // LOAD_TAGS)) as rig:
         Secrets.of(data.root, settings.secrets.key_file).set("plc-capper", rig.password)
         log.info("%d simulated PLCs run, %.1f s", len(rig.ports) + len(rig.load_ports), time.monotonic() - began)
+        await _people_of(data, pasts[0], rig.plant_yaml(), stop, log)
+        if stop.is_set():
+            return
         tasks = [asyncio.create_task(_obey(rig, data), name="marks")]
 
         async def ready() -> None:

@@ -97,9 +97,15 @@ def prepare(
     began = time.monotonic()
     log.info("the hall lives through %d days before its first one", days)
 
-    def look(_: float) -> None:
+    told = 0
+
+    def look(share: float) -> None:
+        nonlocal told
         if stopped():
             raise Stopped("stopped")
+        if int(4 * share) > told:
+            told = int(4 * share)
+            log.info("the line has lived through %d %% of each day", 25 * told)
 
     try:
         past = quarter.simulate(days, plan.end_s, plan.seed, look)

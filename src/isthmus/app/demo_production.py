@@ -1,25 +1,20 @@
-"""What people of the demo's hall have entered: products with routings, materials in stock, orders, readings, inspection plans, and
-the reasons of stops that lie in its past. All of it goes the way any client goes, over the API; a room that is not there is left out.
+"""What people of the demo's hall have entered: products with routings, materials in stock, orders, readings, inspection plans.
+All of it goes the way any client goes, over the API; a room that is not there is left out. What they did in its past is in `demo_past`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from typing import Any, Final
 
 import numpy as np
 
 from isthmus.app.local import call
-from isthmus.simulators.bottling.production import BY_CAUSE, LINE
-from isthmus.values.clock import NS_PER_S
-from isthmus.values.errors import Denied, Findings, IsthmusError
-
-if TYPE_CHECKING:
-    from isthmus.simulators.bottling.quarter import Past
+from isthmus.simulators.bottling.production import LINE
+from isthmus.values.errors import Denied, Findings
 
 Ask = Callable[[str, str, dict[str, Any] | None], Any]
 """(method, path, body) to the running core."""
@@ -27,7 +22,10 @@ Ask = Callable[[str, str, dict[str, Any] | None], Any]
 REASON: Final = "the demo's bottling hall"
 FRESH: Final = timedelta(hours=8)
 """Stops younger than this keep waiting for a reason, so that the floor has something to do."""
-_LEFT_OUT: Final = 25  # one stop in so many was never coded
+LEFT_OUT: Final = 25
+"""One stop in so many was never coded."""
+
+SUPPLIER: Final = "Verrerie du Rhône"
 
 MATERIALS: Final[Mapping[str, tuple[str, str, float]]] = {
     "bottle-075": ("Glass bottle 0.75 L", "pcs", 480_000),
@@ -65,7 +63,7 @@ POINTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 """What is read by hand once a shift."""
 
-_MEANS: Final = {"brix": (10.5, 0.09), "chlorine": (0.2, 0.025)}
+MEANS: Final = {"brix": (10.5, 0.09), "chlorine": (0.2, 0.025)}
 
 PLANS: Final[tuple[Mapping[str, Any], ...]] = (
     {
@@ -95,10 +93,15 @@ PLANS: Final[tuple[Mapping[str, Any], ...]] = (
                 "decimals": 3, "size": 1, "target": 1.85, "lsl": 1.6, "usl": 2.1, "sampling": {"every_s": 60},
                 "rules": ["nelson1"], "tag": f"{LINE}/capper/torque", "severity": "major",
             },
+            {
+                "id": "opening", "title": "Opening torque by hand", "kind": "variable", "chart": "xbar_r", "unit": "N*m",
+                "decimals": 2, "size": 5, "target": 1.6, "lsl": 1.4, "usl": 1.8, "sampling": {"every_s": 7200},
+                "rules": ["nelson1", "nelson2"], "instructions": "Open five bottles behind the capper with the hand gauge.",
+            },
         ],
     },
 )  # fmt: skip
-"""Inspection plans: two that tags measure, one that people look at."""
+"""Inspection plans: two characteristics that tags measure, two that people check."""
 
 
 def asker(data: Path) -> Ask:
@@ -131,9 +134,9 @@ def _orders(ask: Ask, now: datetime) -> bool:
         return False
     for key, (name, unit, stock) in MATERIALS.items():
         ask("POST", "products", {"id": key, "name": name, "unit": unit, "reason": REASON})
-        ask("POST", "lots", {"id": f"{key}-1", "product": key, "quantity": str(stock), "supplier": "Verrerie du Rhône"})
+        ask("POST", "lots", {"id": f"{key}-1", "product": key, "quantity": str(stock), "supplier": SUPPLIER})
     for key, (name, label) in PRODUCTS.items():
-        ask("POST", "products", _product(key, name, label))
+        ask("POST", "products", product_body(key, name, label))
     made = [
         ask("POST", "orders", {"product": key, "quantity": str(count), "due": _iso(now + timedelta(hours=hours))})
         for key, count, hours in ORDERS
@@ -145,7 +148,8 @@ def _orders(ask: Ask, now: datetime) -> bool:
     return True
 
 
-def _product(key: str, name: str, label: str) -> dict[str, Any]:
+def product_body(key: str, name: str, label: str) -> dict[str, Any]:
+    """A product as the API takes it."""
     operation = {
         "number": 10,
         "name": "Fill, cap and label",
@@ -177,7 +181,7 @@ def _readings(ask: Ask, now: datetime, seed: int) -> bool:
     chance = np.random.default_rng(seed)
     for key, about in POINTS.items():
         ask("PUT", f"readings/points/{key}", dict(about))
-        mean, spread = _MEANS[key]
+        mean, spread = MEANS[key]
         for shift in range(21, 0, -1):
             value = f"{chance.normal(mean, spread):.2f}"
             at = _iso(now - timedelta(hours=8 * shift))
@@ -193,62 +197,5 @@ def _plans(ask: Ask) -> bool:
     return True
 
 
-def give_reasons(
-    ask: Ask, past: Past, log: logging.Logger, stopped: Callable[[], bool] = lambda: False, seed: int = 1
-) -> int:
-    """Say why machines stood in the past, as a crew would have, but for what is fresh and what was forgotten. How many."""
-    causes = dict(_causes(past))
-    end_s = past.end_s - FRESH.total_seconds()
-    forgets, given = np.random.default_rng(seed), 0
-    try:
-        for stop in _uncoded(ask, past.record.days[0].start_s, end_s):
-            if stopped():
-                break
-            reason = _reason_of(causes, stop)
-            if not reason or forgets.integers(_LEFT_OUT) == 0:
-                continue
-            ask("POST", "production/stops/code", {"stop": stop["id"], "reason": reason})
-            given += 1
-    except IsthmusError as error:
-        log.info("the demo goes on without more reasons: %s", error)
-    log.info("%d stops of the past have a reason", given)
-    return given
-
-
-def _uncoded(ask: Ask, start_s: float, end_s: float) -> Iterator[Mapping[str, Any]]:
-    """Stops without a reason, a week at a time."""
-    at = start_s
-    while at < end_s:
-        until = min(at + 7 * 86_400, end_s)
-        query = urlencode({"under": LINE, "start": _iso_s(at), "end": _iso_s(until), "uncoded": "true"})
-        yield from ask("GET", f"production/stops?{query}", None)["stops"]
-        at = until
-
-
-def _causes(past: Past) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """By machine when its cause changed, and to what. Shapes: (n,), (n,)"""
-    change = past.record.change
-    starts = np.array([day.start_s for day in past.record.days], np.int64)
-    for m, name in enumerate(past.record.machines):
-        rows = np.flatnonzero(change["machine"] == m)
-        time_ns = (starts[change["day"][rows]] + change["second"][rows]) * NS_PER_S
-        order = np.argsort(time_ns, kind="stable")
-        yield f"{LINE}/{name}", (time_ns[order], change["cause"][rows][order])
-
-
-def _reason_of(causes: Mapping[str, tuple[Any, Any]], stop: Mapping[str, Any]) -> str:
-    """The reason that stands for what the machine told when it stopped; "" where it only waited."""
-    asset, _, start_ns = str(stop["id"]).rpartition("@")
-    if asset not in causes:
-        return ""
-    time_ns, cause = causes[asset]
-    at = int(np.searchsorted(time_ns, int(start_ns), "right")) - 1
-    return BY_CAUSE.get(int(cause[at]), "") if at >= 0 else ""
-
-
 def _iso(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _iso_s(seconds: float) -> str:
-    return _iso(datetime.fromtimestamp(seconds, UTC))

@@ -6,15 +6,11 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pytest
 
 from isthmus.app import demo_production
-from isthmus.app.demo_production import furnish, give_reasons
-from isthmus.simulators.bottling import fast, quarter
-from isthmus.simulators.bottling.physics import JAM, STARVED
+from isthmus.app.demo_production import furnish
 from isthmus.simulators.bottling.production import BY_CAUSE, LINE, REASONS
-from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import Denied
 
 LOG = logging.getLogger("test")
@@ -27,16 +23,12 @@ class Core:
     def __init__(self, rooms: set[str]) -> None:
         self.rooms, self.told = rooms, []
         self.lists: dict[str, list[Any]] = {"products": [], "readings/points": [], "quality/plans": []}
-        self.stops: list[dict[str, Any]] = []
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
         room = path.partition("?")[0].partition("/")[0]
         if room not in self.rooms:
             raise Denied("Not Found", "not_found")
         if method == "GET":
-            if path.startswith("production/stops?"):
-                found, self.stops = self.stops, []
-                return {"stops": found}
             return {path.rsplit("/", 1)[-1]: self.lists[path]}
         self.told.append((method, path, body))
         if path in self.lists:
@@ -88,31 +80,3 @@ def test_a_room_that_is_not_there_is_left_out() -> None:
 def test_every_reason_given_is_one_of_the_plant() -> None:
     known = {f"{group}/{name}" for group, about in REASONS.items() for name in about["reasons"]}
     assert set(BY_CAUSE.values()) <= known
-
-
-@pytest.mark.mission("M51")
-def test_stops_of_the_past_get_the_reason_the_machine_told() -> None:
-    day = fast.Day(1_790_000_000, 86_400, (1, 1))
-    rows = {
-        "day": [0, 0, 0],
-        "machine": [0, 0, 0],
-        "second": [100, 200, 300],
-        "state": [10, 6, 13],
-        "cause": [JAM, 0, STARVED],
-    }
-    record = fast.Record((day,), tuple(fast.MACHINES), {k: np.array(v, np.int32) for k, v in rows.items()})
-    past = quarter.Past(record, day.start_s + 86_400, {}, {}, {}, {})
-    core = Core({"production"})
-    at = day.start_s * NS_PER_S
-    ids = [
-        f"{LINE}/filler@{at + 100 * NS_PER_S}",
-        f"{LINE}/filler@{at + 300 * NS_PER_S}",  # it waited
-        f"{LINE}/filler@{at + 50 * NS_PER_S}",  # before anything was told
-        f"packaging/wrapper@{at}",  # nobody asks it
-    ]
-    core.stops = [{"id": one} for one in ids]
-    assert give_reasons(core, past, LOG, seed=2) == 1
-    assert core.told == [("POST", "production/stops/code", {"stop": ids[0], "reason": "mechanical/jam"})]
-    core.stops = [{"id": ids[0]}]
-    assert give_reasons(core, past, LOG, stopped=lambda: True) == 0
-    assert give_reasons(Core(set()), past, LOG) == 0

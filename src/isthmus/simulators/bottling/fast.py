@@ -112,6 +112,12 @@ class Draws:
         rows = [np.random.default_rng((*seed, machine, 0)).exponential(size=_REJECTS) for seed in seeds]
         self.bottles = 1 + np.floor(np.array(rows) / -math.log1p(-rejects)).astype(np.int64)
 
+    def leave(self, where: Flags, other: Draws) -> None:
+        """Faults on some days are those of another, of the same causes."""
+        for mine, its in ((self.between, other.between), (self.repair, other.repair)):
+            for table, as_it_was in zip(mine, its, strict=True):
+                table[where] = as_it_was[where]
+
 
 class _Column:
     """One machine on all days. Shapes: all (days,)"""
@@ -121,6 +127,7 @@ class _Column:
         self.name, self.kind, self.place, self.stops, self.draws = name, kind, place, stops, draws
         self.places, self.space, self.target = kind.PLACES, kind.ROOM, float(kind.target)
         self.row = np.arange(days)
+        self.moved = True  # whether a state or cause may have changed in this second
         self.state = np.full(days, STOPPED, np.int64)
         self.cause = np.full(days, OPERATOR, np.int64)
         self.speed, self.turned = np.zeros(days), np.zeros(days)
@@ -129,20 +136,23 @@ class _Column:
         self.inside = np.full(days, self.places, np.int64)
         self.queue = self.room = np.full(days, 1000, np.int64)
         self.run_s = np.zeros(days, np.int64)
-        self.due = [table[:, 0].copy() for table in draws.between]
+        self.due = np.array([table[:, 0] for table in draws.between]).reshape(len(stops), days)
         self.turn = [np.zeros(days, np.int64) for _ in stops]
         self.until_reject = draws.bottles[:, 0].copy()
         self.rejected = np.zeros(days, np.int64)
         self.above: _Column | None = None
         self.below: _Column | None = None
 
-    def step(self, released: Flags, slow: Flags | None) -> None:
-        """One second. ``slow`` tells where the accumulation asks for three quarters of the speed."""
+    def step(self, released: Flags, ending: bool, slow: Flags | None) -> None:
+        """One second. ``ending`` says that some days are not released any more, ``slow`` where the accumulation asks for three
+        quarters of the speed.
+        """
         self._look()
         running = self.state == EXECUTE
         struck = self._faults(running)
         outside = self._external(running)
-        self._command(running, struck, released, outside)
+        halt = self._halt(struck, released) if ending else None
+        self._wait(running, struck if halt is None else struck | halt, outside)
         self._advance(released, outside)
         self._move(slow)
 
@@ -164,6 +174,10 @@ class _Column:
     def _faults(self, running: Flags) -> Flags:
         """Own faults come in running time. True where one came now."""
         struck = np.zeros(len(self.row), np.bool_)
+        due = self.due - running
+        if not ((due <= 0.0) & running).any():
+            self.due = due
+            return struck
         for i, (cause, _, _) in enumerate(self.stops):
             self.due[i] -= running & ~struck
             hit = running & ~struck & (self.due[i] <= 0.0)
@@ -178,15 +192,21 @@ class _Column:
 
     def _enter(self, where: Flags, state: int, cause: int) -> None:
         self.state[where], self.state_s[where], self.cause[where] = state, 0.0, cause
+        self.moved = True
         if _ACTING[state]:
             self.wait_s[where] = _LEAST_S[state]
 
-    def _command(self, running: Flags, struck: Flags, released: Flags, outside: Ints) -> None:
+    def _halt(self, struck: Flags, released: Flags) -> Flags:
+        """Whoever is not released any more stops. True where that is now."""
         halt = ~struck & ~released & _STOPPABLE[self.state]
         if halt.any():
             self._enter(halt, STOPPING, OPERATOR)
-        wait = running & ~struck & ~halt & (outside > 0)
-        if wait.any():
+        return halt
+
+    def _wait(self, running: Flags, taken: Flags, outside: Ints) -> None:
+        """Whoever runs and finds no bottles or no room waits."""
+        wait = running & (outside > 0)
+        if wait.any() and (wait := wait & ~taken).any():
             self._enter(wait, SUSPENDING, 0)
             self.cause[wait] = outside[wait]
 
@@ -205,10 +225,15 @@ class _Column:
         suspended = state == SUSPENDED
         resumes = suspended & (outside == 0)
         waits = suspended & ~resumes
-        new = np.where(ends, _END[state], np.where(goes, _NEXT[state], np.where(resumes, UNSUSPENDING, state)))
-        cleared = ends & ((new == EXECUTE) | (new == IDLE))
-        self.cause = np.where(cleared, 0, np.where(waits, outside, self.cause))
+        if waits.any():
+            self.cause = np.where(waits, outside, self.cause)
+            self.moved = True
         moved = ends | goes | resumes
+        if not moved.any():
+            return
+        self.moved = True
+        new = np.where(ends, _END[state], np.where(goes, _NEXT[state], np.where(resumes, UNSUSPENDING, state)))
+        self.cause[ends & ((new == EXECUTE) | (new == IDLE))] = 0
         self.state_s[moved] = 0.0
         self.wait_s = np.where(moved & _ACTING[new], _LEAST_S[new], self.wait_s)
         self.state = new
@@ -294,40 +319,48 @@ def run(
     changes: Mapping[str, Stops] | None = None,
     rejects: Mapping[str, float] | None = None,
     progress: Callable[[float], None] = lambda _: None,
+    changed: Flags | None = None,
 ) -> Record:
-    """Let the line live through days. ``changes`` replaces the faults of machines, ``rejects`` their share of bad bottles.
+    """Let the line live through days. ``changes`` replaces the faults of machines, ``rejects`` their share of bad bottles; where
+    ``changed`` is told, a machine's faults come and last otherwise on those days alone.
 
     Cost: about 0.3 ms a second of the longest day, for up to some hundred days together
     """
-    line = _line(days, changes or {}, rejects or {})
+    line = _line(days, changes or {}, rejects or {}, changed)
     length = np.array([day.length_s for day in days])
     steps = int(length.max())
     opened = np.array([not day.closed for day in days])
     noted = _Notes(line, days, steps)
     level = np.zeros(len(days))
     capper, labeller = line[1], line[2]
+    first_end = {name: int(length.min()) - before for name, before in EMPTY_S.items()}
     for second in range(1, steps + 1):
         for column in line:
-            released = opened & (second < length - EMPTY_S[column.name])
-            column.step(released, level > 90.0 if column.place == 0 else None)
+            ending = second >= first_end[column.name]  # closed days never begin, so they have nothing to stop
+            released = opened & (second < length - EMPTY_S[column.name]) if ending else opened
+            column.step(released, ending, level > 90.0 if column.place == 0 else None)
             if column is capper:
                 level = np.minimum(100.0, 100.0 * np.maximum(0, capper.good - labeller.infeed) / ACCUMULATION)
-        ending = np.equal(length - CLEARED_S, second)
-        if ending.any():
+        cleared = np.equal(length - CLEARED_S, second)
+        if cleared.any():
             for column in line:
-                column.clear(ending)
+                column.clear(cleared)
         noted.take(second)
         if not second % 3600:
             progress(second / steps)
     return noted.record()
 
 
-def _line(days: Sequence[Day], changes: Mapping[str, Stops], rejects: Mapping[str, float]) -> list[_Column]:
+def _line(
+    days: Sequence[Day], changes: Mapping[str, Stops], rejects: Mapping[str, float], changed: Flags | None
+) -> list[_Column]:
     seeds = [day.seed for day in days]
     line = []
     for place, (name, kind) in enumerate(MACHINES.items()):
         stops = tuple(changes.get(name, kind.STOPS))
         draws = Draws(seeds, place, stops, rejects.get(name, kind.REJECTS))
+        if changed is not None and name in changes:
+            draws.leave(~changed, Draws(seeds, place, kind.STOPS, 0.0))
         line.append(_Column(name, place, stops, draws, len(days)))
     for above, below in pairwise(line):
         below.above, above.below = above, below
@@ -348,6 +381,9 @@ class _Notes:
 
     def take(self, second: int) -> None:
         for column, (state, cause) in zip(self._line, self._before, strict=True):
+            if not column.moved:
+                continue
+            column.moved = False
             moved = (column.state != state) | (column.cause != cause)
             if moved.any():
                 day = np.flatnonzero(moved)

@@ -25,7 +25,7 @@ CLOSED: Final[Mapping[str, str]] = {
 """Production days on which nobody works: ISO date of the day's beginning, and its name."""
 
 CALENDARS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "packaging": {
+    "": {
         "day_start": "06:00",
         "first_week": "2026-01-05",
         "shifts": {
@@ -37,7 +37,7 @@ CALENDARS: Final[Mapping[str, Mapping[str, Any]]] = {
         "planned": {"cleaning": {"days": "mon-sun", "from": CLEANING[0], "to": CLEANING[1]}},
     }
 }
-"""Three shifts on every day, four crews that take turns by the week."""
+"""Of the whole site: three shifts on every day, four crews that take turns by the week."""
 
 REASONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "mechanical": {
