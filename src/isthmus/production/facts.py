@@ -15,6 +15,8 @@ from isthmus.namespace.model import Reason
 from isthmus.production.model import CLASSES, CODE, MILLION, MINOR, FactSum, IdealCounts, StateClass
 
 Ints = NDArray[np.int64]
+Columns = Mapping[str, NDArray[Any]]
+"""Rows of facts, each column by itself and all of one length."""
 
 KEYS: Final = ("shift", "team", "order", "product", "reason", "rate")
 """Columns that are codes of names."""
@@ -39,6 +41,8 @@ DAY: Final = np.dtype(
 
 _PACKED: Final = ("slot_ns", "klass", *KEYS, *AMOUNTS)
 _WIDTHS: Final = (None, np.int8, np.int16, np.int32, np.int64)
+_LOOSE: Final = 8
+"""Keys that lie so many times further apart than there are keys are sorted to be grouped."""
 _SCALED: Final = 8
 """Added to the place of a width: values are kept in millionths of what they are."""
 
@@ -116,26 +120,63 @@ def combine(*columns: NDArray[Any]) -> tuple[Ints, bool]:
     return key, ordered
 
 
-def by_day(rows: NDArray[np.void], machine: int) -> NDArray[np.void]:
+def changed(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a value is another one than before; the first always is. Shapes: (n,) -> (n,)"""
+    found = np.ones(len(column), np.bool_)
+    np.not_equal(column[1:], column[:-1], out=found[1:])
+    return found
+
+
+def grouped(key: Ints) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Keys (0 or more) as places among the keys there are, in their order; and of each of these a row that has it.
+
+    Cost: a few ns a key where they lie close together; else they are sorted
+    """
+    span = int(key.max(initial=-1)) + 1
+    if span > _LOOSE * len(key) + 65_536:
+        _, some, place = np.unique(key, return_index=True, return_inverse=True)
+        return place, some
+    there = np.zeros(span, np.bool_)
+    there[key] = True
+    places = np.cumsum(there) - 1
+    place = places[key]
+    some = np.zeros(int(places[-1]) + 1 if span else 0, np.intp)
+    some[place] = np.arange(len(key))
+    return place, some
+
+
+def totals(column: NDArray[Any], place: NDArray[np.intp], size: int) -> Ints:
+    """Exact sums by place, as long as they fit. Shapes: (n,), (n,) -> (size,)"""
+    found = np.zeros(size, np.int64)
+    np.add.at(found, place, column)
+    return found
+
+
+def structured(columns: Columns) -> NDArray[np.void]:
+    """Columns by slot as rows."""
+    rows = np.zeros(len(columns["day"]), FACT)
+    for name in FACT.names or ():
+        rows[name] = columns[name]
+    return rows
+
+
+def by_day(rows: Columns | NDArray[np.void], machine: int) -> NDArray[np.void]:
     """Rows of slots added up by production day, in order of the days."""
-    if not len(rows):
+    if not len(rows["day"]):
         return np.zeros(0, DAY)
     columns = {name: np.ascontiguousarray(rows[name]) for name in ("day", *KEYS, "klass", *AMOUNTS)}
     some = {name: column for name, column in columns.items() if column.any()}
     low = int(columns["day"].min())
     key, _ = combine(columns["day"] - low, *(some[k] for k in (*KEYS, "klass") if k in some))
-    order, first = _sorted(key)
-    found = np.zeros(len(first), DAY)
+    place, row = grouped(key)
+    found = np.zeros(len(row), DAY)
     found["machine"] = machine
     for name, column in some.items():
-        if name in AMOUNTS:
-            found[name] = np.add.reduceat(column[order], first)
-        else:
-            found[name] = column[order[first]]
+        found[name] = totals(column, place, len(row)) if name in AMOUNTS else column[row]
     return found
 
 
-def pack(rows: NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]) -> list[bytes]:
+def pack(rows: Columns | NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]) -> list[bytes]:
     """Rows of slots as bytes, a piece for each part between bounds; each column in the width it needs, none where it is 0.
 
     Units: begins_ns is when each part's day begins: slots are kept from there on
@@ -143,16 +184,16 @@ def pack(rows: NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]
     columns, widths = [], bytearray()
     begins = np.repeat(np.array(begins_ns, np.int64), np.diff(bounds))
     for name in _PACKED:
-        column = rows[name][bounds[0] : bounds[-1]].astype(np.int64)
-        if name != "slot_ns" and not column.any():
+        column = rows[name][bounds[0] : bounds[-1]]
+        if name == "slot_ns":
+            column = column - begins
+        most = max(int(column.max(initial=0)), -int(column.min(initial=0)))
+        if not most and name != "slot_ns":
             widths.append(0)
             continue
-        if name == "slot_ns":
-            column -= begins
-        scaled = len(column) > 0 and column.dtype == np.int64 and bool((column % MILLION == 0).all())
+        scaled = most >= MILLION and _whole_millions(column)
         if scaled:
-            column //= MILLION
-        most = max(int(column.max(initial=0)), -int(column.min(initial=0)))
+            column, most = column // MILLION, most // MILLION
         width = 0 if not most else next(i for i, bits in enumerate((7, 15, 31, 63), 1) if most < 1 << bits)
         widths.append(width + _SCALED * scaled)
         columns.append(column.astype(_WIDTHS[width]) if width else None)
@@ -161,6 +202,11 @@ def pack(rows: NDArray[np.void], bounds: Sequence[int], begins_ns: Sequence[int]
         parts = [c[a - bounds[0] : b - bounds[0]].tobytes() for c in columns if c is not None]
         packed.append(b"".join([(b - a).to_bytes(4, "little"), widths, *parts]))
     return packed
+
+
+def _whole_millions(column: NDArray[Any]) -> bool:
+    first = column[:64]
+    return bool((first // MILLION * MILLION == first).all() and (column // MILLION * MILLION == column).all())
 
 
 def unpack(data: bytes, day: int, begin_ns: int) -> NDArray[np.void]:

@@ -49,7 +49,7 @@ from isthmus.production.model import (
     stop_id,
 )
 from isthmus.production.states import NO_STATE, Series, Span, tidy
-from isthmus.production.store import DayFacts, ProductionStore
+from isthmus.production.store import DayFacts, Kept, ProductionStore
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError
 from isthmus.values.frame import Lane
@@ -502,12 +502,12 @@ class Production:
         live, day, width = job.live, job.first, CHUNK_DAYS[0]
         while day <= job.last:
             last = min(job.last, day + width - 1)
-            rows = await self._compute_days(live, day, last, job.why)
+            rows = await self._compute_days(live, day, last, job)
             a_day = max(1, rows // (last - day + 1))
             width = max(1, min(CHUNK_DAYS[1], CHUNK_ROWS // a_day))
             day = last + 1
 
-    async def _compute_days(self, live: LiveMachine, first: int, last: int, why: str) -> int:
+    async def _compute_days(self, live: LiveMachine, first: int, last: int, job: _Job) -> int:
         async with self._computing:
             asset = live.machine.asset
             start_ns = self._planner.day_span(asset, first)[0]
@@ -523,7 +523,7 @@ class Production:
             segments = self._planner.segments(asset, start_ns, end_ns)
             ground = replace(live.ground(), gaps=gaps)
             follows = await asyncio.to_thread(
-                self._compute_now, live, ground, segments, samples, carry, beyond_ns, why, first, last
+                self._compute_now, live, ground, segments, samples, carry, beyond_ns, job.why, first, last
             )
             for d in range(first, last + 1):
                 key = live.code, d
@@ -533,8 +533,8 @@ class Production:
                 elif key in self._dirty:  # more came meanwhile
                     self._unsaved[key] = self._dirty[key]
             self._blocks.forget(range(first, last + 1))
-            if follows and await asyncio.to_thread(self._store.has_day, live.code, last + 1):
-                self._mark(live, last + 1, why)
+            if follows and last == job.last and await asyncio.to_thread(self._store.has_day, live.code, last + 1):
+                self._mark(live, last + 1, job.why)
         if start_ns <= live.open_ns < end_ns:
             live.open_ns = live.water_ns = end_ns
             await self._reload(live)
@@ -560,17 +560,16 @@ class Production:
         known = self._store.known(live.code, first, last)
         restated = [r for d in days if (r := self._restatement(live, d, known, why)) is not None]
         fresh = list(self._names.fresh)
-        self._store.write_days(days, fresh, restated, self._clock.now_ns())
+        versions = {day: one.version for day, one in known.items()}
+        self._store.write_days(days, fresh, restated, self._clock.now_ns(), versions)
         del self._names.fresh[: len(fresh)]
-        return last not in known or known[last][1] != days[-1].carry
+        return last not in known or known[last].carry != days[-1].carry
 
-    def _restatement(
-        self, live: LiveMachine, day: DayFacts, known: Mapping[int, tuple[bytes, bytes]], why: str
-    ) -> Restatement | None:
+    def _restatement(self, live: LiveMachine, day: DayFacts, known: Mapping[int, Kept], why: str) -> Restatement | None:
         old = known.get(day.day)
-        if old is None or old[0] == day.facts:
+        if old is None or old.facts == day.facts:
             return None
-        before, after = differences(old[0], day.facts, self._names)
+        before, after = differences(old.facts, day.facts, self._names)
         if before == after:
             return None
         return Restatement(
