@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isthmus.namespace.model import Machine
 from isthmus.production.counters import Counted, Limit, count, usable
-from isthmus.production.facts import AMOUNTS, Columns, Names, changed, combine, grouped, structured, totals
+from isthmus.production.facts import Columns, Names, changed, combine, grouped, structured, totals
 from isthmus.production.model import (
     CLASSES,
     CODE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -74,6 +74,8 @@ CHUNK_ROWS: Final = 1_000_000
 MAX_DAYS_OF_INTERVALS: Final = 31
 MAX_DAYS_BY_HOUR: Final = 62
 MAX_INTERVALS: Final = 5_000
+ROWS_AT_ONCE: Final = 400_000
+"""Rows of facts that are added up in one go."""
 RETRY_S: Final = 5.0
 PLAN_BACK_DAYS: Final = 62
 """How far back an exception of a calendar is looked for in computed days."""
@@ -133,7 +135,7 @@ class Production:
         self._plant_now, self._heard, self.helps = plant, heard, helps
         self._plant = EMPTY
         self._names = Names()
-        self._blocks = Blocks(self._store)
+        self._blocks = Blocks(self._store, self._names)
         self._machines: dict[str, LiveMachine] = {}
         self._by_tag: dict[int, list[LiveMachine]] = {}
         self._wanted = np.zeros(1, np.bool_)
@@ -808,7 +810,7 @@ class Production:
         open_tables: Sequence[Table],
     ) -> list[FactSum]:  # fmt: skip
         codes = np.array([live.code for live in lives], np.int32)
-        tables = [*self._blocks.table(codes, start_ns, end_ns, by_hour="hour" in by), *open_tables]
+        tables = [t for t in (*self._blocks.table(codes, start_ns, end_ns, by), *open_tables) if len(t)]
         if not tables:
             return []
         costs = {live.code: live.machine.cost_per_min for live in lives}
@@ -818,10 +820,10 @@ class Production:
             line[live.code] = live.machine.line
         reasons = {r.key: r for r in self._plant.reasons}
         found: dict[tuple[str, ...], list[FactSum]] = {}
-        for whole in tables:  # each by itself: together they would take the room of a year
-            table = _only(whole, codes)
+        for whole in _together(tables):
+            table = whole
             if "machine" not in by:
-                table, costs = self._as_lines(table, lives, under, costs)
+                table, costs = self._as_lines(whole, lives, under, costs)
             cost = [cost_u(costs.get(code, 0.0)) for code in range(size)]
             for one in sums(table, by, Words(self._names, line, cost, reasons), iso_day, _iso_hour):
                 found.setdefault(tuple(one.key.values()), []).append(one)
@@ -852,7 +854,8 @@ class Production:
         if counts_at == constraint:
             return table
         mine, counted = table.machine == constraint, table.machine == counts_at
-        columns = {name: table.columns[name].copy() for name in (*AMOUNTS, "rate")}
+        columns = {name: table.columns[name].copy() for name in AMOUNTS}
+        columns["rate"] = table.columns["rate"].astype(np.int32)
         for name in ("total", "good", "reject", "rework"):
             columns[name][mine] = 0
         for name in ("ns", "stops", "failures", "energy", "material"):
@@ -976,13 +979,17 @@ class Production:
         return [r for r in found if is_under(r.asset, under) and sees(r.asset)][:limit]
 
 
-def _only(table: Table, codes: NDArray[np.int32]) -> Table:
-    """Rows of some machines: blocks have those of all."""
-    size = int(max(table.machine.max(initial=0), codes.max(initial=0))) + 1
-    wanted = np.zeros(size, np.bool_)
-    wanted[codes] = True
-    chosen = wanted[table.machine]
-    return table if chosen.all() else table.take(chosen)
+def _together(tables: Sequence[Table]) -> Iterator[Table]:
+    """Tables joined to fewer, none of them as large as a year of everything would be."""
+    some: list[Table] = []
+    rows = 0
+    for table in tables:
+        if some and rows + len(table) > ROWS_AT_ONCE:
+            yield Table.joined(some)
+            some, rows = [], 0
+        some.append(table)
+        rows += len(table)
+    yield Table.joined(some)
 
 
 def _same(a: Interval, b: Interval) -> bool:

@@ -163,7 +163,8 @@ def _state_steps(machine: Machine, series: Series) -> tuple[Steps, Ints]:
 def undeclared(machine: Machine, series: Series) -> Flags:
     """Samples whose number has no class. Shapes: -> (n,)"""
     number, usable = whole(series)
-    return usable & (_told(machine.classes, number) == _UNDECLARED)
+    odd: Flags = usable & (_told(machine.classes, number) == _UNDECLARED)
+    return odd
 
 
 # --- rules over several tags ---------------------------------------------------------------------------------------------
