@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+import threading
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final, Protocol
 
 import numpy as np
@@ -71,6 +73,8 @@ COUNTS_S: Final = 1.0
 CHUNK_DAYS: Final = (4, 128)
 """Days of a machine that are computed in one go: at first, when nobody knows how many samples it has, and at most."""
 CHUNK_ROWS: Final = 1_000_000
+MACHINES_AT_ONCE: Final = 2
+"""Machines whose days are computed at the same time."""
 MAX_DAYS_OF_INTERVALS: Final = 31
 MAX_DAYS_BY_HOUR: Final = 62
 MAX_INTERVALS: Final = 5_000
@@ -149,7 +153,8 @@ class Production:
         self._recorded_ns = 0
         self._now: dict[str, tuple[int, MachineNow]] = {}
         self._silent: frozenset[str] = frozenset()
-        self._computing = asyncio.Lock()
+        self._computing: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by code of machine
+        self._writing = threading.Lock()
         self._pending = asyncio.Event()
         self._news = asyncio.Event()
         self._counted = False
@@ -403,10 +408,11 @@ class Production:
                 self._unsaved.pop(key, None)
 
     def _save_marks(self, marks: Mapping[tuple[int, int], str]) -> None:
-        fresh = list(self._names.fresh)
-        self._store.add_names(fresh)
-        del self._names.fresh[: len(fresh)]
-        self._store.mark_dirty(marks)
+        with self._writing:
+            fresh = list(self._names.fresh)
+            self._store.add_names(fresh)
+            del self._names.fresh[: len(fresh)]
+            self._store.mark_dirty(marks)
 
     async def acknowledgeable(self) -> int:
         """The newest frame that need not come again: its effect is stored, or the record has it and marks are durable."""
@@ -418,7 +424,7 @@ class Production:
 
     async def _reload(self, live: LiveMachine) -> None:
         """The open span of a machine from the record."""
-        async with self._computing:
+        async with self._computing[live.code]:
             asset, open_ns = live.machine.asset, live.open_ns
             live.reload_at = -1
             try:
@@ -496,8 +502,18 @@ class Production:
                 jobs[-1] = replace(jobs[-1], last=day)
             else:
                 jobs.append(_Job(live, day, day, why))
-        for job in jobs:
-            await self._compute(job)
+        waiting = iter([list(some) for _, some in groupby(jobs, key=lambda job: job.live.code)])
+
+        async def work() -> None:
+            for some in waiting:
+                for job in some:
+                    await self._compute(job)
+
+        # while one machine is written, and wherever numpy lets go of the interpreter, another one is folded
+        done = await asyncio.gather(*(work() for _ in range(MACHINES_AT_ONCE)), return_exceptions=True)
+        for error in done:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _compute(self, job: _Job) -> None:
         """Days of a machine from the record, some at a time, each with what the one before hands on."""
@@ -510,7 +526,7 @@ class Production:
             day = last + 1
 
     async def _compute_days(self, live: LiveMachine, first: int, last: int, job: _Job) -> int:
-        async with self._computing:
+        async with self._computing[live.code]:
             asset = live.machine.asset
             start_ns = self._planner.day_span(asset, first)[0]
             end_ns = self._planner.day_span(asset, last)[1]
@@ -561,10 +577,11 @@ class Production:
         days = day_facts(folded, live.code)
         known = self._store.known(live.code, first, last)
         restated = [r for d in days if (r := self._restatement(live, d, known, why)) is not None]
-        fresh = list(self._names.fresh)
         versions = {day: one.version for day, one in known.items()}
-        self._store.write_days(days, fresh, restated, self._clock.now_ns(), versions)
-        del self._names.fresh[: len(fresh)]
+        with self._writing:
+            fresh = list(self._names.fresh)
+            self._store.write_days(days, fresh, restated, self._clock.now_ns(), versions)
+            del self._names.fresh[: len(fresh)]
         return last not in known or known[last].carry != days[-1].carry
 
     def _restatement(self, live: LiveMachine, day: DayFacts, known: Mapping[int, Kept], why: str) -> Restatement | None:

@@ -66,7 +66,8 @@ def test_a_whole_block_without_days_is_far_smaller(kept):
     records, names = kept
     blocks = Blocks(records, names)
     sizes = {form: len(blocks.block(DAY0 // DAYS + 1, form).table) for form in (ALL, NO_DAYS, BRIEF)}
-    assert sizes[NO_DAYS] * 5 < sizes[ALL] and sizes[BRIEF] <= sizes[ALL]
+    assert sizes[NO_DAYS] * 5 < sizes[ALL]
+    assert sizes[BRIEF] <= sizes[ALL]
 
 
 def test_a_day_that_is_written_again_is_read_again_in_every_form(kept):
@@ -80,7 +81,8 @@ def test_a_day_that_is_written_again_is_read_again_in_every_form(kept):
     for by in QUESTIONS:
         after = answered(blocks.table(codes, T0, T0 + 40 * D, by), by, names)
         plain = records.block(0, 10**6).table
-        assert after == answered([plain], by, names) and after != before[by]
+        assert after == answered([plain], by, names)
+        assert after != before[by]
 
 
 def test_sums_beyond_64_bits_are_exact():
@@ -93,7 +95,8 @@ def test_sums_beyond_64_bits_are_exact():
     table = Table.of_days(rows)
     assert table.summed((), days=False) is None
     (one,) = sums(table, (), replace(words(names), line=["", "a"]), str, str)
-    assert one.total_u == -3 * 2**62 - 3 and one.all_ns == 2**63 + 5
+    assert one.total_u == -3 * 2**62 - 3
+    assert one.all_ns == 2**63 + 5
     assert one.cost_u == one.all_ns * 7_000_000
 
 
@@ -102,7 +105,8 @@ def test_places_are_the_same_whether_keys_lie_close_together_or_far_apart():
     near = rng.integers(0, 50, 500)
     far = near * 10**12
     assert grouped(near)[0].tolist() == grouped(far)[0].tolist()
-    assert (near[grouped(near)[1]] == np.unique(near)).all() and (far[grouped(far)[1]] == np.unique(far)).all()
+    assert (near[grouped(near)[1]] == np.unique(near)).all()
+    assert (far[grouped(far)[1]] == np.unique(far)).all()
     place, row = grouped(near)
     assert totals(np.ones(500), place, len(row)).tolist() == np.bincount(near)[np.unique(near)].tolist()
     assert not len(by_day(np.zeros(0, store.DAY), 1))
