@@ -53,7 +53,7 @@ from isthmus.production.model import (
 from isthmus.production.states import NO_STATE, Series, Span, tidy
 from isthmus.production.store import DayFacts, Kept, ProductionStore
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import ConfigError
+from isthmus.values.errors import ConfigError, TryLater
 from isthmus.values.frame import Lane
 from isthmus.values.ids import is_under
 from isthmus.values.sample import SampleBatch, ValueType
@@ -80,6 +80,8 @@ MAX_DAYS_BY_HOUR: Final = 62
 MAX_INTERVALS: Final = 5_000
 ROWS_AT_ONCE: Final = 400_000
 """Rows of facts that are added up in one go."""
+BEGIN_AT_ONCE: Final = 20
+"""Machines whose open spans are read with one question."""
 RETRY_S: Final = 5.0
 PLAN_BACK_DAYS: Final = 62
 """How far back an exception of a calendar is looked for in computed days."""
@@ -213,6 +215,7 @@ class Production:
             self._say()
         self._look_at_record(now_ns)
         await self._save_dirty()
+        await self._begin_machines()
         for live in list(self._machines.values()):
             if not live.begun or 0 <= live.reload_at <= self._record.committed():
                 await self._reload(live)
@@ -422,15 +425,36 @@ class Production:
 
     # --- computing -------------------------------------------------------------------------------------------------
 
-    async def _reload(self, live: LiveMachine) -> None:
-        """The open span of a machine from the record."""
+    async def _begin_machines(self) -> None:
+        """Open spans after a start, of some machines with one question to the record."""
+        waiting = [live for live in self._machines.values() if not live.begun]
+        for open_ns in sorted({live.open_ns for live in waiting}):
+            alike = [live for live in waiting if live.open_ns == open_ns]
+            for i in range(0, len(alike), BEGIN_AT_ONCE):
+                await self._begin_some(alike[i : i + BEGIN_AT_ONCE], open_ns)
+
+    async def _begin_some(self, lives: Sequence[LiveMachine], open_ns: int) -> None:
+        for live in lives:
+            live.reload_at = -1
+        tags = tuple(dict.fromkeys(tag for live in lives for tag in live.tags))
+        try:
+            samples = await self._record.samples(tags, open_ns, max(self._clock.now_ns(), open_ns + 1))
+        except TryLater:  # too much for one answer
+            samples = None
+        for live in lives:
+            same = samples is not None and live.open_ns == open_ns
+            await self._reload(live, samples if same else None)
+
+    async def _reload(self, live: LiveMachine, read: Mapping[int, Series] | None = None) -> None:
+        """The open span of a machine from the record; ``read`` are samples that were read for it already."""
         async with self._computing[live.code]:
             asset, open_ns = live.machine.asset, live.open_ns
-            live.reload_at = -1
+            if read is None:
+                live.reload_at = -1
             try:
                 carry = await self._carry_at(live, open_ns)
                 end_ns = max(self._clock.now_ns(), open_ns + 1)
-                samples = await self._record.samples(live.tags, open_ns, end_ns)
+                samples = await self._record.samples(live.tags, open_ns, end_ns) if read is None else read
                 gaps = await self._gaps(live, open_ns, end_ns)
             except BaseException:
                 live.reload_at = max(live.reload_at, 0)
