@@ -1,32 +1,42 @@
-"""Facts of closed days in memory, as far as they are asked for: blocks of 32 days, the least used ones leave first."""
+"""Facts of closed days in memory, as far as they are asked for: blocks of 32 days, the least used ones leave first.
+
+Of a block there are three forms, all made from what the records have of its days: every row; rows without days, for what asks
+for none of them; and days without shift, order and the like, for what asks for nothing else. A year is twelve small tables
+then. They leave together when a day of theirs is written again.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.production.facts import Table, unpack
+from isthmus.production.facts import KEYS, Names, Table, unpack
+from isthmus.production.model import MINOR
 from isthmus.production.store import Block, ProductionStore
 
 DAYS: Final = 32
-MAX_BYTES: Final = 48 * 2**20
+MAX_BYTES: Final = 96 * 2**20
 MARGIN_DAYS: Final = 2
 """A production day begins at most so far from midnight UTC of its date."""
 _EPOCH: Final = 719_163  # 1970-01-01 as an ordinal
 _DAY_NS: Final = 86_400_000_000_000
+ALL, NO_DAYS, BRIEF = "all", "no days", "brief"
+_Key = tuple[int, str]
+_TOLD_BRIEFLY: Final = frozenset({"machine", "line", "day", "class"})
 
 
 class Blocks:
     """Answers with rows of closed days. Safe from several threads."""
 
-    def __init__(self, store: ProductionStore) -> None:
-        self._store = store
-        self._known: OrderedDict[int, Block] = OrderedDict()
+    def __init__(self, store: ProductionStore, names: Names) -> None:
+        self._store, self._names = store, names
+        self._known: OrderedDict[_Key, Block] = OrderedDict()
         self._lock = threading.Lock()
         self._changed = 0
 
@@ -34,52 +44,76 @@ class Blocks:
         """They were written again."""
         with self._lock:
             self._changed += 1
-            for number in {day // DAYS for day in days}:
-                self._known.pop(number, None)
+            gone = {day // DAYS for day in days}
+            for key in [key for key in self._known if key[0] in gone]:
+                del self._known[key]
 
-    def block(self, number: int) -> Block:
+    def block(self, number: int, form: str = ALL) -> Block:
         """One of them, read if it is not there."""
         with self._lock:
-            found = self._known.get(number)
+            found = self._known.get((number, form))
             if found is not None:
-                self._known.move_to_end(number)
+                self._known.move_to_end((number, form))
                 return found
-            changed = self._changed
-        found = self._store.block(number * DAYS, number * DAYS + DAYS - 1)
+            changed, whole = self._changed, self._known.get((number, ALL))
+        if whole is None:
+            whole = self._store.block(number * DAYS, number * DAYS + DAYS - 1)
+        made = {form: whole} if form == ALL else {f: self._made(whole, f) for f in (NO_DAYS, BRIEF)}
         with self._lock:
             if changed == self._changed:
-                self._known[number] = found
-                size = sum(b.nbytes for b in self._known.values())
-                while size > MAX_BYTES and len(self._known) > 1:
-                    _, gone = self._known.popitem(last=False)
-                    size -= gone.nbytes
-        return found
+                for kind, one in made.items():
+                    self._known[number, kind] = one
+                self._known.move_to_end((number, form))
+                self._shrink()
+        return made[form]
 
-    def table(self, machines: NDArray[np.int32], start_ns: int, end_ns: int, *, by_hour: bool = False) -> list[Table]:
+    def _shrink(self) -> None:
+        size = sum(b.nbytes for b in self._known.values())
+        while size > MAX_BYTES and len(self._known) > 1:
+            _, gone = self._known.popitem(last=False)
+            size -= gone.nbytes
+
+    def _made(self, whole: Block, form: str) -> Block:
+        """A form of a block; every row where sums would go over 64 bits."""
+        table = whole.table
+        if form == NO_DAYS:
+            summed = table.summed(KEYS, days=False)
+        else:
+            reason, minor = table.columns["reason"], self._names.known("reason", MINOR)
+            short = np.where(reason == minor, reason, 0)
+            summed = table.replaced(reason=short).summed(("rate", "reason"), days=True)
+        return whole if summed is None else replace(whole, table=summed)
+
+    def table(self, machines: NDArray[np.int32], start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[Table]:
         """Rows of machines over [start_ns, end_ns): whole days as they are kept, days that are cut by quarters of an hour.
 
-        A slot belongs to the range if it begins in it.
+        A slot belongs to the range if it begins in it. Rows tell what is asked by, no more.
         """
         first = start_ns // _DAY_NS + _EPOCH - MARGIN_DAYS
         last = end_ns // _DAY_NS + _EPOCH + MARGIN_DAYS
         wanted = np.zeros(int(machines.max(initial=0)) + 1, np.bool_)
         wanted[machines] = True
+        few = BRIEF if _TOLD_BRIEFLY.issuperset(by) else ALL
         found: list[Table] = []
         cut: list[tuple[int, int, int]] = []
         for number in range(first // DAYS, last // DAYS + 1):
-            block = self.block(number)
+            block = self.block(number, few if "day" in by else NO_DAYS)
             if not len(block.day):
                 continue
-            mine = _chosen(wanted, block.machine) & (block.start_ns < end_ns) & (block.end_ns > start_ns)
+            own = _chosen(wanted, block.machine)
+            mine = own & (block.start_ns < end_ns) & (block.end_ns > start_ns)
             whole = mine & (block.start_ns >= start_ns) & (block.end_ns <= end_ns)
-            if by_hour:
+            if "hour" in by:
                 whole = np.zeros(len(mine), np.bool_)
             some = np.flatnonzero(mine & ~whole)
             columns = (block.machine[some], block.day[some], block.start_ns[some])
             cut += zip(*(column.tolist() for column in columns), strict=True)
-            if whole.all():
-                found.append(block.table)
-            elif whole.any():
+            if not whole.any():
+                continue
+            if bool((whole == own).all()):
+                found.append(_of_machines(block.table, wanted))
+            else:
+                block = self.block(number, few)
                 found.append(block.table.take(_rows_of(block, whole)))
         if cut:
             found += self._slots(cut, start_ns, end_ns)
@@ -100,6 +134,11 @@ class Blocks:
 
 def _chosen(wanted: NDArray[np.bool_], machine: NDArray[np.int32]) -> NDArray[np.bool_]:
     return wanted[np.minimum(machine, len(wanted) - 1)] & (machine < len(wanted))
+
+
+def _of_machines(table: Table, wanted: NDArray[np.bool_]) -> Table:
+    chosen = _chosen(wanted, table.machine)
+    return table if chosen.all() else table.take(chosen)
 
 
 def _rows_of(block: Block, days: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.production.facts import AMOUNTS, DAY, KEYS, Names, by_day, pack
+from isthmus.production.facts import AMOUNTS, DAY, KEYS, Columns, Names, by_day, pack
 from isthmus.production.fold import Folded
 from isthmus.production.model import CLASSES, Mark
 from isthmus.production.store import DayFacts, pack_marks
@@ -20,7 +20,7 @@ MAX_DIFFERENCES = 40
 
 def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     """What is kept of each day of a fold over whole days."""
-    slots = folded.rows[np.argsort(folded.rows["day"], kind="stable")]
+    slots = _in_order(folded.columns)
     rows = by_day(slots, machine)
     days = np.array([d.day for d in folded.days], np.int32)
     bounds = np.r_[days, days[-1] + 1]
@@ -32,10 +32,19 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     return [
         DayFacts(
             machine, d.day, d.start_ns, d.end_ns, steps[i], rows[row_at[i] : row_at[i + 1]].tobytes(), packed[i],
-            d.carry.to_bytes(), pack_marks(_of_day(marks, d.start_ns, d.end_ns, first=i == 0)),
+            d.handed, pack_marks(_of_day(marks, d.start_ns, d.end_ns, first=i == 0)),
         )
         for i, d in enumerate(folded.days)
     ]  # fmt: skip
+
+
+def _in_order(columns: Columns) -> Columns:
+    """Rows in order of their days, as they nearly always are."""
+    day = columns["day"]
+    if bool((day[1:] >= day[:-1]).all()):
+        return columns
+    order = np.argsort(day, kind="stable")
+    return {name: column[order] for name, column in columns.items()}
 
 
 def _places(days: NDArray[Any], bounds: NDArray[Any]) -> list[int]:

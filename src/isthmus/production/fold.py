@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isthmus.namespace.model import Machine
 from isthmus.production.counters import Counted, Limit, count, usable
-from isthmus.production.facts import FACT, Names, combine
+from isthmus.production.facts import Columns, Names, changed, combine, grouped, structured, totals
 from isthmus.production.model import (
     CLASSES,
     CODE,
@@ -116,11 +116,8 @@ class Carry:
 
     def to_bytes(self) -> bytes:
         """For the records."""
-        samples = {
-            str(tag): [s.time_ns.tolist(), _plain(s.value), s.status.tolist()]
-            for tag, s in sorted(self.samples.items())
-        }
-        return orjson.dumps([samples, self.group, self.since_ns, self.counted, self.failed])
+        samples = {tag: _plain(s) for tag, s in sorted(self.samples.items())}
+        return _handed(samples, self.group, self.since_ns, self.counted, self.failed)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Carry:
@@ -129,10 +126,21 @@ class Carry:
         return cls({int(tag): _series(*columns) for tag, columns in samples.items()}, group, since_ns, counted, failed)
 
 
-def _plain(value: NDArray[Any]) -> list[Any]:
-    if value.dtype.kind == "f":
-        return np.where(np.isfinite(value), value, 0.0).tolist()  # type: ignore[no-any-return]  # a list of floats
-    return value.tolist()  # type: ignore[no-any-return]  # a list of what it holds
+_Plain = tuple[list[int], list[Any], list[int]]
+"""Samples as lists of times, values and status codes."""
+
+
+def _handed(samples: Mapping[int, _Plain], group: int, since_ns: int, counted: bool, failed: bool) -> bytes:
+    return orjson.dumps([{str(tag): s for tag, s in samples.items()}, group, since_ns, counted, failed])
+
+
+def _plain(series: Series) -> _Plain:
+    """A value that is no number is handed on as a bad one: JSON has no word for it."""
+    value, status = series.value, series.status
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        odd = ~np.isfinite(value)
+        value, status = np.where(odd, 0.0, value), np.where(odd, status | np.uint32(codes.BAD), status)
+    return series.time_ns.tolist(), value.tolist(), status.tolist()
 
 
 def _series(times: list[int], values: list[Any], status: list[int]) -> Series:
@@ -169,6 +177,7 @@ class Cells:
     order: NDArray[np.int32]
     product: NDArray[np.int32]
     rate: NDArray[np.int32]
+    kind: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,12 @@ class DayEnd:
     day: int
     start_ns: int
     end_ns: int
-    carry: Carry
+    handed: bytes
+
+    @property
+    def carry(self) -> Carry:
+        """What it hands on."""
+        return Carry.from_bytes(self.handed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +204,17 @@ class Folded:
     end_ns: int
     pieces: Pieces
     cells: Cells
-    rows: NDArray[np.void]  # FACT, by slot
+    columns: Columns  # those of FACT, by slot
     days: tuple[DayEnd, ...]
     marks: tuple[Mark, ...]
     steps_ns: Ints  # begins of intervals, before they are cut by anything
     open_ns: int  # begin of the run of states that goes on at the end of what is known
     open_group: int
+
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """Facts by slot, as FACT."""
+        return structured(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +265,11 @@ def fold(
     cells = _cells(ground, segments, held, names, start_ns, end_ns)
     pieces, told = _pieces(ground, segments, steps, runs, cells, carry, names)
     counts = _counts(machine, held, start_ns, end_ns)
-    rows = _rows(ground, pieces, told, cells, counts, names, end_ns)
+    columns = _columns(ground, pieces, told, cells, counts, names, end_ns)
     days = _days(machine, segments, held, steps, runs, pieces, told, carry)
     marks = [*counts.marks, *_unknown_states(machine, held, start_ns, end_ns)]
     return Folded(
-        machine.asset, start_ns, end_ns, pieces, cells, rows, days, tuple(marks[:MAX_MARKS]),
+        machine.asset, start_ns, end_ns, pieces, cells, columns, days, tuple(marks[:MAX_MARKS]),
         steps.time_ns[: int(np.searchsorted(steps.time_ns, end_ns))], int(runs.start_ns[-1]), int(runs.group[-1]),
     )  # fmt: skip
 
@@ -285,8 +304,8 @@ class _Runs:
 
 def _runs(steps: Steps, carry: Carry, machine: Machine, start_ns: int, known_ns: int) -> _Runs:
     group = _GROUPS[steps.klass]
-    first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-    of_step = np.cumsum(np.r_[True, group[1:] != group[:-1]]) - 1
+    new = changed(group)
+    first, of_step = np.flatnonzero(new), np.cumsum(new) - 1
     begins = steps.time_ns[first].copy()
     if carry.since_ns and carry.group == int(group[0]):
         begins[0] = carry.since_ns
@@ -318,7 +337,19 @@ def _inside(times: Iterable[int], start_ns: int, end_ns: int) -> Ints:
 def _distinct(times: Ints) -> Ints:
     """Each time once, in order; by sorting what is nearly in order."""
     found = np.sort(times, kind="stable")
-    return found[np.r_[True, found[1:] != found[:-1]]]
+    return found[changed(found)]
+
+
+def _merged(a: Ints, b: Ints) -> tuple[Ints, NDArray[np.intp], NDArray[np.intp]]:
+    """Times of both, each once, with the place in each of what began last; both have the first one. Times grow in each."""
+    at = np.searchsorted(a, b)
+    fresh = a[np.minimum(at, len(a) - 1)] != b
+    found = np.insert(a, at[fresh], b[fresh])
+    place = at + np.cumsum(fresh) - fresh  # where each of b came to be
+    new_a, new_b = np.ones(len(found), np.bool_), np.zeros(len(found), np.bool_)
+    new_a[place[fresh]] = False
+    new_b[place] = True
+    return found, np.cumsum(new_a) - 1, np.cumsum(new_b) - 1
 
 
 def _bounds(entries: Iterable[Entry]) -> list[int]:
@@ -353,7 +384,7 @@ def _cells(
         product[a:b] = names.code("product", str(entry.values.get("product", "")))
         if int(entry.values.get("ideal_count", 0) or 0) > 0:
             rate[a:b] = names.rate(int(entry.values["ideal_count"]), int(entry.values["ideal_per_ns"]))
-    return Cells(at, segments.day[seg], shift, team, order, product, rate)
+    return Cells(at, segments.day[seg], shift, team, order, product, rate, segments.kind[seg])
 
 
 def _slice(at: Ints, entry: Entry) -> tuple[int, int]:
@@ -412,10 +443,13 @@ def _pieces(
     start_ns, end_ns = int(segments.start_ns[0]), segments.end_ns
     over = _of(ground.entries, EntryKind.REASON, EntryKind.SPLIT, EntryKind.MERGE)
     inside = steps.time_ns[: int(np.searchsorted(steps.time_ns, end_ns))]
-    at = _distinct(np.concatenate([inside, cells.start_ns, _inside(_bounds(over), start_ns, end_ns)]))
-    step = np.searchsorted(steps.time_ns, at, side="right") - 1
+    at, step, cell = _merged(inside, cells.start_ns)
+    cuts = _inside(_bounds(over), start_ns, end_ns)
+    if len(cuts):
+        at, place, _ = _merged(at, np.r_[at[:1], _distinct(cuts)])
+        step, cell = step[place], cell[place]
     raw, run = steps.klass[step], runs.of_step[step]
-    kind = segments.kind[np.searchsorted(segments.start_ns, at, side="right") - 1]
+    kind = cells.kind[cell]
     outside = np.where(kind == BREAK, np.uint8(_PLANNED), np.uint8(_OFF))
     klass = np.where((kind == WORK) | (raw == RUNNING), raw, outside).astype(np.uint8)
     standing = _STOPS[raw]
@@ -442,8 +476,7 @@ def _pieces(
     down = standing & (klass != _PLANNED) & (klass != _OFF)
     minor &= (reason == 0) & standing
     reason[minor & down] = names.code("reason", MINOR)
-    cell = np.searchsorted(cells.start_ns, at, side="right") - 1
-    ends = np.r_[at[1:], end_ns]
+    ends = np.append(at[1:], end_ns)
     pieces = Pieces(at, ends, klass, raw, steps.state[step], cell, reason, stop_ns, minor)
     stops = _first(stop_ns, down, start_ns, carry.since_ns, carry.counted)
     failures = _first(stop_ns, down & (klass == STOPPED) & ~minor, start_ns, carry.since_ns, carry.failed)
@@ -464,7 +497,12 @@ def _first(stop_ns: Ints, chosen: Flags, start_ns: int, carried_ns: int, counted
     rows = np.flatnonzero(chosen)
     if not len(rows):
         return found
-    begins, first = np.unique(stop_ns[rows], return_index=True)
+    begins = stop_ns[rows]
+    if bool((begins[1:] >= begins[:-1]).all()):
+        first = np.flatnonzero(changed(begins))
+    else:
+        _, first = np.unique(begins, return_index=True)
+    begins = begins[first]
     fresh = begins >= start_ns
     if not counted:
         fresh |= begins == carried_ns
@@ -547,12 +585,15 @@ def _amounts(counts: _Counts, edges_ns: Ints) -> dict[str, Ints]:
 _AMOUNTS: Final = ("total", "good", "reject", "rework", "energy", "material")
 
 
-def _rows(
+def _columns(
     ground: Ground, pieces: Pieces, told: _Told, cells: Cells, counts: _Counts, names: Names, end_ns: int
-) -> NDArray[np.void]:
+) -> Columns:
     """Facts by cell, class and reason. What was counted stands with the time it ran."""
-    amounts = _amounts(counts, np.r_[cells.start_ns, end_ns])
-    made = np.flatnonzero(np.any([amounts[name] != 0 for name in _AMOUNTS], axis=0))
+    amounts = _amounts(counts, np.append(cells.start_ns, end_ns))
+    some = np.zeros(len(cells.start_ns), np.bool_)
+    for name in _AMOUNTS:
+        some |= amounts[name] != 0
+    made = np.flatnonzero(some)
     said = _of(ground.entries, EntryKind.SCRAP, EntryKind.REWORK)
     said = [e for e in said if int(cells.start_ns[0]) <= e.start_ns < end_ns]
     at = np.searchsorted(cells.start_ns, np.array([e.start_ns for e in said], np.int64), side="right") - 1
@@ -561,29 +602,28 @@ def _rows(
     running = np.full(len(made) + len(said), RUNNING, np.uint8)
     klass = np.concatenate([pieces.klass, running])
     reason = np.concatenate([pieces.reason, np.zeros(len(made), np.int32), reason_of])
-    key, _ = combine(cell, klass, reason)
-    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    what, _ = grouped(combine(klass, reason)[0])
+    place, first = grouped(combine(cell, what)[0])
     n, p, m = len(first), len(pieces.cell), len(made)
-    rows = np.zeros(n, FACT)
-    of = cell[first]
-    rows["slot_ns"], rows["day"] = cells.start_ns[of], cells.day[of]
+    of, pieces_at = cell[first], place[:p]
+    columns: dict[str, NDArray[Any]] = {"slot_ns": cells.start_ns[of], "day": cells.day[of]}
     for name in ("shift", "team", "order", "product", "rate"):
-        rows[name] = getattr(cells, name)[of]
-    rows["klass"], rows["reason"] = klass[first], reason[first]
-    # a cell is at most a quarter of an hour long, so these sums are exact in a float
-    rows["ns"] = np.bincount(place[:p], pieces.end_ns - pieces.start_ns, n)
-    rows["stops"] = np.bincount(place[:p], told.stops, n)
-    rows["failures"] = np.bincount(place[:p], told.failures, n)
+        columns[name] = getattr(cells, name)[of]
+    columns["klass"], columns["reason"] = klass[first], reason[first]
+    columns["ns"] = totals(pieces.end_ns - pieces.start_ns, pieces_at, n)
+    for name, chosen in (("stops", told.stops), ("failures", told.failures)):
+        columns[name] = np.bincount(pieces_at[chosen], minlength=n)
     for name in _AMOUNTS:
-        rows[name][place[p : p + m]] = amounts[name][made]
+        columns[name] = np.zeros(n, np.int64)
+        columns[name][place[p : p + m]] = amounts[name][made]
     for entry, row in zip(said, place[p + m :].tolist(), strict=True):
         amount = int(entry.values.get("count", 0)) * MILLION
         if entry.kind is EntryKind.REWORK:
-            rows["rework"][row] += amount
+            columns["rework"][row] += amount
         else:
-            rows["good"][row] -= amount
-            rows["reject"][row] += amount
-    return rows
+            columns["good"][row] -= amount
+            columns["reject"][row] += amount
+    return columns
 
 
 # --- what a day hands on -------------------------------------------------------------------------------------------------
@@ -594,35 +634,61 @@ def _days(
     carry: Carry,
 ) -> tuple[DayEnd, ...]:  # fmt: skip
     days, begins, ends = segments.day_ends()
-    last_step = np.searchsorted(steps.time_ns, ends, side="left") - 1
-    run = runs.of_step[last_step]
-    group, run_ns = runs.group[run], runs.start_ns[run]
-    seeds = {tag: _seeds(held[tag], ends, inclusive=False) for tag in state_tags(machine)}
-    counting = {tag: _count_seeds(held[tag], ends) for tag in count_tags(machine)}
-    pulse = machine.pulse if machine.pulse in seeds else 0
+    run = runs.of_step[np.searchsorted(steps.time_ns, ends, side="left") - 1]
+    group, since_ns = runs.group[run], runs.start_ns[run]
+    first, last = np.searchsorted(pieces.start_ns, np.stack([since_ns, ends]))
+    in_stop, same = (group >= 1) & (group <= 3), since_ns == carry.since_ns
+    counted, failed = (
+        (in_stop & (_any_between(flags, first, last) | (same & before))).tolist()
+        for flags, before in ((told.stops, carry.counted), (told.failures, carry.failed))
+    )
+    samples = _seeds(machine, held, ends)
     found = []
-    for i, day in enumerate(days):
-        samples = {tag: _chosen(held[tag], places[i]) for tag, places in seeds.items()}
-        for tag, counts in counting.items():
-            seed = _chosen(held[tag], counts[i])
-            samples[tag] = join([samples[tag], seed]) if tag in samples else seed
-        if pulse:
-            samples[pulse] = _pulse_seed(machine, held[pulse], int(ends[i]))
-        since_ns = int(run_ns[i])
-        in_stop = 1 <= int(group[i]) <= 3
-        same = since_ns == carry.since_ns
-        a, b = np.searchsorted(pieces.start_ns, (since_ns, ends[i])).tolist()
-        before = slice(a, b) if in_stop else None
-        counted = before is not None and (bool(told.stops[before].any()) or (same and carry.counted))
-        failed = before is not None and (bool(told.failures[before].any()) or (same and carry.failed))
-        handed = Carry({t: s for t, s in samples.items() if len(s)}, int(group[i]), since_ns, counted, failed)
-        found.append(DayEnd(day, int(begins[i]), int(ends[i]), handed))
+    for i, (day, begin, end, g, since) in enumerate(
+        zip(days, begins.tolist(), ends.tolist(), group.tolist(), since_ns.tolist(), strict=True)
+    ):
+        handed = _handed({t: s[i] for t, s in samples.items() if s[i][0]}, g, since, counted[i], failed[i])
+        found.append(DayEnd(day, begin, end, handed))
     return tuple(found)
 
 
-def _seeds(series: Series, ends: Ints, *, inclusive: bool) -> NDArray[np.intp]:
-    """The last sample before each time; -1 where there is none."""
-    return np.searchsorted(series.time_ns, ends, side="right" if inclusive else "left") - 1
+def _any_between(flags: Flags, first: NDArray[np.intp], last: NDArray[np.intp]) -> Flags:
+    """Whether any is set in [first, last)."""
+    sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags)])
+    return sums[np.maximum(last, first)] > sums[first]
+
+
+def _seeds(machine: Machine, held: Mapping[int, Series], ends: Ints) -> dict[int, list[_Plain]]:
+    """Of each tag the samples that are handed on at each time: the last one before it, and the one to count on from."""
+    states, counters = state_tags(machine), count_tags(machine)
+    found: dict[int, list[_Plain]] = {}
+    for tag in sorted({*states, *counters}):
+        series = held[tag]
+        if tag == machine.pulse and tag in states:
+            found[tag] = [_plain(_pulse_seed(machine, series, end)) for end in ends.tolist()]
+            continue
+        places = [np.searchsorted(series.time_ns, ends, side="left") - 1] if tag in states else []
+        places += [_count_seeds(series, ends)] if tag in counters else []
+        found[tag] = _picked(series, np.sort(np.stack(places, axis=1), axis=1))
+    return found
+
+
+def _picked(series: Series, places: NDArray[np.intp]) -> list[_Plain]:
+    """Samples at places, each once; none at -1. Shapes: (days, some)"""
+    if not len(series):
+        return [([], [], [])] * len(places)
+    times, values, status = _plain(_taken(series, np.maximum(places, 0).ravel()))
+    width, kept = places.shape[1], places >= 0
+    kept[:, 1:] &= places[:, 1:] != places[:, :-1]
+    if kept.all():
+        ranges = [(i, i + width) for i in range(0, len(times), width)]
+        return [(times[a:b], values[a:b], status[a:b]) for a, b in ranges]
+    rows = [[i * width + k for k, there in enumerate(row) if there] for i, row in enumerate(kept.tolist())]
+    return [([times[k] for k in row], [values[k] for k in row], [status[k] for k in row]) for row in rows]
+
+
+def _taken(series: Series, rows: NDArray[np.intp]) -> Series:
+    return Series(series.time_ns[rows], series.value[rows], series.status[rows])
 
 
 def _count_seeds(series: Series, ends: Ints) -> NDArray[np.intp]:
@@ -632,10 +698,6 @@ def _count_seeds(series: Series, ends: Ints) -> NDArray[np.intp]:
         return np.full(len(ends), -1, np.intp)
     place = np.searchsorted(series.time_ns[good], ends, side="right") - 1
     return np.where(place >= 0, good[np.maximum(place, 0)], -1)
-
-
-def _chosen(series: Series, place: int) -> Series:
-    return NOTHING if place < 0 else _part(series, int(place), int(place) + 1)
 
 
 def _pulse_seed(machine: Machine, series: Series, end_ns: int) -> Series:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final, Protocol
 
 import numpy as np
@@ -49,9 +51,9 @@ from isthmus.production.model import (
     stop_id,
 )
 from isthmus.production.states import NO_STATE, Series, Span, tidy
-from isthmus.production.store import DayFacts, ProductionStore
+from isthmus.production.store import DayFacts, Kept, ProductionStore
 from isthmus.values.clock import NS_PER_S, Clock
-from isthmus.values.errors import ConfigError
+from isthmus.values.errors import ConfigError, TryLater
 from isthmus.values.frame import Lane
 from isthmus.values.ids import is_under
 from isthmus.values.sample import SampleBatch, ValueType
@@ -71,9 +73,15 @@ COUNTS_S: Final = 1.0
 CHUNK_DAYS: Final = (4, 128)
 """Days of a machine that are computed in one go: at first, when nobody knows how many samples it has, and at most."""
 CHUNK_ROWS: Final = 1_000_000
+MACHINES_AT_ONCE: Final = 2
+"""Machines whose days are computed at the same time."""
 MAX_DAYS_OF_INTERVALS: Final = 31
 MAX_DAYS_BY_HOUR: Final = 62
 MAX_INTERVALS: Final = 5_000
+ROWS_AT_ONCE: Final = 400_000
+"""Rows of facts that are added up in one go."""
+BEGIN_AT_ONCE: Final = 20
+"""Machines whose open spans are read with one question."""
 RETRY_S: Final = 5.0
 PLAN_BACK_DAYS: Final = 62
 """How far back an exception of a calendar is looked for in computed days."""
@@ -137,7 +145,7 @@ class Production:
         self._plant_now, self._heard, self.helps = plant, heard, helps
         self._plant = EMPTY
         self._names = Names()
-        self._blocks = Blocks(self._store)
+        self._blocks = Blocks(self._store, self._names)
         self._machines: dict[str, LiveMachine] = {}
         self._by_tag: dict[int, list[LiveMachine]] = {}
         self._wanted = np.zeros(1, np.bool_)
@@ -151,7 +159,8 @@ class Production:
         self._recorded_ns = 0
         self._now: dict[str, tuple[int, MachineNow]] = {}
         self._silent: frozenset[str] = frozenset()
-        self._computing = asyncio.Lock()
+        self._computing: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by code of machine
+        self._writing = threading.Lock()
         self._pending = asyncio.Event()
         self._news = asyncio.Event()
         self._counted = False
@@ -210,6 +219,7 @@ class Production:
             self._say()
         self._look_at_record(now_ns)
         await self._save_dirty()
+        await self._begin_machines()
         for live in list(self._machines.values()):
             if not live.begun or 0 <= live.reload_at <= self._record.committed():
                 await self._reload(live)
@@ -405,10 +415,11 @@ class Production:
                 self._unsaved.pop(key, None)
 
     def _save_marks(self, marks: Mapping[tuple[int, int], str]) -> None:
-        fresh = list(self._names.fresh)
-        self._store.add_names(fresh)
-        del self._names.fresh[: len(fresh)]
-        self._store.mark_dirty(marks)
+        with self._writing:
+            fresh = list(self._names.fresh)
+            self._store.add_names(fresh)
+            del self._names.fresh[: len(fresh)]
+            self._store.mark_dirty(marks)
 
     async def acknowledgeable(self) -> int:
         """The newest frame that need not come again: its effect is stored, or the record has it and marks are durable."""
@@ -418,15 +429,36 @@ class Production:
 
     # --- computing -------------------------------------------------------------------------------------------------
 
-    async def _reload(self, live: LiveMachine) -> None:
-        """The open span of a machine from the record."""
-        async with self._computing:
-            asset, open_ns = live.machine.asset, live.open_ns
+    async def _begin_machines(self) -> None:
+        """Open spans after a start, of some machines with one question to the record."""
+        waiting = [live for live in self._machines.values() if not live.begun]
+        for open_ns in sorted({live.open_ns for live in waiting}):
+            alike = [live for live in waiting if live.open_ns == open_ns]
+            for i in range(0, len(alike), BEGIN_AT_ONCE):
+                await self._begin_some(alike[i : i + BEGIN_AT_ONCE], open_ns)
+
+    async def _begin_some(self, lives: Sequence[LiveMachine], open_ns: int) -> None:
+        for live in lives:
             live.reload_at = -1
+        tags = tuple(dict.fromkeys(tag for live in lives for tag in live.tags))
+        try:
+            samples = await self._record.samples(tags, open_ns, max(self._clock.now_ns(), open_ns + 1))
+        except TryLater:  # too much for one answer
+            samples = None
+        for live in lives:
+            same = samples is not None and live.open_ns == open_ns
+            await self._reload(live, samples if same else None)
+
+    async def _reload(self, live: LiveMachine, read: Mapping[int, Series] | None = None) -> None:
+        """The open span of a machine from the record; ``read`` are samples that were read for it already."""
+        async with self._computing[live.code]:
+            asset, open_ns = live.machine.asset, live.open_ns
+            if read is None:
+                live.reload_at = -1
             try:
                 carry = await self._carry_at(live, open_ns)
                 end_ns = max(self._clock.now_ns(), open_ns + 1)
-                samples = await self._record.samples(live.tags, open_ns, end_ns)
+                samples = await self._record.samples(live.tags, open_ns, end_ns) if read is None else read
                 gaps = await self._gaps(live, open_ns, end_ns)
             except BaseException:
                 live.reload_at = max(live.reload_at, 0)
@@ -498,21 +530,31 @@ class Production:
                 jobs[-1] = replace(jobs[-1], last=day)
             else:
                 jobs.append(_Job(live, day, day, why))
-        for job in jobs:
-            await self._compute(job)
+        waiting = iter([list(some) for _, some in groupby(jobs, key=lambda job: job.live.code)])
+
+        async def work() -> None:
+            for some in waiting:
+                for job in some:
+                    await self._compute(job)
+
+        # while one machine is written, and wherever numpy lets go of the interpreter, another one is folded
+        done = await asyncio.gather(*(work() for _ in range(MACHINES_AT_ONCE)), return_exceptions=True)
+        for error in done:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _compute(self, job: _Job) -> None:
         """Days of a machine from the record, some at a time, each with what the one before hands on."""
         live, day, width = job.live, job.first, CHUNK_DAYS[0]
         while day <= job.last:
             last = min(job.last, day + width - 1)
-            rows = await self._compute_days(live, day, last, job.why)
+            rows = await self._compute_days(live, day, last, job)
             a_day = max(1, rows // (last - day + 1))
             width = max(1, min(CHUNK_DAYS[1], CHUNK_ROWS // a_day))
             day = last + 1
 
-    async def _compute_days(self, live: LiveMachine, first: int, last: int, why: str) -> int:
-        async with self._computing:
+    async def _compute_days(self, live: LiveMachine, first: int, last: int, job: _Job) -> int:
+        async with self._computing[live.code]:
             asset = live.machine.asset
             start_ns = self._planner.day_span(asset, first)[0]
             end_ns = self._planner.day_span(asset, last)[1]
@@ -527,7 +569,7 @@ class Production:
             segments = self._planner.segments(asset, start_ns, end_ns)
             ground = replace(live.ground(), gaps=gaps)
             follows = await asyncio.to_thread(
-                self._compute_now, live, ground, segments, samples, carry, beyond_ns, why, first, last
+                self._compute_now, live, ground, segments, samples, carry, beyond_ns, job.why, first, last
             )
             for d in range(first, last + 1):
                 key = live.code, d
@@ -537,8 +579,8 @@ class Production:
                 elif key in self._dirty:  # more came meanwhile
                     self._unsaved[key] = self._dirty[key]
             self._blocks.forget(range(first, last + 1))
-            if follows and await asyncio.to_thread(self._store.has_day, live.code, last + 1):
-                self._mark(live, last + 1, why)
+            if follows and last == job.last and await asyncio.to_thread(self._store.has_day, live.code, last + 1):
+                self._mark(live, last + 1, job.why)
         if start_ns <= live.open_ns < end_ns:
             live.open_ns = live.water_ns = end_ns
             await self._reload(live)
@@ -563,18 +605,18 @@ class Production:
         days = day_facts(folded, live.code)
         known = self._store.known(live.code, first, last)
         restated = [r for d in days if (r := self._restatement(live, d, known, why)) is not None]
-        fresh = list(self._names.fresh)
-        self._store.write_days(days, fresh, restated, self._clock.now_ns())
-        del self._names.fresh[: len(fresh)]
-        return last not in known or known[last][1] != days[-1].carry
+        versions = {day: one.version for day, one in known.items()}
+        with self._writing:
+            fresh = list(self._names.fresh)
+            self._store.write_days(days, fresh, restated, self._clock.now_ns(), versions)
+            del self._names.fresh[: len(fresh)]
+        return last not in known or known[last].carry != days[-1].carry
 
-    def _restatement(
-        self, live: LiveMachine, day: DayFacts, known: Mapping[int, tuple[bytes, bytes]], why: str
-    ) -> Restatement | None:
+    def _restatement(self, live: LiveMachine, day: DayFacts, known: Mapping[int, Kept], why: str) -> Restatement | None:
         old = known.get(day.day)
-        if old is None or old[0] == day.facts:
+        if old is None or old.facts == day.facts:
             return None
-        before, after = differences(old[0], day.facts, self._names)
+        before, after = differences(old.facts, day.facts, self._names)
         if before == after:
             return None
         return Restatement(
@@ -837,7 +879,7 @@ class Production:
         open_tables: Sequence[Table],
     ) -> list[FactSum]:  # fmt: skip
         codes = np.array([live.code for live in lives], np.int32)
-        tables = [*self._blocks.table(codes, start_ns, end_ns, by_hour="hour" in by), *open_tables]
+        tables = [t for t in (*self._blocks.table(codes, start_ns, end_ns, by), *open_tables) if len(t)]
         if not tables:
             return []
         costs = {live.code: live.machine.cost_per_min for live in lives}
@@ -847,10 +889,10 @@ class Production:
             line[live.code] = live.machine.line
         reasons = {r.key: r for r in self._plant.reasons}
         found: dict[tuple[str, ...], list[FactSum]] = {}
-        for whole in tables:  # each by itself: together they would take the room of a year
-            table = _only(whole, codes)
+        for whole in _together(tables):
+            table = whole
             if "machine" not in by:
-                table, costs = self._as_lines(table, lives, under, costs)
+                table, costs = self._as_lines(whole, lives, under, costs)
             cost = [cost_u(costs.get(code, 0.0)) for code in range(size)]
             for one in sums(table, by, Words(self._names, line, cost, reasons), iso_day, _iso_hour):
                 found.setdefault(tuple(one.key.values()), []).append(one)
@@ -881,7 +923,8 @@ class Production:
         if counts_at == constraint:
             return table
         mine, counted = table.machine == constraint, table.machine == counts_at
-        columns = {name: table.columns[name].copy() for name in (*AMOUNTS, "rate")}
+        columns = {name: table.columns[name].copy() for name in AMOUNTS}
+        columns["rate"] = table.columns["rate"].astype(np.int32)
         for name in ("total", "good", "reject", "rework"):
             columns[name][mine] = 0
         for name in ("ns", "stops", "failures", "energy", "material"):
@@ -1005,13 +1048,17 @@ class Production:
         return [r for r in found if is_under(r.asset, under) and sees(r.asset)][:limit]
 
 
-def _only(table: Table, codes: NDArray[np.int32]) -> Table:
-    """Rows of some machines: blocks have those of all."""
-    size = int(max(table.machine.max(initial=0), codes.max(initial=0))) + 1
-    wanted = np.zeros(size, np.bool_)
-    wanted[codes] = True
-    chosen = wanted[table.machine]
-    return table if chosen.all() else table.take(chosen)
+def _together(tables: Sequence[Table]) -> Iterator[Table]:
+    """Tables joined to fewer, none of them as large as a year of everything would be."""
+    some: list[Table] = []
+    rows = 0
+    for table in tables:
+        if some and rows + len(table) > ROWS_AT_ONCE:
+            yield Table.joined(some)
+            some, rows = [], 0
+        some.append(table)
+        rows += len(table)
+    yield Table.joined(some)
 
 
 def _same(a: Interval, b: Interval) -> bool:

@@ -30,6 +30,8 @@ UNKNOWN: Final = CODE[StateClass.UNKNOWN]
 RUNNING: Final = CODE[StateClass.RUNNING]
 IDLE: Final = CODE[StateClass.IDLE]
 STOPPED: Final = CODE[StateClass.STOPPED]
+_UNDECLARED: Final = 255
+_MAX_TABLE: Final = 1_024
 IDLE_AFTER_S: Final = 20.0
 STOPPED_AFTER_S: Final = 60.0
 """Where a machine with a pulse says nothing else."""
@@ -117,16 +119,28 @@ def machine_steps(machine: Machine, samples: Mapping[int, Series], gaps: Sequenc
 
 @lru_cache(maxsize=256)
 def _lookup(classes: tuple[tuple[int, str], ...]) -> tuple[Ints, Codes]:
-    known = dict(classes) or {n: str(c) for n, c in PACKML.items()}
-    numbers = np.array(sorted(known), np.int64)
-    return numbers, np.array([CODE[known[n]] for n in numbers.tolist()], np.uint8)
+    """Numbers with their classes; those that lie close together without a hole between them."""
+    known = {n: CODE[c] for n, c in (dict(classes) or {n: str(c) for n, c in PACKML.items()}).items()}
+    low, high = min(known), max(known)
+    numbers = range(low, high + 1) if high - low < _MAX_TABLE else sorted(known)
+    return np.array(numbers, np.int64), np.array([known.get(n, _UNDECLARED) for n in numbers], np.uint8)
+
+
+def _told(classes: Mapping[int, str], state: Ints) -> Codes:
+    """The class of each number, or that it has none."""
+    numbers, klass = _lookup(tuple(classes.items()))
+    last = len(numbers) - 1
+    low, high = int(numbers[0]), int(numbers[-1])
+    if high - low == last:
+        return np.where((state >= low) & (state <= high), klass[np.clip(state, low, high) - low], np.uint8(_UNDECLARED))
+    at = np.minimum(np.searchsorted(numbers, state), last)
+    return np.where(numbers[at] == state, klass[at], np.uint8(_UNDECLARED))
 
 
 def class_of(classes: Mapping[int, str], state: Ints) -> Codes:
     """The class of each number; one that is not declared is unknown. Shapes: (n,) -> (n,)"""
-    numbers, klass = _lookup(tuple(classes.items()))
-    at = np.minimum(np.searchsorted(numbers, state), len(numbers) - 1)
-    return np.where(numbers[at] == state, klass[at], np.uint8(UNKNOWN))
+    klass = _told(classes, state)
+    return np.where(klass == _UNDECLARED, np.uint8(UNKNOWN), klass)
 
 
 def whole(series: Series) -> tuple[Ints, Flags]:
@@ -149,8 +163,8 @@ def _state_steps(machine: Machine, series: Series) -> tuple[Steps, Ints]:
 def undeclared(machine: Machine, series: Series) -> Flags:
     """Samples whose number has no class. Shapes: -> (n,)"""
     number, usable = whole(series)
-    numbers, _ = _lookup(tuple(machine.classes.items()))
-    return usable & ~np.isin(number, numbers)
+    odd: Flags = usable & (_told(machine.classes, number) == _UNDECLARED)
+    return odd
 
 
 # --- rules over several tags ---------------------------------------------------------------------------------------------
@@ -301,7 +315,11 @@ def merged(steps: Steps) -> Steps:
     """Each time once (the last word counts), and only where something changes."""
     if len(steps) < 2:
         return steps
-    last = np.r_[steps.time_ns[1:] != steps.time_ns[:-1], True]
-    time_ns, state, klass = steps.time_ns[last], steps.state[last], steps.klass[last]
-    new = np.r_[True, (state[1:] != state[:-1]) | (klass[1:] != klass[:-1])]
+    time_ns, state, klass = steps.time_ns, steps.state, steps.klass
+    last = np.ones(len(steps), np.bool_)
+    np.not_equal(time_ns[1:], time_ns[:-1], out=last[:-1])
+    if not last.all():
+        time_ns, state, klass = time_ns[last], state[last], klass[last]
+    new = np.ones(len(time_ns), np.bool_)
+    new[1:] = (state[1:] != state[:-1]) | (klass[1:] != klass[:-1])
     return Steps(time_ns[new], state[new], klass[new])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -130,6 +130,14 @@ class DayFacts:
     marks: bytes
 
 
+class Kept(NamedTuple):
+    """A day as it is kept."""
+
+    version: int
+    facts: bytes
+    carry: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Facts of many machines over some days. Shapes: all but the table (k,), one a machine and day"""
@@ -173,21 +181,18 @@ class ProductionStore:
         fresh: Sequence[tuple[str, int, str]],
         restated: Sequence[Restatement],
         made_ns: int,
+        versions: Mapping[int, int],
     ) -> None:
-        """Days of one machine in a row, with their words and differences, and no more dirty: all of it or nothing."""
+        """Days of one machine in a row, with their words and differences, and no more dirty: all of it or nothing.
+
+        ``versions`` are those of the days that are there already, which are replaced.
+        """
         if not days:
             return
         with self._engine.begin() as c:
             _add_names(c, fresh)
             first, last, machine = days[0].day, days[-1].day, days[0].machine
-            versions = dict(
-                c.execute(
-                    select(DAY_ROW.c.day, DAY_ROW.c.version).where(
-                        DAY_ROW.c.day.between(first, last), DAY_ROW.c.machine == machine
-                    )
-                ).all()
-            )
-            for table in (DAY_ROW, SLOT_ROW, DIRTY):
+            for table in (DAY_ROW, SLOT_ROW, DIRTY) if versions else (DIRTY,):
                 c.execute(delete(table).where(table.c.day.between(first, last), table.c.machine == machine))
             c.execute(
                 insert(DAY_ROW),
@@ -254,15 +259,15 @@ class ProductionStore:
             ).first()
         return None if row is None else (int(row[0]), Carry.from_bytes(row[1]))
 
-    def known(self, machine: int, first: int, last: int) -> dict[int, tuple[bytes, bytes]]:
-        """Facts and what they hand on of computed days, by day."""
+    def known(self, machine: int, first: int, last: int) -> dict[int, Kept]:
+        """Computed days of a machine, by day."""
         with self._engine.connect() as c:
             rows = c.execute(
-                select(DAY_ROW.c.day, DAY_ROW.c.facts, DAY_ROW.c.carry).where(
+                select(DAY_ROW.c.day, DAY_ROW.c.version, DAY_ROW.c.facts, DAY_ROW.c.carry).where(
                     DAY_ROW.c.day.between(first, last), DAY_ROW.c.machine == machine
                 )
             )
-            return {day: (facts, carry) for day, facts, carry in rows}
+            return {day: Kept(version, facts, carry) for day, version, facts, carry in rows}
 
     def has_day(self, machine: int, day: int) -> bool:
         """Whether a day is computed."""

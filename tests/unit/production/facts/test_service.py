@@ -14,8 +14,8 @@ import pytest
 from isthmus.app.records import open_records
 from isthmus.namespace.model import ProductionLine
 from isthmus.ports.history import Gap
-from isthmus.production.model import Entry, EntryKind, MarkKind, StateClass
-from isthmus.values.errors import ConfigError
+from isthmus.production.model import CODE, Entry, EntryKind, MarkKind, StateClass
+from isthmus.values.errors import ConfigError, TryLater
 from isthmus.values.frame import Lane
 
 _spec = importlib.util.spec_from_file_location("machines", Path(__file__).with_name("machines.py"))
@@ -53,6 +53,35 @@ async def lived(hall, days=2, seed=1):
     hall.now(T0 + days * D + 10 * MIN)
     await hall.settle()
     return samples
+
+
+@pytest.mark.parametrize("limited", [False, True])
+async def test_after_a_start_open_spans_are_read_together_and_are_the_same(engine, limited):
+    mates = [replace(FILLER, asset=f"line/m{n}", state=3 * n + 1, good=3 * n + 2, reject=3 * n + 3) for n in range(30)]
+    days = {m.asset: machines.day(n) for n, m in enumerate(mates)}
+    record = machines.MemoryRecord()
+    for n, mate in enumerate(mates):
+        for tag, some in days[mate.asset].items():
+            record.store(3 * n + tag, some.between(T0 - 1, T0 + 20 * H))
+    plain = record.samples
+
+    async def samples(tags, start_ns, end_ns):
+        if limited and len(tags) > 3:
+            raise TryLater("too much", after_s=1.0)
+        return await plain(tags, start_ns, end_ns)
+
+    record.samples = samples
+    hall = machines.Room(engine, machines.plant(*mates), now_ns=T0 + 20 * H, record=record)
+    await hall.room.begin()
+    await hall.settle(1)
+    assert (record.asked < 60) == (not limited)
+    for n, mate in enumerate(mates):
+        (one,) = await hall.room.facts(mate.asset, T0, T0 + 20 * H)
+        own = {3 * n + tag: some for tag, some in days[mate.asset].items()}
+        whole = machines.folded(mate, own, 20, planner=machines.Shifts(), known=T0 + 20 * H)
+        assert one.good_u == int(whole.rows["good"].sum())
+        ran = whole.rows["klass"] == CODE[StateClass.RUNNING]
+        assert one.ns[StateClass.RUNNING] == int(whole.rows["ns"][ran].sum())
 
 
 async def sums(hall, start=0, end=48, by=()):
