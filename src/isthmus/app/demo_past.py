@@ -161,7 +161,10 @@ class _Accounts:
         return [FactSum({"order": self.order}, total_u=total * ONE, good_u=self.good * ONE, reject_u=self.reject * ONE)]
 
     async def enter(self, entry: Entry) -> int:
-        return self._store.add_entry(entry)
+        return (await self.enter_all((entry,)))[0]
+
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        return self._store.add_entries(entries)
 
 
 def product_of(body: Mapping[str, Any]) -> Product:
@@ -291,8 +294,9 @@ class _People:
 
     async def _say_why(self) -> None:
         """Why machines stood, but for what is fresh and what was forgotten."""
-        store, known = ProductionStore(self._engine), {one.key: one for one in self._plant.reasons}
+        known = {one.key: one for one in self._plant.reasons}
         fresh_ns = self._end_ns - round(hall.FRESH.total_seconds()) * NS_PER_S
+        said: list[Entry] = []
         for one in self._stands:
             reason = known.get(reason_of(one))
             if reason is None or one.end_ns >= fresh_ns or self._chance.integers(hall.LEFT_OUT) == 0:
@@ -304,9 +308,9 @@ class _People:
                 "time": reason.time,
                 "planned": int(reason.planned),
             }
-            store.add_entry(
-                Entry(EntryKind.REASON, one.asset, one.start_ns, one.end_ns, values, SHIFT, one.end_ns + 60 * NS_PER_S)
-            )
+            told_ns = one.end_ns + 60 * NS_PER_S
+            said.append(Entry(EntryKind.REASON, one.asset, one.start_ns, one.end_ns, values, SHIFT, told_ns))
+        ProductionStore(self._engine).add_entries(said)
 
     # --- readings and checks
 
