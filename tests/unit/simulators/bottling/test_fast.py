@@ -88,7 +88,7 @@ def test_it_is_the_line_of_the_controllers_to_the_last_bottle(plan, monkeypatch)
             hall.numbers[place(f"{name}.{key}")] = getattr(hall.units[name], key)
     before = {name: hall.units[name].good for name in fast.MACHINES}
 
-    line = fast._line(short_days(1), {}, {})
+    line = fast._line(short_days(1), {}, {}, None)
     for column in line:
         if column.name in plan:
             _, _, after_s, repair_s = plan[column.name]
@@ -102,7 +102,8 @@ def test_it_is_the_line_of_the_controllers_to_the_last_bottle(plan, monkeypatch)
             hall.units[name].enabled = float(second < stop_s)
         hall.step(1.0, second * NS_PER_S)
         for column in line:
-            column.step(np.array([second < stop_s]), level > 90.0 if column.place == 0 else None)
+            slow = level > 90.0 if column.place == 0 else None
+            column.step(np.array([second < stop_s]), second >= stop_s, slow)
             if column.name == "capper":
                 level = np.minimum(100.0, 100.0 * np.maximum(0, column.good - line[2].infeed) / 1000)
         for column in line:
@@ -190,3 +191,12 @@ def test_the_recipe_changes_with_each_change_over() -> None:
     assert len(found) > 3
     assert [recipe for *_, recipe in found] == [i % 3 + 1 for i in range(len(found))]
     assert found == sorted(found)
+
+
+def test_a_change_on_some_days_leaves_the_others_as_they_are(soon_empty) -> None:
+    days = short_days(3)
+    stops = tuple((cause, between / 4, repair) for cause, between, repair in fast.MACHINES["labeller"].STOPS)
+    both = fast.run([*days, *days], {"labeller": stops}, changed=np.array([False] * 3 + [True] * 3))
+    for at, alone in ((slice(0, 3), fast.run(days)), (slice(3, 6), fast.run(days, {"labeller": stops}))):
+        for name in fast.GRID_COLUMNS:
+            assert np.array_equal(both.grid[name][:, :, at], alone.grid[name]), name
