@@ -3,7 +3,6 @@ import { marksOf } from '../src/screens/alarms'
 import { questionsFor } from '../src/screens/api'
 import { add, align, begin, change, copies, distribute, elbow, group, grouped, guides, inside, lock, move, order, redo, remove, reshape, settle, snap, step, tie, undo, ungroup } from '../src/screens/edit'
 import { placed } from '../src/screens/symbols'
-import { AT_ONCE, FRAMES, Turns } from '../src/screens/turns'
 import { baseOf, boxOf, EMPTY, freshId, KIND_NAMES, make, openedBy, pathsOf, port, relativeTo, resolve, SYMBOLS, unionOf, type Doc, type Element, type PipeElement, type Place } from '../src/screens/model'
 
 const at = (id: string, x: number, y: number, w = 40, h = 20, more: object = {}): Element => ({ id, kind: 'text', text: id, x, y, w, h, ...more }) as Element
@@ -203,40 +202,6 @@ describe('what an element is about', () => {
     expect(marks.get('a/b/x')).toEqual({ priority: 4, state: 'ack' })
     expect(marks.get('a/d')).toEqual({ priority: 3, state: 'unack' })
     expect(marks.has('a/c')).toBe(false)
-  })
-})
-
-describe('turns', () => {
-  const all = (turns: Turns): number[][] => {
-    const frames: number[][] = []
-    while (turns.waiting) frames.push(turns.take())
-    return frames
-  }
-  const full = (count: number): Turns => {
-    const turns = new Turns(count)
-    for (let i = 0; i < count; i += 1) turns.add(i)
-    return turns
-  }
-  it('paints a few at once, many over no more than so many frames, each of them once', () => {
-    expect(all(full(AT_ONCE)).length).toBe(1)
-    for (const count of [200, 201, 2000]) {
-      const frames = all(full(count))
-      expect(frames.length).toBe(FRAMES)
-      expect(frames.flat()).toEqual(Array.from({ length: count }, (_, i) => i))
-    }
-  })
-  it('takes once what changes twice, and starves nobody while changes keep coming', () => {
-    const turns = full(300)
-    const seen = new Set<number>()
-    for (let frame = 0; frame < FRAMES; frame += 1) {
-      for (let i = 0; i < 300; i += 1) turns.add(i)
-      for (const place of turns.take()) seen.add(place)
-    }
-    expect(seen.size).toBe(300)
-  })
-  it('has nothing to do where nothing changed', () => {
-    expect(new Turns(0).take()).toEqual([])
-    expect(new Turns(5).take()).toEqual([])
   })
 })
 

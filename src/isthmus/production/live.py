@@ -124,6 +124,12 @@ class LiveMachine:
         self.touch(state=tag in self.state_tags)
         return late
 
+    def heard(self, tag: int, time_ns: int) -> bool:
+        """Whether a sample after what is settled is among those that came."""
+        times = self._tail[tag].whole().time_ns if tag in self._tail else NOTHING.time_ns
+        at = int(np.searchsorted(times, time_ns))
+        return at < len(times) and int(times[at]) == time_ns
+
     # what is settled
 
     def due(self, now_ns: int) -> bool:

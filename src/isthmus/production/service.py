@@ -377,8 +377,8 @@ class Production:
         """The record has rows older than the newest of their tag: from an import, or as they came from the bus."""
         for tag, since in zip(tags, since_ns, strict=True):
             for live in self._by_tag.get(tag, ()):
-                if since > live.water_ns or (tag, since) in self._seen_late:
-                    continue
+                if (tag, since) in self._seen_late or (since > live.water_ns and live.heard(tag, since)):
+                    continue  # they came from the bus
                 asset = live.machine.asset
                 for day in range(self._planner.day_of(asset, since), self._planner.day_of(asset, live.open_ns)):
                     self._mark(live, day, "rows were imported")

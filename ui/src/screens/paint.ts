@@ -5,14 +5,13 @@ import { formatValue } from '../model/format'
 import { fraction, rangeOf, sideOf } from '../model/scale'
 import { human, shapeOf } from '../model/tree'
 import type { AlarmMark } from './alarms'
-import { boxOf, nameOf, openedBy, pathsOf, type Element } from './model'
-import { Turns } from './turns'
+import { nameOf, openedBy, pathsOf, type Element } from './model'
 import { t } from '../i18n'
 
 /**
  * Paints live values onto a drawn screen by writing attributes and text nodes. It listens once to each path that is bound; an
- * element of which several values changed is painted once, whole. What came at once is painted over a few frames, neighbours
- * together: the browser draws a screen anew in squares, and each is then drawn once. React renders nothing.
+ * element of which several values changed is painted once, whole, within the frame in which they came: spread over several, each
+ * frame would draw the same squares of the screen anew. React renders nothing.
  */
 
 interface Painted {
@@ -32,7 +31,6 @@ interface Figure {
   said: globalThis.Element | undefined
 }
 
-const SQUARE = 256
 /** A level that moves by less than a quarter of a pixel is left alone. */
 const LEVEL_STEPS = 4
 const SVG = 'http://www.w3.org/2000/svg'
@@ -41,8 +39,7 @@ const RANK: Record<Reading['quality'], number> = { good: 0, none: 1, uncertain: 
 export class Painter {
   private stops: (() => void)[] = []
   private painted: Painted[] = []
-  private turns = new Turns(0)
-  private frame = 0
+  private changed = new Set<Painted>()
   private renamed = new Set<Painted>()
   private asked = false
   private labels: ReturnType<typeof setInterval> | undefined
@@ -66,12 +63,10 @@ export class Painter {
       const parts = partsOf(node)
       this.painted.push({ element, node, paths: pathsOf(element, this.asset), parts, figures: figuresOf(parts), marks: node.hasAttribute('data-alarm') ? 'of before' : '' })
     }
-    this.painted.sort((a, b) => squareOf(a.element) - squareOf(b.element))
-    this.turns = new Turns(this.painted.length)
-    for (const [path, places] of this.placesByPath()) {
+    for (const [path, ones] of this.onesByPath()) {
       this.stops.push(
         this.store.listen(path, this.tags.get(path)?.edge ?? '', () => {
-          for (const place of places) this.turns.add(place)
+          for (const one of ones) this.changed.add(one)
           this.soon()
         }),
       )
@@ -81,31 +76,29 @@ export class Painter {
     this.rename()
   }
 
-  private placesByPath(): Map<string, number[]> {
-    const byPath = new Map<string, number[]>()
-    const put = (path: string, place: number): void => {
-      const places = byPath.get(path)
-      if (places) places.push(place)
-      else byPath.set(path, [place])
+  private onesByPath(): Map<string, Painted[]> {
+    const byPath = new Map<string, Painted[]>()
+    const put = (path: string, one: Painted): void => {
+      const ones = byPath.get(path)
+      if (ones) ones.push(one)
+      else byPath.set(path, [one])
     }
-    this.painted.forEach(({ element, paths }, place) => {
-      for (const path of paths.values()) {
-        put(path, place)
+    for (const one of this.painted) {
+      for (const path of one.paths.values()) {
+        put(path, one)
         const setpoint = this.tags.get(path)?.setpoint
-        if (setpoint && element.kind === 'indicator') put(setpoint, place)
+        if (setpoint && one.element.kind === 'indicator') put(setpoint, one)
       }
-    })
+    }
     return byPath
   }
 
   stop(): void {
     for (const stop of this.stops) stop()
     clearInterval(this.labels)
-    cancelAnimationFrame(this.frame)
-    this.asked = false
     this.stops = []
     this.painted = []
-    this.turns = new Turns(0)
+    this.changed.clear()
     this.renamed.clear()
   }
 
@@ -124,7 +117,7 @@ export class Painter {
     }
   }
 
-  /** Which assets and tags have alarms now; all marks at once, none waits for its turn. */
+  /** Which assets and tags have alarms now. */
   setAlarms(alarms: ReadonlyMap<string, AlarmMark>): void {
     this.alarms = alarms
     for (const one of this.painted) this.mark(one)
@@ -139,10 +132,8 @@ export class Painter {
 
   private paint(): void {
     this.asked = false
-    for (const place of this.turns.take()) this.paintOne(this.painted[place] as Painted)
-    if (!this.turns.waiting) return
-    this.asked = true
-    this.frame = requestAnimationFrame(() => this.paint())
+    for (const one of this.changed) this.paintOne(one)
+    this.changed.clear()
   }
 
   private read(one: Painted, slot: string): { tag: Tag | undefined; reading: Reading } | undefined {
@@ -329,12 +320,6 @@ function figuresOf(parts: ReadonlyMap<string, globalThis.Element>): Map<string, 
 /** The upper right of an element, in a drawing that is moved to its place or stands there. */
 function cornerOf(element: Exclude<Element, { kind: 'pipe' }>, node: globalThis.Element): [number, number] {
   return node.hasAttribute('transform') ? [element.w, 0] : [element.x + element.w, element.y]
-}
-
-/** The sheet in rows of squares, as a browser draws it; who is in one comes before who is in the next. */
-function squareOf(element: Element): number {
-  const { x, y } = boxOf(element)
-  return Math.floor(y / SQUARE) * 1000 + Math.floor(x / SQUARE)
 }
 
 export function runOf(tag: Tag | undefined, reading: Reading): string {

@@ -489,3 +489,33 @@ async def test_imported_rows_are_found(hall):
     hall.room.restated((1,), (T0 + 50_000 * S + S // 2,))
     await hall.settle()
     assert [r.why for r in await hall.room.restatements()] == ["rows were imported"]
+
+
+async def test_imported_rows_are_found_also_where_nothing_is_settled_yet(hall):
+    hall.now(T0 + 5 * H)
+    await hall.room.begin()
+    await hall.settle()
+    hall.send({1: series((100, 1)), 2: series((100, 0))})
+    hall.now(T0 + 5 * H + MIN)
+    hall.record.store(1, series((200, 1), (15_000, 1)))
+    hall.record.store(2, series((200, 10), (15_000, 400)))
+    hall.room.restated((1, 2), (T0 + 200 * S, T0 + 200 * S))
+    await hall.settle()
+    assert (await sums(hall, 0, 6))[0].good_u == 400_000_000
+    hall.send({2: series((16_000, 450)), 1: series((16_000, 1))})
+    await hall.settle()
+    hall.record.store(2, series((18_050, 700)))  # newer than what is settled, and not from the bus
+    hall.room.restated((2,), (T0 + 18_050 * S,))
+    await hall.settle()
+    assert (await sums(hall, 0, 6))[0].good_u == 700_000_000
+
+
+async def test_rows_that_came_from_the_bus_out_of_order_are_not_read_again(hall):
+    hall.now(T0 + 5 * H)
+    await hall.room.begin()
+    await hall.settle()
+    hall.send({2: series((17_990, 10), (17_995, 20)), 1: series((17_990, 1))})
+    asked = hall.record.asked
+    hall.room.restated((2,), (T0 + 17_990 * S,))
+    await hall.settle()
+    assert hall.record.asked == asked
