@@ -84,9 +84,9 @@ def test_times_and_stops_are_those_of_a_plain_count(seed, every_s):
 
 def _walk(series: Series):
     """Times by class and stops of a day, known for ten minutes longer."""
-    group = {"running": 0, "idle": 1, "stopped": 1, "setup": 1, "starved": 2, "blocked": 3, "unknown": 4}
+    group = {"running": 0, "idle": 1, "stopped": 1, "setup": 1, "starved": 2, "blocked": 3, "unknown": 4, "off": 4}
     known, end = T0 + D + 600 * S, T0 + D
-    steps = [(T0, "unknown")]
+    steps = [(T0, "off")]  # before its first sample it is accountable for nothing
     for time_ns, value, status in zip(
         series.time_ns.tolist(), series.value.tolist(), series.status.tolist(), strict=True
     ):

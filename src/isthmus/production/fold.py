@@ -263,7 +263,7 @@ def fold(
     steps = _from(machine_steps(machine, held, ground.gaps, known_ns), start_ns, known_ns)
     runs = _runs(steps, carry, machine, start_ns, known_ns)
     cells = _cells(ground, segments, held, names, start_ns, end_ns)
-    pieces, told = _pieces(ground, segments, steps, runs, cells, carry, names)
+    pieces, told = _pieces(ground, segments, held, steps, runs, cells, carry, names)
     counts = _counts(machine, held, start_ns, end_ns)
     columns = _columns(ground, pieces, told, cells, counts, names, end_ns)
     days = _days(machine, segments, held, steps, runs, pieces, told, carry)
@@ -438,13 +438,21 @@ class _Told:
 
 
 def _pieces(
-    ground: Ground, segments: Segments, steps: Steps, runs: _Runs, cells: Cells, carry: Carry, names: Names
+    ground: Ground,
+    segments: Segments,
+    held: Mapping[int, Series],
+    steps: Steps,
+    runs: _Runs,
+    cells: Cells,
+    carry: Carry,
+    names: Names,
 ) -> tuple[Pieces, _Told]:
     start_ns, end_ns = int(segments.start_ns[0]), segments.end_ns
     over = _of(ground.entries, EntryKind.REASON, EntryKind.SPLIT, EntryKind.MERGE)
     inside = steps.time_ns[: int(np.searchsorted(steps.time_ns, end_ns))]
     at, step, cell = _merged(inside, cells.start_ns)
-    cuts = _inside(_bounds(over), start_ns, end_ns)
+    first_ns = _first_told(ground.machine, held, carry)
+    cuts = _inside([*_bounds(over), first_ns], start_ns, end_ns)
     if len(cuts):
         at, place, _ = _merged(at, np.r_[at[:1], _distinct(cuts)])
         step, cell = step[place], cell[place]
@@ -452,6 +460,7 @@ def _pieces(
     kind = cells.kind[cell]
     outside = np.where(kind == BREAK, np.uint8(_PLANNED), np.uint8(_OFF))
     klass = np.where((kind == WORK) | (raw == RUNNING), raw, outside).astype(np.uint8)
+    klass[at < first_ns] = _OFF
     standing = _STOPS[raw]
     stop_ns = np.where(standing, runs.start_ns[run], 0)
     minor = runs.minor[run].copy()
@@ -481,6 +490,17 @@ def _pieces(
     stops = _first(stop_ns, down, start_ns, carry.since_ns, carry.counted)
     failures = _first(stop_ns, down & (klass == STOPPED) & ~minor, start_ns, carry.since_ns, carry.failed)
     return pieces, _Told(stops, failures)
+
+
+def _first_told(machine: Machine, held: Mapping[int, Series], carry: Carry) -> int:
+    """When a machine told for the first time what it does; 0 where it had before, or has not yet.
+
+    It is not accountable for the time before that: nobody had said that it was there.
+    """
+    tags = state_tags(machine)
+    if any(len(carry.samples.get(tag, NOTHING)) for tag in tags):
+        return 0
+    return min((int(held[tag].time_ns[0]) for tag in tags if len(held[tag])), default=0)
 
 
 def _stop_at(at: Ints, stop_ns: Ints, steps: Steps, runs: _Runs, time_ns: int) -> int:

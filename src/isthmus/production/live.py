@@ -139,9 +139,13 @@ class LiveMachine:
     def _waiting(self) -> int:
         return sum(len(tail) for tail in self._tail.values())
 
+    def _told(self) -> bool:
+        """Whether it ever told what it does; what is before that it is not accountable for, and when it ends nobody knows yet."""
+        return any(tag in self.first.samples or len(self._states.get(tag, ())) for tag in self.state_tags)
+
     def settle(self, until_ns: int) -> None:
         """Fold up to a time, or to where the stop begins that nobody can call a minor one yet."""
-        if until_ns <= self.water_ns:
+        if until_ns <= self.water_ns or not (self._told() or self._waiting() > SETTLE_ROWS):
             return
         folded = self._folded(until_ns, until_ns)
         micro_ns = round(self.machine.micro_stop_s * NS_PER_S)

@@ -28,7 +28,7 @@ from isthmus.transfer.rows import Converter
 from isthmus.values.errors import ConfigError, Finding, Findings
 from isthmus.values.sample import SampleBatch, ValueType
 
-BLOCK_ROWS = 1_000_000
+BLOCK_ROWS = 750_000
 _THREADS = 2
 _AHEAD = 3
 _EDGE = 1 << 20

@@ -76,8 +76,19 @@ def test_a_state_missing_for_an_hour_is_unknown_after_the_time_it_may_be_silent(
     assert times(folded(FILLER, samples, 2)) == {"running": 7200}
 
 
-def test_before_the_first_sample_nobody_knows():
-    assert times(folded(FILLER, {1: series((600, 1))}, 1)) == {"unknown": 600, "running": 3000}
+def test_before_the_first_sample_ever_a_machine_is_accountable_for_nothing():
+    assert times(folded(FILLER, {1: series((600, 1))}, 1)) == {"off": 600, "running": 3000}
+    assert times(folded(FILLER, {1: series((600, 1, 0x80000000), (700, 1)), 2: series((0, 0))}, 1)) == {
+        "off": 600,
+        "unknown": 100,
+        "running": 2900,
+    }
+    assert times(folded(FILLER, {2: series((0, 0))}, 1)) == {"unknown": 3600}  # it may tell yet
+
+
+def test_what_was_said_the_day_before_holds_until_the_first_sample_of_a_day():
+    before = Carry({1: series((-60, 2))})
+    assert times(folded(FILLER, {1: series((600, 1))}, 1, carry=before)) == {"stopped": 600, "running": 3000}
 
 
 def test_a_number_without_a_class_is_unknown_and_marked():

@@ -519,3 +519,25 @@ async def test_rows_that_came_from_the_bus_out_of_order_are_not_read_again(hall)
     hall.room.restated((2,), (T0 + 17_990 * S,))
     await hall.settle()
     assert hall.record.asked == asked
+
+
+async def test_a_machine_is_accountable_from_its_first_sample_on(hall):
+    hall.now(T0)
+    await hall.room.begin()
+    for hour in range(1, 6):  # its counter is heard long before its state
+        hall.now(T0 + hour * H)
+        hall.send({2: series((hour * 3600 - 10, hour))})
+        await hall.settle()
+    hall.now(T0 + 6 * H)
+    hall.send({1: series((5.5 * 3600, 1))})
+    await hall.settle()
+    hall.now(T0 + 8 * H)
+    hall.send({1: series((7.9 * 3600, 2))})
+    await hall.settle()
+    (told,) = await sums(hall, 0, 8)
+    assert StateClass.UNKNOWN not in {c for c, ns in told.ns.items() if ns}
+    assert told.ns[StateClass.RUNNING] == round(2.4 * H)
+    hall.now(T0 + D + 2 * H)
+    hall.send({1: series((D / S + 7000, 1))})
+    await hall.settle()  # the day is closed, from the record
+    assert (await sums(hall, 0, 8)) == [told]
