@@ -70,7 +70,7 @@ COUNTED_AT_ONCE: Final = 20
 """Machines whose counts are told anew with each question."""
 COUNTS_S: Final = 1.0
 """Counts alone are news at most so often."""
-CHUNK_DAYS: Final = (4, 128)
+CHUNK_DAYS: Final = (16, 192)
 """Days of a machine that are computed in one go: at first, when nobody knows how many samples it has, and at most."""
 CHUNK_ROWS: Final = 1_000_000
 MACHINES_AT_ONCE: Final = 2
