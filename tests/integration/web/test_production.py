@@ -99,6 +99,9 @@ async def test_losses_add_up_to_the_waterfall(works: Any, as_: Any, room: Any) -
 async def test_time_of_which_nobody_knows_is_no_stop_without_a_reason(works: Any, as_: Any, room: Any) -> None:
     from isthmus.web.times import iso
 
+    works.services.production._record.store(3, (works.start - H, 99))  # a number that stands for nothing
+    room.restated((3,), (works.start - H,))
+    await room.tick()
     asked = {"start": iso(works.start - H), "end": iso(works.start + 2 * H)}
     for by, other in (("reason", ""), ("group", ""), ("loss", "breakdown")):
         rows = (await as_.viewer.get("/production/losses", params=asked | {"by": by})).json()["rows"]

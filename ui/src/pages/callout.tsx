@@ -207,7 +207,7 @@ function OneRota({ rota, monday, ask }: { rota: Rota; monday: number; ask: Ask }
           </span>
         ) : null}
       </div>
-      <div className="week" role="img" aria-label={(turns.data ?? []).map((one) => [nameOr(one.person), Date.parse(one.end) <= end ? t('until {{time}}', { time: clock(one.end) }) : ''].join(' ').trim()).join(', ')}>
+      <div className="week" role="img" aria-label={[rota.name, ...(turns.data ?? []).map((one) => [nameOr(one.person), Date.parse(one.end) <= end ? t('until {{time}}', { time: clock(one.end) }) : ''].join(' ').trim())].join(', ')}>
         {days.map((ms) => (
           <span key={ms} className="week-day" data-today={now >= ms && now < ms + DAY ? '1' : undefined} style={{ left: `${((ms - monday) / (end - monday)) * 100}%` }}>
             {dayName(ms)}
