@@ -16,6 +16,8 @@ _TALL: Final = 36
 """What is flatter has no room for a scale, and is a figure."""
 _ROW: Final = 40
 """Values that are flatter stand in rows, their names beside them."""
+_LETTER, _FIGURE = 8, 72
+"""What a letter of a name takes, and what its figure needs at least."""
 _BUTTON: Final = (180, 32)
 _TITLES: Final = {screen.id: screen.title for screen in SCREENS}
 
@@ -59,17 +61,20 @@ def _drawn(element: Element, ident: str, asset: str) -> Iterator[dict[str, Any]]
             middle = element.y + element.height / 2
             points = [[element.x, middle], [element.x + element.width, middle]]
             yield {"id": ident, "kind": "pipe", "points": points, "line": "main", "arrow": True}
-            below = {"x": element.x, "y": middle + 6, "w": element.width, "h": 24}
+            below = {"x": element.x, "y": middle + 14, "w": element.width, "h": 24}
             yield {"id": f"{ident}v", "kind": "value", **below, "label": element.label, "bind": {"value": tags[0]}}
+        case "state" if element.height >= _ROW:  # room for its name above it
+            yield {**place, "id": f"{ident}n", "kind": "text", "text": element.label, "size": 12, "h": 16, "label": ""}
+            yield {**place, "y": element.y + 16, "h": element.height - 16, "kind": "state", "bind": {"state": tags[0]}}
         case "state":
             yield {**place, "kind": "state", "bind": {"state": tags[0]}}
         case "bar" if element.height >= _TALL:
             yield {**place, "kind": "indicator", "bind": {"value": tags[0]}}
         case "bar" | "value" if element.height < _ROW:  # no room for a name above it: one row
-            half = element.width * 9 // 20
-            text = {"text": element.label, "size": 14, "h": element.height, "w": half, "label": ""}
+            name = max(element.width * 9 // 20, min(_LETTER * len(element.label), element.width - _FIGURE))
+            text = {"text": element.label, "size": 14, "h": element.height, "w": name, "label": ""}
             yield {**place, **text, "id": f"{ident}n", "kind": "text"}
-            beside = {"x": element.x + half, "w": element.width - half, "label": ""}
+            beside = {"x": element.x + name, "w": element.width - name, "label": ""}
             yield {**place, **beside, "kind": "value", "bind": {"value": tags[0]}}
         case "bar" | "value":
             yield {**place, "kind": "value", "bind": {"value": tags[0]}}

@@ -8,11 +8,20 @@ import { AXIS, Lane, PEN_DASH, X_AXIS } from '../trends/chart'
 import { useTrendData } from '../trends/data'
 import { lineOf } from '../trends/series'
 import { isDark, watchTheme } from '../theme'
+import '../styles/trends.css'
+import '../styles/asset.css'
 
 const NO_TAGS: readonly Tag[] = []
 
-/** A small live trend of a few values; each with its set-point in the same lane. */
-export function MiniTrend({ tags, setpoints, spanS }: { tags: readonly Tag[]; setpoints: ReadonlyMap<string, Tag>; spanS: number }) {
+/** So high is a lane, unless a height is to be shared; lower than the least nothing can be read. */
+const LANE = 104
+const LEAST = 44
+
+/** A small live trend of a few values; each with its set-point in the same lane. `height`, in px, is shared by the lanes. */
+export function MiniTrend({ tags, setpoints, spanS, height }: { tags: readonly Tag[]; setpoints: ReadonlyMap<string, Tag>; spanS: number; height?: number }) {
+  const lane = height === undefined ? LANE : Math.max(LEAST, Math.floor((height - X_AXIS) / Math.max(1, tags.length)))
+  const names = new Set(tags.map((tag) => tag.name))
+  const nameOf = (tag: Tag): string => (names.size < tags.length ? `${human(tag.asset.split('/').at(-1) ?? '')}: ${human(tag.name)}` : human(tag.name))
   const groups = useMemo(() => tags.map((tag) => [tag, ...(setpoints.has(tag.path) ? [setpoints.get(tag.path) as Tag] : [])]), [tags, setpoints])
   const all = useMemo(() => (groups.length ? groups.flat() : NO_TAGS), [groups])
   const data = useTrendData(all, true)
@@ -57,9 +66,9 @@ export function MiniTrend({ tags, setpoints, spanS }: { tags: readonly Tag[]; se
     return () => clearInterval(timer)
   }, [draw])
   return (
-    <div className="mini-trend" ref={area} role="img" aria-label={t('Trend of {{pens}} over {{span}}', { pens: tags.map((tag) => human(tag.name)).join(', '), span: formatSpan(spanS) })}>
+    <div className="mini-trend" ref={area} role="img" aria-label={t('Trend of {{pens}} over {{span}}', { pens: tags.map(nameOf).join(', '), span: formatSpan(spanS) })}>
       {groups.map((group, i) => (
-        <div key={group[0]?.path} className="lane" style={{ height: 104 + (i === groups.length - 1 ? X_AXIS : 0) }}>
+        <div key={group[0]?.path} className="lane" style={{ height: lane + (i === groups.length - 1 ? X_AXIS : 0) }}>
           <div
             className="lane-host"
             ref={(el) => {
@@ -72,7 +81,7 @@ export function MiniTrend({ tags, setpoints, spanS }: { tags: readonly Tag[]; se
                 <svg width="22" height="8" aria-hidden="true">
                   <path d="M0 4h22" stroke={`var(--pen${k + 1})`} strokeWidth="2" strokeDasharray={(PEN_DASH[k] ?? []).join(' ')} />
                 </svg>
-                <b>{human(tag.name)}</b> <span className="muted">{tag.unit}</span>
+                <b>{nameOf(tag)}</b> <span className="muted">{tag.unit}</span>
               </span>
             ))}
           </div>

@@ -104,7 +104,7 @@ export const ElementView = memo(function ElementView({ element, asset, tags, edi
           <div className="el-trend">
             {label ? <b>{label}</b> : null}
             <Suspense fallback={null}>
-              <MiniTrend tags={pens} setpoints={NO_SETPOINTS} spanS={element.span_s ?? 3600} />
+              <MiniTrend tags={pens} setpoints={NO_SETPOINTS} spanS={element.span_s ?? 3600} height={h - (label ? 20 : 0)} />
             </Suspense>
           </div>
         </foreignObject>
