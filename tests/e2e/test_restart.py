@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.real("nats-server", "chdb", "chromium"),
 ]
 
-GOOD = "packaging/line1/filler/good"
+GOOD = "energy/main/energy"  # counts also while the line stands
 
 
 async def history(demo, end: str) -> list[list]:
