@@ -38,7 +38,7 @@ class Doing:
             return ""
         found = self._live.read(rows)
         value = found.python()[0]
-        if value is None or int(found.status[0]) & status.SEVERITY_MASK != status.GOOD:
+        if value is None or not status.is_good(found.status)[0]:
             return ""
         if isinstance(value, str):
             return value
