@@ -48,7 +48,7 @@ async def narrowed(works: Any, port: int, role: str = "operator") -> AsyncIterat
     token, _ = works.security.create_token(f"{role}1", role, "test", scope=Scope(under=("hall/line1",)))
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False
+        base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False, verify=False
     ) as client:
         yield client
 

@@ -26,7 +26,9 @@ async def people(controlled: Any, port: int) -> Any:
     for name, role in (("Eva", Role.ENGINEER), ("Sam", Role.SUPERVISOR), ("Root", Role.ADMIN)):
         controlled.security.create_user(name, role)
         headers = {"X-Isthmus": "1", "Origin": f"http://127.0.0.1:{port}"}
-        browser = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False)
+        browser = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False, verify=False
+        )
         await browser.post("/session/link", json={"link": controlled.security.create_link(name)})
         found[name] = browser
     yield found

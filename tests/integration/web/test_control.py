@@ -63,7 +63,9 @@ async def desk(works: Any) -> AsyncIterator[Any]:
 
 def as_token(works: Any, role: str) -> httpx.AsyncClient:
     token = works.tokens.get(role) or works.tokens.setdefault(role, works.security.create_token(role, role, "test")[0])
-    return httpx.AsyncClient(base_url=works.base, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return httpx.AsyncClient(
+        base_url=works.base, headers={"Authorization": f"Bearer {token}"}, timeout=30, verify=False
+    )
 
 
 def as_person(works: Any, name: str, role: str, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
@@ -78,7 +80,9 @@ def as_person(works: Any, name: str, role: str, monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(works.security, way, known)
     token = works.security.create_token(name, role, "test")[0]
-    return httpx.AsyncClient(base_url=works.base, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return httpx.AsyncClient(
+        base_url=works.base, headers={"Authorization": f"Bearer {token}"}, timeout=30, verify=False
+    )
 
 
 @pytest.mark.mission("M31", "M84")

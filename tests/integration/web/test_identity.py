@@ -41,7 +41,9 @@ def browser(port: int) -> Browse:
     async def opened(**more: str) -> AsyncIterator[httpx.AsyncClient]:
         base = f"http://127.0.0.1:{port}"
         headers = {"X-Isthmus": "1", "Origin": base, "User-Agent": "Tablet\u00e9 7".encode(), **more}
-        async with httpx.AsyncClient(base_url=f"{base}/api/v1", headers=headers, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"{base}/api/v1", headers=headers, trust_env=False, verify=False
+        ) as client:
             yield client
 
     return opened
@@ -333,7 +335,9 @@ async def test_over_tls_the_cookie_is_bound_to_the_host_and_a_plain_one_is_not_t
     async with running(create_app(works.services), port=0, trusted_proxy="127.0.0.1") as port:
         base = f"http://127.0.0.1:{port}"
         headers = {"X-Forwarded-Proto": "https", "X-Isthmus": "1", "Origin": base}
-        async with httpx.AsyncClient(base_url=f"{base}/api/v1", headers=headers, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"{base}/api/v1", headers=headers, trust_env=False, verify=False
+        ) as client:
             answer = await client.post("/session", json={"name": "ana", "password": PASSWORD})
             cookie = answer.headers["set-cookie"]
             assert cookie.startswith("__Host-isthmus_session=")

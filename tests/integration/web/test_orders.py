@@ -59,7 +59,9 @@ async def desk(works: Any) -> AsyncIterator[Any]:
 
 def as_token(works: Any, role: str) -> httpx.AsyncClient:
     token = works.tokens.get(role) or works.tokens.setdefault(role, works.security.create_token(role, role, "test")[0])
-    return httpx.AsyncClient(base_url=works.base, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return httpx.AsyncClient(
+        base_url=works.base, headers={"Authorization": f"Bearer {token}"}, timeout=30, verify=False
+    )
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ async def as_person(works: Any, name: str, role: str) -> AsyncIterator[httpx.Asy
     works.security.create_user(name, Role(role), PASSWORD)
     origin = works.base.removesuffix("/api/v1")
     async with httpx.AsyncClient(
-        base_url=works.base, headers={"X-Isthmus": "1", "Origin": origin}, timeout=30
+        base_url=works.base, headers={"X-Isthmus": "1", "Origin": origin}, timeout=30, verify=False
     ) as client:
         answer = await client.post("session", json={"name": name, "password": PASSWORD})
         assert answer.status_code == 200, answer.text

@@ -200,7 +200,9 @@ async def test_who_is_narrowed_sees_and_touches_an_own_part_only(works: Any, pla
     token = works.security.create_token("line 2", Role.SUPERVISOR, "test", scope=Scope(under=("hall/line2",)))[0]
     await measure(planned.operator, 520.0)
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False) as there:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False, verify=False
+    ) as there:
         assert (await there.get("/quality/characteristics")).json() == {"characteristics": [], "open": {}}
         for path, name in (
             ("plans", "plans"),

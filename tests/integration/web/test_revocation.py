@@ -167,7 +167,7 @@ async def test_a_long_answer_stops_at_its_next_part_and_is_not_taken_for_whole(
     works.history.stream = endless(sent, go, ended)
     headers = {"Authorization": f"Bearer {secret}", "Accept": "text/csv", "Accept-Encoding": encoding}
     url = f"http://127.0.0.1:{port}/api/v1/history"
-    async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=30) as client:
+    async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=30, verify=False) as client:
 
         async def download() -> None:
             async with client.stream("GET", url, params={"tag": SPEED, "shape": "raw"}) as answer:
@@ -200,7 +200,7 @@ async def test_somebody_elses_revocation_tears_no_answer(port: int, works: Any) 
 
     works.history.stream = stream
     headers = {"Authorization": f"Bearer {works.tokens['viewer']}", "Accept": "text/csv"}
-    async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=30) as client:
+    async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=30, verify=False) as client:
         url = f"http://127.0.0.1:{port}/api/v1/history"
         loading = asyncio.create_task(client.get(url, params={"tag": SPEED, "shape": "raw"}))
         await asyncio.wait_for(sent.wait(), 30)

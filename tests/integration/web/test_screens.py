@@ -32,7 +32,9 @@ async def people(works: Any, port: int) -> Any:
     for name, role in (("Eva", Role.ENGINEER), ("Sam", Role.SUPERVISOR), ("Otto", Role.OPERATOR)):
         works.security.create_user(name, role)
         headers = {"X-Isthmus": "1", "Origin": f"http://127.0.0.1:{port}"}
-        browser = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False)
+        browser = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/api/v1", headers=headers, trust_env=False, verify=False
+        )
         await browser.post("/session/link", json={"link": works.security.create_link(name)})
         found[name] = browser
     yield found
@@ -169,7 +171,10 @@ async def test_who_is_narrowed_to_a_part_sees_the_screens_of_that_part(works: An
         assert (await sam.post(f"/screens/{ident}/publish", json={"base": 2})).status_code == 200
     token = works.security.create_token("line1", Role.OPERATOR, "test", scope=Narrowed(under=("hall/line1",)))[0]
     async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}/api/v1", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+        base_url=f"http://127.0.0.1:{port}/api/v1",
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+        verify=False,
     ) as narrow:
         assert {s["id"] for s in (await narrow.get("/screens")).json()["screens"]} == {"mine", "any"}
         assert (await narrow.get("/screens/mine")).status_code == 200
