@@ -50,7 +50,7 @@ LONG = (
     *("simulators", "transfer", "drivers", "mqtt", "control", "connectors", "outside"),
 )
 """Parts that take longest, in the order in which they begin; the others follow, and fill what is left."""
-COUNTED = {"unit-counted", "property", "golden", "acquisition", "alarms", "bus", "control"}
+COUNTED = {"unit-counted", "property", "golden", "acquisition", "alarms", "bus", "callout", "control", "mqtt"}
 """Parts that run with counting which lines they reach: it doubles their time, so only those do that are about the rooms which have a
 floor (`coverage_floor.py`).
 """
