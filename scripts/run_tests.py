@@ -1,6 +1,8 @@
 """Runs the tests in parts, two side by side, one a core: each part is a folder in a process of its own, the longest first.
 
-A part's output is printed when it ends, and the plain sum at the end. Arguments go to all.
+A part's output is printed when it ends, and the plain sum at the end. Arguments go to all. Tests start real servers and
+browsers on a machine that may have other work: where very few of a part fail, those are run once more by themselves when all else is
+done. What only passes then is named at the end, since it is a test to mend or a race to find.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +27,8 @@ UNCOUNTED = {"e2e", "web", "chaos", "transfer", "outside", "architecture"}
 """Parts that run without counting which lines they reach: it doubles their time, and the rooms that have a floor
 (`coverage_floor.py`) are reached by the others, or run in processes of their own here.
 """
+FEW = 3
+"""So many failures of a part may be the machine's; more are the code's."""
 _COUNT = re.compile(r"(\d+) (passed|failed|error|errors|skipped)\b")
 
 
@@ -35,12 +40,13 @@ def parts() -> list[Path]:
     return sorted(found, key=lambda f: (LONG.index(f.name) if f.name in LONG else len(LONG), f.name))
 
 
-def run(part: Path) -> tuple[int, str]:
+def run(part: Path, *more: str) -> tuple[int, str]:
     """Run one part: its exit code, and what it printed."""
     counted = [] if part.name in UNCOUNTED else ["-m", "coverage", "run"]
-    pytest = [*counted, "-m", "pytest", "-m", "not soak", "-q", "--durations=4"]
+    memory = f"cache_dir=.pytest_cache/{part.name}"  # which tests failed; parts run side by side
+    pytest = [*counted, "-m", "pytest", "-m", "not soak", "-q", "--durations=4", "-o", memory]
     done = subprocess.run(
-        [sys.executable, *pytest, *sys.argv[1:], str(part.relative_to(ROOT))],
+        [sys.executable, *pytest, *more, *sys.argv[1:], str(part.relative_to(ROOT))],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
@@ -49,21 +55,41 @@ def run(part: Path) -> tuple[int, str]:
         errors="replace",
         check=False,
     )
-    print(f"=== {part.relative_to(ROOT)}\n{done.stdout}", end="", flush=True)
+    print(f"=== {part.relative_to(ROOT)}{' '.join(['', *more])}\n{done.stdout}", end="", flush=True)
     return done.returncode, done.stdout
+
+
+def counts(text: str) -> Counter[str]:
+    """How many tests passed, failed, were skipped, as pytest's last line says."""
+    found = _COUNT.findall(text.strip().rpartition("\n")[2])
+    return Counter({"failed" if word.startswith("error") else word: int(count) for count, word in found})
 
 
 def main() -> int:
     """Exit code 0 when all parts passed."""
-    totals: dict[str, int] = {}
+    totals: Counter[str] = Counter()
     worst = 0
+    again: list[tuple[Path, int]] = []
     with ThreadPoolExecutor(min(AT_ONCE, os.cpu_count() or 1)) as pool:
-        for code, text in pool.map(run, parts()):
-            worst = max(worst, 0 if code == NOTHING_CHOSEN else abs(code))
-            for count, word in _COUNT.findall(text.strip().rpartition("\n")[2]):
-                totals[word.rstrip("s") if word == "errors" else word] = totals.get(word, 0) + int(count)
-    failed = totals.get("failed", 0) + totals.get("error", 0)
-    print(f"{totals.get('passed', 0)} passed, {failed} failed", flush=True)
+        for part, (code, text) in zip(parts(), pool.map(run, parts()), strict=True):
+            some = counts(text)
+            totals += some
+            if code == 1 and 0 < some["failed"] <= FEW:
+                again.append((part, some["failed"]))
+            elif code != NOTHING_CHOSEN:
+                worst = max(worst, abs(code))
+    late = 0
+    for part, failed in again:
+        code, text = run(part, "--last-failed", "--last-failed-no-failures=none")
+        passed = counts(text)["passed"]
+        if code == 0 and passed == failed:
+            totals += Counter(passed=passed)
+            totals["failed"] -= failed
+            late += passed
+        else:
+            worst = max(worst, abs(code), 1)
+    told = f", {late} of them at the second try (see --last-failed above)" if late else ""
+    print(f"{totals['passed']} passed, {totals['failed']} failed{told}", flush=True)
     return worst
 
 
