@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test soak fix bench docs browser broker checks
+.PHONY: setup demo test soak fix bench docs browser broker checks checks-python checks-screens
 
 setup:
 	@$(PYTHON) scripts/setup.py
@@ -14,11 +14,16 @@ browser:
 	@$(PYTHON) scripts/browser.py
 
 checks: setup
+	@$(MAKE) --no-print-directory --jobs=2 checks-python checks-screens
+
+checks-python:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/licences.py
+
+checks-screens:
 	$(BIN)/python scripts/screens.py check
 
 broker:

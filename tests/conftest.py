@@ -86,3 +86,18 @@ async def no_task_left_behind(request: pytest.FixtureRequest):
             return
         await asyncio.sleep(0.02)
     pytest.fail("tasks left behind: " + ", ".join(t.get_name() + " " + repr(t.get_coro()) for t in left))
+
+
+@pytest.fixture
+def short_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's past is three days of half an hour, ended as whole ones are."""
+    from isthmus.simulators.bottling import fast, quarter
+
+    length_s = 1_800
+
+    def days(start_s: int, end_s: int, seed: int, zone: str = "") -> list[fast.Day]:
+        return [fast.Day(end_s - (3 - d) * length_s, length_s, (seed, 738_000 + d)) for d in range(3)]
+
+    monkeypatch.setattr(quarter, "production_days", days)
+    monkeypatch.setattr(fast, "EMPTY_S", dict.fromkeys(fast.MACHINES, 300))
+    monkeypatch.setattr(fast, "CLEARED_S", 100)

@@ -189,7 +189,7 @@ async def demo(own_folder) -> AsyncIterator[Demo]:
             await running.kill_all()
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def own(own_folder) -> AsyncIterator[System]:
     """An installation as `isthmus init` and `isthmus up` make it, without a plant."""
     made = await isthmus("init", "--data", own_folder / "own")
@@ -214,6 +214,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def signed_in(demo, chromium) -> Any:
     """The cookies of somebody who opened the link that the demo printed."""
     context = await chromium.new_context()
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = await context.new_page()
     await page.goto(demo.origin + demo.link)
     await page.get_by_role("button", name="Later").click()
@@ -238,6 +239,7 @@ async def opens(chromium) -> AsyncIterator[Opens]:
         context = await chromium.new_context(
             viewport={"width": width, "height": height}, storage_state=state, has_touch=size == "phone"
         )
+        context.set_default_timeout(PATIENCE_S * 1000)
         await context.add_init_script(f"localStorage.setItem('isthmus.theme', '{theme}')")
         if script is not None:
             await context.add_init_script(path=script)

@@ -36,6 +36,12 @@ PAGES = {
     "recipes": ("/control?tab=recipes&against=1", ".recipe-values tbody tr"),
 }
 
+FOCUS = """() => { window.focused = []; new MutationObserver(() => {
+    const end = document.querySelector('.write-dialog .ending')
+    if (end) window.focused.push(document.activeElement.tagName)
+}).observe(document.body, { subtree: true, childList: true }) }"""
+"""Notes where the focus is whenever something has changed in a dialog that has come to its end."""
+
 EXPECTED = ("Failed to load resource", "WebSocket connection to")
 """What the browser itself notes when a request is refused or a connection is cut, which is what some tests are about."""
 
@@ -341,8 +347,10 @@ async def test_a_write_by_keyboard_alone_and_no_second_enter_confirms(shows):
         await page.keyboard.press("Tab")
         if await page.evaluate("() => document.activeElement.textContent") == "Write 90.0 1/min":
             break
+    await page.evaluate(FOCUS)
     await page.keyboard.press("Enter")
     await expect(dialog(page)).to_contain_text("Verified by read-back")
+    assert set(await page.evaluate("() => window.focused")) == {"H3"}, "who sees the end can close it by a key at once"
     await page.keyboard.press("Escape")
     await expect(dialog(page)).to_have_count(0)
     assert len(writes_of(stub)) == 1

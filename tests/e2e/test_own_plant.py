@@ -49,7 +49,7 @@ async def simulator(*words: str) -> AsyncIterator[list[int]]:
         process.stdin.close()
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def plant(own, own_folder) -> AsyncIterator[Path]:
     """Ten devices with a thousand values each, applied from a file."""
     file = own_folder / "plant.yaml"
@@ -60,7 +60,7 @@ async def plant(own, own_folder) -> AsyncIterator[Path]:
         yield file
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def engineer(own, chromium):
     """The cookies of an engineer invited on the command line, and where they are for."""
     link = await isthmus("user", "link", "ana", "--role", "engineer", "--data", own.folder)

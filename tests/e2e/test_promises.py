@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 REQUESTS = "connections/plc-filler/requests"
-WATCHED = "packaging/line1/filler/motor_temp"  # moves also while the line stands
+WATCHED = "packaging/line1/filler/state_time"  # counts every second, also while the line stands
 
 
 async def token(demo, role: str) -> str:

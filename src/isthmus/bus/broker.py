@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
+import itertools
 import json
 import mmap
 import os
@@ -47,13 +49,23 @@ MQTT_ACK_WAIT = "5s"
 its bus knows such a message by its number and does not count it twice."""
 MQTT_ACK_PENDING = 5000
 """Messages of QoS 1 and 2 on their way to one client; large, as an edge confirms only what the bus has on disk."""
+_FIRST_PORT, _PORTS = 10_240, 20_000
+"""Free ports are looked for below those that systems give to outgoing connections (32,768 and up): such a connection, even one of ours
+that tries to reach a server which is just restarting, could take the port before its server does."""
+_TURNS = itertools.count(secrets.randbelow(_PORTS))
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on at this moment; the next question gets another one.
+
+    Raises: ConfigError when all of them are taken
+    """
+    for turn in itertools.islice(_TURNS, _PORTS):
+        port = _FIRST_PORT + turn % _PORTS
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ConfigError(f"port: none is free from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1}")
 
 
 def find_binary() -> Path:

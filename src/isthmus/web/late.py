@@ -32,6 +32,7 @@ class LateRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **how: Any) -> None:
         self._how = how
         self._whole = False
+        self._below: dict[tuple[str, Callable[..., Any]], LateRoute] = {}
         self.path, self.endpoint = path, endpoint
         self.path_regex, self.path_format, self.param_convertors = compile_path(path)
         self.name: str = how["name"] or endpoint.__name__
@@ -40,8 +41,11 @@ class LateRoute(APIRoute):
         self.include_in_schema: bool = how["include_in_schema"]
 
     def below(self, prefix: str) -> LateRoute:
-        """The same route for an application, below a path."""
-        return LateRoute(prefix + self.path, self.endpoint, **self._how)
+        """The same route for an application, below a path; one for all applications, so that it is analysed once."""
+        which = prefix, self.endpoint
+        if which not in self._below:
+            self._below[which] = LateRoute(prefix + self.path, self.endpoint, **self._how)
+        return self._below[which]
 
     def __getattr__(self, missing: str) -> Any:
         """Python asks here for what `__init__` left out."""

@@ -174,7 +174,7 @@ async def start_edge(folder: Path, port: int, poll: str = "1 d", field_of=lambda
     await acquisition.apply(model)
     control.apply(model)
     edge = Edge(acquisition, control, ids, model, [asyncio.create_task(control.run())])
-    for _ in range(500):
+    for _ in range(1500):
         held = [acquisition.held(ids[name]) for name in ("guard", "target", "level")]
         if all(one is not None and one.value is not None for one in held):
             break

@@ -149,7 +149,7 @@ async def mosquitto(folder: Path, *more: str):
     process = await asyncio.create_subprocess_exec(
         mosquitto_binary(), "-c", str(config), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
-    for _ in range(200):
+    for _ in range(1500):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
             break
         await asyncio.sleep(0.02)

@@ -40,7 +40,6 @@ async def test_add_list_and_revoke_reach_a_running_listener(listener, tmp_path) 
     said = await asyncio.to_thread(device, tmp_path, "add", "door", "--topics", "hall 1/+", "--publish", "log/door")
     user, password = (line.split(" ", 1)[1] for line in said.splitlines())
     assert (user, len(password)) == ("door", 43)
-    await asyncio.sleep(0.3)  # nats-server follows
     client = await listener.client(user, password, "a")
     assert client.code == 0
     client.client.subscribe([("hall 1/+", 1), ("log/door", 1)])
@@ -51,7 +50,7 @@ async def test_add_list_and_revoke_reach_a_running_listener(listener, tmp_path) 
     assert listed == "door\tpublish hall 1/+ log/door\tsubscribe hall 1/+\n"
     assert password not in listed
     await asyncio.to_thread(device, tmp_path, "revoke", "door")
-    assert await asyncio.to_thread(client.gone.wait, 5)
+    assert await asyncio.to_thread(client.gone.wait, 60)
     assert await asyncio.to_thread(device, tmp_path, "list") == ""
 
 
@@ -108,7 +107,6 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 async def test_devices_speak_tls_and_nothing_else_where_a_certificate_is_set(listener, tmp_path) -> None:
     public, private = self_signed(tmp_path)
     password = await asyncio.to_thread(listener.devices.add, "door", ["hall/#"], [])
-    await asyncio.sleep(0.3)
     front = Front(listener.broker.mqtt_port, logging.getLogger("test"))
     port = await front.listen(
         "127.0.0.1", 0, shown(DataDir(tmp_path), MqttSettings(certificate=str(public), key=str(private))).context
@@ -130,7 +128,7 @@ async def test_devices_speak_tls_and_nothing_else_where_a_certificate_is_set(lis
             await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context())
         plain, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(connect)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert b"\x20\x02" not in await plain.read()
         writer.close()
     finally:

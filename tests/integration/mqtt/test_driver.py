@@ -29,8 +29,18 @@ class Reader:
 
     async def __aenter__(self) -> Reader:
         await self.driver.open()
+        stands, subscribe = asyncio.Event(), self.driver._subscribe
+
+        async def subscribed(*asked: Any) -> Any:
+            try:
+                return await subscribe(*asked)
+            finally:
+                stands.set()
+
+        self.driver._subscribe = subscribed
         self._task = asyncio.create_task(self._read())
-        await asyncio.sleep(0.3)  # the subscription stands
+        async with asyncio.timeout(60):
+            await stands.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -84,7 +84,7 @@ async def test_a_revoked_device_is_out_within_a_second_and_the_others_notice_not
     first, second = await listener.client("one", one, "a"), await listener.client("two", two, "b")
     began = time.monotonic()
     listener.devices.revoke("one")
-    assert await asyncio.to_thread(first.gone.wait, 5)
+    assert await asyncio.to_thread(first.gone.wait, 60)
     took_s = time.monotonic() - began
     await second.say("plant/2", "still here")
     assert not second.gone.is_set()
@@ -129,7 +129,7 @@ async def test_nonsense_ends_that_client_alone(listener) -> None:
     for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"\x10\xff\xff\xff\xff\xff", mqtt.packet(0x30, mqtt.string("a"))):
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(nonsense)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
         writer.close()

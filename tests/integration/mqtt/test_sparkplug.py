@@ -79,7 +79,11 @@ async def test_births_data_deaths_and_what_was_kept(place) -> None:
             node.stop(orderly=False)  # its will is its death
         await heard.until(lambda h: newest(h) == {SPEED: None, UPTIME: None})
         assert heard.rows[-1][2] == status.BAD_NO_COMMUNICATION
-    await asyncio.sleep(0.3)
-    said = [json.loads(p)["online"] for t, p, _ in watcher.heard if t.endswith("/host")]
-    assert said[0] is True
-    assert said[-1] is False
+
+    def said() -> list[bool]:
+        return [json.loads(p)["online"] for t, p, _ in list(watcher.heard) if t.endswith("/host")]
+
+    async with asyncio.timeout(60):
+        while said()[-1:] != [False]:
+            await asyncio.sleep(0.02)
+    assert said()[0] is True

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real("pymodbus"), pytest.mark.mission("M95", "M32")]
 
 @contextlib.asynccontextmanager
 async def client_of(port):
-    client = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=3)
+    client = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=20)
     assert await client.connect()
     try:
         yield client
@@ -30,7 +30,7 @@ async def client_of(port):
         client.close()
 
 
-async def until(look, wanted, seconds: float = 20.0):
+async def until(look, wanted, seconds: float = 90.0):
     """Asks again until the answer is what is wanted."""
     async with asyncio.timeout(seconds):
         while not wanted(value := await look()):

@@ -16,14 +16,12 @@ from isthmus.app.demo_past import enter_past
 from isthmus.app.local import call
 from isthmus.app.plantcheck import check_plant
 from isthmus.bench.system import System
-from isthmus.simulators.bottling import fast, quarter
 from isthmus.simulators.bottling.hall import PLCS
 from isthmus.simulators.bottling.plant import plant_yaml
 from isthmus.simulators.bottling.production import LINE
 
 ROOT = Path(__file__).resolve().parents[3]
 LOG = logging.getLogger("test")
-LENGTH_S = 1_800
 
 pytestmark = [
     pytest.mark.real("isthmus up", "chdb", "nats-server"),
@@ -32,19 +30,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """Three short days instead of three whole ones."""
-
-    def days(start_s: int, end_s: int, seed: int, zone: str = "") -> list[fast.Day]:
-        return [fast.Day(end_s - (3 - d) * LENGTH_S, LENGTH_S, (seed, 738_000 + d)) for d in range(3)]
-
-    monkeypatch.setattr(quarter, "production_days", days)
-    monkeypatch.setattr(fast, "EMPTY_S", dict.fromkeys(fast.MACHINES, 300))
-    monkeypatch.setattr(fast, "CLEARED_S", 100)
-
-
-async def test_a_past_that_was_cut_off_goes_on_and_the_notebook_reads_it(tmp_path, short, monkeypatch, capsys) -> None:
+async def test_a_past_that_was_cut_off_goes_on_and_the_notebook_reads_it(
+    tmp_path, short_days, monkeypatch, capsys
+) -> None:
     data = DataDir(tmp_path / "data")
     data.prepare()
     past = prepare(tmp_path, 3, LOG, now_s=time.time())
@@ -76,7 +64,7 @@ async def test_a_past_that_was_cut_off_goes_on_and_the_notebook_reads_it(tmp_pat
 async def counted(data: Path) -> float:
     """Good bottles of the order, once the accounts have read what was imported; no controller answers that would say how it went on."""
     good = -1.0
-    for _ in range(120):
+    for _ in range(240):
         answer = await asyncio.to_thread(
             call, data, "GET", f"production/oee?under={LINE}&start=now-1d&end=now&by=order"
         )
@@ -84,5 +72,5 @@ async def counted(data: Path) -> float:
         if found > 0 and found == good:
             break
         good = found
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
     return good

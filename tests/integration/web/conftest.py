@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy import Engine
 
 from isthmus.acquisition.model import Heartbeats
 from isthmus.acquisition.store import Outage
@@ -91,6 +93,22 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that tests here can share `
 LOG = logging.getLogger("test")
 ORIGINS = Origins(("https://plant.example", "http://localhost:8420"))
 NOW = 1_700_000_000 * NS_PER_S
+TABLES = (
+    metadata,
+    audit_metadata,
+    namespace_metadata,
+    alarms_metadata,
+    callout_metadata,
+    screens_metadata,
+    calendar_metadata,
+    kpi_metadata,
+    shiftlog_metadata,
+    control_metadata,
+    orders_metadata,
+    quality_metadata,
+    production_metadata,
+    stops_metadata,
+)
 
 
 class FakeRecord:
@@ -353,31 +371,37 @@ def quality_of(engine: Any, clock: ManualClock, plant: Plant) -> Quality:
     return quality
 
 
-@pytest.fixture
-def works(tmp_path: Path) -> Iterator[Plantworks]:
-    clock = ManualClock(NOW)
-    engine = open_records(tmp_path / "records.db")
-    metadata.create_all(engine)
-    audit_metadata.create_all(engine)
-    namespace_metadata.create_all(engine)
-    alarms_metadata.create_all(engine)
-    callout_metadata.create_all(engine)
-    screens_metadata.create_all(engine)
-    calendar_metadata.create_all(engine)
-    kpi_metadata.create_all(engine)
-    shiftlog_metadata.create_all(engine)
-    control_metadata.create_all(engine)
-    orders_metadata.create_all(engine)
-    quality_metadata.create_all(engine)
-    production_metadata.create_all(engine)
-    stops_metadata.create_all(engine)
-    security = Security(
+def guarded(engine: Engine, clock: ManualClock, folder: Path) -> Security:
+    """The accounts over these records."""
+    return Security(
         engine,
         clock,
         hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
-        sealer=Sealer.of(tmp_path),
+        sealer=Sealer.of(folder),
         context=lambda: ("acme", "lyon"),
     )
+
+
+@pytest.fixture(scope="session")
+def new_records(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Records as they are before a test, made once: all tables, and a token of each role."""
+    folder = tmp_path_factory.mktemp("records")
+    engine = open_records(folder / "records.db")
+    for tables in TABLES:
+        tables.create_all(engine)
+    security = guarded(engine, ManualClock(NOW), folder)
+    tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
+    engine.dispose()
+    return folder / "records.db", tokens
+
+
+@pytest.fixture
+def works(tmp_path: Path, new_records: tuple[Path, dict[str, str]]) -> Iterator[Plantworks]:
+    clock = ManualClock(NOW)
+    file, tokens = new_records
+    shutil.copy(file, tmp_path / "records.db")
+    engine = open_records(tmp_path / "records.db")
+    security = guarded(engine, clock, tmp_path)
     live = LiveTable()
     namespace = FakeNamespace(make_plant())
     live.describe(namespace.plant)
@@ -468,7 +492,7 @@ def works(tmp_path: Path) -> Iterator[Plantworks]:
         LOG,
     )
     made = Plantworks(clock, security, live, namespace, history, services)
-    made.tokens = {role.value: security.create_token(role.value, role, "test")[0] for role in Role}
+    made.tokens = dict(tokens)
     yield made
     trail.close()
     engine.dispose()

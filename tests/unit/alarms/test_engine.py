@@ -397,7 +397,7 @@ async def test_listeners_hear_every_stored_change_in_order_also_after_they_faile
     for t in range(10):
         await site.hear([(t, V, 9.0 if t % 2 else 5.0)])
     running = asyncio.create_task(site.alarms.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(listener.heard_seqs) < 10 - 1:
             await asyncio.sleep(0.01)
         await site.hear([(20, "b/w", 9.0)])

@@ -22,19 +22,6 @@ from isthmus.web.routes.transfer import read_block
 
 LOG = logging.getLogger("test")
 NOW_S = 1_790_012_345.0
-LENGTH_S = 1_800
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """Three short days."""
-
-    def days(start_s: int, end_s: int, seed: int, zone: str = "") -> list[fast.Day]:
-        return [fast.Day(end_s - (3 - d) * LENGTH_S, LENGTH_S, (seed, 738_000 + d)) for d in range(3)]
-
-    monkeypatch.setattr(quarter, "production_days", days)
-    monkeypatch.setattr(fast, "EMPTY_S", dict.fromkeys(fast.MACHINES, 300))
-    monkeypatch.setattr(fast, "CLEARED_S", 100)
 
 
 class Core:
@@ -73,7 +60,7 @@ class Core:
 
 
 @pytest.mark.mission("M95")
-def test_a_new_hall_has_a_past_and_counts_on_from_it(tmp_path, short, monkeypatch) -> None:
+def test_a_new_hall_has_a_past_and_counts_on_from_it(tmp_path, short_days, monkeypatch) -> None:
     core = Core(monkeypatch)
     past = prepare(tmp_path, 3, LOG, now_s=NOW_S)
     assert past is not None
@@ -91,7 +78,7 @@ def test_a_new_hall_has_a_past_and_counts_on_from_it(tmp_path, short, monkeypatc
     assert prepare(tmp_path, 3, LOG) is None, "once is enough"
 
 
-def test_what_was_cut_off_goes_on_with_the_same_bytes(tmp_path, short, monkeypatch) -> None:
+def test_what_was_cut_off_goes_on_with_the_same_bytes(tmp_path, short_days, monkeypatch) -> None:
     core = Core(monkeypatch)
     past = prepare(tmp_path, 3, LOG, now_s=NOW_S)
     core.away_after = 1
@@ -109,7 +96,7 @@ def test_what_was_cut_off_goes_on_with_the_same_bytes(tmp_path, short, monkeypat
     assert whole.blocks == {**core.blocks, **first}
 
 
-def test_a_hall_that_has_lived_gets_no_other_past(tmp_path, short) -> None:
+def test_a_hall_that_has_lived_gets_no_other_past(tmp_path, short_days) -> None:
     open_state(tmp_path)
     with pytest.raises(ConfigError, match="has lived already"):
         prepare(tmp_path, 3, LOG)

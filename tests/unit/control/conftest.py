@@ -200,6 +200,12 @@ class Edge:
         found = [line for line in self.control.journal.lines() if line["kind"] == kind]
         return [line for line in found if all(line.get(k) == v for k, v in said.items())]
 
+    async def until(self, holds: Callable[[], Any]) -> None:
+        """Until it is so; the journal writes to a real disk, which may be busy."""
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.001)
+
     async def settle(self) -> None:
         """Until nothing moves any more but what waits for a device or a clock."""
         for trip in self.control.trips._trips.values():

@@ -288,6 +288,7 @@ async def test_one_write_at_a_time_per_connection(edge: Edge) -> None:
     edge.use(point(), point(RECIPE), point(9, low=0.0, high=9.0))
     edge.field.hang = asyncio.Event()
     tasks = [asyncio.create_task(edge.write(tag=tag, value=value)) for tag, value in ((SPEED, 50.0), (RECIPE, "B"))]
+    await edge.until(lambda: edge.field.frames)
     await asyncio.sleep(0.05)
     assert len(edge.field.frames) == 1
     edge.field.hang.set()
@@ -298,7 +299,7 @@ async def test_too_many_at_once_are_refused(edge: Edge, monkeypatch) -> None:
     monkeypatch.setattr("isthmus.control.gate.MOST_WAITING", 2)
     edge.field.hang = asyncio.Event()
     tasks = [asyncio.create_task(edge.write()) for _ in range(2)]
-    await asyncio.sleep(0.02)
+    await edge.until(lambda: len(edge.control.gate._running) == 2)
     assert (await edge.write()).code == "busy"
     edge.field.hang.set()
     await asyncio.gather(*tasks)

@@ -15,14 +15,18 @@ HELD = point(interlock="guard == 1", local="local == 1", hold_s=10.0, safe=5.0)
 
 
 async def run_for(edge: Edge, *seconds: float) -> None:
-    """The edge lives through these spans; between them its leases have time to act."""
-    running = asyncio.create_task(edge.control.gate.leases.run())
+    """The edge lives through these spans; between them its leases act, however long the disk takes."""
+    leases = edge.control.gate.leases
+    running = asyncio.create_task(leases.run())
     for span in seconds:
         edge.clock.advance(span)
         for tag, value in ((GUARD, 1), (LOCAL, 0)):
             edge.field.set(tag, value)
-        edge.control.gate.leases._changed.set()
-        await asyncio.sleep(0.03)
+        leases._changed.set()
+        await asyncio.sleep(0)  # by now it has heard
+        async with asyncio.timeout(20):
+            while not leases._changed._waiters:  # until it waits for the next change
+                await asyncio.sleep(0.001)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

@@ -286,9 +286,8 @@ async def test_a_device_that_is_away_gets_its_action_when_it_is_back(edge: Edge,
     await asyncio.sleep(0.05)
     assert edge.field.frames == []
     edge.field.refuse = None
-    await asyncio.sleep(0.05)
+    await edge.until(lambda: len(edge.lines("trip", state="sent")) == len(edge.field.frames) == 2)
     assert edge.field.frames == [(VALVE, 0), (SPEED, 0.0)]
-    assert len(edge.lines("trip", state="sent")) == 2
 
 
 async def test_a_reset_or_a_new_model_ends_the_insisting(edge: Edge, monkeypatch) -> None:
@@ -403,7 +402,7 @@ async def test_the_timer_runs_by_itself(edge: Edge, monkeypatch) -> None:
     await asyncio.sleep(0.02)
     arm(edge)
     edge.clock.advance(4.0)
-    await asyncio.sleep(0.05)
+    await edge.until(lambda: len(edge.field.frames) >= 2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert edge.field.frames == [(VALVE, 0), (SPEED, 0.0)]

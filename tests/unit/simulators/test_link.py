@@ -34,7 +34,7 @@ async def link():
 
 async def asked(reader, writer, question: bytes) -> bytes:
     writer.write(question)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await reader.read(1000)
 
 

@@ -17,7 +17,7 @@ async def rig():
     memory = Memory.sized(3000)
     server = ModbusServer("127.0.0.1", 0, {1: memory})
     await server.start()
-    client = AsyncModbusTcpClient("127.0.0.1", port=server.port, retries=0, timeout=2)
+    client = AsyncModbusTcpClient("127.0.0.1", port=server.port, retries=0, timeout=20)
     await client.connect()
     yield memory, server, client
     client.close()

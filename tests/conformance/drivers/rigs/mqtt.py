@@ -143,7 +143,7 @@ class Rig:
     async def _say(self, topic: str, payload: str, *, retain: bool = True) -> None:
         assert self._device is not None
         info = self._device.publish(topic, payload, 1, retain)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not info.is_published():  # a thread to wait in would outlive the test
                 await asyncio.sleep(0.002)
 

@@ -124,7 +124,7 @@ class Rig:
             read_only={("motor", "temperature")},
         )
         self._node.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self._node.born.is_set():  # a thread to wait in would outlive the test
                 await asyncio.sleep(0.002)
         await asyncio.sleep(0.05)  # the birth is through the broker, so that who comes now hears all of one or nothing

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useEffect, useReducer, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from 'react'
+import { useEffect, useLayoutEffect, useReducer, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from 'react'
 import { ApiError } from '../../api/client'
 import { clearsOf, getWrite, requestWrite, select, usePoints, writesOf, type Point, type Write, type Written } from '../../api/control'
 import type { Problem, Tag } from '../../api/types'
@@ -86,12 +86,14 @@ export function WriteDialog({ tag, onClose, what = spoken(tag.name) }: { tag: Ta
     if (flow.write && FINAL.has(flow.write.state)) void client.invalidateQueries({ queryKey: ['control'] })
   }, [flow.write, client])
 
-  // Each step begins where it is read; a second press of Enter can therefore never confirm.
-  useEffect(() => {
+  // Each step begins where it is read; a second press of Enter can therefore never confirm. The focus moves with the step, not
+  // after it: the button that was pressed is gone, and Escape would go to the page until the focus is in here again.
+  const waits = flow.write?.state === 'awaiting_approval'
+  useLayoutEffect(() => {
     const target = root.current?.querySelector<HTMLElement>('[data-first]') ?? root.current
     target?.focus()
     if (target instanceof HTMLInputElement) target.select()
-  }, [flow.step])
+  }, [flow.step, waits])
 
   const send = (): void => {
     if (flow.step !== 'review' || flow.value === undefined || !flow.selection || sent.current) return
@@ -136,8 +138,8 @@ export function WriteDialog({ tag, onClose, what = spoken(tag.name) }: { tag: Ta
         {flow.step === 'select' ? <p role="status">{t('Selecting …')}</p> : null}
         {flow.step === 'enter' && point ? <Enter tag={tag} point={point} flow={flow} now={now} tell={tell} onClose={close} /> : null}
         {flow.step === 'review' && point ? <Review tag={tag} point={point} flow={flow} now={now} lost={lost} tell={tell} onSend={send} onClose={close} /> : null}
-        {flow.step === 'sending' || flow.step === 'looking' || (flow.step === 'waiting' && flow.write?.state !== 'awaiting_approval') ? <Sending tag={tag} flow={flow} /> : null}
-        {flow.step === 'waiting' && flow.write?.state === 'awaiting_approval' ? <Waiting tag={tag} write={flow.write} onClose={onClose} /> : null}
+        {flow.step === 'sending' || flow.step === 'looking' || (flow.step === 'waiting' && !waits) ? <Sending tag={tag} flow={flow} /> : null}
+        {flow.step === 'waiting' && waits && flow.write ? <Waiting tag={tag} write={flow.write} onClose={onClose} /> : null}
         {flow.step === 'ended' && flow.write ? <Outcome tag={tag} write={flow.write} onClose={onClose} onAgain={() => tell({ type: 'again' })} /> : null}
         {flow.step === 'refused' && flow.problem ? <Refused problem={flow.problem} onClose={onClose} onAgain={() => tell({ type: 'again' })} /> : null}
         {flow.step === 'nothing' ? (
