@@ -264,3 +264,49 @@ def test_late_rows_never_disturb_what_runs(rows):
     past = [line for line in found if line[-1]]
     assert all(line[0] <= 50 for line in past)
     assert len(past) % 2 == 0
+
+
+def occurrences(plant, heards, last: int) -> list[tuple]:
+    """(alarm, raised, returned) in seconds; what still holds ends with the last sample."""
+    found, open_ = [], {}
+    for heard in heards:
+        found += [(past.alarm, past.raised_ns, past.returned_ns) for past in heard.past]
+        for signal in heard.signals:
+            if signal.kind is Kind.RAISED:
+                open_[signal.alarm] = signal.time_ns
+            elif signal.kind is Kind.RETURNED and signal.alarm in open_:
+                found.append((signal.alarm, open_.pop(signal.alarm), signal.time_ns))
+    found += [(alarm, raised, (T0 + last) * S) for alarm, raised in open_.items()]
+    return sorted((plant.alarms[a].key, (b - T0 * S) // S, (e - T0 * S) // S) for a, b, e in found)
+
+
+@settings(FEW, max_examples=60)
+@given(data=st.data())
+def test_what_comes_late_is_judged_as_if_it_had_come_in_time(data):
+    """A line was cut for a while: what runs is heard first, what was kept comes behind it, with a mark taken anywhere."""
+    story = [row for rows in data.draw(stories()).values() for row in rows]
+    last = max(row[0] for row in story) + 1
+    story = sorted(story, key=lambda row: row[0])
+    story += [(last, f"{asset}/{name}", value, 0) for asset in "ab" for name, value in (("v", 5), ("sp", 5), ("s", 6))]
+    plant = TWO_EDGES
+    intime = Judge(plant.by_id, plant.alarms)
+    wanted = [
+        intime.take("edge-1", plants.frame(plant, 1, [r for r in story if r[1][0] == "a"], sealed=last)),
+        intime.take("edge-2", plants.frame(plant, 1, [r for r in story if r[1][0] == "b"], sealed=last)),
+        intime.tick((T0 + last) * S),
+    ]
+    judge = Judge(plant.by_id, plant.alarms)
+    now = [(10_000 + t, path, value, 0) for t, path, value, _ in story[-6:]]
+    found = [judge.take("edge-1", plants.frame(plant, 1, now))]
+    ends = [*sorted(data.draw(st.sets(st.integers(0, last), max_size=3))), last]
+    first = -1
+    for end in dict.fromkeys(ends):
+        rows = [row for row in story if first < row[0] <= end]
+        found.append(judge.take("edge-1", plants.frame(plant, end + 2, rows, sealed=10_000 + last, lane=Lane.BACKFILL)))
+        first = end
+        if data.draw(st.booleans()):
+            kept = judge.capture().pack()
+            judge = Judge(plant.by_id, plant.alarms)
+            judge.carry(kept)
+    found.append(judge.end_late())
+    assert occurrences(plant, found, last) == occurrences(plant, wanted, last)

@@ -520,7 +520,7 @@ class Supervisor:
         elif problems:
             self._set_state(Link.GOOD, problems[0])
         elif self._held_until_ns:
-            self._set_state(Link.GOOD, "the edge's clock went back: times are held until it catches up")
+            self._set_state(Link.GOOD, "times went back: they are held until they catch up with the newest sample")
         else:
             self._set_state(Link.GOOD, "")
 
@@ -532,17 +532,20 @@ class Supervisor:
         )
 
     def _judge_clock(self, now_ns: int) -> None:
-        """Tell when the clock was set back so far that samples are Uncertain, and when it has caught up."""
+        """Tell when times went back so far that samples are Uncertain, and when they have caught up."""
         held_ns = self.binder.held_ns
         if held_ns > HOLD_LIMIT_NS:
             if not self._held_until_ns:
                 self._log.warning(
-                    "%s: times are held, the clock is %.1f s behind the newest sample", self.name, held_ns / NS_PER_S
+                    "%s: times are held, they went back to %.1f s before the newest sample (a clock that was set back, or "
+                    "a device that tells what is old)",
+                    self.name,
+                    held_ns / NS_PER_S,
                 )
             self._held_until_ns = now_ns + held_ns
         elif self._held_until_ns and now_ns > self._held_until_ns - HOLD_LIMIT_NS:
             self._held_until_ns = 0
-            self._log.info("%s: the clock has caught up, times are its own again", self.name)
+            self._log.info("%s: times have caught up and are their own again", self.name)
 
     def _fail(self, error: Exception, status: int) -> None:
         """An attempt ended. Anything but the errors drivers raise on purpose is a bug and keeps its traceback, once."""

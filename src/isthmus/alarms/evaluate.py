@@ -2,8 +2,8 @@
 
 Limits, states, quality and communication look at one sample at a time: a whole batch is judged at once, and only where a
 condition changes does Python see a row. Deviation, rate and expressions look at several tags: they are judged step by step,
-a step being all samples of one time. A sample older than its tag's newest never touches any of that: its limits and states
-are judged aside, and what they find is past.
+a step being all samples of one time. A sample older than its tag's newest never touches any of that: it is judged aside in the
+same way, against what the other tags held at its time, and what that finds is past.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -105,17 +106,48 @@ class Counts:
     late: int = 0  # older than their tag's newest
 
 
-class _Cells:
-    """Where each alarm stands. Shapes: by alarm, newest by slot"""
+class _Side:
+    """Where each alarm stands and what each tag held: of what runs, or of what comes late.
 
-    def __init__(self, alarms: int, slots: int) -> None:
+    Shapes: by alarm, from newest on by slot, rings by rate
+    """
+
+    def __init__(self, alarms: int, slots: int, rates: int) -> None:
         self.cond = np.zeros(alarms, np.bool_)  # hysteresis counted, delays not
         self.active = np.zeros(alarms, np.bool_)  # delays counted
         self.deadline = np.full(alarms, NEVER)  # when active follows cond
         self.changed = np.zeros(alarms, np.int64)
-        self.newest = np.zeros(slots, np.int64)
         self.values: dict[int, Value] = {}  # what an alarm that waits for its delay saw
         self.soonest = NEVER
+        self.newest = np.zeros(slots, np.int64)
+        self.number, self.integer = np.zeros(slots), np.zeros(slots, np.int64)
+        self.text: NDArray[np.object_] = np.full(slots, "", object)
+        self.status = np.full(slots, status.BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
+        self.ring_ns = np.full((rates, _RING), -1, np.int64)  # newest last
+        self.ring = np.zeros((rates, _RING))
+        self.recheck = np.full(rates, NEVER)  # when the window has moved far enough to look again
+        self.moved: list[tuple[int, int, int]] = []  # time, slot of an alarm, its value: not seen by its readers yet
+
+    def store(self, batch: SampleBatch, slot: Index) -> None:
+        """Of several samples of a tag the last one stays."""
+        if not len(slot):
+            return
+        if batch.type is ValueType.TEXT:
+            self.text[slot] = np.array([*batch.text, None], object)[batch.value.astype(np.intp)]
+        else:
+            self.number[slot] = batch.value
+            if batch.type is ValueType.INT:
+                self.integer[slot] = batch.value
+        self.status[slot] = batch.status
+
+    def forget(self, slots: Index, alarms: Index, rings: Index) -> None:
+        """Nothing is known of these."""
+        self.newest[slots] = 0
+        self.status[slots] = status.BAD_WAITING_FOR_INITIAL_DATA
+        self.cond[alarms] = self.active[alarms] = False
+        self.deadline[alarms] = NEVER
+        self.ring_ns[rings] = -1
+        self.recheck[rings] = NEVER
 
 
 @dataclass(slots=True)
@@ -173,9 +205,7 @@ class Judge:
         self._slot_of = np.full(int(self.id.max(initial=0)) + 1, -1, np.intp)
         self._slot_of[self.id] = np.arange(len(self.id))
         self._forms = [tags[int(i)].type for i in self.id] + [ValueType.INT] * len(self._virtual)
-        self._hold()
         n = len(self.alarms)
-        self.cells, self.late = _Cells(n, self.slots), _Cells(n, self.slots)
         self._late_open: dict[int, tuple[int, Value]] = {}
         self.suppressed = np.zeros(n, np.bool_)
         edges = {name: i for i, name in enumerate(sorted({a.edge for a in self.alarms} - {""}))}
@@ -185,22 +215,17 @@ class Judge:
         self._off = np.array([round(a.spec.off_delay_s * NS_PER_S) for a in self.alarms], np.int64)
         self._rows()
         self._steps()
+        self.cells, self.late = (_Side(n, self.slots, len(self._rates)) for _ in range(2))
+        self.cells.status[len(self.id) :] = (
+            status.GOOD
+        )  # behind the tags come alarms that others read: 1 while they hold
         self.digest = np.array([_digest(a.key) for a in self.alarms], np.int64)
         self._out = Heard()
-        self._moved: list[tuple[int, int, int]] = []  # time, virtual slot, value
 
     @property
     def steps(self) -> bool:
         """Whether some alarm looks at several tags, and frames are gone through time by time."""
         return bool(self._groups)
-
-    def _hold(self) -> None:
-        """What each slot holds; virtual ones are alarms, 1 while their condition holds."""
-        n, real = self.slots, len(self.id)
-        self.number, self.integer = np.zeros(n), np.zeros(n, np.int64)
-        self.text: NDArray[np.object_] = np.full(n, "", object)
-        self.status = np.full(n, status.BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
-        self.status[real:] = status.GOOD
 
     def _slot(self, tag: int | str) -> int:
         if isinstance(tag, str):
@@ -260,7 +285,7 @@ class Judge:
             said[told] = poor[told]
         return said
 
-    def _judge_rows(self, cells: _Cells, batch: SampleBatch, slot: Index) -> list[tuple[int, int, bool, Value]]:
+    def _judge_rows(self, cells: _Side, batch: SampleBatch, slot: Index) -> list[tuple[int, int, bool, Value]]:
         """Changes of conditions: time, alarm, what it is now, the value. Rows come ordered by slot, then time."""
         at, row = _expand(self._row_start, slot)
         if not len(at):
@@ -290,7 +315,7 @@ class Judge:
 
     # --- delays ------------------------------------------------------------------------------------------------------
 
-    def _turn(self, cells: _Cells, time_ns: int, alarm: int, now: bool, value: Value, sealed_ns: int) -> None:
+    def _turn(self, cells: _Side, time_ns: int, alarm: int, now: bool, value: Value, sealed_ns: int) -> None:
         """A condition changed: the alarm follows at once or after its delay, unless the condition goes back before."""
         if cells.deadline[alarm] < time_ns:
             self._follow(cells, alarm)
@@ -307,23 +332,24 @@ class Judge:
         cells.values[alarm] = value
         cells.soonest = min(cells.soonest, due)
 
-    def _follow(self, cells: _Cells, alarm: int) -> None:
+    def _follow(self, cells: _Side, alarm: int) -> None:
         """Its delay is over."""
         due = int(cells.deadline[alarm])
         self._tell(cells, due, alarm, bool(cells.cond[alarm]), cells.values.pop(alarm, None))
 
-    def _tell(self, cells: _Cells, time_ns: int, alarm: int, now: bool, value: Value) -> None:
+    def _tell(self, cells: _Side, time_ns: int, alarm: int, now: bool, value: Value) -> None:
         cells.active[alarm] = now
         cells.deadline[alarm] = NEVER
         time_ns = max(time_ns, int(cells.changed[alarm]) + 1) if cells is self.cells else time_ns
         cells.changed[alarm] = time_ns
         if cells is self.late:
             self._tell_late(time_ns, alarm, now, value)
-            return
-        self._out.signals.append(Signal(time_ns, alarm, Kind(now), value))
+        else:
+            self._out.signals.append(Signal(time_ns, alarm, Kind(now), value))
         slot = self._virtual.get(alarm)
         if slot is not None:
-            self._moved.append((time_ns, slot, int(now)))
+            cells.newest[slot] = time_ns
+            cells.moved.append((time_ns, slot, int(now)))
 
     def _tell_late(self, time_ns: int, alarm: int, now: bool, value: Value) -> None:
         if now:
@@ -332,7 +358,7 @@ class Judge:
             raised_ns, first = self._late_open.pop(alarm)
             self._out.past.append(Past(alarm, raised_ns, max(time_ns, raised_ns), first))
 
-    def _expire(self, cells: _Cells, upto_ns: int, edge: int | None) -> None:
+    def _expire(self, cells: _Side, upto_ns: int, edge: int | None) -> None:
         """Let alarms follow whose delay is over; of one edge and of those that follow several, or of all."""
         if cells.soonest > upto_ns:
             return
@@ -424,49 +450,72 @@ class Judge:
                 self._ring_of[i] = len(rates)
                 rates.append(i)
         self._rates = np.array(rates, np.intp)
-        self._ring_ns = np.full((len(rates), _RING), -1, np.int64)  # newest last
-        self._ring = np.zeros((len(rates), _RING))
-        self._recheck = np.full(len(rates), NEVER)  # when the window has moved far enough to look again
 
-    def _step(self, time_ns: int, touched: Index, sealed_ns: int) -> None:
+    def _step(self, cells: _Side, time_ns: int, touched: Index, sealed_ns: int) -> None:
         """Judge whoever reads what changed at this time; what that changes is read by those above."""
         for group in self._groups:
-            if group.members is None:
+            if group.members is None or (group.suppresses and cells is self.late):
                 continue
             members = group.members.reading(touched)
             if not len(members):
                 continue
-            self._judge_group(group, members, time_ns, sealed_ns)
-            if self._moved:
-                touched = np.concatenate((touched, self._settle_moved(time_ns)))
+            self._judge_group(cells, group, members, time_ns, sealed_ns)
+            if cells.moved:
+                touched = np.concatenate((touched, self._settle_moved(cells, time_ns)))
 
-    def _settle_moved(self, time_ns: int) -> Index:
+    def _settle_moved(self, cells: _Side, time_ns: int) -> Index:
         """Alarms that changed up to now are inputs of others; the rest waits for its time."""
-        due = [m for m in self._moved if m[0] <= time_ns + 1]
-        self._moved = [m for m in self._moved if m[0] > time_ns + 1]
+        due = [m for m in cells.moved if m[0] <= time_ns + 1]
+        cells.moved = [m for m in cells.moved if m[0] > time_ns + 1]
         for _, slot, value in due:
-            self.integer[slot], self.number[slot] = value, value
+            cells.integer[slot], cells.number[slot] = value, value
         return np.array([slot for _, slot, _ in due], np.intp)
 
-    def _judge_group(self, group: _Group, members: Index, time_ns: int, sealed_ns: int) -> None:
+    def _held(self, cells: _Side, slots: Index, time_ns: int, form: ValueType = ValueType.FLOAT) -> Column:
+        """What tags held at a time. Late, that is what runs knows where it has heard nothing newer, else what came late."""
+        name = {ValueType.FLOAT: "number", ValueType.INT: "integer", ValueType.TEXT: "text"}[form]
+        value, codes = getattr(cells, name)[slots], cells.status[slots]
+        if cells is self.late:
+            newest = self.cells.newest[slots]
+            tags = slots < len(self.id)
+            told = np.where(tags, newest > 0, cells.status[slots] != status.GOOD)  # an alarm was judged late, or not
+            runs = told & (newest <= time_ns)
+            value = np.where(runs, getattr(self.cells, name)[slots], value)
+            codes = np.where(runs, self.cells.status[slots], codes)
+        return Column(value, codes)
+
+    def _judge_group(self, cells: _Side, group: _Group, members: Index, time_ns: int, sealed_ns: int) -> None:
         alarms = group.alarms[members]
+        slots = {name: places[members] for name, places in group.slots.items()}
         if group.expression is not None:
-            inputs = {name: self._column(slots[members]) for name, slots in group.slots.items()}
+            inputs = {
+                name: self._held(cells, places, time_ns, self._forms[int(places[0])]) for name, places in slots.items()
+            }
             result = group.expression.evaluate(inputs)
             known, true = ~status.is_bad(result.status), result.value != 0
             if group.suppresses:
                 self._suppress(alarms, known & true, time_ns)
                 return
             said = np.where(known, true, -1).astype(np.int8)
-        elif "other" in group.slots:
-            said = self._deviates(alarms, group.slots["value"][members], group.slots["other"][members])
+            watched = None
         else:
-            said = self._rate(alarms, group.slots["value"][members], time_ns)
-        new = np.flatnonzero((said >= 0) & ((said != 0) != self.cells.cond[alarms]))
-        for i in new.tolist():
-            alarm = int(alarms[i])
-            value = self._value(int(group.slots["value"][members[i]])) if "value" in group.slots else None
-            self._turn(self.cells, time_ns, alarm, bool(said[i]), value, sealed_ns)
+            watched = self._held(cells, slots["value"], time_ns)
+            if "other" in slots:
+                said = self._deviates(alarms, watched, self._held(cells, slots["other"], time_ns))
+            else:
+                said = self._rate(cells, alarms, watched, time_ns)
+        for i in np.flatnonzero((said >= 0) & ((said != 0) != cells.cond[alarms])).tolist():
+            value = None if watched is None else self._value(int(slots["value"][i]), watched, i)
+            self._turn(cells, time_ns, int(alarms[i]), bool(said[i]), value, sealed_ns)
+        if cells is self.late:
+            for alarm in alarms[said >= 0].tolist():
+                self._knows(alarm)
+
+    def _knows(self, alarm: int) -> None:
+        """Those who read this alarm late can be judged, now that it was itself."""
+        slot = self._virtual.get(alarm)
+        if slot is not None:
+            self.late.status[slot] = status.GOOD
 
     def _suppress(self, alarms: Index, now: Bools, time_ns: int) -> None:
         for i in np.flatnonzero(now != self.suppressed[alarms]).tolist():
@@ -474,45 +523,47 @@ class Judge:
             self.suppressed[alarm] = value
             self._out.signals.append(Signal(time_ns, alarm, Kind(2 + value)))
 
-    def _deviates(self, alarms: Index, slot: Index, other: Index) -> NDArray[np.int8]:
-        fine = ~status.is_bad(self.status[slot]) & ~status.is_bad(self.status[other])
-        away = np.abs(self.number[slot] - (self.number[other] * self._factor[alarms] + self._offset[alarms]))
+    def _deviates(self, alarms: Index, value: Column, other: Column) -> NDArray[np.int8]:
+        fine = ~status.is_bad(value.status) & ~status.is_bad(other.status)
+        away = np.abs(value.value - (other.value * self._factor[alarms] + self._offset[alarms]))
         return self._against(alarms, away, fine & np.isfinite(away))
 
-    def _rate(self, alarms: Index, slot: Index, time_ns: int) -> NDArray[np.int8]:
+    def _rate(self, cells: _Side, alarms: Index, held: Column, time_ns: int) -> NDArray[np.int8]:
         """Take the newest values into the windows, and judge the change over each."""
         rings = self._ring_of[alarms]
-        value = self.number[slot]
-        fine = ~status.is_bad(self.status[slot]) & np.isfinite(value)
-        self._ring_ns[rings[~fine]] = -1  # what comes after a hole is not compared with what came before
-        self._recheck[rings[~fine]] = NEVER
+        value = held.value
+        fine = ~status.is_bad(held.status) & np.isfinite(value)
+        cells.ring_ns[rings[~fine]] = -1  # what comes after a hole is not compared with what came before
+        cells.recheck[rings[~fine]] = NEVER
         rings, kept = rings[fine], alarms[fine]
         apart = self._over[kept] // (_RING - 2)
-        last = self._ring_ns[rings, -1]
+        last = cells.ring_ns[rings, -1]
         fresh = (last < 0) | (time_ns - last >= apart)
         moved = rings[fresh]
-        self._ring_ns[moved, :-1], self._ring[moved, :-1] = self._ring_ns[moved, 1:], self._ring[moved, 1:]
-        self._ring_ns[moved, -1], self._ring[moved, -1] = time_ns, value[fine][fresh]
+        cells.ring_ns[moved, :-1], cells.ring[moved, :-1] = cells.ring_ns[moved, 1:], cells.ring[moved, 1:]
+        cells.ring_ns[moved, -1], cells.ring[moved, -1] = time_ns, value[fine][fresh]
         said = np.full(len(alarms), -1, np.int8)
-        said[fine] = self._slope(kept, rings, value[fine], time_ns)
+        said[fine] = self._slope(cells, kept, rings, value[fine], time_ns)
         return said
 
-    def _slope(self, alarms: Index, rings: Index, value: NDArray[np.float64], time_ns: int) -> NDArray[np.int8]:
+    def _slope(
+        self, cells: _Side, alarms: Index, rings: Index, value: NDArray[np.float64], time_ns: int
+    ) -> NDArray[np.int8]:
         """The value against the one that held at the beginning of the window (or the oldest that is known)."""
         begin = time_ns - self._over[alarms]
-        times = self._ring_ns[rings]
+        times = cells.ring_ns[rings]
         known = times >= 0
         oldest = np.argmax(known, axis=1)
         held = np.sum(known & (times <= begin[:, None]), axis=1)
         at = np.minimum(oldest + np.maximum(held - 1, 0), _RING - 1)
-        change = (value - self._ring[rings, at]) / (self._over[alarms] / NS_PER_S)
+        change = (value - cells.ring[rings, at]) / (self._over[alarms] / NS_PER_S)
         way = self._way[alarms]
         said = self._against(alarms, np.where(way == 0, np.abs(change), change * way), np.isfinite(change))
         # while it is too fast the window moves on without samples, and must be looked at again
         after = np.minimum(at + 1, _RING - 1)
-        following = np.where(held > 0, self._ring_ns[rings, after], self._ring_ns[rings, oldest]) + self._over[alarms]
-        held_on = (said == 1) | ((said < 0) & self.cells.cond[alarms])
-        self._recheck[rings] = np.where(held_on & (following > time_ns), following, NEVER)
+        following = np.where(held > 0, cells.ring_ns[rings, after], cells.ring_ns[rings, oldest]) + self._over[alarms]
+        held_on = (said == 1) | ((said < 0) & cells.cond[alarms])
+        cells.recheck[rings] = np.where(held_on & (following > time_ns), following, NEVER)
         return said
 
     def _against(self, alarms: Index, measure: NDArray[np.float64], fine: Bools) -> NDArray[np.int8]:
@@ -522,34 +573,26 @@ class Judge:
         said[fine & (measure <= np.maximum(limit - self._deadband[alarms], 0.0))] = 0
         return said
 
-    def _look_again(self, upto_ns: int, sealed_ns: int, edge: int | None) -> None:
+    def _look_again(self, cells: _Side, upto_ns: int, sealed_ns: int, edge: int | None) -> None:
         """Rates whose window moved on without a sample; of one edge and of those that follow several, or of all."""
-        if int(self._recheck.min(initial=NEVER)) > upto_ns:
+        if int(cells.recheck.min(initial=NEVER)) > upto_ns:
             return
         whose = self._edge[self._rates]
         mine = np.ones(len(whose), np.bool_) if edge is None else (whose == edge) | (whose < 0)
-        while (due := int(self._recheck[mine].min(initial=NEVER))) <= upto_ns:
-            rings = np.flatnonzero(mine & (self._recheck == due))
+        while (due := int(cells.recheck[mine].min(initial=NEVER))) <= upto_ns:
+            rings = np.flatnonzero(mine & (cells.recheck == due))
             alarms = self._rates[rings]
             slots = np.array([self._slot(self.alarms[i].tag) for i in alarms.tolist()], np.intp)
-            said = self._slope(alarms, rings, self.number[slots], due)
-            for i in np.flatnonzero((said >= 0) & ((said != 0) != self.cells.cond[alarms])).tolist():
-                self._turn(self.cells, due, int(alarms[i]), bool(said[i]), self._value(int(slots[i])), sealed_ns)
+            held = self._held(cells, slots, due)
+            said = self._slope(cells, alarms, rings, held.value, due)
+            for i in np.flatnonzero((said >= 0) & ((said != 0) != cells.cond[alarms])).tolist():
+                self._turn(cells, due, int(alarms[i]), bool(said[i]), self._value(int(slots[i]), held, i), sealed_ns)
 
-    def _column(self, slots: Index) -> Column:
-        form = self._forms[int(slots[0])]
-        source: NDArray[Any] = self.number
-        if form is not ValueType.FLOAT:
-            source = self.integer if form is ValueType.INT else self.text
-        return Column(source[slots], self.status[slots])
-
-    def _value(self, slot: int) -> Value:
-        if status.is_bad(self.status[slot : slot + 1])[0]:
+    def _value(self, slot: int, held: Column, at: int) -> Value:
+        """One number of a column as Python has it."""
+        if status.is_bad(held.status[at : at + 1])[0]:
             return None
-        form = self._forms[slot]
-        if form is ValueType.TEXT:
-            return str(self.text[slot])
-        return int(self.integer[slot]) if form is ValueType.INT else float(self.number[slot])
+        return int(held.value[at]) if self._forms[slot] is ValueType.INT else float(held.value[at])
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
@@ -579,9 +622,9 @@ class Judge:
             step = self._is_step[slot]
             if step.any():
                 steps.append((batch.rows(step), slot[step]))
-                self._store(batch.rows(~step), slot[~step])
+                self.cells.store(batch.rows(~step), slot[~step])
             else:
-                self._store(batch, slot)
+                self.cells.store(batch, slot)
             np.maximum.at(self.cells.newest, slot, np.minimum(batch.time_ns, frame.sealed_ns + AHEAD_NS))
         number = self._edges.get(edge, -2)
         upto_ns = frame.sealed_ns - GRACE_NS
@@ -591,17 +634,17 @@ class Judge:
         if self._groups:
             self._walk(steps, number, upto_ns, frame.sealed_ns)
         self._expire(self.cells, upto_ns, number)
-        self._look_again(upto_ns, frame.sealed_ns, number)
+        self._look_again(self.cells, upto_ns, frame.sealed_ns, number)
         self._drain(frame.sealed_ns)
-        for batch, slot in late:
-            self._judge_late(batch, slot, frame.sealed_ns)
+        if late:
+            self._judge_late(late, frame.sealed_ns)
         return self._done()
 
     def tick(self, now_ns: int) -> Heard:
         """Time went on without frames."""
         self._out = Heard()
         self._expire(self.cells, now_ns, None)
-        self._look_again(now_ns, now_ns, None)
+        self._look_again(self.cells, now_ns, now_ns, None)
         self._drain(now_ns)
         return self._done()
 
@@ -630,18 +673,6 @@ class Judge:
             whole, slot = whole.rows(order), slot[order]
         return whole, slot
 
-    def _store(self, batch: SampleBatch, slot: Index) -> None:
-        """Of several samples of a tag the last one stays."""
-        if not len(slot):
-            return
-        if batch.type is ValueType.TEXT:
-            self.text[slot] = np.array([*batch.text, None], object)[batch.value.astype(np.intp)]
-        else:
-            self.number[slot] = batch.value
-            if batch.type is ValueType.INT:
-                self.integer[slot] = batch.value
-        self.status[slot] = batch.status
-
     def _walk(self, steps: list[tuple[SampleBatch, Index]], edge: int, upto_ns: int, sealed_ns: int) -> None:
         """Step through the times of a frame: samples, and changes of alarms that others read."""
         # alarms that look at one sample never wait for those here: what their delays tell is known now
@@ -650,58 +681,111 @@ class Judge:
             for alarm in single[self.cells.deadline[single] <= upto_ns].tolist():
                 if alarm in self._virtual and self._edge[alarm] in (edge, -1):
                     self._follow(self.cells, alarm)
+        for time_ns, stored in self._times(self.cells, steps):
+            self._expire(self.cells, min(time_ns - 1, upto_ns), edge)
+            self._look_again(self.cells, min(time_ns - 1, upto_ns), sealed_ns, edge)
+            touched = self._settle_moved(self.cells, time_ns)
+            self._step(self.cells, time_ns, np.concatenate((touched, stored())), sealed_ns)
+
+    def _times(self, cells: _Side, steps: list[tuple[SampleBatch, Index]]) -> Iterator[tuple[int, Callable[[], Index]]]:
+        """The times at which something happens, in order, each with what takes its samples and tells their slots."""
         times = [batch.time_ns for batch, _ in steps]
-        marks = np.unique(np.concatenate([*times, np.array([m[0] for m in self._moved], np.int64)]))
-        if not len(marks):
-            return
+        marks = np.unique(np.concatenate([*times, np.array([m[0] for m in cells.moved], np.int64)]))
         ordered = [
             (batch.rows(o), slot[o], batch.time_ns[o])
             for batch, slot in steps
             for o in [np.argsort(batch.time_ns, kind="stable")]
         ]
-        for time_ns in marks.tolist():
-            self._expire(self.cells, min(time_ns - 1, upto_ns), edge)
-            self._look_again(min(time_ns - 1, upto_ns), sealed_ns, edge)
-            touched = [self._settle_moved(time_ns)]
+
+        def stored(time_ns: int) -> Index:
+            touched = [np.empty(0, np.intp)]
             for batch, slot, at in ordered:
                 first, last = np.searchsorted(at, (time_ns, time_ns + 1))
                 if last > first:
-                    self._store(batch.rows(slice(first, last)), slot[first:last])
+                    cells.store(batch.rows(slice(first, last)), slot[first:last])
                     touched.append(slot[first:last])
-            self._step(time_ns, np.concatenate(touched), sealed_ns)
+            return np.concatenate(touched)
+
+        for time_ns in marks.tolist():
+            yield time_ns, partial(stored, time_ns)
 
     def _drain(self, sealed_ns: int) -> None:
         """Alarms that changed when their delay was over are read by others."""
-        while self._moved:
-            time_ns = min(m[0] for m in self._moved)
-            touched = self._settle_moved(time_ns)
-            self._step(time_ns, touched, sealed_ns)
+        while self.cells.moved:
+            time_ns = min(m[0] for m in self.cells.moved)
+            touched = self._settle_moved(self.cells, time_ns)
+            self._step(self.cells, time_ns, touched, sealed_ns)
 
     # --- what comes late ---------------------------------------------------------------------------------------------
 
-    def _judge_late(self, batch: SampleBatch, slot: Index, sealed_ns: int) -> None:
-        """Samples older than the newest of their tags: their limits and states, aside from what runs."""
-        back = batch.time_ns < self.late.newest[slot]
-        if back.any():
-            self._close_late(np.unique(slot[back]))
-        turns = self._judge_rows(self.late, batch, slot)
+    def _judge_late(self, found: list[tuple[SampleBatch, Index]], sealed_ns: int) -> None:
+        """Samples older than the newest of their tags: judged as those that run, aside from them."""
+        late = self.late
+        back = [slot[batch.time_ns < late.newest[slot]] for batch, slot in found]
+        self._close_late(np.unique(np.concatenate(back)))
+        touched = np.unique(np.concatenate([slot for _, slot in found]))
+        single = self._row_alarm[_expand(self._row_start, touched)[0]]
+        for alarm in single.tolist():
+            self._knows(alarm)
+        turns = [turn for batch, slot in found for turn in self._judge_rows(late, batch, slot)]
         turns.sort(key=lambda turn: turn[0])
         for turn in turns:
-            self._turn(self.late, *turn, sealed_ns)
-        np.maximum.at(self.late.newest, slot, batch.time_ns)
-        for alarm in np.unique(self._row_alarm[_expand(self._row_start, np.unique(slot))[0]]).tolist():
-            at = int(self.late.newest[self._slot(self.alarms[alarm].tag)])
-            if self.late.deadline[alarm] <= at:
-                self._follow(self.late, alarm)
+            self._turn(late, *turn, sealed_ns)
+        for batch, slot in found:
+            np.maximum.at(late.newest, slot, batch.time_ns)
+        for alarm in single.tolist():
+            if late.deadline[alarm] <= late.newest[self._slot(self.alarms[alarm].tag)]:
+                self._follow(late, alarm)
+        several = self._several(touched)
+        if len(several):
+            steps = [(batch.rows(read), slot[read]) for batch, slot in found for read in [self._is_step[slot]]]
+            self._walk_late(steps, several, sealed_ns)
+
+    def _several(self, slots: Index) -> Index:
+        """Alarms that look at several tags, among them one of these; and who reads those."""
+        found: set[int] = set()
+        for group in self._groups:  # in the order of their levels
+            if group.members is not None and not group.suppresses:
+                mine = group.alarms[group.members.reading(slots)]
+                found.update(mine.tolist())
+                read = [self._virtual[i] for i in mine.tolist() if i in self._virtual]
+                slots = np.concatenate((slots, np.array(read, np.intp)))
+        return np.array(sorted(found), np.intp)
+
+    def _walk_late(self, steps: list[tuple[SampleBatch, Index]], several: Index, sealed_ns: int) -> None:
+        late = self.late
+        for time_ns, stored in self._times(late, steps):
+            for alarm in several[late.deadline[several] < time_ns].tolist():
+                self._follow(late, alarm)
+            self._look_again(late, time_ns - 1, sealed_ns, None)
+            touched = self._settle_moved(late, time_ns)
+            self._step(late, time_ns, np.concatenate((touched, stored())), sealed_ns)
 
     def _close_late(self, slots: Index) -> None:
         """Nothing more comes behind what came late: what still held there ends with its last sample."""
-        for alarm in self._row_alarm[_expand(self._row_start, slots)[0]].tolist():
+        if not len(slots):
+            return
+        single = self._row_alarm[_expand(self._row_start, slots)[0]]
+        alarms = np.union1d(single, self._several(slots))
+        for alarm in alarms.tolist():
             if alarm in self._late_open:
-                self._tell_late(int(self.late.newest[self._slot(self.alarms[alarm].tag)]), alarm, False, None)
-            self.late.cond[alarm] = self.late.active[alarm] = False
-            self.late.deadline[alarm] = NEVER
-        self.late.newest[slots] = 0
+                self._tell_late(self._last_late(alarm), alarm, False, None)
+        rings = self._ring_of[alarms]
+        read = [self._virtual[i] for i in alarms.tolist() if i in self._virtual]
+        self.late.forget(np.concatenate((slots, np.array(read, np.intp))), alarms, rings[rings >= 0])
+        self.late.moved = [m for m in self.late.moved if m[1] not in read]
+
+    def _last_late(self, alarm: int) -> int:
+        """The newest late sample of what an alarm looks at."""
+        one = self.alarms[alarm]
+        if one.tag:
+            return max(int(self.late.newest[self._slot(i)]) for i in (one.tag, one.other) if i)
+        read = [
+            self._last_late(self.place[i]) if isinstance(i, str) else int(self.late.newest[self._slot(i)])
+            for i in one.inputs.values()
+            if not isinstance(i, str) or i in self.place
+        ]
+        return max(read, default=0)
 
     @property
     def late_open(self) -> bool:
@@ -711,7 +795,13 @@ class Judge:
     def end_late(self) -> Heard:
         """No more comes late for now."""
         self._out = Heard()
-        self._close_late(np.flatnonzero(self.late.newest > 0))
+        late, slots = self.late, np.flatnonzero(self.late.newest > 0)
+        last_ns = int(late.newest.max(initial=0))
+        several = self._several(slots)
+        for alarm in several[late.deadline[several] <= last_ns].tolist():
+            self._follow(late, alarm)
+        self._look_again(late, last_ns, last_ns, None)
+        self._close_late(slots)
         return self._done()
 
     # --- beginning again ---------------------------------------------------------------------------------------------
@@ -735,16 +825,16 @@ class Judge:
                 one = SampleBatch(
                     self.id[slot : slot + 1],
                     np.array([time_ns]),
-                    self.integer[slot : slot + 1]
+                    self.cells.integer[slot : slot + 1]
                     if self._forms[slot] is ValueType.INT
-                    else self.number[slot : slot + 1],
-                    self.status[slot : slot + 1],
+                    else self.cells.number[slot : slot + 1],
+                    self.cells.status[slot : slot + 1],
                 )
                 for turn in self._judge_rows(self.cells, one, np.array([slot])):
                     if turn[1] == place:
                         self._turn(self.cells, *turn, time_ns)
             else:
-                self._step(time_ns, np.array([slot], np.intp), time_ns)
+                self._step(self.cells, time_ns, np.array([slot], np.intp), time_ns)
             self._drain(time_ns)
         return self._done()
 
@@ -769,16 +859,16 @@ class Judge:
             times = np.maximum(self.cells.newest[slot], now_ns)
             texts: tuple[str, ...] = ()
             if form is ValueType.TEXT:
-                texts, codes = _coded(self.text[slot].tolist())
-                batch = SampleBatch(self.id[slot], times, codes, self.status[slot], texts)
+                texts, codes = _coded(self.cells.text[slot].tolist())
+                batch = SampleBatch(self.id[slot], times, codes, self.cells.status[slot], texts)
             else:
-                column: NDArray[Any] = self.integer if form is ValueType.INT else self.number
-                batch = SampleBatch(self.id[slot], times, column[slot], self.status[slot])
+                column: NDArray[Any] = self.cells.integer if form is ValueType.INT else self.cells.number
+                batch = SampleBatch(self.id[slot], times, column[slot], self.cells.status[slot])
             turns += self._judge_rows(self.cells, batch, slot)
         for turn in turns:
             self._turn(self.cells, *turn, now_ns)
         seen[len(self.id) :] = True
-        self._step(now_ns, np.flatnonzero(seen), now_ns)
+        self._step(self.cells, now_ns, np.flatnonzero(seen), now_ns)
         self._drain(now_ns)
         return self._done()
 
@@ -797,7 +887,7 @@ class Judge:
                 cells.deadline[alarm] = min(int(cells.deadline[alarm]), int(cells.changed[alarm]) + 1)
             slot = self._virtual.get(alarm)
             if slot is not None:
-                self.integer[slot], self.number[slot] = int(now), int(now)
+                self.cells.integer[slot], self.cells.number[slot] = int(now), int(now)
         cells.soonest = int(cells.deadline.min(initial=NEVER))
         self.suppressed[:] = False
         self.suppressed[np.fromiter(suppressed, np.intp)] = True
@@ -809,19 +899,24 @@ class Judge:
 
     def capture(self) -> Captured:
         """Everything but the alarms themselves, copied, for `pack` and `carry`. Cost: 5 ms for 100,000 alarms"""
-        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _KEPT_BY_ALARM + _KEPT_BY_SLOT}
-        for side, cells in (("", self.cells), ("late_", self.late)):
-            arrays |= {side + name: getattr(cells, name) for name in _CELLS}
-        arrays |= {"id": self.id, "ring_ns": self._ring_ns, "ring": self._ring, "recheck": self._recheck}
-        words = [n for n, form in enumerate(self._forms) if form is ValueType.TEXT and self.text[n]]
-        meta = {
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _KEPT_BY_ALARM}
+        meta: dict[str, Any] = {
             "format": _MARK_FORMAT,
-            "texts": [[int(self.id[n]), str(self.text[n])] for n in words],
-            "waiting": [[self.alarms[a].key, v] for a, v in self.cells.values.items()],
             "late": [[self.alarms[a].key, t, v] for a, (t, v) in self._late_open.items()],
+            "late_known": [self.alarms[a].key for a, n in self._virtual.items() if self.late.status[n] == status.GOOD],
             "rates": [self.alarms[i].key for i in self._rates.tolist()],
         }
+        words = [n for n, form in enumerate(self._forms) if form is ValueType.TEXT]
+        for side, cells in self._sides():
+            arrays |= {side + name: getattr(cells, name) for name in (*_CELLS, *_KEPT_BY_SLOT, *_WINDOWS)}
+            meta[side + "texts"] = [[int(self.id[n]), str(cells.text[n])] for n in words if cells.text[n]]
+            meta[side + "waiting"] = [[self.alarms[a].key, v] for a, v in cells.values.items()]
+        arrays["id"] = self.id
         return Captured({name: column.copy() for name, column in arrays.items()}, meta)
+
+    def _sides(self) -> tuple[tuple[str, _Side], ...]:
+        """What runs and what comes late, with the word that tells them apart in a mark."""
+        return ("", self.cells), ("late_", self.late)
 
     def carry(self, data: bytes) -> None:
         """Go on from a mark, of these alarms or of others: what is new begins anew, what is gone is left out.
@@ -845,27 +940,31 @@ class Judge:
             if name != "digest":
                 getattr(self, name)[mine] = file[name][its]
         _, slots, old = np.intersect1d(self.id, file["id"], assume_unique=True, return_indices=True)
-        for name in _KEPT_BY_SLOT:
-            getattr(self, name)[slots] = file[name][old]
-        for side, cells in (("", self.cells), ("late_", self.late)):
-            for name in ("cond", "active", "deadline", "changed"):
-                getattr(cells, name)[mine] = file[side + name][its]
-            cells.newest[slots] = file[side + "newest"][old]
-            cells.soonest = int(cells.deadline.min(initial=NEVER))
-        for tag, text in meta["texts"]:
-            slot = self._slot(int(tag))
-            if slot >= 0:
-                self.text[slot] = text
         place = self.place
-        self.cells.values = {place[key]: value for key, value in meta["waiting"] if key in place}
+        rates = [(n, int(self._ring_of[place[key]])) for n, key in enumerate(meta["rates"]) if key in place]
+        known = [(n, ring) for n, ring in rates if ring >= 0]
+        for side, cells in self._sides():
+            for name in _CELLS:
+                here, there = (slots, old) if name == "newest" else (mine, its)
+                getattr(cells, name)[here] = file[side + name][there]
+            cells.soonest = int(cells.deadline.min(initial=NEVER))
+            for name in (n for n in _KEPT_BY_SLOT if side + n in file):  # marks once had no more of what comes late
+                getattr(cells, name)[slots] = file[side + name][old]
+            for name in (n for n in _WINDOWS if side + n in file):
+                for row, ring in known:
+                    getattr(cells, name)[ring] = file[side + name][row]
+            for tag, text in meta.get(side + "texts", ()):
+                slot = self._slot(int(tag))
+                if slot >= 0:
+                    cells.text[slot] = text
+            cells.values = {place[key]: value for key, value in meta.get(side + "waiting", ()) if key in place}
+            for alarm, slot in self._virtual.items():
+                cells.integer[slot], cells.number[slot] = int(cells.active[alarm]), int(cells.active[alarm])
+                cells.newest[slot] = cells.changed[alarm]
         self._late_open = {place[key]: (time_ns, value) for key, time_ns, value in meta["late"] if key in place}
-        for n, key in enumerate(meta["rates"]):
-            ring = self._ring_of[place[key]] if key in place else -1
-            if ring >= 0:
-                self._ring_ns[ring], self._ring[ring] = file["ring_ns"][n], file["ring"][n]
-                self._recheck[ring] = file["recheck"][n]
-        for alarm, slot in self._virtual.items():
-            self.integer[slot], self.number[slot] = int(self.cells.active[alarm]), int(self.cells.active[alarm])
+        for key in meta.get("late_known", ()):
+            if key in place:
+                self._knows(place[key])
 
 
 _LIMIT, _STATE, _QUALITY, _LINKS = range(4)
@@ -878,6 +977,7 @@ _ONE: Final = {
 _CELLS: Final = ("cond", "active", "deadline", "changed", "newest")
 _KEPT_BY_ALARM: Final = ("digest", "suppressed")
 _KEPT_BY_SLOT: Final = ("number", "integer", "status")
+_WINDOWS: Final = ("ring_ns", "ring", "recheck")
 
 
 def _coded(texts: Sequence[Any]) -> tuple[tuple[str, ...], NDArray[np.int32]]:

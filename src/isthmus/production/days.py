@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from isthmus.production.facts import AMOUNTS, DAY, KEYS, Columns, Names, by_day, pack
 from isthmus.production.fold import Folded
 from isthmus.production.model import CLASSES, Mark
-from isthmus.production.store import DayFacts, pack_marks
 
 MAX_DIFFERENCES = 40
 """Of one restatement; what is more is told as one number."""
+
+
+class DayFacts(NamedTuple):
+    """A closed day of a machine, as it is written. Units: UTC ns"""
+
+    machine: int
+    day: int
+    start_ns: int
+    end_ns: int
+    intervals: int
+    facts: bytes
+    slots: bytes
+    carry: bytes
+    marks: bytes
 
 
 def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
@@ -32,7 +46,7 @@ def day_facts(folded: Folded, machine: int) -> list[DayFacts]:
     return [
         DayFacts(
             machine, d.day, d.start_ns, d.end_ns, steps[i], rows[row_at[i] : row_at[i + 1]].tobytes(), packed[i],
-            d.handed, pack_marks(_of_day(marks, d.start_ns, d.end_ns, first=i == 0)),
+            d.handed, _packed(_of_day(marks, d.start_ns, d.end_ns, first=i == 0)),
         )
         for i, d in enumerate(folded.days)
     ]  # fmt: skip
@@ -55,6 +69,10 @@ def _places(days: NDArray[Any], bounds: NDArray[Any]) -> list[int]:
 def _of_day(marks: Sequence[Mark], start_ns: int, end_ns: int, *, first: bool) -> list[Mark]:
     """Marks of a day; what is read at its end was counted in it."""
     return [m for m in marks if start_ns < m.time_ns <= end_ns or (first and m.time_ns == start_ns)]
+
+
+def _packed(marks: Iterable[Mark]) -> bytes:
+    return orjson.dumps([[m.tag, m.time_ns, str(m.kind), m.before, m.after] for m in marks])
 
 
 def differences(before: bytes, after: bytes, names: Names) -> tuple[dict[str, int], dict[str, int]]:

@@ -102,6 +102,15 @@ class Names:
             if found != code:
                 raise ValueError(f"names of {kind} are not whole: {text!r} is {code}, should be {found}")
 
+    def since(self, told: Mapping[str, int]) -> list[tuple[str, int, str]]:
+        """Words beyond the last code that was told of each kind, as ``load`` takes them."""
+        with self._lock:
+            return [
+                (kind, code, texts[code])
+                for kind, texts in self._texts.items()
+                for code in range(told.get(kind, 0) + 1, len(texts))
+            ]
+
     def _add(self, kind: str, text: str) -> int:
         texts = self._texts.setdefault(kind, [""])
         texts.append(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,12 +26,13 @@ from isthmus.namespace.model import EMPTY, Machine, Plant, ProductionLine
 from isthmus.ports.frames import Arrived
 from isthmus.ports.history import Gap
 from isthmus.production.blocks import Blocks
-from isthmus.production.days import day_facts, differences, iso_day
+from isthmus.production.days import DayFacts, differences, iso_day
 from isthmus.production.facts import AMOUNTS, BY, Names, Table, Words, cost_u, sums
 from isthmus.production.figures import Figures, add, figures
 from isthmus.production.fold import Carry, Folded, Ground, Planner, Segments, effective, fold
 from isthmus.production.fold import intervals as told_intervals
 from isthmus.production.fold import stops as told_stops
+from isthmus.production.folding import WORTH_DAYS, Folders, Work
 from isthmus.production.lineage import questions
 from isthmus.production.live import GRACE_NS, LiveMachine
 from isthmus.production.model import (
@@ -51,7 +53,7 @@ from isthmus.production.model import (
     stop_id,
 )
 from isthmus.production.states import NO_STATE, Series, Span, tidy
-from isthmus.production.store import DayFacts, Kept, ProductionStore
+from isthmus.production.store import Kept, ProductionStore
 from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.errors import ConfigError, TryLater
 from isthmus.values.frame import Lane
@@ -145,6 +147,7 @@ class Production:
         self._plant_now, self._heard, self.helps = plant, heard, helps
         self._plant = EMPTY
         self._names = Names()
+        self._folders: Folders | None = None  # while many days are computed again
         self._blocks = Blocks(self._store, self._names)
         self._machines: dict[str, LiveMachine] = {}
         self._by_tag: dict[int, list[LiveMachine]] = {}
@@ -537,8 +540,16 @@ class Production:
                 for job in some:
                     await self._compute(job)
 
-        # while one machine is written, and wherever numpy lets go of the interpreter, another one is folded
-        done = await asyncio.gather(*(work() for _ in range(MACHINES_AT_ONCE)), return_exceptions=True)
+        many = sum(job.last - job.first + 1 for job in jobs) >= WORTH_DAYS
+        self._folders = await asyncio.to_thread(Folders, os.cpu_count() or 1) if many else None
+        try:
+            # while one machine is read or written, others are folded
+            at_once = MACHINES_AT_ONCE + (os.cpu_count() or 1 if many else 0)
+            done = await asyncio.gather(*(work() for _ in range(at_once)), return_exceptions=True)
+        finally:
+            if self._folders is not None:
+                folders, self._folders = self._folders, None
+                await asyncio.to_thread(folders.close)
         for error in done:
             if isinstance(error, BaseException):
                 raise error
@@ -601,8 +612,8 @@ class Production:
         known_ns: int, why: str, first: int, last: int,
     ) -> bool:  # fmt: skip
         """In a thread: fold, compare, write. Whether the last day hands on something else than before."""
-        folded = fold(ground, segments, samples, carry, self._names, known_ns)
-        days = day_facts(folded, live.code)
+        work, folders = Work(live.code, ground, segments, samples, carry, known_ns), self._folders
+        days = work.done(self._names) if folders is None else folders.done(work, self._names)
         known = self._store.known(live.code, first, last)
         restated = [r for d in days if (r := self._restatement(live, d, known, why)) is not None]
         versions = {day: one.version for day, one in known.items()}

@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Integer as Int
 
+from isthmus.production.days import DayFacts
 from isthmus.production.facts import DAY
 from isthmus.production.facts import Table as FactTable
 from isthmus.production.fold import Carry
@@ -115,21 +116,6 @@ RESTATEMENT = Table(
 
 AT_ONCE: Final = 500
 """Rows of one statement that names them."""
-
-
-@dataclass(frozen=True, slots=True)
-class DayFacts:
-    """A closed day of a machine, as it is written. Units: UTC ns"""
-
-    machine: int
-    day: int
-    start_ns: int
-    end_ns: int
-    intervals: int
-    facts: bytes
-    slots: bytes
-    carry: bytes
-    marks: bytes
 
 
 class Kept(NamedTuple):
@@ -409,8 +395,3 @@ def _restatement_row(one: Restatement) -> dict[str, Any]:
         "before": orjson.dumps(dict(one.before)).decode(),
         "after": orjson.dumps(dict(one.after)).decode(),
     }
-
-
-def pack_marks(marks: Iterable[Mark]) -> bytes:
-    """Marks of a day for the records."""
-    return orjson.dumps([[m.tag, m.time_ns, str(m.kind), m.before, m.after] for m in marks])

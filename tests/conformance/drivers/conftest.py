@@ -24,6 +24,7 @@ import pytest
 import uvloop
 
 from isthmus.ports.drivers import DriverContext, DriverSpec, Point, drivers
+from isthmus.ports.writes import PointWrite
 from isthmus.values import status
 from isthmus.values.clock import SystemClock
 from isthmus.values.errors import ConfigError
@@ -215,6 +216,11 @@ class Bench:
             addresses = [*self.truth, *self.rig.writable]
             self._heard.append(Listener(self, driver, [Point(i, a) for i, a in enumerate(addresses)]))
             await self._heard[-1].until(lambda: len(self._heard[-1].newest) == len(addresses))
+            # what a device still tells of the opening comes before what it tells of a write
+            last, value = list(self.rig.writable.items())[-1]
+            count = await self.rig.arrived(last) + 1
+            await driver.write([PointWrite(last, value)])
+            await self.arrives(last, count)
         return driver
 
     async def shows(self, driver: Any, values: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ async def test_what_does_not_fit_is_refused_before_the_wire(bench) -> None:
 
 
 async def test_a_write_nobody_confirms_is_uncertain(bench) -> None:
-    driver = await bench.writing(timeout_s=max(bench.last_seen_s, 0.25))
+    driver = await bench.writing(timeout_s=max(bench.last_seen_s, 1.0))
     first, value = first_of(bench)
     bench.rig.say(lambda _: b"")
     asked = driver.traffic.requests
@@ -121,7 +121,7 @@ async def test_a_link_cut_between_send_and_answer_leaves_it_open(bench) -> None:
 
 
 async def test_a_lying_answer_never_makes_a_write_what_it_was_not(bench, lie) -> None:
-    driver = await bench.writing(timeout_s=max(bench.last_seen_s, 0.25))
+    driver = await bench.writing(timeout_s=max(bench.last_seen_s, 1.0))
     first, value = first_of(bench)
     before = await written(bench, driver)
     bench.rig.say(lie)

@@ -1,8 +1,8 @@
 """Sensors of the hall that no controller knows: vibration and energy by Sparkplug, the people at the door by MQTT JSON.
 
 `python -m isthmus.simulators.bottling.sensors --state-dir DIR --port N` with the credentials as JSON on standard input:
-`{"vibration": ["user", "password"], "energy": […], "door": […]}`. It ends with standard input. What they measure follows the
-machines: vibration grows with speed and bearing temperature, energy with what runs.
+`{"vibration": ["user", "password"], "energy": […], "door": […]}`. It ends with standard input, SIGINT or SIGTERM. What they measure
+follows the machines: vibration grows with speed and bearing temperature, energy with what runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import math
+import signal
 import sys
 from pathlib import Path
 from random import Random
@@ -135,7 +136,10 @@ async def serve(state_dir: Path, port: int, who: dict[str, tuple[str, str]], clo
 async def _main(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, reader.feed_eof)
     who = json.loads(await reader.readline())
     serving = asyncio.create_task(serve(options.state_dir, options.port, who, SystemClock(), stop))
     sys.stdout.write("ready\n")
