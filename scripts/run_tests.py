@@ -95,6 +95,7 @@ def run(part: Part, *more: str) -> tuple[int, str]:
     counted = ["-m", "coverage", "run"] if part.name in COUNTED else []
     memory = f"cache_dir=.pytest_cache/{part.name}"  # which tests failed; parts run side by side
     pytest = [*counted, "-m", "pytest", "-m", "not soak", "-q", "--durations=4", f"--timeout={LONGEST_S}", "-o", memory]
+    pytest.append("--hypothesis-seed=1")  # the same examples each time; `make soak` looks for others
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, *pytest, *more, *sys.argv[1:], *(str(path.relative_to(ROOT)) for path in part.paths)],

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import paho.mqtt.client
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +28,10 @@ def _select(reading, writing, _broken, timeout_s):
 
 
 paho.mqtt.client.select = SimpleNamespace(select=_select)  # paho waits with select(2) alone
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def _open_files() -> dict[int, str]:

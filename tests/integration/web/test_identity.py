@@ -436,7 +436,9 @@ async def test_another_sites_page_can_neither_sign_in_nor_enrol(as_: Any, works:
         problem(await tablet.post("/session/badge", json={"badge": BADGE, "pin": PIN}), 403, "cross_site")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+)
 @given(st.binary(max_size=120), st.sampled_from(["Authorization", "Cookie"]))
 async def test_no_credential_breaks_it(as_: Any, junk: bytes, header: str) -> None:
     value = bytes(b for b in junk if b >= 32 and b != 127).strip()
@@ -445,7 +447,9 @@ async def test_no_credential_breaks_it(as_: Any, junk: bytes, header: str) -> No
         problem(answer, 401, "no_credentials")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None
+)
 @given(
     st.dictionaries(
         st.sampled_from(["name", "password", "code", "badge", "pin", "link", "credential"]), st.text(max_size=70)

@@ -235,7 +235,9 @@ def test_the_table_is_all_there_is():
 
 
 @given(st.lists(st.sampled_from(["approve", "reject", "withdraw", "apply", "other"]), max_size=6))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_order_of_steps_applies_without_an_approval_or_twice(engine, plant, clock, steps):
     changes = ChangeRequests(engine, plant, clock)
     now = plant.current().version

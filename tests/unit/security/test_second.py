@@ -146,7 +146,9 @@ def test_secrets_lie_sealed_and_bound_to_the_account(security: Security, engine:
         security.sign_in("ana", PASSWORD, "here", now(app, clock))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40, deadline=None
+)
 @given(st.text(max_size=80))
 def test_no_text_passes_for_a_code(security: Security, code: str) -> None:
     user = User(1, "ana", "viewer", True, False, 0, totp=True)

@@ -121,7 +121,9 @@ def test_a_token_runs_out_even_while_it_is_remembered(security: Security, clock:
     assert security.verify(Proof.TOKEN, key) is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25, deadline=None
+)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["verify", "revoke", "wait", "recall"])), max_size=25))
 def test_a_token_never_verifies_after_it_was_revoked(
     security: Security, clock: ManualClock, steps: list[tuple[int, str]]

@@ -169,7 +169,9 @@ moments = st.sampled_from(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["speed", "count", "speed", "count", "state", "note", "none"]), moments, cells)

@@ -115,7 +115,9 @@ def test_what_says_nothing_or_too_much_is_refused(log: ShiftLog, clock: ManualCl
     assert len(log.listed("", *ALL)) == 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["write", "correct", "close"]), st.integers(0, 3), st.text("ab c", min_size=1)),
