@@ -111,6 +111,32 @@ def test_values_of_the_standard_ones(room):
     assert one["unknown_share"] == 0
 
 
+def test_what_nothing_counts_is_a_dash_and_drags_nothing_down(room):
+    rated = facts("hall/l1", 6, 2, 600, 40)
+    bare = FactSum({"line": "hall/l2"}, {StateClass.RUNNING: 7 * HOUR, StateClass.STOPPED: HOUR}, counted=False)
+    bare = replace(bare, unrated=bare.ns)
+    names = [
+        "oee",
+        "performance",
+        "quality",
+        "good",
+        "reject",
+        "throughput",
+        "net_equipment_effectiveness",
+        "availability",
+    ]
+    first, second = values(room, names, rated, bare)
+    (both,) = values(room, names, rated, bare, by=())
+    assert [both[n] for n in ("oee", "performance", "quality", "good")] == [
+        first[n] for n in ("oee", "performance", "quality", "good")
+    ]
+    assert both["net_equipment_effectiveness"] == pytest.approx(both["oee"])
+    assert both["availability"] == 100 * 13 / 16
+    assert [second.pop("availability"), *set(second.values())] == [87.5, None]
+    (row,) = asyncio.run(room.values(Production(rated, bare), ["oee", "good"], "hall", 0, 1, ()))
+    assert row.unrated_run_ns == 7 * HOUR
+
+
 def test_a_row_of_lines_is_computed_from_sums_not_from_their_percentages(room):
     room.put(own("per_run_hour", "good / run_time", "1/h"), "", 0, "Ann")
     lines = facts("hall/l1", 6, 2, 600, 0), facts("hall/l2", 1, 7, 30, 0)

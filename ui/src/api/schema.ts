@@ -11839,7 +11839,7 @@ export interface components {
             key: string;
             /**
              * Kind
-             * @description total or loss
+             * @description total, loss, or apart: left out of what follows, and no loss
              */
             kind: string;
             /** S */

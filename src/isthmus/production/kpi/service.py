@@ -11,11 +11,12 @@ from typing import Final, Protocol, cast
 from sqlalchemy import Engine
 
 from isthmus.namespace.model import Plant
-from isthmus.production.figures import Figures
+from isthmus.production.figures import NO_RATE, NOT_COUNTED, Figures
 from isthmus.production.fold import Planner
 from isthmus.production.kpi import store
 from isthmus.production.kpi.catalogue import (
     ELEMENTS,
+    PIECES,
     STANDARD,
     Better,
     Kpi,
@@ -84,6 +85,7 @@ class ValueRow:
     key: Mapping[str, str]
     path: str
     values: Mapping[str, Value]
+    unrated_run_ns: int = 0  # time it ran that no ideal rate can be held against; in neither performance nor OEE
 
 
 class KpiRoom:
@@ -314,7 +316,7 @@ class KpiRoom:
             return spans_of(self._planner, asset, sums.key, start_ns, until_ns, per)
 
         values = {e.kpi.name: _judged(e, self._value(e.kpi, base, said, known), path, spans) for e in entries}
-        return ValueRow(dict(sums.key), path, values)
+        return ValueRow(dict(sums.key), path, values, said.unrated_run_ns)
 
     def _not_counted(self, path: str) -> list[str]:
         """KPIs of what no machine there has a counter of: a zero would be a lie."""
@@ -334,7 +336,7 @@ class KpiRoom:
         missing = ""
         for name in sorted(expression.names):
             if name in base:
-                value, why = base[name], "no ideal rate is declared for what was made"
+                value, why = base[name], NO_RATE if said.counted else NOT_COUNTED
             else:
                 other = self._value(self.catalogue()[name].kpi, base, said, known)
                 value, why = other.value, other.why
@@ -361,6 +363,8 @@ def _of_figure(kpi: Kpi, said: Figures) -> Value:
     figure = getattr(said, kpi.figure)
     if figure is None:
         return Value(None, said.why.get(kpi.figure, ""))
+    if kpi.figure in PIECES and not said.counted:
+        return Value(None, NOT_COUNTED)
     return Value(float(figure) * kpi.scale)
 
 
