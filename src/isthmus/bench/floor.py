@@ -72,7 +72,7 @@ connections:
 types:
   machine:
     tags:
-      state: {{kind: state, states: {{{RUN}: Run, {STOP}: Stop}}, at: "hr {{state}}"}}
+      state: {{kind: state, map: {{{RUN}: Run, {STOP}: Stop}}, at: "hr {{state}}"}}
       good: {{kind: counter, at: "hr {{good}} uint32"}}
       reject: {{kind: counter, at: "hr {{reject}} uint32"}}
       weight: {{unit: g, at: "hr {{weight}}"}}
