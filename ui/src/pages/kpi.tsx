@@ -145,7 +145,7 @@ function Compare({ all, places }: { all: Catalogue; places: readonly (readonly [
           <Panel flush label={t('Comparison')}>
             <Table rows={rows.data} total={total.data} by={question.by} trend={shown} onTrend={(name) => set('trend', name)} />
           </Panel>
-          <NotRated rows={rows.data} total={total.data} />
+          <NotRated values={rows.data} seconds={total.data?.rows[0]?.unrated_run_s} />
           <Trend all={all} question={question} name={shown} />
         </>
       )}
@@ -209,9 +209,8 @@ function Table({ rows, total, by, trend, onTrend }: { rows: Values; total: Value
 const OF_RATED = new Set(['oee', 'performance', 'teep', 'net_equipment_effectiveness'])
 
 /** Time that no ideal rate can be held against, where a figure that leaves it out is shown. */
-function NotRated({ rows, total }: { rows: Values; total: Values | undefined }) {
-  const seconds = total?.rows[0]?.unrated_run_s ?? 0
-  if (!seconds || !rows.kpis.some((kpi) => OF_RATED.has(kpi.name))) return null
+function NotRated({ values, seconds = 0 }: { values: Values; seconds?: number | undefined }) {
+  if (!seconds || !values.kpis.some((kpi) => OF_RATED.has(kpi.name))) return null
   return <p className="muted small">{t('{{time}} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.', { time: formatAge(seconds) })}</p>
 }
 
@@ -375,6 +374,7 @@ function Wallboard({ all }: { all: Catalogue }) {
                     </div>
                   ))}
                 </dl>
+                <NotRated values={rows.data} seconds={row.unrated_run_s} />
               </section>
             ))}
         </div>
