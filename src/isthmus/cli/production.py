@@ -40,15 +40,17 @@ def replay(
     if not machines:
         raise ConfigError(f"under: no machine is counted at {under!r}")
     found: dict[str, Any] = {"equal": True, "differing": 0, "differences": [], "machines": []}
-    for machine in machines:  # one at a time: the core answers others in between
-        query = urlencode({"under": machine["asset"], "start": start, "end": end})
-        one = call(data, "GET", f"production/replay?{query}")
-        found["equal"] = found["equal"] and one["equal"]
-        found["differing"] += one["differing"]
-        for part in ("differences", "machines"):
-            found[part] += one[part]
+    for machine in machines:  # one at a time: core answers others in between
+        asset = machine["asset"]
+        one = call(data, "GET", f"production/replay?{urlencode({'under': asset, 'start': start, 'end': end})}")
+        own = next(each for each in one["machines"] if each["asset"] == asset)
+        differences = [each for each in one["differences"] if each["asset"] == asset]  # not those of machines below it
+        found["differing"] += own["differing"]
+        found["differences"] += differences
+        found["machines"].append(own)
         if not as_json:
-            _tell(one)
+            _tell(own, differences)
+    found["equal"] = not found["differing"]
     if as_json:
         print(json.dumps(found))
     else:
@@ -57,22 +59,16 @@ def replay(
         raise typer.Exit(1)
 
 
-def _tell(one: dict[str, Any]) -> None:
-    for difference in one["differences"]:
-        kept, computed = (_value(difference[side]) for side in ("kept", "computed"))
-        print(
-            f"{difference['asset']}  {difference['start']} to {difference['end']}  {difference['what']}: "
-            f"kept {kept}, computed {computed}"
-        )
-    for machine in one["machines"]:
-        for note in machine["notes"]:
-            print(f"! {machine['asset']}: {note}")
-        kept, computed = (_figures(machine[side]) for side in ("kept", "computed"))
-        verdict = "equal" if not machine["differing"] else f"{machine['differing']} differences"
-        said = kept if kept == computed else f"{kept}, computed {computed}"
-        print(
-            f"{machine['asset']:<32} {machine['days']:>4} days, {machine['intervals']:>5} intervals, {said}: {verdict}"
-        )
+def _tell(machine: dict[str, Any], differences: list[dict[str, Any]]) -> None:
+    for one in differences:
+        kept, computed = _value(one["kept"]), _value(one["computed"])
+        print(f"{one['asset']}  {one['start']} to {one['end']}  {one['what']}: kept {kept}, computed {computed}")
+    for note in machine["notes"]:
+        print(f"! {machine['asset']}: {note}")
+    kept, computed = _figures(machine["kept"]), _figures(machine["computed"])
+    verdict = "equal" if not machine["differing"] else f"{machine['differing']} differences"
+    said = kept if kept == computed else f"{kept}, computed {computed}"
+    print(f"{machine['asset']:<32} {machine['days']:>4} days, {machine['intervals']:>5} intervals, {said}: {verdict}")
 
 
 def _value(value: float | str | None) -> str:
