@@ -38,7 +38,7 @@ def figures(good: int = 2737, **more: Any) -> dict[str, Any]:
     """Figures of a shift."""
     return {
         "oee": 0.814, "availability": 0.901, "performance": 0.916, "quality": 0.986, "planned_s": 28_800, "run_s": 25_949, "down_s": 2851,
-        "unknown_s": 0, "stops": 5, "minor_stops": 31, "mtbf_s": 5189.8, "mttr_s": 410.0, "total": good + 36, "good": good, "reject": 36,
+        "unknown_s": 0, "unrated_run_s": 0, "counted": True, "stops": 5, "minor_stops": 31, "mtbf_s": 5189.8, "mttr_s": 410.0, "total": good + 36, "good": good, "reject": 36,
         "rework": 0, "throughput_per_h": 700.0, "energy_per_good": None, "material_per_good": None, "cost": 1140.0, "why": {}, **more,
     }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from isthmus.app.records import open_records
 from isthmus.namespace.model import Machine
-from isthmus.production.facts import Names
+from isthmus.production.facts import Names, Table, Words, sums
 from isthmus.production.figures import figures
 from isthmus.production.fold import Carry
 from isthmus.production.states import Series
@@ -183,3 +184,37 @@ def test_a_day_that_runs_says_what_it_will_say_when_it_is_computed_again(seed, h
 
     live, again = asyncio.run(both())
     assert {tuple(one.key.values()): one for one in live} == {tuple(one.key.values()): one for one in again}
+
+
+@MANY
+@given(
+    seed=st.integers(0, 2**31),
+    bare=st.lists(st.sampled_from(["uncounted", "unrated", "both"]), min_size=1, max_size=3),
+    chosen=st.sampled_from([(), ("shift",), ("day",)]),
+)
+def test_a_machine_that_nothing_rates_never_changes_the_figures_of_the_others(seed, bare, chosen):
+    """Performance, quality and OEE of rated machines are the same to the last bit, whatever is added to them."""
+    names, machine = Names(), machines.FILLER
+    rows, without = {}, {"uncounted": set(), "unrated": set()}
+    for code, kind in enumerate(["rated", "rated", *bare], 1):
+        own = machine if kind in ("rated", "uncounted") else replace(machine, ideal_count=0, ideal_per_ns=0)
+        own = replace(own, good=0, reject=0) if kind in ("uncounted", "both") else own
+        names.code("machine", f"m{code}")
+        found = machines.folded(own, machines.day(seed + code), 24, planner=machines.Shifts(), names=names)
+        rows[code] = machines.by_day(found.rows, code)
+        for reason in without if kind == "both" else (kind,):
+            if kind != "rated":
+                without[reason].add(code)
+    words = Words(names, [""] * 9, [0] * 9, {}, frozenset(without["uncounted"]), frozenset(without["unrated"]))
+
+    def asked(codes):
+        table = Table.of_days(np.concatenate([rows[code] for code in codes]))
+        return {tuple(one.key.values()): one for one in sums(table, chosen, words, str, str)}
+
+    alone, all_of_them = asked([1, 2]), asked(list(rows))
+    for key, one in alone.items():
+        before, after = figures(one), figures(all_of_them[key])
+        assert (before.performance, before.quality, before.oee) == (after.performance, after.quality, after.oee)
+        assert after.run_ns - after.unrated_run_ns == before.run_ns
+    left = asked([code for code in rows if code > 2])
+    assert all(said.performance is None and said.oee is None for said in map(figures, left.values()))

@@ -42,6 +42,20 @@ describe('the waterfall', () => {
   it('knows its largest loss, and which factor a loss takes from', () => {
     expect(largestLoss(shownSteps(steps))?.key).toBe('stopped')
     expect(largestLoss([])).toBeUndefined()
+    // what nobody can rate is no loss, however long it is; what follows hangs from below it
+    const apart: Step[] = [
+      { key: 'run', s: 300 * MIN, kind: 'total' },
+      { key: 'not_rated', s: 120 * MIN, kind: 'apart' },
+      { key: 'speed', s: 30 * MIN, kind: 'loss' },
+      { key: 'good', s: 150 * MIN, kind: 'total' },
+    ]
+    expect(largestLoss(apart)?.key).toBe('speed')
+    expect(barsOf(shownSteps(apart)).map((bar) => [bar.from / MIN, bar.to / MIN])).toEqual([
+      [0, 300],
+      [180, 300],
+      [150, 180],
+      [0, 150],
+    ])
     expect([factorOf('stopped'), factorOf('speed'), factorOf('quality')]).toEqual(['availability', 'performance', 'quality'])
   })
 })

@@ -31,6 +31,7 @@ def command_line() -> typer.Typer:
         plant,
         policy,
         processes,
+        production,
         record,
         secret,
         service,
@@ -40,7 +41,7 @@ def command_line() -> typer.Typer:
 
     app = typer.Typer(name="isthmus", add_completion=False, pretty_exceptions_enable=False)
     rooms = (
-        *(version, processes, enrol, expose, plant, change, control, browse, record, access, policy, audit),
+        *(version, processes, enrol, expose, plant, change, control, browse, record, production, access, policy, audit),
         *(secret, device, demo, bench, backup, service, transfer),
     )
     for room in rooms:

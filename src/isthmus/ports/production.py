@@ -62,5 +62,9 @@ class Requests(Protocol):
     """Where a stop, a call for help or a violation becomes somebody's work."""
 
     async def ask(self, key: str, kind: str, title: str, evidence: Evidence, by: str) -> int:
-        """Ask for it; the same ``key`` again is the same request while it is open. Returns its number."""
+        """Ask for it; the same ``key`` again is the same request while it is open. Returns its number.
+
+        With the same link to its evidence it is the same when it is closed, too: whoever was killed before it had noted the
+        number asks again.
+        """
         ...

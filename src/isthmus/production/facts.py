@@ -345,6 +345,8 @@ class Words:
     line: Sequence[str]  # by machine
     cost_u: Sequence[int]  # millionths of the currency a minute, by machine
     reasons: Mapping[str, Reason] = field(default_factory=dict)
+    uncounted: frozenset[int] = frozenset()  # machines that count no pieces
+    unrated: frozenset[int] = frozenset()  # machines that never had an ideal rate, so no time of theirs has one
 
 
 BY: Final = ("machine", "line", "shift", "day", "order", "product", "team", "reason", "group", "loss", "class", "hour")
@@ -397,14 +399,23 @@ def sums(
     minor = (
         reason == max(words.names.known("reason", MINOR), 0) if words.names.known("reason", MINOR) > 0 else reason < 0
     )
-    key, _ = combine(asked, table.columns["rate"], cost[table.machine], klass, minor)
+    uncounted, bare = _of_codes(table.machine, words.uncounted), _of_codes(table.machine, words.unrated)
+    rate = np.where(uncounted, 0, table.columns["rate"]) if words.uncounted else table.columns["rate"]
+    key, _ = combine(asked, rate, cost[table.machine], klass, minor, uncounted, bare)
     place, row = grouped(key)
     added = {name: _added(table.columns[name], place, len(row)) for name in AMOUNTS}
     group, first = grouped(asked[row])
+    unrated = uncounted[row] | ((rate[row] == 0) & (bare[row] | (klass[row] == CODE[StateClass.RUNNING])))
     parts = _Parts(
-        group, len(first), table.columns["rate"][row], cost_values[cost[table.machine[row]]], klass[row], minor[row], added
+        group, len(first), rate[row], cost_values[cost[table.machine[row]]], klass[row], minor[row], unrated,
+        ~uncounted[row], added,
     )  # fmt: skip
     return parts.facts([tell(number) for number in asked[row][first].tolist()], words.names)
+
+
+def _of_codes(machine: NDArray[np.int32], codes: frozenset[int]) -> NDArray[np.bool_]:
+    """Rows of some machines."""
+    return np.isin(machine, list(codes)) if codes else np.broadcast_to(np.zeros(1, np.bool_), len(machine))
 
 
 def _added(column: NDArray[Any], place: NDArray[np.intp], size: int) -> NDArray[Any]:
@@ -428,6 +439,8 @@ class _Parts:
     cost_u: Ints
     klass: NDArray[np.uint8]
     minor: NDArray[np.bool_]
+    unrated: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
     amounts: Mapping[str, NDArray[Any]]
 
     def facts(self, keys: Sequence[Mapping[str, str]], names: Names) -> list[FactSum]:
@@ -442,8 +455,9 @@ class _Parts:
             "failure_ns": self._of("ns", failed),
             **{f"{name}_u": self._of(name) for name in ("total", "good", "reject", "rework", "energy", "material")},
         }
-        all_ns, minor_ns = self._by_class(ns != 0), self._by_class(short)
+        all_ns, minor_ns, unrated_ns = (self._by_class(some) for some in (ns != 0, short, self.unrated))
         cost, rates = self._cost(down), self._rates()
+        counted = np.bincount(self.group, self.counted, self.groups) > 0
         return [
             FactSum(
                 key=key,
@@ -451,6 +465,8 @@ class _Parts:
                 minor=minor_ns.get(i, {}),
                 ideal=tuple(IdealCounts(*one) for one in sorted((*names.rate_of(r), t, g) for r, t, g in rates[i])),
                 cost_u=cost[i],
+                unrated=unrated_ns.get(i, {}),
+                counted=bool(counted[i]),
                 **{name: column[i] for name, column in sums.items()},
             )
             for i, key in enumerate(keys)

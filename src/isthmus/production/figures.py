@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Final
 
-from isthmus.production.model import HOUR_NS, MILLION, MINUTE_NS, FactSum, IdealCounts, StateClass
+from isthmus.production.model import HOUR_NS, MILLION, MINUTE_NS, FactSum, IdealCounts, StateClass, pieces
 
 DOWN: Final = (
     StateClass.IDLE, StateClass.STOPPED, StateClass.STARVED, StateClass.BLOCKED, StateClass.SETUP, StateClass.UNKNOWN,
@@ -20,6 +20,10 @@ DOWN: Final = (
 """What is lost of planned busy time, in the order in which it is shown."""
 NOT_PLANNED: Final = (StateClass.PLANNED, StateClass.OFF)
 """What is no planned busy time. A machine that runs meanwhile is counted as running."""
+
+
+NO_RATE: Final = "no ideal rate is declared for what was made"
+NOT_COUNTED: Final = "nothing counts pieces here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,10 @@ class Figures:
     cost: float
     ideal_total_ns: float | None  # time that all pieces take at their ideal rate
     ideal_good_ns: float | None
+    unrated_run_ns: int  # of run_ns, without an ideal rate or a counter: in neither performance nor OEE
+    unrated_ns: int  # of planned_ns, the same
+    rated_total: int | float  # pieces of total that have an ideal rate
+    counted: bool  # whether anything counts pieces; without, counts are 0 because nobody counts
     why: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
@@ -80,18 +88,26 @@ def figures(facts: FactSum) -> Figures:
     def no_use(used: int) -> str:
         return "no good piece" if used else "nothing of it was counted"
 
+    def made_or(text: str) -> str:
+        return text if facts.counted else NOT_COUNTED
+
     run = facts.ns.get(StateClass.RUNNING, 0)
     unknown = facts.ns.get(StateClass.UNKNOWN, 0)
-    planned = planned_busy_ns(facts)
+    planned, unrated = planned_busy_ns(facts.ns), planned_busy_ns(facts.unrated)
+    unrated_run, rated = facts.unrated.get(StateClass.RUNNING, 0), planned - unrated
     all_ns = facts.all_ns
     ideal_total, ideal_good = ideal_ns(facts.ideal)
-    no_plan, no_rate = "no planned time", "no ideal rate is declared for what was made"
-    if ideal_total is None:
-        quality = ratio("quality", facts.good_u, facts.total_u, "nothing was made")
-    else:
+    no_plan, no_rate = "no planned time", made_or(NO_RATE)
+    if ideal_total:
         quality = ratio("quality", ideal_good, ideal_total, "nothing was made")
-    no_oee = no_rate if planned and ideal_good is None else no_plan
-    no_effect = no_rate if run and ideal_total is None else "it did not run"
+    else:
+        quality = ratio("quality", facts.good_u, facts.total_u, made_or("nothing was made"))
+    no_oee = no_rate if planned else no_plan
+    no_effect = "it did not run"
+    if run:
+        no_effect = no_rate if ideal_total is None else "what has an ideal rate did not run"
+    # over calendar time, of what is rated: OEE times utilization
+    calendar_good = None if ideal_good is None else ideal_good * planned
     return Figures(
         all_ns=all_ns,
         planned_ns=planned,
@@ -99,10 +115,10 @@ def figures(facts: FactSum) -> Figures:
         down_ns=planned - run - unknown,
         unknown_ns=unknown,
         availability=ratio("availability", run, planned, no_plan),
-        performance=ratio("performance", ideal_total, run, no_effect),
+        performance=ratio("performance", ideal_total, run - unrated_run, no_effect),
         quality=quality,
-        oee=ratio("oee", ideal_good, planned, no_oee),
-        teep=ratio("teep", ideal_good, all_ns, no_rate if ideal_good is None else "no time"),
+        oee=ratio("oee", ideal_good, rated, no_oee),
+        teep=ratio("teep", calendar_good, rated * all_ns, no_rate if ideal_good is None else "no time"),
         utilization=ratio("utilization", planned, all_ns, "no time"),
         mtbf_ns=ratio("mtbf_ns", run, facts.failures, "no failure"),
         mttr_ns=ratio("mttr_ns", facts.failure_ns, facts.failures, "no failure"),
@@ -112,34 +128,41 @@ def figures(facts: FactSum) -> Figures:
         good=facts.good,
         reject=facts.reject,
         rework=facts.rework,
-        first_pass_yield=ratio("first_pass_yield", facts.good_u - facts.rework_u, facts.total_u, "nothing was made"),
-        scrap_ratio=ratio("scrap_ratio", facts.reject_u, facts.total_u, "nothing was made"),
-        throughput_per_h=ratio("throughput_per_h", facts.total_u * HOUR_NS, planned * MILLION, no_plan),
+        first_pass_yield=ratio(
+            "first_pass_yield", facts.good_u - facts.rework_u, facts.total_u, made_or("nothing was made")
+        ),
+        scrap_ratio=ratio("scrap_ratio", facts.reject_u, facts.total_u, made_or("nothing was made")),
+        throughput_per_h=ratio(
+            "throughput_per_h", facts.total_u * HOUR_NS if facts.counted else None, planned * MILLION, made_or(no_plan)
+        ),
         energy_per_good=ratio("energy_per_good", facts.energy_u or None, facts.good_u, no_use(facts.energy_u)),
         material_per_good=ratio("material_per_good", facts.material_u or None, facts.good_u, no_use(facts.material_u)),
         cost=float(Fraction(facts.cost_u, MILLION * MINUTE_NS)),
         ideal_total_ns=None if ideal_total is None else float(ideal_total),
         ideal_good_ns=None if ideal_good is None else float(ideal_good),
+        unrated_run_ns=unrated_run,
+        unrated_ns=unrated,
+        rated_total=pieces(sum(one.total_u for one in facts.ideal if one.count > 0)),
+        counted=facts.counted,
         why=why,
     )
 
 
-def planned_busy_ns(facts: FactSum) -> int:
-    """PBT: calendar time without what is planned to stand and without time off."""
-    return facts.all_ns - sum(facts.ns.get(c, 0) for c in NOT_PLANNED)
+def planned_busy_ns(ns: Mapping[StateClass, int]) -> int:
+    """PBT of times by class: calendar time without what is planned to stand and without time off."""
+    return sum(ns.values()) - sum(ns.get(c, 0) for c in NOT_PLANNED)
 
 
 def ideal_ns(ideal: Iterable[IdealCounts]) -> tuple[Fraction | None, Fraction | None]:
-    """Time that all and the good pieces take at their ideal rates; None where some piece has no rate.
+    """Time that all and the good pieces take at their ideal rates, as far as they have one; None where nothing has.
 
-    Pieces of different rates add up as time: that is what keeps availability × effectiveness × quality = OEE.
+    Pieces of different rates add up as time: that is what keeps availability × effectiveness × quality = OEE of all that
+    is rated.
     """
     total, good = Fraction(0), Fraction(0)
     declared = False
     for one in ideal:
         if one.count <= 0:
-            if one.total_u or one.good_u:
-                return None, None
             continue
         declared = True
         total += Fraction(one.total_u * one.per_ns, one.count * MILLION)
@@ -153,8 +176,9 @@ def add(sums: Iterable[FactSum], key: Mapping[str, str] | None = None) -> FactSu
     ns: dict[StateClass, int] = {}
     rates: dict[tuple[int, int], tuple[int, int]] = {}
     minor: dict[StateClass, int] = {}
+    unrated: dict[StateClass, int] = {}
     for one in found:
-        for here, there in ((one.ns, ns), (one.minor, minor)):
+        for here, there in ((one.ns, ns), (one.minor, minor), (one.unrated, unrated)):
             for state_class, value in here.items():
                 there[state_class] = there.get(state_class, 0) + value
         for part in one.ideal:
@@ -162,7 +186,8 @@ def add(sums: Iterable[FactSum], key: Mapping[str, str] | None = None) -> FactSu
             rates[part.count, part.per_ns] = total + part.total_u, good + part.good_u
     ideal = tuple(IdealCounts(*rate, *rates[rate]) for rate in sorted(rates))
     amounts = {name: sum(getattr(one, name) for one in found) for name in AMOUNTS}
-    return FactSum(key=key or {}, ns=ns, minor=minor, ideal=ideal, **amounts)
+    counted = not found or any(one.counted for one in found)
+    return FactSum(key=key or {}, ns=ns, minor=minor, ideal=ideal, unrated=unrated, counted=counted, **amounts)
 
 
 AMOUNTS: Final = (
@@ -178,7 +203,7 @@ class Step:
 
     key: str
     ns: float
-    kind: str  # total or loss
+    kind: str  # total, loss, or apart: time that is left out of what follows, and no loss
 
 
 def waterfall(facts: FactSum) -> list[Step]:
@@ -192,7 +217,9 @@ def waterfall(facts: FactSum) -> list[Step]:
         steps.append(Step("minor_stop", facts.minor_ns, "loss"))
     steps.append(Step("run", said.run_ns, "total"))
     if said.ideal_total_ns is not None and said.ideal_good_ns is not None:
-        steps.append(Step("speed", said.run_ns - said.ideal_total_ns, "loss"))
+        if said.unrated_run_ns:
+            steps.append(Step("not_rated", said.unrated_run_ns, "apart"))
+        steps.append(Step("speed", said.run_ns - said.unrated_run_ns - said.ideal_total_ns, "loss"))
         steps.append(Step("quality", said.ideal_total_ns - said.ideal_good_ns, "loss"))
         steps.append(Step("good", said.ideal_good_ns, "total"))
     return steps

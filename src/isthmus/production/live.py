@@ -85,6 +85,17 @@ class LiveMachine:
         self._whole: tuple[tuple[int, int], Folded] | None = None
         self._stops: tuple[tuple[int, int], list[Stop]] | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it has something that counts pieces."""
+        machine = self.machine
+        return bool(machine.good or machine.total or machine.reject or (machine.pulse and machine.pulse_on is None))
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether it has an ideal rate, or ever ran an order that has one."""
+        return bool(self.machine.ideal_count) or any(int(e.values.get("ideal_count", 0) or 0) > 0 for e in self.entries)
+
     def ground(self) -> Ground:
         """What facts stand on beside samples."""
         return Ground(self.machine, self.entries, self.gaps, self.planned)
@@ -214,6 +225,18 @@ class LiveMachine:
         if begin < until_ns:
             gaps.append((max(begin, gaps[-1][1] if gaps else begin), 2**62))
         return replace(ground, gaps=gaps)
+
+    def told(self, until_ns: int) -> tuple[NDArray[np.void], Folded]:
+        """Facts by slot and intervals of the open span up to a time not before what is settled, by what is in memory."""
+        planner, ground, asset = self._planner, self.ground(), self.machine.asset
+        whole = fold(
+            replace(ground, machine=_without_counts(self.machine)), planner.segments(asset, self.open_ns, until_ns),
+            {tag: tail.whole() for tag, tail in self._states.items()}, self.first, self._names, until_ns,
+        )  # fmt: skip
+        rows = list(self._settled)
+        if until_ns > self.water_ns:
+            rows.append(self._folded(until_ns, until_ns).rows)
+        return np.concatenate([np.zeros(0, FACT), *rows]), whole
 
     def rows(self, now_ns: int, heard_ns: int) -> NDArray[np.void]:
         """Facts of the open span by slot."""

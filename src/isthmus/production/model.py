@@ -206,6 +206,9 @@ class FactSum:
     material_u: int = 0
     ideal: tuple[IdealCounts, ...] = ()
     cost_u: int = 0
+    unrated: Mapping[StateClass, int] = field(default_factory=dict)
+    """ns contained in ``ns`` that no ideal rate can be held against: it ran without one, or nothing counts there."""
+    counted: bool = True  # whether anything there counts pieces
 
     @property
     def total(self) -> int | float:

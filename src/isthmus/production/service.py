@@ -26,8 +26,8 @@ from isthmus.namespace.model import EMPTY, Machine, Plant, ProductionLine
 from isthmus.ports.frames import Arrived
 from isthmus.ports.history import Gap
 from isthmus.production.blocks import Blocks
-from isthmus.production.days import DayFacts, differences, iso_day
-from isthmus.production.facts import AMOUNTS, BY, Names, Table, Words, cost_u, sums
+from isthmus.production.days import DayFacts, day_facts, differences, iso_day
+from isthmus.production.facts import AMOUNTS, BY, FACT, Names, Table, Words, cost_u, sums, unpack
 from isthmus.production.figures import Figures, add, figures
 from isthmus.production.fold import Carry, Folded, Ground, Planner, Segments, effective, fold
 from isthmus.production.fold import intervals as told_intervals
@@ -52,6 +52,7 @@ from isthmus.production.model import (
     pieces,
     stop_id,
 )
+from isthmus.production.replay import Difference, Replayed, intervals_differ, of_range, rows_differ, stops_differ
 from isthmus.production.states import NO_STATE, Series, Span, tidy
 from isthmus.production.store import Kept, ProductionStore
 from isthmus.values.clock import NS_PER_S, Clock
@@ -85,6 +86,11 @@ ROWS_AT_ONCE: Final = 400_000
 BEGIN_AT_ONCE: Final = 20
 """Machines whose open spans are read with one question."""
 RETRY_S: Final = 5.0
+MAX_REPLAYED_DAYS: Final = 400
+"""Days of machines that are computed again to answer one question."""
+REPLAY_TRIES: Final = 4
+RECORD_S: Final = 20.0
+"""So long a replay waits for the record."""
 PLAN_BACK_DAYS: Final = 62
 """How far back an exception of a calendar is looked for in computed days."""
 
@@ -107,6 +113,16 @@ class Record(Protocol):
     def committed(self) -> int:
         """Number of the newest frame of the bus that is in the record."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """Closed days as they are kept, and as they come out of raw samples. Rows as FACT, by quarter of an hour"""
+
+    days: int
+    kept: NDArray[np.void]
+    computed: NDArray[np.void]
+    differences: tuple[Difference, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +180,7 @@ class Production:
         self._silent: frozenset[str] = frozenset()
         self._computing: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by code of machine
         self._writing = threading.Lock()
+        self._replaying = asyncio.Lock()
         self._pending = asyncio.Event()
         self._news = asyncio.Event()
         self._counted = False
@@ -811,7 +828,7 @@ class Production:
         day, shift = int(cells.day[cell]), int(cells.shift[cell])
         mine = rows[(rows["day"] == day) & (rows["shift"] == shift)]
         busy = mine[(mine["klass"] != CODE[StateClass.PLANNED]) & (mine["klass"] != CODE[StateClass.OFF])]
-        target = self._target(busy)
+        target = self._target(busy) if live.counts else None
         good = pieces(int(mine["good"].sum()))
         recent = rows[rows["slot_ns"] >= now_ns - 1_800 * NS_PER_S]
         took_ns = int(recent["ns"].sum())
@@ -905,9 +922,25 @@ class Production:
             if "machine" not in by:
                 table, costs = self._as_lines(whole, lives, under, costs)
             cost = [cost_u(costs.get(code, 0.0)) for code in range(size)]
-            for one in sums(table, by, Words(self._names, line, cost, reasons), iso_day, _iso_hour):
+            words = Words(self._names, line, cost, reasons, *self._without(table, lives, under, by))
+            for one in sums(table, by, words, iso_day, _iso_hour):
                 found.setdefault(tuple(one.key.values()), []).append(one)
         return [some[0] if len(some) == 1 else add(some, some[0].key) for some in found.values()]
+
+    def _without(
+        self, table: Table, lives: Sequence[LiveMachine], under: str, by: Sequence[str]
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """Machines that count no pieces, and those that never had an ideal rate; a line's constraint counts where its line does."""
+        seen = {live.machine.asset: live for live in lives}
+        counts = {asset: live.counts for asset, live in seen.items()}
+        rates = {asset: live.has_rate for asset, live in seen.items()}
+        for line in self._plant.lines if "machine" not in by else ():
+            if line.constraint in seen and line.counts_at in seen and under not in line.machines:
+                counts[line.constraint] = counts[line.counts_at]
+        uncounted = {seen[asset].code for asset, some in counts.items() if not some}
+        if uncounted:  # one that had a counter once did count then
+            uncounted -= set(np.unique(table.machine[table.columns["total"] != 0]).tolist())
+        return frozenset(uncounted), frozenset(seen[asset].code for asset, some in rates.items() if not some)
 
     def _as_lines(
         self, table: Table, lives: Sequence[LiveMachine], under: str, costs: Mapping[int, float]
@@ -942,7 +975,7 @@ class Production:
             columns[name][counted] = 0
         own = {live.code: live for live in self._machines.values()}
         rates = [self._declared(own[c].machine) for c in (counts_at, constraint)]
-        columns["rate"][counted & (columns["rate"] == rates[0])] = rates[1]
+        columns["rate"][counted & np.isin(columns["rate"], (0, rates[0]))] = rates[1]
         table = table.replaced(**columns)
         kept = table.take(~counted | (columns["total"] != 0) | (columns["good"] != 0) | (columns["rework"] != 0))
         machine = kept.machine.copy()
@@ -1025,6 +1058,152 @@ class Production:
         if live.begun and end_ns > live.open_ns and start_ns <= now_ns:
             found.append(live.whole(now_ns, self._heard_of(live)))
         return found
+
+    # --- the same again from raw samples -------------------------------------------------------------------------------
+
+    async def replay(
+        self, under: str, start_ns: int, end_ns: int, *, sees: Callable[[str], bool] = lambda _: True
+    ) -> list[Replayed]:
+        """Facts of a range computed again from raw samples and held against those that are kept; nothing is changed.
+
+        Closed days begin with what the day before them hands on, where it is kept. One question at a time is worked on.
+        Raises: ConfigError if it asks for too much; TryLater where the record stays behind
+        """
+        lives = [live for live in self._under(under) if sees(live.machine.asset)]
+        end_ns = min(end_ns, self._clock.now_ns())
+        days = len(lives) * max(0, end_ns - start_ns) / DAY_NS
+        if days > MAX_REPLAYED_DAYS:
+            raise ConfigError(
+                f"under: {len(lives)} machines over this time are {days:,.0f} days of machines, at most {MAX_REPLAYED_DAYS} at a time"
+            )
+        async with self._replaying:
+            return [await self._replay(live, start_ns, end_ns) for live in lives]
+
+    async def _replay(self, live: LiveMachine, start_ns: int, end_ns: int) -> Replayed:
+        notes = [f"{why}: {days} days wait to be computed" for why, days in self._waiting_of(live).items()]
+        closed = await self._replay_closed(live, start_ns, min(end_ns, live.open_ns), notes)
+        sides = [[closed.kept], [closed.computed]]
+        found, count = list(closed.differences), 0
+        if end_ns > live.open_ns:
+            if not live.begun:
+                raise TryLater("what runs is not read from the record yet", after_s=2.0)
+            kept, computed, differences, count = await self._replay_open(live, start_ns, end_ns)
+            sides[0].append(kept)
+            sides[1].append(computed)
+            found += differences
+        left, right = (self._figures_of(live, np.concatenate(side)) for side in sides)
+        return Replayed(live.machine.asset, closed.days, count, left, right, tuple(found), tuple(notes))
+
+    def _waiting_of(self, live: LiveMachine) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for (code, _), why in self._dirty.items():
+            if code == live.code:
+                found[why] = found.get(why, 0) + 1
+        return found
+
+    def _figures_of(self, live: LiveMachine, rows: NDArray[np.void]) -> Figures | None:
+        if not len(rows):
+            return None
+        table = Table.of_slots(rows, np.full(len(rows), live.code, np.int32))
+        size = max(len(self._names.texts("machine")), live.code + 1)
+        cost = [cost_u(live.machine.cost_per_min)] * size
+        words = Words(
+            self._names, [""] * size, cost, {}, *self._without(table, (live,), live.machine.asset, ("machine",))
+        )
+        return figures(sums(table, (), words, iso_day, _iso_hour)[0])
+
+    async def _replay_closed(self, live: LiveMachine, start_ns: int, end_ns: int, notes: list[str]) -> _Closed:
+        asset, days = live.machine.asset, 0
+        kept_rows, rows = [np.zeros(0, FACT)], [np.zeros(0, FACT)]
+        differences: list[Difference] = []
+        oldest = await self._record.oldest(live.state_tags) if live.state_tags else None
+        if end_ns <= start_ns:
+            return _Closed(0, kept_rows[0], rows[0], ())
+        first, last = self._planner.day_of(asset, start_ns), self._planner.day_of(asset, end_ns - 1)
+        begin = last + 1 if oldest is None else max(first, self._planner.day_of(asset, oldest))
+        bare = await asyncio.to_thread(self._store.days_kept, live.code, first, begin - 1)
+        if bare:
+            notes.append("of some kept days the record has no samples any more; they were not computed again")
+        carry: Carry | None = None
+        for day in range(begin, last + 1, CHUNK_DAYS[0]):
+            until = min(last, day + CHUNK_DAYS[0] - 1)
+            async with self._computing[live.code]:
+                kept, again, handed, carry = await self._replay_days(live, day, until, carry)
+            days += until - day + 1
+            kept, again = (of_range(some, start_ns, end_ns) for some in (kept, again))
+            differences += [*handed, *rows_differ(asset, kept, again, self._names)]
+            kept_rows.append(kept)
+            rows.append(again)
+        return _Closed(days, np.concatenate(kept_rows), np.concatenate(rows), tuple(differences))
+
+    async def _replay_days(
+        self, live: LiveMachine, first: int, last: int, carry: Carry | None
+    ) -> tuple[NDArray[np.void], NDArray[np.void], list[Difference], Carry]:
+        """Rows that are kept of some days, those computed again, where what they hand on differs, and what they hand on."""
+        asset = live.machine.asset
+        start_ns, end_ns = self._planner.day_span(asset, first)[0], self._planner.day_span(asset, last)[1]
+        beyond_ns = end_ns + round(live.machine.micro_stop_s * NS_PER_S)
+        before = await self._carry_at(live, start_ns) if carry is None else carry
+        samples = await self._record.samples(live.tags, start_ns, beyond_ns)
+        ground = replace(live.ground(), gaps=await self._gaps(live, start_ns, beyond_ns))
+        segments = self._planner.segments(asset, start_ns, end_ns)
+        folded = await asyncio.to_thread(fold, ground, segments, samples, before, self._names, beyond_ns)
+        begins = {(live.code, d): self._planner.day_span(asset, d)[0] for d in range(first, last + 1)}
+        known = await asyncio.to_thread(self._store.known, live.code, first, last)
+        slots = await asyncio.to_thread(self._store.slots, begins)
+        kept = [unpack(data, d, begins[code, d]) for code, d, data in slots]
+        handed = [
+            Difference(asset, d.start_ns, d.end_ns, "handed on to the next day", "other", "other")
+            for d in folded.days
+            if d.day in known and known[d.day].carry != d.handed
+        ]
+        return np.concatenate([np.zeros(0, FACT), *kept]), folded.rows, handed, folded.days[-1].carry
+
+    async def _replay_open(
+        self, live: LiveMachine, start_ns: int, end_ns: int
+    ) -> tuple[NDArray[np.void], NDArray[np.void], list[Difference], int]:
+        """The same of the span that runs, which is in memory. What comes meanwhile may be on one side only: it is looked at again."""
+        for more in reversed(range(REPLAY_TRIES)):
+            kept, computed, differences, count = await self._replay_running(live, start_ns, end_ns)
+            if not differences or not more:
+                break
+        return kept, computed, differences, count
+
+    async def _replay_running(
+        self, live: LiveMachine, start_ns: int, end_ns: int
+    ) -> tuple[NDArray[np.void], NDArray[np.void], list[Difference], int]:
+        asset, open_ns, seq = live.machine.asset, live.open_ns, self._newest_seq
+        until_ns = max(live.water_ns, min(self._clock.now_ns(), self._heard_of(live)), open_ns + 1)
+        rows, whole = live.told(until_ns)
+        kept, told, stopped = of_range(rows, start_ns, end_ns), self._told_of(whole), self._stops_of(live, whole)
+        await self._until_recorded(max(seq, live.reload_at))
+        carry = await self._carry_at(live, open_ns)
+        samples = await self._record.samples(live.tags, open_ns, until_ns)
+        ground = replace(live.ground(), gaps=await self._gaps(live, open_ns, until_ns))
+        segments = self._planner.segments(asset, open_ns, until_ns)
+        folded = await asyncio.to_thread(fold, ground, segments, samples, carry, self._names, until_ns)
+        computed, again = of_range(folded.rows, start_ns, end_ns), self._told_of(folded)
+        differences = [
+            *rows_differ(asset, kept, computed, self._names),
+            *intervals_differ(asset, told, again),
+            *stops_differ(asset, stopped, self._stops_of(live, folded)),
+        ]
+        return kept, computed, differences, len(again)
+
+    def _told_of(self, folded: Folded) -> list[Interval]:
+        return told_intervals(folded, self._names, folded.start_ns, folded.end_ns)
+
+    def _stops_of(self, live: LiveMachine, folded: Folded) -> list[Stop]:
+        return told_stops(folded, self._names, live.entries, folded.end_ns)
+
+    async def _until_recorded(self, seq: int) -> None:
+        """Until the record has a frame. Raises: TryLater when it stays behind"""
+        try:
+            async with asyncio.timeout(RECORD_S):
+                while self._record.committed() < seq:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TryLater("the record is behind what came", after_s=RECORD_S) from None
 
     # --- where figures come from ---------------------------------------------------------------------------------------
 

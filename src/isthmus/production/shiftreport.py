@@ -232,10 +232,15 @@ def _place(assets: Sequence[str], asset: str) -> int:
 
 
 def _target(said: Figures, whole: Figures) -> float | None:
-    """Pieces that the planned time allows at the rate of what was made; of the whole shift where nothing was."""
+    """Pieces that the planned time allows at the rate of what was made; of the whole shift where nothing was.
+
+    None where some piece has no ideal rate: what one machine can make is no target for another.
+    """
+    if whole.rated_total != whole.total:
+        return None
     for one in (said, whole):
         if one.ideal_total_ns and one.total:
-            return said.planned_ns * one.total / one.ideal_total_ns
+            return (said.planned_ns - said.unrated_ns) * one.total / one.ideal_total_ns
     return None
 
 

@@ -456,7 +456,8 @@ class Quality:
         for one, start_ns, end_ns in await self._ask(store.owed_requests):
             tag = self._tag_of(one.characteristic)
             said = str(one.violation or one.title)
-            link = f"/quality?char={quote(one.characteristic, safe='')}"
+            # the link names what is asked for, so that asking again after a kill finds the request that was made before it
+            link = f"/quality?char={quote(one.characteristic, safe='')}&violation={one.id}-{one.checks}"
             evidence = Evidence(one.asset, "", said, start_ns, end_ns, (tag,) if tag else (), link)
             try:
                 number = await self.requests.ask(f"quality/{one.id}", "maintenance", said, evidence, one.opened_by)

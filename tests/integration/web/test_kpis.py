@@ -81,7 +81,9 @@ async def test_an_own_kpi_from_formula_to_value(as_: Any, counted: None) -> None
     }
     assert [k["unit"] for k in answer["kpis"]] == ["h", "%"]
     file = await as_.viewer.get("/kpis/values", params={**asked, "format": "csv"})
-    assert file.text.splitlines()[0] == "under,start,end,line,Lost hours (h),Lost hours target,OEE (%),OEE target"
+    assert file.text.splitlines()[0] == (
+        "under,start,end,line,Lost hours (h),Lost hours target,OEE (%),OEE target,Running time that is not rated (s)"
+    )
     assert (await as_.engineer.delete("/kpis/lost_hours", params={"base": 2})).status_code == 204
     assert (await as_.engineer.delete("/kpis/lost_hours", params={"base": 2})).json()["code"] == "unknown_kpi"
     records = (await as_.security.get("/audit", params={"target": "kpis/lost_hours"})).json()["records"]

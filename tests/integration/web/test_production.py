@@ -124,6 +124,22 @@ async def test_a_figure_opens_to_its_intervals_and_samples(works: Any, as_: Any,
     assert told["intervals"] == found["intervals"]
 
 
+async def test_what_is_kept_is_held_against_raw_samples(works: Any, as_: Any, room: Any) -> None:
+    found = (await as_.viewer.get("/production/replay", params=span(works, 4))).json()
+    assert (found["equal"], found["differing"], found["differences"]) == (True, 0, [])
+    (machine,) = found["machines"]
+    assert (machine["asset"], machine["differing"], machine["notes"]) == (FILLER, 0, [])
+    assert machine["kept"] == machine["computed"]
+    assert machine["kept"]["good"] == 6_905
+    room._record.store(2, (works.start + 2 * H, 105))
+    odd = (await as_.viewer.get("/production/replay", params=span(works, 4))).json()
+    assert (odd["equal"], odd["differing"]) == (False, 2)
+    assert [one["what"].partition(" (")[0] for one in odd["differences"]] == ["total", "good"]
+    assert {(one["asset"], one["kept"], one["computed"]) for one in odd["differences"]} == {(FILLER, 5, 105)}
+    gone = await as_.viewer.get("/production/replay", params=span(works) | {"under": "yard"})
+    assert (gone.status_code, gone.json()["code"]) == (404, "unknown_path")
+
+
 async def test_tables_are_files_too(works: Any, as_: Any, room: Any) -> None:
     book = await as_.viewer.get("/production/oee", params=span(works) | {"by": "machine", "format": "xlsx"})
     rows = list(openpyxl.load_workbook(io.BytesIO(book.content)).active.values)

@@ -16,13 +16,14 @@ from isthmus.production.figures import Figures, add, figures
 from isthmus.production.fold import Segments
 from isthmus.production.kpi import store
 from isthmus.production.kpi.catalogue import ELEMENTS, STANDARD, Kpi, elements
+from isthmus.production.kpi.growth import degree
 from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.kpi.spans import spans_of
 from isthmus.production.kpi.store import Target
 from isthmus.production.model import FactSum, IdealCounts, StateClass
 from isthmus.values.clock import NS_PER_S, ManualClock
 from isthmus.values.errors import ConfigError, Denied
-from isthmus.values.expression import compile_expression
+from isthmus.values.expression import Symbol, compile_expression
 from isthmus.values.sample import ValueType
 
 pytestmark = [pytest.mark.mission("M61", "M64"), pytest.mark.real("sqlite")]
@@ -109,6 +110,32 @@ def test_values_of_the_standard_ones(room):
     assert (one["mtbf"], one["mttr"], one["throughput"], one["downtime"]) == (3, 60, 80, 2)
     assert (one["energy_per_good"], one["material_per_good"]) == (0.1, None)
     assert one["unknown_share"] == 0
+
+
+def test_what_nothing_counts_is_a_dash_and_drags_nothing_down(room):
+    rated = facts("hall/l1", 6, 2, 600, 40)
+    bare = FactSum({"line": "hall/l2"}, {StateClass.RUNNING: 7 * HOUR, StateClass.STOPPED: HOUR}, counted=False)
+    bare = replace(bare, unrated=bare.ns)
+    names = [
+        "oee",
+        "performance",
+        "quality",
+        "good",
+        "reject",
+        "throughput",
+        "net_equipment_effectiveness",
+        "availability",
+    ]
+    first, second = values(room, names, rated, bare)
+    (both,) = values(room, names, rated, bare, by=())
+    assert [both[n] for n in ("oee", "performance", "quality", "good")] == [
+        first[n] for n in ("oee", "performance", "quality", "good")
+    ]
+    assert both["net_equipment_effectiveness"] == pytest.approx(both["oee"])
+    assert both["availability"] == 100 * 13 / 16
+    assert [second.pop("availability"), *set(second.values())] == [87.5, None]
+    (row,) = asyncio.run(room.values(Production(rated, bare), ["oee", "good"], "hall", 0, 1, ()))
+    assert row.unrated_run_ns == 7 * HOUR
 
 
 def test_a_row_of_lines_is_computed_from_sums_not_from_their_percentages(room):
@@ -341,3 +368,27 @@ def test_a_formula_of_another_build_does_not_take_the_others_down(room):
     (row,) = asyncio.run(room.values(Production(facts("x", 1, 0, 1, 0)), ["old"], "", 0, 1, ("line",)))
     assert "there is no tag gone" in row.values["old"].why
     room.remove("old", 1)
+
+
+@pytest.mark.parametrize(
+    ("formula", "grows"),
+    [
+        ("planned_time - ideal_good_time", 1),
+        ("0.35 * reject", 1),
+        ("max(0, planned_time - run_time)", 1),
+        ("-good + total", 1),
+        ("reject * (100 - oee) / 100", 1),
+        ("run_time if good > 5 else planned_time", 1),
+        ("100 * good / total", 0),
+        ("100 - oee", 0),
+        ("cost / (planned_time / 3600)", 0),
+        ("sqrt(good / total)", 0),
+        ("good * reject", 2),
+        ("planned_time - 3600", None),
+        ("sqrt(good)", None),
+        ("good if oee > 50 else oee", None),
+    ],
+)
+def test_what_grows_with_time_is_told_by_its_form(formula, grows):
+    names = {name: Symbol("number") for name in (*ELEMENTS, "oee")}
+    assert degree(compile_expression(formula, names), lambda name: int(name != "oee")) == grows

@@ -128,7 +128,11 @@ async def test_a_violation_asks_for_maintenance_where_the_plan_says_so_and_once_
     (asked,) = await requests.listed(None, 2**62)
     assert (asked.kind, asked.title, asked.asked_by) == ("maintenance", "Fill weight: nelson1", "Otto")
     said = asked.evidence
-    assert (said.asset, said.text, said.link) == (FILLER, asked.title, "/quality?char=bottle.weight")
+    assert (said.asset, said.text, said.link) == (
+        FILLER,
+        asked.title,
+        f"/quality?char=bottle.weight&violation={bad.nonconformance}-1",
+    )
     assert (said.start_ns, said.end_ns) == (good.check.time_ns, bad.check.time_ns)
     assert (await bench.quality.nonconformance(bad.nonconformance)).request == asked.id
     await bench.measure(508.0)
@@ -172,6 +176,35 @@ async def test_a_request_that_a_kill_or_a_refusal_cut_off_is_asked_for_later(ben
     (asked,) = await requests.listed(None, 2**62)
     assert asked.title == "Fill weight: 511.00 [490 … 510] g"
     assert (await again.nonconformance(bad.nonconformance)).request == asked.id
+
+
+@pytest.mark.mission("M63")
+async def test_a_kill_between_making_a_request_and_noting_it_makes_no_second_one(bench: Bench) -> None:
+    """Not even where somebody has answered and closed it before core is back; a violation after that asks again."""
+    requests = desk(bench)
+    await bench.quality.save_plan(plan(weight(maintenance=True, on_fail="nonconformance")), 0, "Eva", "x")
+
+    class Killed:
+        async def ask(self, *given):
+            await requests.ask(*given)
+            raise RuntimeError("kill -9")
+
+    bench.quality.requests = Killed()
+    with pytest.raises(RuntimeError, match="kill -9"):
+        await bench.measure(511.0)
+    (asked,) = await requests.listed(None, 2**62)
+    found = (await bench.quality.nonconformances(""))[0]
+    assert (asked.key, found.request) == (f"quality/{found.id}", OWED)
+    await requests.move(asked.id, Verb.CLOSE, "seen to", 1, "max")
+    again = bench.again()
+    await again.begin(make_plant())
+    again.requests = requests
+    await again.take([bench.frame((1, 1, 500.0))])
+    assert [one.id for one in await requests.listed(0, 2**62)] == [asked.id]
+    assert (await again.nonconformance(found.id)).request == asked.id
+    bench.quality = again
+    await bench.measure(512.0)
+    assert len(await requests.listed(0, 2**62)) == 2
 
 
 async def test_a_plan_cannot_ask_for_maintenance_where_nothing_follows(bench: Bench) -> None:

@@ -2703,6 +2703,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/production/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Replay Production
+         * @description Facts of a range computed again from raw samples and held against those that are kept. Nothing is changed by it.
+         */
+        get: operations["replay_production"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/production/requests": {
         parameters: {
             query?: never;
@@ -7047,6 +7067,11 @@ export interface components {
              */
             path: string;
             /**
+             * Unrated Run S
+             * @description time it ran without an ideal rate or a counter; performance and OEE leave it out
+             */
+            unrated_run_s: number;
+            /**
              * Values
              * @description by name of the KPI
              */
@@ -8102,6 +8127,11 @@ export interface components {
              * @description of the time it was down, in the plant's currency
              */
             cost: number;
+            /**
+             * Counted
+             * @description whether anything counts pieces here; if not, counts are 0 for want of a counter
+             */
+            counted: boolean;
             /** Down S */
             down_s: number;
             /** Energy Per Good */
@@ -8168,6 +8198,16 @@ export interface components {
              * @description nobody knows what it did; inside planned busy time, and in no other loss
              */
             unknown_s: number;
+            /**
+             * Unrated Run S
+             * @description of run_s, without an ideal rate or a counter: performance, OEE and TEEP leave it out
+             */
+            unrated_run_s: number;
+            /**
+             * Unrated S
+             * @description of planned_s, the same
+             */
+            unrated_s: number;
             /** Utilization */
             utilization: number | null;
             /**
@@ -9404,6 +9444,24 @@ export interface components {
             state: "running" | "gone";
             /** Uptime S */
             uptime_s: number | null;
+        };
+        /** ProductionReplayOut */
+        ProductionReplayOut: {
+            /**
+             * Differences
+             * @description the first 1,000, by machine and time
+             */
+            differences: components["schemas"]["ReplayDifferenceOut"][];
+            /** Differing */
+            differing: number;
+            /** End */
+            end: string;
+            /** Equal */
+            equal: boolean;
+            /** Machines */
+            machines: components["schemas"]["ReplayedMachineOut"][];
+            /** Start */
+            start: string;
         };
         /** ProductionVersion */
         ProductionVersion: {
@@ -10764,6 +10822,65 @@ export interface components {
             /** Tag */
             tag: string;
         };
+        /** ReplayDifferenceOut */
+        ReplayDifferenceOut: {
+            /** Asset */
+            asset: string;
+            /** Computed */
+            computed: number | string | null;
+            /** End */
+            end: string;
+            /**
+             * Kept
+             * @description s or pieces; null where nothing of it is kept
+             */
+            kept: number | string | null;
+            /** Start */
+            start: string;
+            /**
+             * What
+             * @description an amount of a quarter of an hour, an interval, a stop, or what a day hands on
+             */
+            what: string;
+        };
+        /** ReplayedFiguresOut */
+        ReplayedFiguresOut: {
+            /** Availability */
+            availability: number | null;
+            /** Good */
+            good: number;
+            /** Oee */
+            oee: number | null;
+            /** Performance */
+            performance: number | null;
+            /** Quality */
+            quality: number | null;
+            /** Run S */
+            run_s: number;
+        };
+        /** ReplayedMachineOut */
+        ReplayedMachineOut: {
+            /** Asset */
+            asset: string;
+            /** @description the same from raw samples */
+            computed: components["schemas"]["ReplayedFiguresOut"] | null;
+            /**
+             * Days
+             * @description closed days that were computed again
+             */
+            days: number;
+            /** Differing */
+            differing: number;
+            /**
+             * Intervals
+             * @description intervals of the span that runs, compared one by one
+             */
+            intervals: number;
+            /** @description figures of the range from what is kept; null where nothing is */
+            kept: components["schemas"]["ReplayedFiguresOut"] | null;
+            /** Notes */
+            notes: string[];
+        };
         /** ReplaySample */
         ReplaySample: {
             /** Status */
@@ -11418,6 +11535,11 @@ export interface components {
             availability: number | null;
             /** Cost */
             cost: number;
+            /**
+             * Counted
+             * @description whether anything counts pieces here
+             */
+            counted: boolean;
             /** Down S */
             down_s: number;
             /** Energy Per Good */
@@ -11454,6 +11576,11 @@ export interface components {
             total: number;
             /** Unknown S */
             unknown_s: number;
+            /**
+             * Unrated Run S
+             * @description of run_s, without an ideal rate or a counter; not in performance and OEE
+             */
+            unrated_run_s: number;
             /** Why */
             why: {
                 [key: string]: string;
@@ -11839,7 +11966,7 @@ export interface components {
             key: string;
             /**
              * Kind
-             * @description total or loss
+             * @description total, loss, or apart: left out of what follows, and no loss
              */
             kind: string;
             /** S */
@@ -21900,6 +22027,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecomputeOut"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_production: {
+        parameters: {
+            query?: {
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                end?: string;
+                /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
+                start?: string;
+                /** @description machines at or below this path; empty: everything */
+                under?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductionReplayOut"];
                 };
             };
             /** @description Problem */

@@ -2340,4 +2340,7 @@ export const de: Record<string, string> = {
   'Approve: write {{count}} values_other': 'Freigeben: {{count}} Werte schreiben',
   'All values are checked once more, then written one after the other; both names are kept with each.': 'Alle Werte werden noch einmal geprüft und dann nacheinander geschrieben; beide Namen bleiben bei jedem erhalten.',
   'file on this machine': 'Datei auf diesem Rechner',
+  '{{time}} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.': '{{time}} Laufzeit sind nicht bewertet: keine Idealrate, oder nichts zählt. Leistung und OEE lassen sie aus.',
+  'Not rated': 'Nicht bewertet',
+  '{{step}}: {{min}} min, left out of what follows': '{{step}}: {{min}} min, im Folgenden ausgelassen',
 }

@@ -2340,4 +2340,7 @@ export const fr: Record<string, string> = {
   'Approve: write {{count}} values_other': 'Approuver : écrire {{count}} valeurs',
   'All values are checked once more, then written one after the other; both names are kept with each.': 'Toutes les valeurs sont vérifiées encore une fois, puis écrites l’une après l’autre ; les deux noms sont gardés avec chacune.',
   'file on this machine': 'fichier sur cette machine',
+  '{{time}} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.': '{{time}} de marche sans évaluation : pas de cadence idéale, ou rien ne compte. La performance et le TRS n’en tiennent pas compte.',
+  'Not rated': 'Non évalué',
+  '{{step}}: {{min}} min, left out of what follows': '{{step}} : {{min}} min, hors de ce qui suit',
 }

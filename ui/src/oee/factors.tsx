@@ -58,6 +58,16 @@ function Factor({ which, title, ratio, why, main = false, chosen, choose, childr
   )
 }
 
+/** Time that no ideal rate can be held against: performance and OEE are of the rest. */
+export function NotRated({ figures }: { figures: OeeRow }) {
+  if (!figures.unrated_run_s || figures.performance === null) return null
+  return (
+    <p className="oee-unknown" role="status">
+      {t('{{time}} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.', { time: formatAge(figures.unrated_run_s) })}
+    </p>
+  )
+}
+
 /** What nobody knows stands beside the figures; it is in none of them as if it were known. */
 export function Unknown({ figures }: { figures: OeeRow }) {
   if (!figures.unknown_s) return null

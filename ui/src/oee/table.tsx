@@ -37,8 +37,8 @@ export function ByTable({ rows, by, chosen, open }: { rows: readonly OeeRow[]; b
                 <td className="num">{formatAge(row.planned_s)}</td>
                 <td className="num">{row.unknown_s ? formatAge(row.unknown_s) : '–'}</td>
                 <td className="num">{formatCount(row.stops)}</td>
-                <td className="num">{formatCount(row.good)}</td>
-                <td className="num">{formatCount(row.reject)}</td>
+                <td className="num">{row.counted ? formatCount(row.good) : '–'}</td>
+                <td className="num">{row.counted ? formatCount(row.reject) : '–'}</td>
                 <td className="num">{row.energy_per_good === null ? '–' : formatNumber(row.energy_per_good * 1000, 2)}</td>
                 <td className="num">{formatCount(Math.round(row.cost))}</td>
               </tr>

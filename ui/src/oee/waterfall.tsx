@@ -29,7 +29,9 @@ export function Waterfall({ steps, chosen, choose }: { steps: readonly Step[]; c
             <path key={tick} d={`M0 ${y(tick)}h100`} vectorEffect="non-scaling-stroke" />
           ))}
         </svg>
-        {bars.map((bar) => (bar.kind === 'total' ? <Total key={bar.key} bar={bar} axis={axis} y={y} /> : <Loss key={bar.key} bar={bar} y={y} on={chosen === bar.key} choose={choose} />))}
+        {bars.map((bar) =>
+          bar.kind === 'total' ? <Total key={bar.key} bar={bar} axis={axis} y={y} /> : bar.kind === 'apart' ? <Apart key={bar.key} bar={bar} y={y} /> : <Loss key={bar.key} bar={bar} y={y} on={chosen === bar.key} choose={choose} />,
+        )}
       </div>
     </div>
   )
@@ -46,6 +48,22 @@ function Total({ bar, axis, y }: { bar: Bar; axis: Axis; y: (min: number) => num
       <span className="oee-bar-name">
         <b>{stepWord(bar.key)}</b>
       </span>
+    </div>
+  )
+}
+
+/** Time that is neither lost nor used as far as anybody can say; nothing lies behind it to open. */
+function Apart({ bar, y }: { bar: Bar; y: (min: number) => number }) {
+  const top = y(bar.to / MINUTE)
+  const height = Math.max(2, y(bar.from / MINUTE) - top)
+  const minutes = formatNumber((bar.to - bar.from) / MINUTE, 1)
+  return (
+    <div className="oee-bar apart" role="img" aria-label={t('{{step}}: {{min}} min, left out of what follows', { step: stepWord(bar.key), min: minutes })}>
+      <span className="oee-bar-body" style={{ top, height }} />
+      <span className="oee-bar-figure" style={{ top: top + height + FIGURE > HEAD + HEIGHT ? top - FIGURE : top + height + 1 }}>
+        {minutes}
+      </span>
+      <span className="oee-bar-name">{stepWord(bar.key)}</span>
     </div>
   )
 }

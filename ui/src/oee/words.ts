@@ -18,6 +18,7 @@ const STEPS: Record<string, string> = {
   planned_busy: m('Planned time'),
   minor_stop: m('Minor stops'),
   run: m('Running time'),
+  not_rated: m('Not rated'),
   speed: m('Reduced speed'),
   quality: m('Scrap and rework'),
   good: m('Good time'),

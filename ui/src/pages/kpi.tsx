@@ -6,6 +6,7 @@ import { Records } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Segmented, Select, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { setKiosk, IDLE_S } from '../kiosk'
+import { formatAge } from '../model/format'
 import { ahead, changed, DEFAULTS, fileOf, linesOf, numberOf, scaleOf, targetText, useCatalogue, useValues, WALL, withUnit, type Catalogue, type Cell, type Kpi, type Line, type Question, type Values } from '../kpi/data'
 import { OwnerForm, OwnForm, RemoveForm, TargetsForm } from '../kpi/forms'
 import '../styles/kpi.css'
@@ -144,6 +145,7 @@ function Compare({ all, places }: { all: Catalogue; places: readonly (readonly [
           <Panel flush label={t('Comparison')}>
             <Table rows={rows.data} total={total.data} by={question.by} trend={shown} onTrend={(name) => set('trend', name)} />
           </Panel>
+          <NotRated values={rows.data} seconds={total.data?.rows[0]?.unrated_run_s} />
           <Trend all={all} question={question} name={shown} />
         </>
       )}
@@ -202,6 +204,14 @@ function Table({ rows, total, by, trend, onTrend }: { rows: Values; total: Value
       </table>
     </div>
   )
+}
+
+const OF_RATED = new Set(['oee', 'performance', 'teep', 'net_equipment_effectiveness'])
+
+/** Time that no ideal rate can be held against, where a figure that leaves it out is shown. */
+function NotRated({ values, seconds = 0 }: { values: Values; seconds?: number | undefined }) {
+  if (!seconds || !values.kpis.some((kpi) => OF_RATED.has(kpi.name))) return null
+  return <p className="muted small">{t('{{time}} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.', { time: formatAge(seconds) })}</p>
 }
 
 /** A value against its target: a word and a mark say that it is missed, no colour does. */
@@ -364,6 +374,7 @@ function Wallboard({ all }: { all: Catalogue }) {
                     </div>
                   ))}
                 </dl>
+                <NotRated values={rows.data} seconds={row.unrated_run_s} />
               </section>
             ))}
         </div>

@@ -9,7 +9,7 @@ import { formatAge, formatCount, formatNumber, shortPath } from '../model/format
 import { dayMonth, hourMinute } from '../model/time'
 import { useLosses, useMachines, useOee, useShift, type LossRow, type MachineNow, type OeeRow } from '../oee/data'
 import { Drill } from '../oee/drill'
-import { Factors, Unknown } from '../oee/factors'
+import { Factors, NotRated, Unknown } from '../oee/factors'
 import { largestLoss, rangeOf, type Range, type RangeName } from '../oee/model'
 import { Strips } from '../oee/strips'
 import { ByTable, Days, headOf } from '../oee/table'
@@ -91,6 +91,7 @@ function Oee({ machines }: { machines: MachineNow[] }) {
           <div className="oee-main">
             <Factors figures={figures} chosen={search.figure ?? ''} choose={(figure) => set({ figure, loss: undefined })} currency={losses.data?.currency ?? ''} />
             <Unknown figures={figures} />
+            <NotRated figures={figures} />
             <Panel title={t('From planned time to good time')} aside={t('minutes')} flush>
               <div className="oee-fall">
                 {losses.data ? <Waterfall steps={losses.data.waterfall} chosen={search.loss ?? ''} choose={(key) => set({ loss: key, figure: undefined })} /> : <Loading what={t('the losses')} />}

@@ -126,6 +126,8 @@ function Shown({ report, where, assets, earlier }: { report: Report; where: Reac
 }
 
 const percent = (ratio: number | null): string => (ratio === null ? '–' : `${formatNumber(ratio * 100, 1)}${THIN}%`)
+/** Pieces; a dash where nothing counts them. */
+const counted = (figures: Figures, pieces: number): string => (figures.counted ? formatCount(pieces) : '–')
 const local = (report: Report, path: string): string => (report.area && path.startsWith(`${report.area}/`) ? path.slice(report.area.length + 1) : path || t('whole site'))
 const reasonOf = (reason: string, text: string): string => (reason === '' ? t('no reason yet') : reason === MINOR ? t('minor stops') : text)
 
@@ -148,8 +150,8 @@ function Facts({ figures, currency }: { figures: Figures; currency: string }) {
     [t('Availability'), percent(figures.availability)],
     [t('Performance'), percent(figures.performance)],
     [t('Quality'), percent(figures.quality)],
-    [t('Good'), formatCount(figures.good)],
-    [t('Scrap'), formatCount(figures.reject)],
+    [t('Good'), counted(figures, figures.good)],
+    [t('Scrap'), counted(figures, figures.reject)],
     [t('Stops'), formatCount(figures.stops)],
     ...(figures.cost ? [[t('Cost of stops'), `${formatCount(figures.cost)}${THIN}${currency}`] as [string, string]] : []),
   ]
@@ -166,6 +168,9 @@ function Facts({ figures, currency }: { figures: Figures; currency: string }) {
       </dl>
       {why ? <p className="muted">{t('No OEE: {{why}}.', { why })}</p> : null}
       {figures.unknown_s > 0 ? <p className="muted">{t('For {{time}} nobody knows what machines did; it is counted as a loss of its own.', { time: formatSpan(figures.unknown_s) })}</p> : null}
+      {figures.unrated_run_s > 0 && figures.performance !== null ? (
+        <p className="muted">{t('{{time}} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.', { time: formatSpan(Math.round(figures.unrated_run_s)) })}</p>
+      ) : null}
     </section>
   )
 }
@@ -307,8 +312,8 @@ function Machines({ report }: { report: Report }) {
             <td data-head={t('Availability')}>{percent(figures.availability)}</td>
             <td data-head={t('Performance')}>{percent(figures.performance)}</td>
             <td data-head={t('Quality')}>{percent(figures.quality)}</td>
-            <td data-head={t('Good')}>{formatCount(figures.good)}</td>
-            <td data-head={t('Scrap')}>{formatCount(figures.reject)}</td>
+            <td data-head={t('Good')}>{counted(figures, figures.good)}</td>
+            <td data-head={t('Scrap')}>{counted(figures, figures.reject)}</td>
             <td data-head={t('Stands')}>{formatSpan(Math.round(figures.down_s))}</td>
             <td data-head={t('Stops')}>{formatCount(figures.stops)}</td>
           </tr>

@@ -32,6 +32,8 @@ export interface Figures {
   run_s: number
   down_s: number
   unknown_s: number
+  unrated_run_s: number
+  counted: boolean
   stops: number
   minor_stops: number
   total: number

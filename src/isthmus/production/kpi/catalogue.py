@@ -47,20 +47,20 @@ _HOUR = 1 / (3_600 * NS_PER_S)
 _MINUTE = 1 / (60 * NS_PER_S)
 
 STANDARD: Final[tuple[Kpi, ...]] = (
-    Kpi("oee", "OEE", "availability × performance × quality = good pieces × ideal time / planned time", "%", "up",
+    Kpi("oee", "OEE", "ideal_good_time / rated_planned_time (availability × performance × quality of what is rated)", "%", "up",
         _ISO + "overall equipment effectiveness index", "How much of the planned time good pieces were made at full speed.", "oee", _PERCENT),
     Kpi("availability", "Availability", "run_time / planned_time (APT / PBT)", "%", "up",
         _ISO + "availability", "How much of the planned time it ran.", "availability", _PERCENT),
-    Kpi("performance", "Performance", "ideal_time / run_time (PRI × PQ / APT)", "%", "up",
+    Kpi("performance", "Performance", "ideal_time / rated_run_time (PRI × PQ / APT)", "%", "up",
         _ISO + "effectiveness", "How fast it ran, against its ideal rate.", "performance", _PERCENT),
     Kpi("quality", "Quality", "ideal_good_time / ideal_time (GQ / PQ where the rate is one)", "%", "up",
         _ISO + "quality ratio", "How much of what was made is good.", "quality", _PERCENT),
-    Kpi("teep", "TEEP", "ideal_good_time / all_time", "%", "up", _OURS + ": OEE over calendar time",
+    Kpi("teep", "TEEP", "ideal_good_time / rated_planned_time * planned_time / all_time", "%", "up", _OURS + ": OEE over calendar time",
         "How much of all time good pieces were made at full speed.", "teep", _PERCENT),
     Kpi("utilization", "Planned share", "planned_time / all_time", "%", "", _OURS,
         "How much of all time was planned for production.", "utilization", _PERCENT),
     Kpi("net_equipment_effectiveness", "Net equipment effectiveness",
-        "100 * (run_time + setup_time) / planned_time * ideal_good_time / run_time", "%", "up",
+        "100 * (rated_run_time + rated_setup_time) / rated_planned_time * ideal_good_time / rated_run_time", "%", "up",
         _ISO + "net equipment effectiveness index", "OEE with set-up counted as work."),
     Kpi("setup_ratio", "Set-up ratio", "100 * setup_time / (run_time + setup_time)", "%", "down",
         _ISO + "setup rate", "How much of the working time went into setting up."),
@@ -97,6 +97,9 @@ ELEMENTS: Final[Mapping[str, tuple[str, str]]] = {
     "all_time": ("s", "calendar time"),
     "planned_time": ("s", "planned busy time, PBT"),
     "run_time": ("s", "actual production time, APT"),
+    "rated_planned_time": ("s", "planned busy time of what counts pieces and has an ideal rate"),
+    "rated_run_time": ("s", "actual production time with an ideal rate"),
+    "rated_setup_time": ("s", "set-up of what counts pieces and has an ideal rate"),
     "idle_time": ("s", "it could have run and did not"),
     "stopped_time": ("s", "it stood"),
     "starved_time": ("s", "nothing came in"),
@@ -122,6 +125,9 @@ ELEMENTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What formulas may read beside other KPIs: unit and meaning."""
 
+PIECES: Final = ("total", "good", "reject", "rework")
+"""Elements and figures that somebody has to count."""
+
 _CLASS_TIMES: Final = {
     "idle_time": StateClass.IDLE,
     "stopped_time": StateClass.STOPPED,
@@ -140,6 +146,9 @@ def elements(facts: FactSum, said: Figures) -> dict[str, float | None]:
         "all_time": said.all_ns,
         "planned_time": said.planned_ns,
         "run_time": said.run_ns,
+        "rated_planned_time": said.planned_ns - said.unrated_ns,
+        "rated_run_time": said.run_ns - said.unrated_run_ns,
+        "rated_setup_time": facts.ns.get(StateClass.SETUP, 0) - facts.unrated.get(StateClass.SETUP, 0),
         "unknown_time": said.unknown_ns,
         "minor_stop_time": facts.minor_ns,
         "failure_time": facts.failure_ns,
@@ -147,8 +156,8 @@ def elements(facts: FactSum, said: Figures) -> dict[str, float | None]:
     found: dict[str, float | None] = {name: ns / NS_PER_S for name, ns in times.items()}
     for name, ideal in (("ideal_time", said.ideal_total_ns), ("ideal_good_time", said.ideal_good_ns)):
         found[name] = None if ideal is None else ideal / NS_PER_S
-    for name in ("total", "good", "reject", "rework", "stops", "minor_stops", "cost"):
-        found[name] = float(getattr(said, name))
+    for name in (*PIECES, "stops", "minor_stops", "cost"):
+        found[name] = float(getattr(said, name)) if said.counted or name not in PIECES else None
     found["failures"] = float(facts.failures)
     found["energy"], found["material"] = facts.energy_u / MILLION, facts.material_u / MILLION
     return found

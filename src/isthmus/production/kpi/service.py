@@ -11,11 +11,12 @@ from typing import Final, Protocol, cast
 from sqlalchemy import Engine
 
 from isthmus.namespace.model import Plant
-from isthmus.production.figures import Figures
+from isthmus.production.figures import NO_RATE, NOT_COUNTED, Figures
 from isthmus.production.fold import Planner
 from isthmus.production.kpi import store
 from isthmus.production.kpi.catalogue import (
     ELEMENTS,
+    PIECES,
     STANDARD,
     Better,
     Kpi,
@@ -24,6 +25,7 @@ from isthmus.production.kpi.catalogue import (
     compiled,
     elements,
 )
+from isthmus.production.kpi.growth import degree
 from isthmus.production.kpi.spans import SPANS, spans_of
 from isthmus.production.kpi.store import Target
 from isthmus.production.model import FactSum
@@ -84,6 +86,7 @@ class ValueRow:
     key: Mapping[str, str]
     path: str
     values: Mapping[str, Value]
+    unrated_run_ns: int = 0  # time it ran that no ideal rate can be held against; in neither performance nor OEE
 
 
 class KpiRoom:
@@ -244,31 +247,18 @@ class KpiRoom:
             reads = self._compiled[name].names - ELEMENTS.keys() if name in self._compiled else frozenset()
             found[name] = Entry(
                 kpi, row.owner, row.rev, row.changed_by, row.changed_ns, targets.get(name, {}), frozenset(reads),
-                self._is_sum(name, kpis),
+                self._growth(name, kpis) == 1,
             )  # fmt: skip
         return found
 
-    def _is_sum(self, name: str, kpis: Mapping[str, Kpi]) -> bool:
-        """Whether twice as much of everything makes twice the value; a ratio stays what it is."""
-        one, two = (self._probe(name, kpis, times) for times in (1.0, 2.0))
-        return one is not None and two is not None and one != 0 and math.isclose(two, 2 * one, rel_tol=1e-9)
-
-    def _probe(self, name: str, kpis: Mapping[str, Kpi], times: float) -> float | None:
-        """A value from made-up elements, no two of them alike."""
-        kpi = kpis[name]
-        if kpi.figure:
-            return (times if kpi.sum else 1.0) * (1 + len(name) / 7)
+    def _growth(self, name: str, kpis: Mapping[str, Kpi]) -> int | None:
+        """How a KPI grows with the time it is looked at: 1 as that does, 0 not at all, as a ratio."""
+        if name in ELEMENTS:
+            return 1
+        if kpis[name].figure:
+            return int(kpis[name].sum)
         expression = self._compiled.get(name)
-        if expression is None:
-            return None
-        inputs: dict[str, tuple[float | int | str | bool, int]] = {}
-        for i, read in enumerate(sorted(expression.names)):
-            found = times * (10 + math.sqrt(i + 2)) if read in ELEMENTS else self._probe(read, kpis, times)
-            if found is None:
-                return None
-            inputs[read] = found, status.GOOD
-        result, code = expression.evaluate_one(inputs)
-        return float(result) if isinstance(result, int | float) and not code >> 31 else None
+        return None if expression is None else degree(expression, lambda read: self._growth(read, kpis))
 
     def _forget(self) -> None:
         with self._lock:
@@ -314,7 +304,7 @@ class KpiRoom:
             return spans_of(self._planner, asset, sums.key, start_ns, until_ns, per)
 
         values = {e.kpi.name: _judged(e, self._value(e.kpi, base, said, known), path, spans) for e in entries}
-        return ValueRow(dict(sums.key), path, values)
+        return ValueRow(dict(sums.key), path, values, said.unrated_run_ns)
 
     def _not_counted(self, path: str) -> list[str]:
         """KPIs of what no machine there has a counter of: a zero would be a lie."""
@@ -334,7 +324,7 @@ class KpiRoom:
         missing = ""
         for name in sorted(expression.names):
             if name in base:
-                value, why = base[name], "no ideal rate is declared for what was made"
+                value, why = base[name], NO_RATE if said.counted else NOT_COUNTED
             else:
                 other = self._value(self.catalogue()[name].kpi, base, said, known)
                 value, why = other.value, other.why
@@ -361,6 +351,8 @@ def _of_figure(kpi: Kpi, said: Figures) -> Value:
     figure = getattr(said, kpi.figure)
     if figure is None:
         return Value(None, said.why.get(kpi.figure, ""))
+    if kpi.figure in PIECES and not said.counted:
+        return Value(None, NOT_COUNTED)
     return Value(float(figure) * kpi.scale)
 
 

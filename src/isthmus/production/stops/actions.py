@@ -223,7 +223,7 @@ class ActionDesk:
         for part in parts:
             if part.key.get(action.loss_by) == action.loss_key:
                 lost[part.key["day"]] = lost.get(part.key["day"], 0) + lost_ns(part)
-        planned = {one.key["day"]: planned_busy_ns(one) for one in whole}
+        planned = {one.key["day"]: planned_busy_ns(one.ns) for one in whole}
         days = sorted(day for day, ns in planned.items() if ns >= LEAST_PLANNED_NS)
         if not days:
             return None

@@ -56,10 +56,14 @@ class HelpDesk:
     # --- asking ------------------------------------------------------------------------------------------------------
 
     async def ask(self, key: str, kind: str, title: str, evidence: Evidence, by: str) -> int:
-        """Ask for it; the same ``key`` again is the same request while it is open. Returns its number.
+        """Ask for it; the same ``key`` again is the same request while it is open, with the same link also later. Its number.
 
         Raises: ConfigError; Denied (too_many_waiting)
         """
+        if evidence.link:
+            before = await asyncio.to_thread(self._asked, key, evidence.link)
+            if before:
+                return before
         found, _ = await self.call(key, kind, title, evidence, by)
         return found.id
 
@@ -82,6 +86,11 @@ class HelpDesk:
             self._log.info("%s asks for %s at %s: %s", by, kind, evidence.asset, request.title)
             self._changed()
         return request, new
+
+    def _asked(self, key: str, link: str) -> int:
+        with self._engine.begin() as connection:
+            last = store.last_request(connection, key[:400])
+        return last.id if last is not None and last.evidence.link == link else 0
 
     def _ask(self, made: HelpRequest) -> tuple[HelpRequest, bool]:
         try:

@@ -113,6 +113,12 @@ def request(connection: Connection, number: int) -> HelpRequest | None:
     return _request(row) if row else None
 
 
+def last_request(connection: Connection, key: str) -> HelpRequest | None:
+    """The newest of a key, whatever became of it."""
+    row = connection.execute(select(REQUEST).where(REQUEST.c.key == key).order_by(REQUEST.c.id.desc()).limit(1)).first()
+    return _request(row) if row else None
+
+
 def open_request(connection: Connection, key: str) -> HelpRequest | None:
     """The one of a key that is not closed."""
     row = connection.execute(select(REQUEST).where(REQUEST.c.open_key == key)).first()

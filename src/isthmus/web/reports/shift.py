@@ -178,8 +178,8 @@ def _figures(said: Figures, say: _Say) -> list[Flowable]:
         ("availability", words.percent(said.availability)),
         ("performance", words.percent(said.performance)),
         ("quality", words.percent(said.quality)),
-        ("good", _count(said.good, words)),
-        ("reject", _count(said.reject, words)),
+        ("good", _counted(said, said.good, words)),
+        ("reject", _counted(said, said.reject, words)),
         ("stops", words.number(said.stops)),
     ]
     first = [_par(words(key), SMALL) for key, _ in cells]
@@ -194,7 +194,14 @@ def _figures(said: Figures, say: _Say) -> list[Flowable]:
         notes.append(_par(f"{words('oee')} {words('no_figure', why=said.why['oee'])}", SMALL))
     if said.unknown_ns:
         notes.append(_par(words("unknown_note", time=words.span(said.unknown_ns)), SMALL))
+    if said.unrated_run_ns and said.performance is not None:
+        notes.append(_par(words("unrated_note", time=words.span(said.unrated_run_ns)), SMALL))
     return [table, *([Spacer(1, 2), *notes] if notes else []), Spacer(1, 4)]
+
+
+def _counted(said: Figures, value: float, words: Words) -> str:
+    """Pieces; a dash where nothing counts them."""
+    return _count(value if said.counted else None, words)
 
 
 def _count(value: float | None, words: Words) -> str:
@@ -434,7 +441,7 @@ def _machines(report: ShiftReport, say: _Say) -> list[Flowable]:
     rows = [
         [
             say.name(asset), words.percent(f.oee), words.percent(f.availability), words.percent(f.performance), words.percent(f.quality),
-            _count(f.good, words), _count(f.reject, words), words.span(f.run_ns), words.span(f.down_ns), words.number(f.stops),
+            _counted(f, f.good, words), _counted(f, f.reject, words), words.span(f.run_ns), words.span(f.down_ns), words.number(f.stops),
         ]
         for asset, f in report.facts.machines
     ]  # fmt: skip

@@ -29,6 +29,11 @@ _WORDS: Final[dict[str, tuple[str, str, str]]] = {
         "Pendant {time}, l’état des machines est inconnu. Ce temps compte comme une perte à part, sans moyenne.",
         "Für {time} ist nicht bekannt, was Maschinen taten. Diese Zeit zählt als eigener Verlust und wird nicht weggemittelt.",
     ),
+    "unrated_note": (
+        "{time} of running time is not rated: no ideal rate, or nothing counts it. Performance and OEE leave it out.",
+        "{time} de marche sans évaluation : pas de cadence idéale, ou rien ne compte. La performance et le TRS n’en tiennent pas compte.",
+        "{time} Laufzeit sind nicht bewertet: keine Idealrate, oder nichts zählt. Leistung und OEE lassen sie aus.",
+    ),
     "no_figure": ("not known: {why}", "inconnu : {why}", "nicht bekannt: {why}"),
     "pieces_by_hour": (
         "Good pieces by hour, the mark is the target",

@@ -104,6 +104,9 @@ class KpiRow(BaseModel):
     key: dict[str, str] = Field(description="what the row is of, by the words of ``by``")
     path: str = Field(description="whose targets hold")
     values: dict[str, KpiValue] = Field(description="by name of the KPI")
+    unrated_run_s: float = Field(
+        description="time it ran without an ideal rate or a counter; performance and OEE leave it out"
+    )
 
 
 class KpiUnit(BaseModel):
@@ -235,7 +238,7 @@ def _check_seen(services: Services, sight: Sight, under: str, parts: Sequence[st
 
 def _row(row: ValueRow) -> KpiRow:
     values = {name: KpiValue.model_validate(asdict(v)) for name, v in row.values.items()}
-    return KpiRow(key=dict(row.key), path=row.path, values=values)
+    return KpiRow(key=dict(row.key), path=row.path, values=values, unrated_run_s=row.unrated_run_ns / NS_PER_S)
 
 
 def _cells(row: KpiRow, answer: KpiValues) -> Mapping[str, Any]:
@@ -246,6 +249,7 @@ def _cells(row: KpiRow, answer: KpiValues) -> Mapping[str, Any]:
         value = row.values[kpi.name]
         cells[f"{kpi.title} ({kpi.unit})" if kpi.unit else kpi.title] = value.value
         cells[f"{kpi.title} target"] = value.target
+    cells["Running time that is not rated (s)"] = row.unrated_run_s
     return cells
 
 

@@ -12,6 +12,7 @@ from isthmus.production.facts import BY, group_of
 from isthmus.production.figures import DOWN, Figures, waterfall
 from isthmus.production.lineage import FIGURES
 from isthmus.production.model import MILLION, MINOR, FactSum, Interval, MachineNow, StateClass
+from isthmus.production.replay import MAX_DIFFERENCES, Difference, Replayed
 from isthmus.production.service import Production
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError, TryLater
@@ -118,13 +119,18 @@ class OeeRow(BaseModel):
     material_per_good: float | None
     cost: float = Field(description="of the time it was down, in the plant's currency")
     ideal_s: float | None = Field(description="time that all pieces take at their ideal rate")
+    unrated_run_s: float = Field(
+        description="of run_s, without an ideal rate or a counter: performance, OEE and TEEP leave it out"
+    )
+    unrated_s: float = Field(description="of planned_s, the same")
+    counted: bool = Field(description="whether anything counts pieces here; if not, counts are 0 for want of a counter")
     why: dict[str, str] = Field(description="of each figure that is null, what it has no denominator for")
 
 
 class StepOut(BaseModel):
     key: str
     s: float
-    kind: str = Field(description="total or loss")
+    kind: str = Field(description="total, loss, or apart: left out of what follows, and no loss")
 
 
 class OeeOut(BaseModel):
@@ -206,6 +212,43 @@ class RestatementOut(BaseModel):
 
 class RestatementsOut(BaseModel):
     restatements: list[RestatementOut]
+
+
+class ReplayedFiguresOut(BaseModel):
+    availability: float | None
+    performance: float | None
+    quality: float | None
+    oee: float | None
+    run_s: float
+    good: float
+
+
+class ReplayedMachineOut(BaseModel):
+    asset: str
+    days: int = Field(description="closed days that were computed again")
+    intervals: int = Field(description="intervals of the span that runs, compared one by one")
+    kept: ReplayedFiguresOut | None = Field(description="figures of the range from what is kept; null where nothing is")
+    computed: ReplayedFiguresOut | None = Field(description="the same from raw samples")
+    differing: int
+    notes: list[str]
+
+
+class ReplayDifferenceOut(BaseModel):
+    asset: str
+    start: str
+    end: str
+    what: str = Field(description="an amount of a quarter of an hour, an interval, a stop, or what a day hands on")
+    kept: float | str | None = Field(description="s or pieces; null where nothing of it is kept")
+    computed: float | str | None
+
+
+class ProductionReplayOut(BaseModel):
+    start: str
+    end: str
+    equal: bool
+    differing: int
+    differences: list[ReplayDifferenceOut] = Field(description=f"the first {MAX_DIFFERENCES:,}, by machine and time")
+    machines: list[ReplayedMachineOut]
 
 
 class RecomputeIn(BaseModel):
@@ -458,12 +501,59 @@ async def list_restatements(
     return RestatementsOut(restatements=rows)
 
 
+@router.get("/production/replay", dependencies=allow(Action.READ, part=True))
+async def replay_production(
+    services: Room, sight: Seen, under: Under = "", start: Start = "now-1d", end: Start = "now"
+) -> ProductionReplayOut:
+    """Facts of a range computed again from raw samples and held against those that are kept. Nothing is changed by it."""
+    start_ns, end_ns = _range(services, start, end)
+    found = await _production(services).replay(under, start_ns, end_ns, sees=sight.path)
+    if not found:
+        raise NotFound(f"under: no machine is counted at {under[:200]!r}", "unknown_path")
+    differences = [one for machine in found for one in machine.differences]
+    return ProductionReplayOut(
+        start=iso(start_ns),
+        end=iso(end_ns),
+        equal=not differences,
+        differing=len(differences),
+        differences=[_difference_out(one) for one in differences[:MAX_DIFFERENCES]],
+        machines=[_replayed_out(one) for one in found],
+    )
+
+
 @router.post("/production/recompute", dependencies=allow(Action.PRODUCTION_PLAN), status_code=202)
 async def recompute_production(services: Room, request: Request, body: RecomputeIn) -> RecomputeOut:
     """Compute closed days again from the record, by the plant and the calendars as they are now; what differs is kept."""
     start_ns, end_ns = _range(services, body.start, body.end)
     told(request).update(target=body.under or "site", new=f"{iso(start_ns)} to {iso(end_ns)}")
     return RecomputeOut(days=await _production(services).recompute(body.under, start_ns, end_ns))
+
+
+def _difference_out(one: Difference) -> ReplayDifferenceOut:
+    return ReplayDifferenceOut(
+        asset=one.asset,
+        start=iso(one.start_ns),
+        end=iso(one.end_ns),
+        what=one.what,
+        kept=one.kept,
+        computed=one.computed,
+    )
+
+
+def _replayed_out(one: Replayed) -> ReplayedMachineOut:
+    return ReplayedMachineOut(
+        asset=one.asset, days=one.days, intervals=one.intervals, kept=_replayed_figures(one.kept),
+        computed=_replayed_figures(one.computed), differing=len(one.differences), notes=list(one.notes),
+    )  # fmt: skip
+
+
+def _replayed_figures(said: Figures | None) -> ReplayedFiguresOut | None:
+    if said is None:
+        return None
+    return ReplayedFiguresOut(
+        availability=said.availability, performance=said.performance, quality=said.quality, oee=said.oee,
+        run_s=said.run_ns / 1e9, good=said.good,
+    )  # fmt: skip
 
 
 def _nothing() -> tuple[FactSum, Figures]:
@@ -500,5 +590,6 @@ def _oee_row(facts: FactSum, said: Figures) -> OeeRow:
         total=said.total, good=said.good, reject=said.reject, rework=said.rework,
         first_pass_yield=said.first_pass_yield, scrap_ratio=said.scrap_ratio, throughput_per_h=said.throughput_per_h,
         energy_per_good=said.energy_per_good, material_per_good=said.material_per_good, cost=said.cost,
-        ideal_s=_seconds(said.ideal_total_ns), why=dict(said.why),
+        ideal_s=_seconds(said.ideal_total_ns), unrated_run_s=said.unrated_run_ns / 1e9, unrated_s=said.unrated_ns / 1e9,
+        counted=said.counted, why=dict(said.why),
     )  # fmt: skip

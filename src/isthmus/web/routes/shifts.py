@@ -64,6 +64,8 @@ class ShiftFiguresOut(BaseModel):
     run_s: float
     down_s: float
     unknown_s: float
+    unrated_run_s: float = Field(description="of run_s, without an ideal rate or a counter; not in performance and OEE")
+    counted: bool = Field(description="whether anything counts pieces here")
     stops: int
     minor_stops: int
     mtbf_s: float | None
@@ -480,7 +482,7 @@ def _figures(said: Figures) -> ShiftFiguresOut:
         f"{name}_s": None if value is None else value / NS_PER_S
         for name, value in {
             "planned": said.planned_ns, "run": said.run_ns, "down": said.down_ns, "unknown": said.unknown_ns,
-            "mtbf": said.mtbf_ns, "mttr": said.mttr_ns,
+            "unrated_run": said.unrated_run_ns, "mtbf": said.mtbf_ns, "mttr": said.mttr_ns,
         }.items()
     }  # fmt: skip
     own = {name: getattr(said, name) for name in ShiftFiguresOut.model_fields if not name.endswith("_s")}

@@ -136,6 +136,11 @@ def day(seed=1, *, days=1, every_s=300.0, counts_s=60.0):
     }
 
 
+def shifted(some, by_ns):
+    """Samples at other times."""
+    return Series(some.time_ns + by_ns, some.value, some.status)
+
+
 def plant(*machines, lines=(), **rest):
     """A plant of machines; their tags are numbers."""
     ids = sorted(

@@ -15,8 +15,10 @@ def of(run_min, down_min=0, off_min=0, *, total=0, good=None, rate=None, unknown
     good = total if good is None else good
     ns = {StateClass.RUNNING: run_min * MIN, StateClass.STOPPED: down_min * MIN, StateClass.OFF: off_min * MIN}
     ideal = () if rate is None else (IdealCounts(*rate, total * MILLION, good * MILLION),)
+    ns |= {StateClass.UNKNOWN: unknown_min * MIN}
+    rest.setdefault("unrated", {} if rate and rate[0] else ns)
     return FactSum(
-        ns=ns | {StateClass.UNKNOWN: unknown_min * MIN},
+        ns=ns,
         total_u=total * MILLION,
         good_u=good * MILLION,
         reject_u=(total - good) * MILLION,
@@ -75,9 +77,34 @@ def test_what_has_no_denominator_is_null_and_says_why():
     assert undeclared.quality == 1.0
 
 
-def test_a_machine_without_a_rate_hides_no_other():
-    both = add([of(10, total=5, rate=(0, 0)), of(10, total=600, rate=(60, MIN))])
-    assert figures(both).oee is None
+def test_a_machine_without_a_rate_hides_no_other_and_drags_none_down():
+    rated = of(60, 20, total=2_700, good=2_400, rate=(60, MIN))
+    both = figures(add([of(70, 10, total=5, rate=(0, 0)), rated, of(50, 30, counted=False)]))
+    alone = figures(rated)
+    assert (
+        (both.performance, both.quality, both.oee)
+        == (alone.performance, alone.quality, alone.oee)
+        == (0.75, 8 / 9, 0.5)
+    )
+    assert both.availability == 180 / 240
+    assert (both.unrated_run_ns, both.unrated_ns) == (120 * MIN, 160 * MIN)
+    assert both.teep == both.oee  # all time is planned
+    steps = {s.key: s.ns / MIN for s in waterfall(add([rated, of(70, 10, total=5, rate=(0, 0))]))}
+    assert steps["run"] - steps["not_rated"] - steps["speed"] - steps["quality"] == steps["good"] == 40
+
+
+def test_where_nothing_counts_there_is_no_number():
+    said = figures(of(60, 20, counted=False))
+    none = ("performance", "quality", "oee", "teep", "throughput_per_h", "first_pass_yield", "scrap_ratio")
+    assert all(getattr(said, name) is None for name in none)
+    assert {said.why[name] for name in none} == {"nothing counts pieces here"}
+    assert said.availability == 0.75
+
+
+def test_what_is_rated_and_stood_has_no_performance():
+    said = figures(add([of(0, 60, total=0, rate=(60, MIN)), of(60, 0)]))
+    assert (said.performance, said.oee) == (None, 0.0)
+    assert said.why["performance"] == "what has an ideal rate did not run"
 
 
 def test_unknown_time_is_told_beside_and_counts_as_lost():

@@ -412,6 +412,74 @@ async def test_a_line_is_its_constraint_with_the_counts_of_where_it_is_counted(e
     assert alone.good == 5000
 
 
+async def test_machines_that_nothing_rates_drag_no_line_and_no_site_down(engine):
+    """One without counters, one without an ideal rate; and a line whose constraint is counted at another machine."""
+    mixer = replace(FILLER, asset="line/mixer", line="line", state=4, good=0, reject=0)  # a rate, and nothing counts
+    press = replace(FILLER, asset="line/press", line="line", state=7, good=8, reject=9, ideal_count=0, ideal_per_ns=0)
+    oven = replace(FILLER, asset="two/oven", line="two", state=10, good=0, reject=0, ideal_count=3)
+    packer = replace(FILLER, asset="two/packer", line="two", state=13, good=14, reject=15)
+    plant = machines.plant(
+        FILLER, mixer, press, oven, packer,
+        lines=(ProductionLine("two", ("two/oven", "two/packer"), "two/oven", "two/packer"),),
+    )  # fmt: skip
+    hall = machines.Room(engine, plant, now_ns=T0)
+    await hall.room.begin()
+    samples = {}
+    for n in range(5):
+        samples |= {3 * n + tag: some for tag, some in machines.day(n).items()}
+    hall.now(T0 + D + 10 * MIN)
+    hall.send(samples)
+    await hall.settle()
+
+    async def one(under, by=()):
+        return {tuple(f.key.values()): said for f, said in await hall.room.figures(under, T0, T0 + D, by)}
+
+    each, line, site = await one("", ("machine",)), (await one("line"))[()], (await one(""))[()]
+    alone, second = each[("line/filler",)], (await one("two"))[()]
+    assert alone.performance is not None
+    assert (line.performance, line.quality, line.oee) == (alone.performance, alone.quality, alone.oee)
+    assert line.run_ns > alone.run_ns
+    assert line.unrated_run_ns == each[("line/mixer",)].run_ns + each[("line/press",)].run_ns
+    assert line.total == alone.total + each[("line/press",)].total
+    for asset, why in (("line/mixer", "nothing counts pieces here"), ("two/oven", "nothing counts pieces here")):
+        assert (each[(asset,)].performance, each[(asset,)].oee) == (None, None)
+        assert each[(asset,)].why["performance"] == why
+    assert each[("line/press",)].why["oee"] == "no ideal rate is declared for what was made"
+    # the second line is its constraint's time with what the packer counted, at the constraint's rate
+    oven_ns, made = each[("two/oven",)].run_ns, each[("two/packer",)].total
+    assert second.unrated_run_ns == 0
+    assert second.performance == pytest.approx(made * S / 3 / oven_ns)
+    assert site.performance == pytest.approx(
+        ((alone.ideal_total_ns or 0) + (second.ideal_total_ns or 0)) / (alone.run_ns + oven_ns)
+    )
+    now = {m.asset: m for m in hall.room.machines()}
+    assert now["line/mixer"].target is None
+
+
+async def test_an_order_with_a_rate_rates_a_machine_that_has_none(engine):
+    bare = replace(FILLER, ideal_count=0, ideal_per_ns=0)
+    hall = machines.Room(engine, machines.plant(bare), now_ns=T0)
+    await hall.room.begin()
+    hall.now(T0 + 4 * H)
+    hall.send(
+        {
+            1: series((0, 1), (2 * 3600, 2), (3 * 3600, 1)),
+            2: series((0, 0), (3600, 3000), (4 * 3600, 4000)),
+            3: series((0, 0)),
+        }
+    )
+    await hall.settle()
+    ((_, before),) = await hall.room.figures(A, T0, T0 + 4 * H)
+    assert (before.performance, before.oee, before.unrated_ns) == (None, None, 4 * H)
+    values = {"order": "A1", "product": "p", "ideal_count": 1, "ideal_per_ns": S}
+    await hall.room.enter(Entry(EntryKind.ORDER, A, T0, T0 + H, values, "ana"))
+    ((_, said),) = await hall.room.figures(A, T0, T0 + 4 * H)
+    assert said.performance == 3000 / 3600
+    assert said.unrated_run_ns == 2 * H
+    assert said.oee == 3000 / 7200  # the hour it stood is a loss, whatever would have been made
+    assert said.quality == 1.0
+
+
 async def test_lineage_names_intervals_marks_and_the_samples(hall):
     hall.now(T0 + 2 * H)
     await hall.room.begin()
@@ -426,6 +494,86 @@ async def test_lineage_names_intervals_marks_and_the_samples(hall):
         "reject": ("tags/t3",),
     }
     assert found.counts["good"] == 65
+
+
+async def test_a_replay_from_raw_samples_is_equal_and_changes_nothing(hall, engine):
+    """Two closed days and one that runs; settled, late and doubled samples; what people said; a start in between."""
+    hall.now(T0)
+    await lived(hall)
+    more = machines.day(7)
+    hall.now(T0 + 2 * D + 5 * H)
+    hall.send({tag: machines.shifted(some, 2 * D).between(0, hall.clock.now_ns()) for tag, some in more.items()})
+    await hall.settle()
+    await hall.room.enter(Entry(EntryKind.SCRAP, A, T0 + 2 * D + H, 0, {"count": 3, "reason": "scrap/dent"}, "ana"))
+    hall.send({1: series((2 * D / S + 600, 2), (2 * D / S + 605, 1))})  # late
+    await hall.settle()
+    hall.now(T0 + 2 * D + 5 * H + 30 * MIN)
+    before = await sums(hall, 0, 54)
+    for room in (hall, machines.Room(engine, hall.plant, now_ns=hall.clock.now_ns(), record=hall.record)):
+        if room is not hall:
+            await room.room.begin()
+            await room.settle()
+        (found,) = await room.room.replay("", T0, T0 + 3 * D)
+        assert (found.asset, found.days, found.differences, found.notes) == (A, 2, (), ())
+        assert found.intervals > 5
+        assert found.kept == found.computed
+        assert found.kept is not None
+        assert found.kept.oee == (await room.room.figures(A, T0, T0 + 3 * D))[0][1].oee
+        assert await sums(room, 0, 54) == before
+        assert await room.room.restatements() == []
+
+
+async def test_a_replay_tells_machine_span_and_both_values_of_what_differs(hall):
+    hall.now(T0)
+    await lived(hall)
+    hall.now(T0 + 2 * D + 2 * H)
+    hall.send(
+        {1: series((2 * D / S + 60, 1), (2 * D / S + 4000, 2)), 2: series((2 * D / S + 60, 5), (2 * D / S + 3700, 500))}
+    )
+    await hall.settle()
+    # the record is another one than what was heard: in a closed day a stop, today a count and a stop that goes on
+    hall.record.store(1, series((600, 2), (700.25, 1)))
+    hall.record.store(2, series((2 * D / S + 3700, 600)))
+    hall.record.store(1, series((2 * D / S + 5000, 1)))
+    (found,) = await hall.room.replay(A, T0, T0 + 3 * D)
+    assert {d.asset for d in found.differences} == {A}
+    closed = [d for d in found.differences if d.start_ns < T0 + 2 * D]
+    assert closed[0].start_ns == T0
+    assert {d.end_ns - d.start_ns for d in closed} == {15 * MIN}
+    assert max(d.end_ns for d in closed) < T0 + 2 * H  # until a state that both have
+    told = {d.what.partition(" (")[0]: (d.kept, d.computed) for d in closed if d.start_ns == T0}
+    assert "running s" in told
+    assert told["running s"][0] != told["running s"][1]
+    today = {d.what.partition(" (")[0]: d for d in found.differences if d.start_ns >= T0 + 2 * D}
+    assert (today["good"].kept, today["good"].computed) == (495, 595)
+    assert (today["good"].start_ns, today["good"].end_ns) == (T0 + 2 * D + H, T0 + 2 * D + 75 * MIN)
+    assert (
+        today["interval"].computed is None or today["interval"].kept is None or "stopped" in str(today["interval"].kept)
+    )
+    stop = today[f"stop {A}@{T0 + 2 * D + 4000 * S}"]
+    assert str(stop.kept).startswith("stopped for 3200 s")
+    assert str(stop.computed).startswith("stopped for 1000 s")
+    assert found.kept is not None
+    assert found.computed is not None
+    assert found.kept.run_ns != found.computed.run_ns
+    (only,) = await hall.room.replay(A, T0 + D, T0 + 2 * D)
+    assert only.differences == ()
+
+
+async def test_a_replay_waits_for_the_record_and_asks_for_less_at_a_time(hall):
+    hall.now(T0 + H)
+    await hall.room.begin()
+    await hall.settle()
+    hall.send({1: series((3500, 1), (3550, 2))}, recorded=False)
+    hall.record.seq -= 1  # the record does not have it yet
+    asked = asyncio.ensure_future(hall.room.replay("", T0, T0 + H))
+    await asyncio.sleep(0)
+    assert not asked.done()
+    hall.record.store(1, series((3500, 1), (3550, 2)))
+    hall.record.seq += 1
+    assert (await asked)[0].differences == ()
+    with pytest.raises(ConfigError, match="at most 400 at a time"):
+        await hall.room.replay("", T0 - 500 * D, T0 + H)
 
 
 async def test_marks_of_closed_days_are_kept(hall):
