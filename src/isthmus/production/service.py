@@ -26,7 +26,7 @@ from isthmus.ports.frames import Arrived
 from isthmus.ports.history import Gap
 from isthmus.production.blocks import Blocks
 from isthmus.production.days import day_facts, differences, iso_day
-from isthmus.production.facts import AMOUNTS, BY, Names, Table, Words, cost_u, sums
+from isthmus.production.facts import AMOUNTS, BY, Names, Table, Words, cost_u, order_of, sums
 from isthmus.production.figures import Figures, add, figures
 from isthmus.production.fold import Carry, Folded, Ground, Planner, Segments, effective, fold
 from isthmus.production.fold import intervals as told_intervals
@@ -814,7 +814,7 @@ class Production:
             state=None if state == NO_STATE else state,
             since_ns=stop_ns or view.open_ns,
             reason=open_stops[-1].reason if open_stops and open_stops[-1].open else "",
-            order=names.text("order", int(cells.order[cell])),
+            order=order_of(names.text("order", int(cells.order[cell]))),
             product=names.text("product", int(cells.product[cell])),
             shift=names.text("shift", shift),
             team=names.text("team", int(cells.team[cell])),

@@ -402,6 +402,19 @@ def add_event(db: Connection, one: Happening) -> None:
     db.execute(insert(EVENT).values(values))
 
 
+def losses(db: Connection, run: Run) -> list[Happening]:
+    """What people said to be scrap or rework of a run and its machine's accounts were told, oldest first."""
+    wanted = select(EVENT).where(EVENT.c.order == run.order, EVENT.c.operation == run.operation)
+    rows = db.execute(wanted.where(EVENT.c.kind.in_(("scrap", "rework"))).order_by(EVENT.c.seq))
+    found = [Happening(**values_of(row) | {"detail": orjson.loads(row.detail)}) for row in rows]
+    return [one for one in found if one.detail.get("run") == run.id and one.detail.get("entry")]
+
+
+def save_event(db: Connection, one: Happening) -> None:
+    """Where a line of the journal stands in the accounts now."""
+    db.execute(update(EVENT).where(EVENT.c.seq == one.seq).values(detail=dump(one.detail)))
+
+
 def events(db: Connection, ident: str, limit: int = 500) -> list[Happening]:
     """Of an order, newest first."""
     wanted = select(EVENT).where(EVENT.c.order == ident).order_by(EVENT.c.seq.desc()).limit(limit)
