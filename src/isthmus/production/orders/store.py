@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
@@ -45,6 +46,8 @@ from isthmus.production.orders.model import (
 )
 
 metadata = MetaData()
+FIRST: Final = (State.RUNNING, State.PAUSED, State.RELEASED, State.PLANNED)
+"""What is under way stands before what waits."""
 _COUNTS = ("total", "good", "reject", "rework")
 
 PRODUCT = Table(
@@ -255,7 +258,8 @@ def orders(
             or_(*(c.like(word) for c in (ORDER.c.id, ORDER.c.product, ORDER.c.reference, ORDER.c.lot)))
         )
     ended = ORDER.c.state.in_([*ENDED])
-    ranked = wanted.order_by(ended, ORDER.c.ended_ns.desc(), ORDER.c.priority, ORDER.c.due_ns.nulls_last(), ORDER.c.id)
+    rank = case({str(state): place for place, state in enumerate(FIRST)}, value=ORDER.c.state, else_=len(FIRST))
+    ranked = wanted.order_by(ended, ORDER.c.ended_ns.desc(), rank, ORDER.c.priority, ORDER.c.due_ns.nulls_last(), ORDER.c.id)
     return _orders(db, list(db.execute(ranked.limit(limit))))
 
 

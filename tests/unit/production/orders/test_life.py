@@ -365,3 +365,14 @@ async def test_a_product_that_cannot_be_made_here_is_refused_by_its_place(works:
         await works.room.products.save(simple("a/b"), 0, SUE)
     with pytest.raises(LookupError):
         await works.room.products.get("water")
+
+
+async def test_what_is_under_way_is_listed_before_what_waits(works: Works) -> None:
+    await works.products(simple("water"))
+    for ident in ("planned", "waiting", "running"):
+        made = await works.room.orders.create(Order(ident, "water", 0, ONE, due_ns=1 if ident == "waiting" else None), SUE)
+        if ident != "planned":
+            made = await works.room.orders.release(ident, made.rev, SUE)
+        if ident == "running":
+            await works.room.orders.start(ident, made.rev, ANA)
+    assert [row[0].id for row in await works.room.orders.listed()] == ["running", "waiting", "planned"]
