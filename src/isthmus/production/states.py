@@ -270,7 +270,9 @@ def _pulse_steps(machine: Machine, series: Series, known_ns: int) -> tuple[Steps
     klass += [np.full(int(first.sum()), UNKNOWN, np.uint8)]
     all_ns = np.concatenate(times)
     order = np.argsort(all_ns, kind="stable")
-    return Steps(all_ns[order], np.full(len(order), NO_STATE, np.int64), np.concatenate(klass)[order]), series.time_ns[~bad]
+    return Steps(all_ns[order], np.full(len(order), NO_STATE, np.int64), np.concatenate(klass)[order]), series.time_ns[
+        ~bad
+    ]
 
 
 def _silent(series: Series, known_ns: int) -> list[Span]:

@@ -259,7 +259,9 @@ def orders(
         )
     ended = ORDER.c.state.in_([*ENDED])
     rank = case({str(state): place for place, state in enumerate(FIRST)}, value=ORDER.c.state, else_=len(FIRST))
-    ranked = wanted.order_by(ended, ORDER.c.ended_ns.desc(), rank, ORDER.c.priority, ORDER.c.due_ns.nulls_last(), ORDER.c.id)
+    ranked = wanted.order_by(
+        ended, ORDER.c.ended_ns.desc(), rank, ORDER.c.priority, ORDER.c.due_ns.nulls_last(), ORDER.c.id
+    )
     return _orders(db, list(db.execute(ranked.limit(limit))))
 
 

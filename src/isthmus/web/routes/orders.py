@@ -607,10 +607,14 @@ async def labour_on_order(
 # people
 
 
-@router.get("/people/skills", dependencies=allow(Action.PRODUCTION_PLAN))
-async def list_skills(services: Room) -> SkillList:
+@router.get("/people/skills", dependencies=allow(Action.PRODUCTION_PLAN), response_model=SkillList, responses=FILES)
+async def list_skills(services: Room, form: Form = "json") -> SkillList | Response:
     """Who was taught what, until when."""
-    return _people(await room_of(services).people.skills())
+    found = _people(await room_of(services).people.skills())
+    if form == "json":
+        return found
+    rows = [{"person": one.person, "skill": s.skill, "until": s.until} for one in found.people for s in one.skills]
+    return await sheet(form, "skills", rows, ("person", "skill", "until"))
 
 
 @router.put("/people/skills", dependencies=allow(Action.PRODUCTION_PLAN))
