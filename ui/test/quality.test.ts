@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { violationText } from '../src/quality/data'
-import { lastOf, lineOf, numberOf, scaleOf, stepsOf } from '../src/quality/scale'
+import { apart, lastOf, lineOf, numberOf, scaleOf, stepsOf } from '../src/quality/scale'
 
 const frame = { width: 110, height: 110, left: 5, right: 5, top: 5, bottom: 5 }
 
@@ -49,5 +49,19 @@ describe('what a check said', () => {
     expect(violationText({ ...said, values: [], defects: 3, size: 50, fault: 'torn' }, 'x')).toBe('Weight is outside of its specification: 3 of 50 · torn')
     expect(violationText({ ...said, code: 'signal', rules: ['nelson1'] }, 'x')).toBe('Weight is out of control: beyond 3 σ: 511.0')
     expect(violationText(null, 'the label is torn')).toBe('the label is torn')
+  })
+})
+
+describe('labels of a chart', () => {
+  it('stand apart where lines lie close together, and stay where there is room', () => {
+    const found = apart([100, 104, 108, 200], 14, 10, 240)
+    expect(found[3]).toBe(200)
+    expect((found[1] ?? 0) - (found[0] ?? 0)).toBeGreaterThanOrEqual(14)
+    expect((found[2] ?? 0) - (found[1] ?? 0)).toBeGreaterThanOrEqual(14)
+    expect(found[1]).toBe(104)
+  })
+  it('stay inside the chart and in the order of their values', () => {
+    expect(apart([236, 238, 12], 14, 10, 240)).toEqual([226, 240, 12])
+    expect(apart([5], 14, 10, 240)).toEqual([10])
   })
 })

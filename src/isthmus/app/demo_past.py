@@ -1,4 +1,4 @@
-"""What people of the demo's hall did in its past: orders, reasons of stops, checks, readings, the shift log.
+"""What people of the demo's hall did in its past: orders, reasons of stops, calls and actions, checks, readings, the shift log.
 
 Written before core first starts, by the rooms' own services at the time it happened, into records that take their place in one go:
 what was cut off leaves nothing behind. Nothing of it is made up beside the line: orders are what was made from one change-over to
@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +25,15 @@ from isthmus.app.records import open_records
 from isthmus.namespace.changes import Hand
 from isthmus.namespace.model import Plant
 from isthmus.ports.production import Running
-from isthmus.production.model import Entry, EntryKind, FactSum, Interval
+from isthmus.production.model import Entry, EntryKind, FactSum, Interval, StateClass, Stop, stop_id
 from isthmus.production.orders.model import Component, Lot, Operation, Order, Point, Product, Step
 from isthmus.production.orders.quantity import ONE, quantity
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.shiftlog import NoteKind, ShiftLog
+from isthmus.production.stops.actions import ActionChange, ActionDesk, ActionDraft
+from isthmus.production.stops.cause import Cause, CauseKind
+from isthmus.production.stops.model import ActionState, Verb
+from isthmus.production.stops.requests import HelpDesk
 from isthmus.production.store import ProductionStore
 from isthmus.quality.model import CLOSED, Entered, Plan, characteristics_of, key_of
 from isthmus.quality.service import Quality
@@ -50,6 +55,16 @@ CHECK_NS: Final = 2 * 3600 * NS_PER_S
 DAY_NS: Final = 86_400 * NS_PER_S
 FAULTS: Final = ("underfilled", "cap askew", "label askew", "scratched")
 SHIFT_S: Final = 8 * 3600
+
+CALLS: Final = {
+    "mechanical/jam": "maintenance",
+    "mechanical/web": "maintenance",
+    "mechanical/drive": "maintenance",
+    "supply/caps": "material",
+    "supply/air": "maintenance",
+}
+"""Whom a long stop of a reason calls."""
+ANSWERS: Final = {"maintenance": "Put right and tried; it runs at speed.", "material": "Brought and filled up."}
 
 Stopped = Callable[[], bool]
 
@@ -167,6 +182,28 @@ class _Accounts:
         return self._store.add_entries(entries)
 
 
+class NoFacts:
+    """Actions of the past are put down, not measured: that is done by who looks at them."""
+
+    async def stops(self, under: str, start_ns: int, end_ns: int) -> list[Stop]:
+        return []
+
+    async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]:
+        return []
+
+    async def facts(self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[FactSum]:
+        return []
+
+    async def enter(self, entry: Entry) -> int:
+        return 0
+
+    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
+        return []
+
+    async def entries(self, asset: str, start_ns: int, end_ns: int) -> list[Entry]:
+        return []
+
+
 def product_of(body: Mapping[str, Any]) -> Product:
     """A product from what the API takes."""
     operations = tuple(
@@ -224,7 +261,8 @@ class _People:
 
     async def live(self) -> bool:
         """All of the past; False if somebody ended it."""
-        for part in (self._make, self._say_why, self._read, self._check, self._hand_over):
+        parts = (self._make, self._say_why, self._call, self._improve, self._read, self._check, self._hand_over)
+        for part in parts:
             await part()
             if self._stopped():
                 return False
@@ -311,6 +349,62 @@ class _People:
             told_ns = one.end_ns + 60 * NS_PER_S
             said.append(Entry(EntryKind.REASON, one.asset, one.start_ns, one.end_ns, values, SHIFT, told_ns))
         ProductionStore(self._engine).add_entries(said)
+
+    # --- calls and actions
+
+    async def _call(self) -> None:
+        """Long stops became somebody's work: asked for, taken up before the machine ran again, put right when it did."""
+        clock = ManualClock(self._start_ns)
+        desk = HelpDesk(self._engine, lambda: self._plant, clock)
+        long = [one for one in self._stands if reason_of(one) in CALLS and one.end_ns - one.start_ns >= LONG_NS]
+        for one in sorted(long, key=lambda one: one.end_ns):
+            took_ns = one.end_ns - one.start_ns
+            reason, text = reason_of(one), self._text(one)
+            stop = stop_id(one.asset, one.start_ns)
+            about = Stop(stop, one.asset, one.start_ns, one.end_ns, StateClass.STOPPED, took_ns, reason=reason)
+            cause = Cause(CauseKind.OWN, one.asset, stop, reason, path=(one.asset,))
+            asked = one.start_ns + round(took_ns * self._chance.uniform(0.1, 0.25))
+            clock.set_wall(asked)
+            title = f"{one.asset.rpartition('/')[2].capitalize()}: {text.lower()}"
+            evidence = desk.evidence(one.asset, "", about, cause)
+            call, _ = await desk.call(f"{CALLS[reason]}:{stop}", CALLS[reason], title, evidence, SHIFT, stop)
+            moves = (
+                (Verb.ACKNOWLEDGE, asked + round(took_ns * self._chance.uniform(0.1, 0.4)), ""),
+                (Verb.ANSWER, one.end_ns, ANSWERS[CALLS[reason]]),
+                (Verb.CLOSE, one.end_ns + round(self._chance.uniform(2, 20)) * 60 * NS_PER_S, ""),
+            )
+            for verb, at_ns, said in moves:
+                if at_ns < self._end_ns:
+                    clock.set_wall(at_ns)
+                    call = (await desk.move(call.id, verb, said, call.version, SHIFT))[1]
+
+    async def _improve(self) -> None:
+        """What is done against the reasons that took most time: one action is under way, one was done halfway through.
+
+        What that brought is measured, and may be nothing: nobody made the line another one.
+        """
+        lost: dict[tuple[str, str], int] = {}
+        for one in self._stands:
+            if reason_of(one) in CALLS:
+                lost[one.asset, reason_of(one)] = lost.get((one.asset, reason_of(one)), 0) + one.end_ns - one.start_ns
+        worst = sorted(lost, key=lambda key: (-lost[key], key))[:2]
+        clock = ManualClock(self._start_ns)
+        desk = ActionDesk(self._engine, NoFacts(), lambda: self._plant, clock)
+        for (asset, reason), share, state in zip(
+            worst, (0.8, 0.5), (ActionState.DOING, ActionState.DONE), strict=False
+        ):
+            made_ns = self._start_ns + round((self._end_ns - self._start_ns) * share)
+            clock.set_wall(made_ns)
+            name = next((one.text for one in self._plant.reasons if one.key == reason), reason).lower()
+            weekly_min = lost[asset, reason] / 60e9 * 7 * DAY_NS / (self._end_ns - self._start_ns)
+            due = datetime.fromtimestamp((made_ns + 14 * DAY_NS) / NS_PER_S, UTC).date().isoformat()
+            draft = ActionDraft(
+                f"Less time lost to {name} at the {asset.rpartition('/')[2]}", asset, "reason", reason, SHIFT, due,
+                float(round(weekly_min * 0.3)), "Every stop of this kind is looked at together the next morning.",
+                self._start_ns, made_ns,
+            )  # fmt: skip
+            action = await desk.create(draft, SHIFT)
+            await desk.change(action.id, ActionChange(state=str(state)), action.version, SHIFT)
 
     # --- readings and checks
 

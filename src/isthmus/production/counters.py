@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from isthmus.production.model import MILLION, Mark, MarkKind
 from isthmus.production.states import Flags, Ints, Series
 from isthmus.values import status as codes
+from isthmus.values.clock import NS_PER_S
+from isthmus.values.plant.production import MAX_PIECES_PER_S
 
 ABSURD: Final = 5
 """So many times its ideal rate, and a machine did not count but jump."""
@@ -85,14 +87,16 @@ def count(
         return Counted(time_ns[1:], np.zeros(max(0, len(kept) - 1), np.int64), tuple(marks))
     grown = np.diff(kept)
     amount = np.maximum(grown, 0)
-    allowed = _allowed(np.diff(time_ns), limit) if whole else None
+    declared = limit.count > 0 and limit.per_ns > 0
+    fastest = limit if declared else Limit(MAX_PIECES_PER_S, NS_PER_S)  # no machine at all makes more
+    allowed = _allowed(np.diff(time_ns), fastest) if whole else None
     absurd = grown > allowed if allowed is not None else np.zeros(len(grown), np.bool_)
     amount[absurd] = 0
     kinds = {MarkKind.ABSURD: absurd}
     fell = np.flatnonzero(grown < 0)
     if len(fell):
         most = None if allowed is None else allowed[fell]
-        amount[fell], back = _after_fall(kept[fell], kept[fell + 1], modulo * MILLION, most)
+        amount[fell], back = _after_fall(kept[fell], kept[fell + 1], modulo * MILLION, most, declared=declared)
         for kind, chosen in back.items():
             kinds[kind] = np.zeros(len(grown), np.bool_)
             kinds[kind][fell[chosen]] = True
@@ -104,23 +108,25 @@ def count(
     return Counted(time_ns[1:], amount, tuple(marks))
 
 
-def _allowed(took_ns: Ints, limit: Limit) -> NDArray[np.float64] | None:
-    if not limit.count or not limit.per_ns:
-        return None
+def _allowed(took_ns: Ints, limit: Limit) -> NDArray[np.float64]:
     per_ns = ABSURD * limit.count * MILLION / limit.per_ns
     return took_ns.astype(np.float64) * per_ns + float(SLACK_U)
 
 
 def _after_fall(
-    before: Ints, after: Ints, modulo_u: int, most: NDArray[np.float64] | None
+    before: Ints, after: Ints, modulo_u: int, most: NDArray[np.float64] | None, *, declared: bool
 ) -> tuple[Ints, dict[MarkKind, Flags]]:
-    """What was counted where a counter shows less than before, and which of the three it was."""
+    """What was counted where a counter shows less than before, and which of the three it was.
+
+    Where no rate is ``declared``, it must also be much less than before.
+    """
     over = after + modulo_u - before
     rolled = np.zeros(len(before), np.bool_)
+    possible = np.ones(len(before), np.bool_) if most is None else over <= most
     if modulo_u:
-        likely = over <= most if most is not None else over < modulo_u // 2
-        rolled = (before < modulo_u) & (over > 0) & likely
-    began = after <= most if most is not None else after * 2 <= before
+        rolled = (before < modulo_u) & (over > 0) & possible & (declared | (over < modulo_u // 2))
+    began = np.ones(len(before), np.bool_) if most is None else after <= most
+    began &= (declared and most is not None) | (after * 2 <= before)
     reset = ~rolled & began
     amount = np.where(rolled, over, np.where(reset, after, 0))
     return amount, {MarkKind.ROLLOVER: rolled, MarkKind.RESET: reset, MarkKind.JUMP_BACK: ~rolled & ~reset}

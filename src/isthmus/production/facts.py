@@ -349,7 +349,10 @@ class Words:
     unrated: frozenset[int] = frozenset()  # machines that never had an ideal rate, so no time of theirs has one
 
 
-BY: Final = ("machine", "line", "shift", "day", "order", "product", "team", "reason", "group", "loss", "class", "hour")
+BY: Final = (
+    *("machine", "line", "shift", "day", "order", "operation", "product", "team"),
+    *("reason", "group", "loss", "class", "hour"),
+)
 """What facts can be asked by."""
 
 _DOWN: Final = [
@@ -377,6 +380,21 @@ def loss_of(reason: str, state_class: StateClass, reasons: Mapping[str, Reason])
     if known is not None and known.loss:
         return known.loss
     return _LOSS_OF_CLASS.get(state_class, "")
+
+
+def order_name(order: str, operation: str | int) -> str:
+    """What columns call an operation of an order: two of one order at one machine are two things."""
+    return f"{order}/{operation}" if order and operation else order
+
+
+def order_of(name: str) -> str:
+    """The order of such a name."""
+    return name.partition("/")[0]
+
+
+def operation_of(name: str) -> str:
+    """The operation of such a name; "" where nobody said which."""
+    return name.partition("/")[2]
 
 
 def group_of(reason: str) -> str:
@@ -573,6 +591,9 @@ def _dimension(
     if name == "loss":
         losses = [loss_of(text, c, words.reasons) for text in names.texts("reason") for c in CLASSES]
         return _looked_up(reason * len(CLASSES) + klass, losses)
+    if name in ("order", "operation"):
+        part = order_of if name == "order" else operation_of
+        return _looked_up(table.columns["order"], [part(text) for text in names.texts("order")])
     if name in KEYS:
         return table.columns[name].astype(np.int64), lambda code: names.text(name, code)
     raise ValueError(f"by: unknown {name!r}")

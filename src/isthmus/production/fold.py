@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from isthmus.namespace.model import Machine
 from isthmus.production.counters import Counted, Limit, count, usable
-from isthmus.production.facts import Columns, Names, changed, combine, grouped, structured, totals
+from isthmus.production.facts import (
+    Columns,
+    Names,
+    changed,
+    combine,
+    grouped,
+    order_name,
+    order_of,
+    structured,
+    totals,
+)
 from isthmus.production.model import (
     CLASSES,
     CODE,
@@ -380,7 +390,8 @@ def _cells(
         if entry.kind is EntryKind.CREW:
             team[a:b] = names.code("team", str(entry.values.get("team", "")))
             continue
-        order[a:b] = names.code("order", str(entry.values.get("order", "")))
+        name = order_name(str(entry.values.get("order", "")), entry.values.get("operation", ""))
+        order[a:b] = names.code("order", name)
         product[a:b] = names.code("product", str(entry.values.get("product", "")))
         if int(entry.values.get("ideal_count", 0) or 0) > 0:
             rate[a:b] = names.rate(int(entry.values["ideal_count"]), int(entry.values["ideal_per_ns"]))
@@ -765,7 +776,7 @@ def intervals(folded: Folded, names: Names, start_ns: int, end_ns: int) -> list[
     return [
         Interval(
             folded.asset, begins[i], ends[i], CLASSES[klass[i]], None if state[i] == NO_STATE else state[i],
-            names.text("order", order[i]), names.text("product", product[i]), names.text("shift", shift[i]),
+            order_of(names.text("order", order[i])), names.text("product", product[i]), names.text("shift", shift[i]),
             names.text("team", team[i]), names.text("reason", reason[i]),
             stop_id(folded.asset, stop[i]) if stop[i] else "",
         )
@@ -801,7 +812,7 @@ def stops(folded: Folded, names: Names, entries: Sequence[Entry], known_ns: int)
                 stop_id(folded.asset, begin), folded.asset, begin, end,
                 CLASSES[int(pieces.raw[first])], int(ns[busy].sum()), bool(pieces.minor[mine].all()),
                 folded.open_group in (1, 2, 3) and end >= min(folded.end_ns, known_ns) and begin >= folded.open_ns,
-                "" if reason == MINOR else reason, entry, names.text("order", int(cells.order[cell])),
+                "" if reason == MINOR else reason, entry, order_of(names.text("order", int(cells.order[cell]))),
                 names.text("product", int(cells.product[cell])), names.text("shift", int(cells.shift[cell])),
                 names.text("team", int(cells.team[cell])),
             )

@@ -26,8 +26,8 @@ from isthmus.namespace.model import EMPTY, Machine, Plant, ProductionLine
 from isthmus.ports.frames import Arrived
 from isthmus.ports.history import Gap
 from isthmus.production.blocks import Blocks
-from isthmus.production.days import DayFacts, day_facts, differences, iso_day
-from isthmus.production.facts import AMOUNTS, BY, FACT, Names, Table, Words, cost_u, sums, unpack
+from isthmus.production.days import DayFacts, differences, iso_day
+from isthmus.production.facts import AMOUNTS, BY, FACT, Names, Table, Words, cost_u, order_of, sums, unpack
 from isthmus.production.figures import Figures, add, figures
 from isthmus.production.fold import Carry, Folded, Ground, Planner, Segments, effective, fold
 from isthmus.production.fold import intervals as told_intervals
@@ -842,7 +842,7 @@ class Production:
             state=None if state == NO_STATE else state,
             since_ns=stop_ns or view.open_ns,
             reason=open_stops[-1].reason if open_stops and open_stops[-1].open else "",
-            order=names.text("order", int(cells.order[cell])),
+            order=order_of(names.text("order", int(cells.order[cell]))),
             product=names.text("product", int(cells.product[cell])),
             shift=names.text("shift", shift),
             team=names.text("team", int(cells.team[cell])),

@@ -153,7 +153,7 @@ class ShiftFacts:
     losses: tuple[Loss, ...]  # the largest first
     made: tuple[Made, ...]
     hours: tuple[Hour, ...]
-    stops: tuple[Stop, ...]  # the longest first, those that ask for no reason left out
+    stops: tuple[Stop, ...]  # the longest first, planned ones and waits for another machine left out
     uncoded: int
     strips: tuple[Strip, ...]
 
@@ -194,7 +194,7 @@ class ShiftDesk:
         whole = await self._one(area, span.start_ns, until_ns, sees)
         machines = [(f.key["machine"], said) for f, said in await room.figures(*ask, by=("machine",), sees=sees)]
         made = await room.figures(*ask, by=("order", "product"), sees=sees)
-        stops = [s for s in await room.stops(*ask, sees=sees) if not s.minor]
+        stops = [s for s in await room.stops(*ask, sees=sees) if s.ns and not s.minor and (s.asks or s.reason)]
         return ShiftFacts(
             area=area,
             span=span,

@@ -102,7 +102,9 @@ def machine_steps(machine: Machine, samples: Mapping[int, Series], gaps: Sequenc
     """
     pulse_ns = 0
     if machine.pulse and not machine.state and not machine.rules:
-        raw, heard = _pulse_steps(machine, samples.get(machine.pulse, NOTHING), known_ns)
+        series = samples.get(machine.pulse, NOTHING)
+        raw, heard = _pulse_steps(machine, series, known_ns)
+        gaps = _joined([*gaps, *_silent(series, known_ns)])
         pulse_ns = _after_ns(machine)[1]
     elif machine.rules:
         raw, heard = _rule_steps(machine, samples)
@@ -243,13 +245,12 @@ def _pulse_steps(machine: Machine, series: Series, known_ns: int) -> tuple[Steps
     if machine.pulse_on is None:
         at, _ = pulses(machine, series)
         until = at
-        begins = series.time_ns[:1]
     else:
         value = np.where(bad, -np.inf, series.value.astype(np.float64))
         on = value >= machine.pulse_on
         last = np.r_[series.time_ns[1:], known_ns] if len(series) else series.time_ns
         at, until = series.time_ns[on], last[on]
-        begins = series.time_ns[:1]
+    begins = series.time_ns[~bad][:1]
     times, klass = [at], [np.full(len(at), RUNNING, np.uint8)]
     following = np.r_[at[1:], np.iinfo(np.int64).max] if len(at) else at
     for after_ns, code in ((idle_ns, IDLE), (stopped_ns, STOPPED)):
@@ -264,11 +265,34 @@ def _pulse_steps(machine: Machine, series: Series, known_ns: int) -> tuple[Steps
         if (not len(at) or quiet[0] < at[0]) and quiet[0] < known_ns:
             times.append(quiet)
             klass.append(np.array([STOPPED], np.uint8))
-    times += [series.time_ns[bad]]
-    klass += [np.full(int(bad.sum()), UNKNOWN, np.uint8)]
+    first = bad & (np.cumsum(~bad) == 0)  # later ones are times in which nothing is heard
+    times += [series.time_ns[first]]
+    klass += [np.full(int(first.sum()), UNKNOWN, np.uint8)]
     all_ns = np.concatenate(times)
     order = np.argsort(all_ns, kind="stable")
-    return Steps(all_ns[order], np.full(len(order), NO_STATE, np.int64), np.concatenate(klass)[order]), series.time_ns
+    return Steps(all_ns[order], np.full(len(order), NO_STATE, np.int64), np.concatenate(klass)[order]), series.time_ns[
+        ~bad
+    ]
+
+
+def _silent(series: Series, known_ns: int) -> list[Span]:
+    """Times in which a sensor said nothing usable: from each bad sample to the next good one."""
+    bad = codes.is_bad(series.status)
+    begins = np.flatnonzero(bad & np.r_[True, ~bad[:-1]][: len(bad)])
+    good_ns = np.r_[series.time_ns[~bad], max(known_ns, int(series.time_ns[-1]) if len(series) else 0)]
+    ends = good_ns[np.searchsorted(series.time_ns[~bad], series.time_ns[begins], side="right")]
+    return list(zip(series.time_ns[begins].tolist(), ends.tolist(), strict=True))
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """The same in order, without overlaps."""
+    found: list[Span] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        elif end > begin:
+            found.append((begin, end))
+    return found
 
 
 # --- what nobody knows -----------------------------------------------------------------------------------------------------

@@ -206,6 +206,26 @@ async def test_products_have_versions_and_say_what_is_wrong(desk: Any) -> None:
 
 
 @pytest.mark.mission("M15")
+async def test_a_run_that_is_over_is_corrected_where_one_may_and_audited(desk: Any) -> None:
+    async with as_token(desk, "supervisor") as sue, as_token(desk, "operator") as ana:
+        await sue.post("products", json={**PRODUCT, "components": [], "operations": [{**PRODUCT["operations"][0], "steps": []}]})  # fmt: skip
+        made = (await sue.post("orders", json={"product": "water", "quantity": "1", "id": "O1"})).json()
+        for verb in ("release", "start", "complete"):
+            made = await sue.post(f"orders/O1/{verb}", json={"base": made["rev"], **({"reason": "x"} if verb == "complete" else {})})  # fmt: skip
+            assert made.status_code == 200, made.text
+            made = made.json()
+        (run,) = (await sue.get("orders/O1")).json()["runs"]
+        body = {"base": made["rev"], "run": run["id"], "start": "now-1h", "end": "now-30m", "reason": "pressed late"}
+        assert (await ana.post("orders/O1/past", json=body)).status_code == 403
+        assert (await sue.post("orders/O1/past", json={**body, "run": 99})).status_code == 404
+        answer = await sue.post("orders/O1/past", json=body)
+        assert (answer.status_code, answer.json()["state"]) == (200, "completed")
+        (moved,) = (await sue.get("orders/O1")).json()["runs"]
+        assert (moved["id"], moved["start"] < run["start"], moved["end"] < run["end"]) == (run["id"], True, True)
+        event = (await sue.get("orders/O1")).json()["events"][0]
+        assert (event["kind"], event["detail"]["reason"]) == ("correct", "pressed late")
+
+
 async def test_skills_are_set_by_who_plans(desk: Any) -> None:
     async with as_token(desk, "supervisor") as sue, as_token(desk, "operator") as ana:
         body = {"person": "ana", "skills": [{"skill": "filling", "until": "2030-01-01"}, {"skill": "forklift"}]}
@@ -213,6 +233,9 @@ async def test_skills_are_set_by_who_plans(desk: Any) -> None:
         assert (await sue.put("people/skills", json=body)).status_code == 200
         told = (await sue.get("people/skills")).json()["people"]
         assert told == [{"person": "ana", "skills": [{"skill": "filling", "until": "2030-01-01T00:00:00.000Z"}, {"skill": "forklift", "until": None}]}]  # fmt: skip
+        table = (await sue.get("people/skills", params={"format": "csv"})).text.splitlines()
+        assert table[0] == "person,skill,until"
+        assert [line.split(",")[:2] for line in table[1:]] == [["ana", "filling"], ["ana", "forklift"]]
 
 
 @pytest.mark.mission("M21")
@@ -230,6 +253,8 @@ async def test_readings_are_taken_within_limits_and_corrected(desk: Any) -> None
     async with as_token(desk, "supervisor") as sue, as_token(desk, "operator") as ana, as_token(desk, "crew") as crew:
         assert (await ana.put("readings/points/ph", json=point)).status_code == 403
         assert (await sue.put("readings/points/ph", json=point)).json()["high"] == "8"
+        table = (await ana.get("readings/points", params={"format": "csv"})).text.splitlines()
+        assert (len(table), "Rinse water" in table[1]) == (2, True)
         no = await ana.post("readings", json={"point": "ph", "value": "15"})
         assert (no.status_code, no.json()["code"]) == (422, "out_of_range")
         assert (await ana.post("readings", json={"point": "ph", "value": 7.25})).status_code == 422

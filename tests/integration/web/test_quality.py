@@ -119,7 +119,7 @@ async def test_a_chart_with_its_rules_limits_and_capability(planned: Any, works:
 
 
 @pytest.mark.parametrize(
-    "path", ["due", "characteristics", "charts/bottle.weight", "holds", "nonconformances", "actions"]
+    "path", ["plans", "due", "characteristics", "charts/bottle.weight", "holds", "nonconformances", "actions"]
 )
 async def test_every_table_leaves_as_a_workbook(planned: Any, path: str) -> None:
     await measure(planned.operator, 520.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isthmus.app import demo_past
-from isthmus.app.demo_past import enter_past, reason_of, stands
+from isthmus.app.demo_past import NoFacts, enter_past, reason_of, stands
 from isthmus.app.plantcheck import check_plant
 from isthmus.app.records import open_records
 from isthmus.production.model import EntryKind
@@ -18,6 +18,8 @@ from isthmus.production.orders.model import State
 from isthmus.production.orders.quantity import ONE
 from isthmus.production.orders.room import OrderRoom
 from isthmus.production.shiftlog import NoteKind, ShiftLog
+from isthmus.production.stops.model import ActionState, RequestState
+from isthmus.production.stops.service import StopRoom
 from isthmus.production.store import ProductionStore
 from isthmus.quality.service import Quality
 from isthmus.simulators.bottling import fast, quarter
@@ -105,6 +107,24 @@ async def test_people_of_the_past_did_what_the_line_tells(tmp_path, plant, monke
         assert all(e.start_ns < e.end_ns < past.end_s * NS_PER_S for e in said), "what is fresh waits for a reason"
         spans = [e for e in entries if e.kind is EntryKind.ORDER and e.values["order"] == "JO-2" and not e.end_ns]
         assert len(spans) == 4, "every machine of the line knows what it makes"
+
+        room = StopRoom(engine, NoFacts(), lambda: plant, clock)
+        calls = await room.requests.listed(START_S * NS_PER_S, past.end_s * NS_PER_S)
+        assert [(c.asset.rpartition("/")[2], c.kind, c.evidence.cause) for c in calls] == [
+            ("palletiser", "maintenance", "mechanical/jam"),
+            ("filler", "maintenance", "mechanical/jam"),
+        ]
+        assert all(c.evidence.tags and c.evidence.link.startswith("/trends?") for c in calls)
+        assert calls[1].state is RequestState.CLOSED
+        assert calls[1].stop == f"{LINE}/filler@{(START_S + 2 * HOUR_S) * NS_PER_S}"
+        assert calls[1].answered_ns == (START_S + 2 * HOUR_S + 900) * NS_PER_S, "it was put right when it ran again"
+        assert 0 < calls[1].response_ns < 900 * NS_PER_S
+        assert 0 < calls[1].repair_ns < 900 * NS_PER_S
+        actions = {a.state: a for a in await room.actions.listed()}
+        assert set(actions) == {ActionState.DOING, ActionState.DONE}
+        assert actions[ActionState.DONE].done_ns == (START_S + DAY_S) * NS_PER_S
+        assert actions[ActionState.DONE].verified is None, "what it brought is measured by who looks at it"
+        assert all(a.loss_key == "mechanical/jam" and a.expected_min > 0 for a in actions.values())
 
         notes = ShiftLog(engine, clock).listed(LINE, START_S * NS_PER_S, past.end_s * NS_PER_S)
         handed = [n for n in notes if n.kind is NoteKind.HANDOVER]

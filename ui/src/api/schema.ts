@@ -1849,7 +1849,7 @@ export interface paths {
         put?: never;
         /**
          * Enter Past Of Order
-         * @description Say afterwards when an operation ran, with a reason; figures of that time are restated.
+         * @description Say afterwards when an operation ran, or that it ran at other times, with a reason; figures of that time are restated.
          *
          *     409 `machine_busy` names the order that ran there then.
          */
@@ -8722,6 +8722,12 @@ export interface components {
             /** Reason */
             reason: string;
             /**
+             * Run
+             * @description a run that is over, at other times; 0: of what is completed the last
+             * @default 0
+             */
+            run: number;
+            /**
              * Start
              * @description when it began; of what runs it may stay as it is
              * @default
@@ -8805,6 +8811,8 @@ export interface components {
             count: components["schemas"]["OrderCount"];
             /** End */
             end: string | null;
+            /** Id */
+            id: number;
             /** Operation */
             operation: number;
             /** Start */
@@ -18388,7 +18396,7 @@ export interface operations {
     get_kpi_values: {
         parameters: {
             query: {
-                /** @description a row for each of: machine, line, shift, day, order, product, team, hour; several by commas */
+                /** @description a row for each of: machine, line, shift, day, order, operation, product, team, hour; several by commas */
                 by?: string;
                 end?: string;
                 /** @description the same rows as a workbook (xlsx) or as comma-separated values */
@@ -21877,7 +21885,7 @@ export interface operations {
     read_oee: {
         parameters: {
             query?: {
-                /** @description names with commas between: machine, line, shift, day, order, product, team, reason, group, loss, class, hour; empty: all in one */
+                /** @description names with commas between: machine, line, shift, day, order, operation, product, team, reason, group, loss, class, hour; empty: all in one */
                 by?: string;
                 /** @description ISO 8601, now, or now-8h (s, m, h, d, w) */
                 end?: string;

@@ -30,17 +30,17 @@ export function ByTable({ rows, by, chosen, open }: { rows: readonly OeeRow[]; b
                   )}
                 </th>
                 {[row.oee, row.availability, row.performance, row.quality].map((ratio, i) => (
-                  <td key={i} className="num">
+                  <td key={i} className="num" data-head={columns[i + 1]?.name}>
                     {i ? percent(ratio) : <b>{percent(ratio)}</b>}
                   </td>
                 ))}
-                <td className="num">{formatAge(row.planned_s)}</td>
-                <td className="num">{row.unknown_s ? formatAge(row.unknown_s) : '–'}</td>
-                <td className="num">{formatCount(row.stops)}</td>
-                <td className="num">{row.counted ? formatCount(row.good) : '–'}</td>
-                <td className="num">{row.counted ? formatCount(row.reject) : '–'}</td>
-                <td className="num">{row.energy_per_good === null ? '–' : formatNumber(row.energy_per_good * 1000, 2)}</td>
-                <td className="num">{formatCount(Math.round(row.cost))}</td>
+                <td className="num" data-head={columns[5]?.name}>{formatAge(row.planned_s)}</td>
+                <td className="num" data-head={columns[6]?.name}>{row.unknown_s ? formatAge(row.unknown_s) : '–'}</td>
+                <td className="num" data-head={columns[7]?.name}>{formatCount(row.stops)}</td>
+                <td className="num" data-head={columns[8]?.name}>{row.counted ? formatCount(row.good) : '–'}</td>
+                <td className="num" data-head={columns[9]?.name}>{row.counted ? formatCount(row.reject) : '–'}</td>
+                <td className="num" data-head={columns[10]?.name}>{row.energy_per_good === null ? '–' : formatNumber(row.energy_per_good * 1000, 2)}</td>
+                <td className="num" data-head={columns[11]?.name}>{formatCount(Math.round(row.cost))}</td>
               </tr>
             )
           })}

@@ -39,6 +39,7 @@ const EVENT_WORDS: Record<string, string> = {
   step: m('step done'),
   sign: m('signed'),
   past: m('entered afterwards'),
+  correct: m('times corrected'),
 }
 
 /** One order: where it stands, what it made and took, its instructions and its journal. */
@@ -129,7 +130,7 @@ function Acts({ one, plan, ask }: { one: OrderDetail; plan: boolean; ask: (ask: 
   )
 }
 
-const PAST: readonly OrderJob['state'][] = ['released', 'running', 'paused']
+const PAST: readonly OrderJob['state'][] = ['released', 'running', 'paused', 'completed']
 
 function Jobs({ one, record, correct, ask }: { one: OrderDetail; record: boolean; correct: boolean; ask: (ask: Ask) => void }) {
   return (
@@ -158,7 +159,7 @@ function Jobs({ one, record, correct, ask }: { one: OrderDetail; record: boolean
                   ))}
                   {correct && PAST.includes(job.state) ? (
                     <Button kind="quiet" onPress={() => ask({ kind: 'past', job })}>
-                      {t('Enter afterwards')}
+                      {job.state === 'completed' ? t('Correct times') : t('Enter afterwards')}
                     </Button>
                   ) : null}
                   {job.state === 'running' || job.state === 'paused' || job.state === 'completed' ? <Losses one={one} job={job} ask={ask} /> : null}
@@ -332,11 +333,24 @@ export function Signatures({ one }: { one: Pick<OrderDetail, 'signatures'> }) {
   )
 }
 
-const eventText = (detail: Record<string, string | number>): string =>
-  Object.entries(detail)
-    .filter(([key]) => key !== 'entry' && key !== 'hash')
-    .map(([, value]) => String(value))
-    .join(', ')
+type Told = Record<string, string | number>
+const TIMES = ['start', 'end', 'was_start', 'was_end', 'start_ns', 'end_ns']
+const QUANTITY_WORDS: Record<string, string> = { under: m('less than ordered'), over: m('more than ordered') }
+
+/** A time of the journal as people read it; older lines have it in nanoseconds. */
+const moment = (detail: Told, key: string): string => {
+  const told = detail[key] ?? (detail[`${key}_ns`] ? Number(detail[`${key}_ns`]) / 1e6 : undefined)
+  return told === undefined ? t('now') : new Date(told).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
+}
+
+const eventText = (detail: Told): string => {
+  const said = Object.entries(detail)
+    .filter(([key]) => key !== 'entry' && key !== 'hash' && !TIMES.includes(key))
+    .map(([key, value]) => (key === 'version' ? t('version {{n}}', { n: value }) : t(QUANTITY_WORDS[value] ?? String(value))))
+  if ('start' in detail || 'start_ns' in detail) said.push(t('from {{start}} to {{end}}', { start: moment(detail, 'start'), end: moment(detail, 'end') }))
+  if ('was_start' in detail) said.push(t('it was from {{start}} to {{end}}', { start: moment(detail, 'was_start'), end: moment(detail, 'was_end') }))
+  return said.join(', ')
+}
 
 function Journal({ one }: { one: OrderDetail }) {
   return (

@@ -57,38 +57,65 @@ const MOVE_WORDS = { release: m('Release'), start: m('Start'), pause: m('Pause')
 export type Verb = keyof typeof MOVE_WORDS
 export const verbWord = (verb: Verb): string => t(MOVE_WORDS[verb])
 
-/** Moves an order on; asks only for what is needed: the place where there are several, a reason where one may be. */
-/** When an operation ran that nobody entered in time: for who may correct, with a reason. */
+type Run = OrderDetail['runs'][number]
+const local = (iso: string): string => new Date(iso).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'short' })
+const spanOf = (run: Run): string => `${local(run.start)} – ${run.end === null ? '' : local(run.end)}, ${run.asset}`
+
+/** When an operation ran that nobody entered in time, or at other times than was entered: for who may correct, with a reason. */
 export function PastForm({ one, job, routing, shut }: Shut & { one: OrderDetail; job: OrderJob; routing: Routing | undefined }) {
   const runs = job.state === 'running'
-  const places = runs ? [] : (routing?.assets ?? [])
+  const completed = job.state === 'completed'
+  const over = one.runs.filter((run) => run.operation === job.operation && run.end !== null).reverse()
+  const [run, setRun] = useState(completed ? String(over[0]?.id ?? 0) : '0')
+  const places = runs || run !== '0' ? [] : (routing?.assets ?? [])
+  const choices = [...(completed ? [] : [['0', runs ? t('What runs now') : t('A time nobody entered')] as const]), ...over.map((each) => [String(each.id), spanOf(each)] as const)]
+  const moves = run !== '0'
   const send = (form: FormData): Promise<unknown> =>
     post(order(one.id, 'past'), {
       base: one.rev,
       operation: job.operation,
       ...(places.length ? { asset: written(form, 'asset') } : {}),
+      run: Number(run),
       start: iso(written(form, 'start')) ?? '',
       end: iso(written(form, 'end')) ?? '',
       complete: form.get('complete') !== null,
       reason: written(form, 'reason'),
     })
+  const what = `${one.id}, ${job.name}`
   return (
-    <SheetForm title={t('Enter afterwards: {{order}}', { order: `${one.id}, ${job.name}` })} verb={t('Save')} onClose={shut} send={send}>
+    <SheetForm title={completed ? t('Correct times: {{order}}', { order: what }) : t('Enter afterwards: {{order}}', { order: what })} verb={t('Save')} onClose={shut} send={send}>
       <p className="muted small">{t('Figures of that time are computed again; what differs is kept. Nothing else may have run there.')}</p>
+      {choices.length > 1 ? (
+        <label className="field">
+          <span>{t('Which run')}</span>
+          <select value={run} onChange={(event) => setRun(event.target.value)}>
+            {choices.map(([id, text]) => (
+              <option key={id} value={id}>
+                {text}
+              </option>
+            ))}
+          </select>
+        </label>
+      ) : completed && over[0] ? (
+        <p className="small">{spanOf(over[0])}</p>
+      ) : null}
       {places.length ? <ChoiceField name="asset" label={t('Where')} options={places.map((path) => [path, path])} defaultValue={job.asset || places[0] || ''} /> : null}
       <Pair>
-        <TextField name="start" label={t('Began')} type="datetime-local" required={!runs} hint={runs ? t('Empty: as it is') : ''} />
-        <TextField name="end" label={t('Ended')} type="datetime-local" required={false} hint={t('Empty: it goes on')} />
+        <TextField name="start" label={t('Began')} type="datetime-local" required={!runs && !moves} hint={runs || moves ? t('Empty: as it is') : ''} />
+        <TextField name="end" label={t('Ended')} type="datetime-local" required={false} hint={moves ? t('Empty: as it is') : t('Empty: it goes on')} />
       </Pair>
-      <label className="check">
-        <input type="checkbox" name="complete" />
-        {t('It was complete then')}
-      </label>
+      {moves ? null : (
+        <label className="check">
+          <input type="checkbox" name="complete" />
+          {t('It was complete then')}
+        </label>
+      )}
       <TextField name="reason" label={t('Reason')} />
     </SheetForm>
   )
 }
 
+/** Moves an order on; asks only for what is needed: the place where there are several, a reason where one may be. */
 export function MoveForm({ one, verb, job, routing, shut }: Shut & { one: OrderDetail; verb: Verb; job?: OrderJob; routing?: Routing }) {
   const places = verb === 'start' || verb === 'resume' ? (routing?.assets ?? []) : []
   const send = (form: FormData): Promise<unknown> => {

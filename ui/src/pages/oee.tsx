@@ -60,16 +60,17 @@ function Oee({ machines }: { machines: MachineNow[] }) {
   const shift = useShift(under, now)
   const range = useMemo(() => rangeOf(name, now, shift.data?.dayStartMin ?? 0, shift.data?.now), [name, now, shift.data])
   const week = useMemo(() => rangeOf('week', now, shift.data?.dayStartMin ?? 0, undefined), [now, shift.data])
-  const total = useOee(under, range)
-  const rows = useOee(under, range, by)
-  const days = useOee(under, week, 'day')
-  const losses = useLosses(under, range, 'reason')
+  const known = !shift.isPending
+  const total = useOee(under, range, '', known)
+  const rows = useOee(under, range, by, known)
+  const days = useOee(under, week, 'day', known)
+  const losses = useLosses(under, range, 'reason', known)
   const figures = total.data?.[0]
   const below = machines.filter((one) => one.asset === under || one.line === under).map((one) => one.asset)
   const loss = losses.data?.waterfall.find((step) => step.key === search.loss && step.kind === 'loss')
   const largest = losses.data ? largestLoss(afterPlan(losses.data.waterfall)) : undefined
   const reasons = useMemo(() => new Map((losses.data?.rows ?? []).map((row) => [row.key, reasonWord(row.key, row.text)])), [losses.data])
-  const each = useOee(under, range, 'machine')
+  const each = useOee(under, range, 'machine', known)
   const drilled = search.asset && below.includes(search.asset) ? search.asset : machineBehind(under, below, figures, each.data)
   const microMs = 120_000
   const title = [shortPath(under), name === 'shift' && shift.data?.name ? shift.data.name : rangeWord(name), between(range)].join(', ')
@@ -111,7 +112,7 @@ function Oee({ machines }: { machines: MachineNow[] }) {
               {rows.data ? <ByTable rows={rows.data} by={by} chosen={search.asset ?? ''} open={(asset) => set({ asset, figure: search.figure ?? 'availability' })} /> : <Loading what={t('the figures')} />}
             </Panel>
             <Panel title={t('Why it stood')} flush>
-              <Reasons rows={losses.data?.rows ?? []} currency={losses.data?.currency ?? ''} />
+              {losses.data ? <Reasons rows={losses.data.rows} currency={losses.data.currency} /> : <Loading what={t('the losses')} />}
             </Panel>
           </div>
           {search.figure || loss ? (

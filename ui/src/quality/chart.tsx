@@ -1,29 +1,17 @@
-import { useEffect, useRef, useState } from 'react'
+import { useWidth } from '../components/width'
 import { t } from '../i18n'
 import { formatNumber } from '../model/format'
 import { timeOrDay } from '../model/time'
 import { foundText, rulesText, TRACK_WORDS, wordOf, type Chart, type Track } from './data'
-import { lastOf, lineOf, scaleOf, stepsOf } from './scale'
+import { apart, lastOf, lineOf, scaleOf, stepsOf } from './scale'
 
 const HEIGHTS = [240, 140]
 const MOST_DOTS = 400
-
-/** How wide a place is, also when the window changes. */
-function useWidth(): [React.RefObject<HTMLDivElement | null>, number] {
-  const place = useRef<HTMLDivElement>(null)
-  const [width, setWidth] = useState(0)
-  useEffect(() => {
-    const node = place.current
-    if (!node) return
-    const watch = new ResizeObserver(([entry]) => setWidth(Math.round(entry?.contentRect.width ?? 0)))
-    watch.observe(node)
-    return () => watch.disconnect()
-  }, [])
-  return [place, width]
-}
+/** Height of a label, with room to the next. */
+const LABEL = 14
 
 export function ControlChart({ chart }: { chart: Chart }) {
-  const [place, width] = useWidth()
+  const [place, width] = useWidth<HTMLDivElement>()
   return (
     <div className="spc" ref={place}>
       {width > 0 ? chart.tracks.map((track, i) => <TrackChart key={track.name} chart={chart} track={track} first={i === 0} width={width} height={HEIGHTS[i] ?? 140} />) : null}
@@ -46,11 +34,15 @@ function TrackChart({ chart, track, first, width, height }: TrackProps) {
   const frame = { width, height, left: 8, right: 96, top: 22, bottom: first ? 22 : 8 }
   const spec = track.name === 'individual' ? [definition.lsl, definition.usl] : []
   const scale = scaleOf([track.value, track.lower, track.upper], points.length, frame, spec)
-  const labels: [string, number | undefined][] = [
+  const told: [string, number | null | undefined][] = [
+    [t('USL'), spec[1]],
     [t('UCL'), lastOf(track.upper)],
     [t('CL'), lastOf(track.center)],
     [t('LCL'), lastOf(track.lower)],
+    [t('LSL'), spec[0]],
   ]
+  const labels = told.flatMap(([word, value]) => (typeof value === 'number' ? [{ text: `${word} ${formatNumber(value, decimals)}`, y: scale.y(value) }] : []))
+  const places = apart(labels.map((label) => label.y), LABEL, frame.top - 8, height - 4)
   const end = width - frame.right
   const dots = points.length <= MOST_DOTS
   const said = points.filter((point) => point.signals.length).length
@@ -62,12 +54,7 @@ function TrackChart({ chart, track, first, width, height }: TrackProps) {
       </text>
       {spec.map((value, i) =>
         typeof value === 'number' ? (
-          <g key={i}>
-            <line className="spc-spec" x1={frame.left} x2={end} y1={scale.y(value)} y2={scale.y(value)} />
-            <text className="spc-label" x={end + 6} y={scale.y(value) + 4}>
-              {i ? t('USL') : t('LSL')} {formatNumber(value, decimals)}
-            </text>
-          </g>
+          <line key={i} className="spc-spec" x1={frame.left} x2={end} y1={scale.y(value)} y2={scale.y(value)} />
         ) : null,
       )}
       <path className="spc-limit" d={stepsOf(track.upper, scale)} />
@@ -91,13 +78,11 @@ function TrackChart({ chart, track, first, width, height }: TrackProps) {
           </g>
         )
       })}
-      {labels.map(([word, value]) =>
-        value === undefined ? null : (
-          <text key={word} className="spc-label" x={end + 6} y={scale.y(value) + 4}>
-            {word} {formatNumber(value, decimals)}
-          </text>
-        ),
-      )}
+      {labels.map((label, i) => (
+        <text key={label.text} className="spc-label" x={end + 6} y={(places[i] ?? label.y) + 4}>
+          {label.text}
+        </text>
+      ))}
       {first && points.length ? (
         <>
           <text className="spc-label" x={frame.left} y={height - 6}>

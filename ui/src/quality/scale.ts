@@ -82,3 +82,26 @@ export const lastOf = (column: Column): number | undefined => column.filter((v):
 
 /** A number as people type it, with a comma or a point. */
 export const numberOf = (text: string): number => Number(text.replace(/\s/g, '').replace(',', '.').replace('\u2212', '-'))
+
+/** Places of labels from top to bottom, moved so that none lies on another, as little as that takes. */
+export function apart(places: readonly number[], height: number, top: number, bottom: number): number[] {
+  const order = places.map((_, i) => i).sort((a, b) => (places[a] ?? 0) - (places[b] ?? 0))
+  const groups: { first: number; count: number; sum: number }[] = []
+  const at = (group: { count: number; sum: number }): number => {
+    const middle = group.sum / group.count - ((group.count - 1) * height) / 2
+    return Math.max(top, Math.min(middle, bottom - (group.count - 1) * height))
+  }
+  order.forEach((i, first) => {
+    let group = { first, count: 1, sum: places[i] ?? 0 }
+    for (let before = groups.at(-1); before && at(before) + before.count * height > at(group); before = groups.at(-1)) {
+      groups.pop()
+      group = { first: before.first, count: before.count + group.count, sum: before.sum + group.sum }
+    }
+    groups.push(group)
+  })
+  const found = [...places]
+  for (const group of groups) {
+    for (let n = 0; n < group.count; n++) found[order[group.first + n] as number] = at(group) + n * height
+  }
+  return found
+}

@@ -1,23 +1,32 @@
+import { useWidth } from '../components/width'
 import { CLASS_WORDS } from '../floor/words'
 import { t } from '../i18n'
 import { formatCount } from '../model/format'
 import { hourMinute } from '../model/time'
 import type { Hour, Report, Strip } from './data'
 
-const W = 640
 const H = 150
 const LEFT = 48
 const BOTTOM = 20
 
 /** Good pieces by hour with scrap on top; the mark across each bar is its target. */
 export function HoursChart({ hours }: { hours: readonly Hour[] }) {
+  const [place, width] = useWidth<HTMLDivElement>()
+  return <div ref={place}>{width ? <Hours hours={hours} width={width} /> : null}</div>
+}
+
+/** As a time of an hour is wide, with room to the next. */
+const TIME_PX = 40
+
+function Hours({ hours, width: W }: { hours: readonly Hour[]; width: number }) {
   const most = Math.max(1, ...hours.map((hour) => Math.max(hour.good + hour.reject, hour.target ?? 0)))
   const slot = (W - LEFT) / Math.max(1, hours.length)
   const scale = (H - BOTTOM - 12) / most
   const y = (value: number): number => H - BOTTOM - value * scale
+  const every = Math.max(1, Math.ceil(TIME_PX / slot))
   const said = hours.map((hour) => `${hourMinute(Date.parse(hour.start))}: ${formatCount(hour.good)}`).join(', ')
   return (
-    <svg className="shift-chart" viewBox={`0 0 ${W} ${H}`} role="img" aria-label={`${t('Good pieces by hour')}: ${said}`}>
+    <svg className="shift-chart" width={W} height={H} role="img" aria-label={`${t('Good pieces by hour')}: ${said}`}>
       {[0, 0.5, 1].map((share) => (
         <g key={share}>
           <line x1={LEFT} x2={W} y1={y(most * share)} y2={y(most * share)} className="shift-grid" />
@@ -33,9 +42,11 @@ export function HoursChart({ hours }: { hours: readonly Hour[] }) {
             <rect x={x + slot * 0.19} width={slot * 0.62} y={y(hour.good)} height={hour.good * scale} className="shift-bar" />
             {hour.reject ? <rect x={x + slot * 0.19} width={slot * 0.62} y={y(hour.good + hour.reject)} height={Math.max(1.5, hour.reject * scale)} className="shift-reject" /> : null}
             {hour.target === null ? null : <line x1={x + slot * 0.08} x2={x + slot * 0.92} y1={y(hour.target)} y2={y(hour.target)} className="shift-target" />}
-            <text x={x + slot / 2} y={H - 5} textAnchor="middle">
-              {hourMinute(Date.parse(hour.start))}
-            </text>
+            {n % every ? null : (
+              <text x={x + slot / 2} y={H - 5} textAnchor="middle">
+                {hourMinute(Date.parse(hour.start))}
+              </text>
+            )}
           </g>
         )
       })}

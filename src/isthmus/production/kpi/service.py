@@ -38,7 +38,7 @@ from isthmus.values.units import check_unit
 
 MAX_OWN: Final = 500
 MAX_TARGETS: Final = 1_000
-LEVELS: Final = ("machine", "line", "shift", "day", "order", "product", "team", "hour")
+LEVELS: Final = ("machine", "line", "shift", "day", "order", "operation", "product", "team", "hour")
 """What values may be asked by."""
 
 

@@ -100,8 +100,8 @@ async def count_run(shop: Shop, plant: Plant, run: Run, now_ns: int) -> Count | 
     return count
 
 
-async def tell_run(shop: Shop, plant: Plant, run: Run, operation: Operation, now_ns: int) -> tuple[int, ...]:
-    """Tell the accounts of every machine of a place when and what it makes; the numbers of what was said."""
+def entries_of(plant: Plant, run: Run, operation: Operation, now_ns: int) -> list[Entry]:
+    """What the accounts of every machine of a place are told of when and what it makes."""
     values: dict[str, str | int] = {"order": run.order, "operation": run.operation, "product": run.product}
     if operation.ideal_count and operation.ideal_ns:
         values |= {"ideal_count": operation.ideal_count, "ideal_per_ns": operation.ideal_ns}
@@ -112,7 +112,7 @@ async def tell_run(shop: Shop, plant: Plant, run: Run, operation: Operation, now
             EntryKind.ORDER, machine, run.start_ns, run.end_ns or 0, values, run.by, now_ns, replaces=replaces
         )
         said.append(entry)
-    return tuple(await shop.enter_all(said)) if said else ()
+    return said
 
 
 async def change_over(shop: Shop, plant: Plant, before: Run, run: Run, target_s: int, now_ns: int) -> ChangeOver:

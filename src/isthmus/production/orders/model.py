@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Final
 
 from isthmus.production.orders.quantity import share
+from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError, Denied
+from isthmus.values.plant.production import MAX_PIECES_PER_S, MIN_PIECES_PER_S
 
 MOST_OPERATIONS: Final = 50
 MOST_COMPONENTS: Final = 200
@@ -252,6 +255,14 @@ def _check_operation(one: Operation, at: str, known: set[str]) -> None:
         raise ConfigError(f"{at}.assets: the plant has no such asset, was {missing[0]!r}")
     if not one.assets:
         raise ConfigError(f"{at}.assets: name one machine or line or more")
+    if one.ideal_count:
+        if not one.ideal_ns:
+            raise ConfigError(f"{at}.ideal_s: {one.ideal_count} pieces take more than no time")
+        if not MIN_PIECES_PER_S <= Fraction(one.ideal_count * NS_PER_S, one.ideal_ns) <= MAX_PIECES_PER_S:
+            raise ConfigError(
+                f"{at}.ideal_count: no machine makes that (1 piece in 100 d to {MAX_PIECES_PER_S:,} a second), "
+                f"was {one.ideal_count} in {one.ideal_ns / NS_PER_S:g} s"
+            )
     if len(one.steps) > MOST_STEPS:
         raise ConfigError(f"{at}.steps: at most {MOST_STEPS}")
     keys = [step.key for step in one.steps]

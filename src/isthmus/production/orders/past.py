@@ -1,8 +1,8 @@
-"""An order that ran without anybody saying so: its start and end are entered afterwards, and the accounts follow."""
+"""What ran without anybody saying so, or at other times than was said: entered afterwards, and the accounts follow."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,6 +23,7 @@ MOST_BACK_NS: Final = 31 * 86_400 * NS_PER_S
 class Past:
     """When an operation ran. Without ``start_ns`` its last run keeps its begin; without ``end_ns`` it goes on.
 
+    ``run`` corrects one that is over: without ``start_ns`` or ``end_ns`` that stays as it was.
     Units: UTC ns
     """
 
@@ -30,6 +31,7 @@ class Past:
     end_ns: int | None
     complete: bool
     reason: str
+    run: int = 0
 
     def checked(self, now_ns: int) -> Past:
         """The same when it can be. Raises: ConfigError; Denied (reason_needed)"""
@@ -41,7 +43,7 @@ class Past:
             raise ConfigError("end: say when it was complete")
         for name, moment_ns in (("start", self.start_ns), ("end", self.end_ns)):
             if moment_ns is not None and not now_ns - MOST_BACK_NS <= moment_ns <= now_ns:
-                raise ConfigError(f"{name}: must lie within the last 31 days, was {_told(moment_ns)}")
+                raise ConfigError(f"{name}: must lie within the last 31 days, was {moment_text(moment_ns)}")
         return self
 
 
@@ -56,11 +58,30 @@ def run_of(past: Past, state: State, before: Run | None, made: Run) -> tuple[Run
     old = before if running and before is not None else made
     start_ns = old.start_ns if past.start_ns is None else past.start_ns
     if past.end_ns is not None and past.end_ns <= start_ns:
-        raise ConfigError(f"end: must be after {_told(start_ns)}, was {_told(past.end_ns)}")
+        raise ConfigError(f"end: must be after {moment_text(start_ns)}, was {moment_text(past.end_ns)}")
     asset = old.asset if running else made.asset
     return Run(
         old.id, made.order, made.operation, asset, made.product, start_ns, past.end_ns, old.by, old.count, old.entries
     ), not running  # fmt: skip
+
+
+def corrected(past: Past, run: Run, asset: str) -> Run:
+    """A run that is over, at other times.
+
+    Raises: ConfigError; Denied (wrong_state)
+    """
+    what = f"run {run.id} of order {run.order}"
+    if run.end_ns is None:
+        raise Denied(f"{what} goes on: it is no run to correct", "wrong_state")
+    if past.complete:
+        raise ConfigError(f"complete: {what} is only moved; complete its operation apart")
+    if asset and asset != run.asset:
+        raise ConfigError(f"asset: {what} ran at {run.asset} and stays there, was {asset!r}")
+    start_ns = run.start_ns if past.start_ns is None else past.start_ns
+    end_ns = run.end_ns if past.end_ns is None else past.end_ns
+    if end_ns <= start_ns:
+        raise ConfigError(f"end: must be after {moment_text(start_ns)}, was {moment_text(end_ns)}")
+    return replace(run, start_ns=start_ns, end_ns=end_ns)
 
 
 def check_alone(db: Connection, plant: Plant, run: Run) -> None:
@@ -74,9 +95,10 @@ def check_alone(db: Connection, plant: Plant, run: Run) -> None:
             )
 
 
-def _told(moment_ns: int) -> str:
+def moment_text(moment_ns: int) -> str:
+    """A time as people and journals have it."""
     return datetime.fromtimestamp(moment_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _span(run: Run) -> str:
-    return f"from {_told(run.start_ns)} to {'now' if run.end_ns is None else _told(run.end_ns)}"
+    return f"from {moment_text(run.start_ns)} to {'now' if run.end_ns is None else moment_text(run.end_ns)}"

@@ -21,7 +21,7 @@ from isthmus.namespace.model import Plant
 from isthmus.ports.production import Running
 from isthmus.production.model import Entry, EntryKind
 from isthmus.production.orders import lot_store, stock, store
-from isthmus.production.orders.floor import NoShop, Shop, change_over, count_run, place_of, tell_run, touches
+from isthmus.production.orders.floor import NoShop, Shop, change_over, count_run, entries_of, place_of, touches
 from isthmus.production.orders.lots import Lots
 from isthmus.production.orders.model import (
     NEXT,
@@ -43,9 +43,9 @@ from isthmus.production.orders.model import (
     follow,
     overall,
 )
-from isthmus.production.orders.past import Past, check_alone, run_of
+from isthmus.production.orders.past import Past, check_alone, corrected, moment_text, run_of
 from isthmus.production.orders.people import check_skills, end_all
-from isthmus.production.orders.quantity import ONE, shown
+from isthmus.production.orders.quantity import ONE, quantity, shown
 from isthmus.production.orders.records import Records
 from isthmus.production.orders.signing import check_steps
 from isthmus.values.clock import NS_PER_S, Clock
@@ -161,6 +161,11 @@ class Orders:
             return found, _product(db, found), _counts(db, found)
 
         return await self._records.do(load)
+
+    async def run_of(self, ident: str, number: int) -> Run | None:
+        """One run of an order."""
+        found = await self._records.do(lambda db: store.runs(db, ident))
+        return next((run for run in found if run.id == number), None)
 
     async def detail(self, ident: str) -> Detail:
         """One with everything about it, counted now. Raises: LookupError"""
@@ -339,6 +344,7 @@ class Orders:
         self, ident: str, base: int, hand: Hand, past: Past, *, operation: int = 0, asset: str = ""
     ) -> Order:
         """Say afterwards when an operation ran: one that waits ran then, one that runs began or ended then. Figures are restated.
+        What is completed, and a run that is over (``past.run``), is moved.
 
         Raises: LookupError; ConfigError; Denied (stale_base, wrong_state, machine_busy, operation_order, steps_open, reason_needed)
         """
@@ -350,6 +356,9 @@ class Orders:
             def enter(db: Connection) -> Order:
                 found = _at(db, ident, base)
                 product = _product(db, found)
+                over = _run_to_correct(db, found, operation, past.run)
+                if over is not None:
+                    return _correct(db, plant, found, corrected(past, over, asset), past.reason, now_ns, hand)
                 job = _past_job(found, operation)
                 step = product.operation(job.operation)
                 at = asset or job.asset or (step.assets[0] if len(step.assets) == 1 else "")
@@ -374,7 +383,7 @@ class Orders:
                         moved = replace(moved, ended_ns=past.end_ns)
                 _note(
                     db, moved, job.operation, "past", now_ns, hand, asset=run.asset, reason=past.reason,
-                    start_ns=run.start_ns, end_ns=run.end_ns or 0,
+                    start=moment_text(run.start_ns), end=moment_text(run.end_ns) if run.end_ns else "",
                 )  # fmt: skip
                 return store.save_order(db, moved)
 
@@ -452,10 +461,12 @@ class Orders:
                     "beyond_count",
                 )
             now_ns = self._clock.now_ns()
-            entry = 0
+            entry = moment_ns = 0
             if self._counted(product, run):
-                entry = await self._say(kind, run, amount, why, hand, now_ns)
-            detail: dict[str, str | int] = {"quantity": shown(amount), "reason": why, "entry": entry}
+                entry, moment_ns = await self._say(kind, run, amount, why, hand, now_ns)
+            detail: dict[str, str | int] = {
+                "quantity": shown(amount), "reason": why, "entry": entry, "run": run.id, "moment_ns": moment_ns,
+            }  # fmt: skip
 
             def keep(db: Connection) -> None:
                 if not self._counted(product, run):
@@ -497,19 +508,13 @@ class Orders:
             offered = f" ({', '.join(sorted(known)[:20])})" if known else ""
             raise ConfigError(f"reason: say why, by one of the plant's reasons for {kind}{offered}, was {why[:80]!r}")
 
-    async def _say(self, kind: str, run: Run, amount: int, why: str, hand: Hand, now_ns: int) -> int:
-        """Into the accounts of the machine, at the last moment of the run."""
+    async def _say(self, kind: str, run: Run, amount: int, why: str, hand: Hand, now_ns: int) -> tuple[int, int]:
+        """Into the accounts of the machine, at the last moment of the run: the entry's number, and that moment."""
         if amount % ONE:
             raise ConfigError(f"quantity: the machine counts whole pieces, was {shown(amount)}")
-        at_ns = now_ns if run.end_ns is None else min(now_ns, run.end_ns)
-        values: dict[str, str | int] = {
-            "count": amount // ONE, "reason": why, "order": run.order, "operation": run.operation, "product": run.product,
-        }  # fmt: skip
-        counter = place_of(self._plant(), run.asset).counter
-        moment_ns = max(run.start_ns, at_ns - 1)
-        return await self.shop.enter(
-            Entry(EntryKind(kind), counter, moment_ns, moment_ns + 1, values, hand.name, now_ns)
-        )
+        moment_ns = _within(run, now_ns - 1)
+        entry = _loss_entry(self._plant(), run, kind, amount // ONE, why, moment_ns, hand.name, now_ns)
+        return await self.shop.enter(entry), moment_ns
 
     # keeping up with the machines
 
@@ -601,16 +606,35 @@ class Orders:
 
     async def _tell_one(self, run: Run, product: Product, plant: Plant, now_ns: int) -> None:
         """What the accounts do not take now they are told later; the order goes on, and is not counted until then."""
+        entries = entries_of(plant, run, product.operation(run.operation), now_ns)
+        losses = [one for one in await self._records.do(lambda db: store.losses(db, run)) if _left(run, one)]
+        for one in losses:  # scrap and rework stay with the run they are of when it is moved
+            moment_ns = _within(run, int(one.detail["moment_ns"]))
+            count = quantity(str(one.detail["quantity"]), "quantity") // ONE
+            why, number = str(one.detail["reason"]), int(one.detail["entry"])
+            said = _loss_entry(plant, run, one.kind, count, why, moment_ns, one.by, now_ns)
+            entries.append(replace(said, replaces=number, reason="its run was moved"))
         try:
-            said = await tell_run(self.shop, plant, run, product.operation(run.operation), now_ns)
+            numbers = await self.shop.enter_all(entries) if entries else []
         except IsthmusError as error:
             if run.id not in self._untold:
                 self._log.warning("order %s is not known to the accounts of %s yet: %s", run.order, run.asset, error)
             self._untold.add(run.id)
             return
         self._untold.discard(run.id)
-        told = replace(run, entries=said, told=True)
-        await self._records.do(lambda db: store.save_told(db, told))
+        machines = len(entries) - len(losses)
+        known = replace(run, entries=tuple(numbers[:machines]), told=True)
+        moved = [
+            replace(one, detail=one.detail | {"entry": number, "moment_ns": entry.start_ns})
+            for one, number, entry in zip(losses, numbers[machines:], entries[machines:], strict=True)
+        ]
+
+        def save(db: Connection) -> None:
+            store.save_told(db, known)
+            for one in moved:
+                store.save_event(db, one)
+
+        await self._records.do(save)
 
 
 # rules, within a transaction
@@ -721,6 +745,35 @@ def _past_job(order: Order, operation: int) -> Job:
     return job
 
 
+def _run_to_correct(db: Connection, order: Order, operation: int, number: int) -> Run | None:
+    """The run that is over and meant: by its number, else the last one of an operation that is completed.
+
+    Raises: LookupError; ConfigError; Denied (wrong_state)
+    """
+    if not number and (not operation or order.job(operation).state is not State.COMPLETED):
+        return None
+    if order.state is State.CLOSED:
+        raise Denied(f"order {order.id} is closed: its books are final", "wrong_state")
+    mine = [run for run in store.runs(db, order.id, operation) if number in (0, run.id)]
+    if not mine:
+        raise ConfigError(f"run: order {order.id} has no such run, was {number}")
+    return mine[-1]
+
+
+def _correct(db: Connection, plant: Plant, order: Order, run: Run, why: str, now_ns: int, hand: Hand) -> Order:
+    """A run that is over, moved; an order that is completed ended with the last of its runs. Raises: Denied (machine_busy)"""
+    check_alone(db, plant, run)
+    before = next(one for one in store.runs(db, order.id) if one.id == run.id)
+    store.move_run(db, run)
+    ends = [one.end_ns for one in store.runs(db, order.id) if one.end_ns is not None]
+    moved = replace(order, ended_ns=max(ends) if order.state is State.COMPLETED else order.ended_ns)
+    _note(
+        db, moved, run.operation, "correct", now_ns, hand, asset=run.asset, reason=why, start=moment_text(run.start_ns),
+        end=moment_text(run.end_ns or 0), was_start=moment_text(before.start_ns), was_end=moment_text(before.end_ns or 0),
+    )  # fmt: skip
+    return store.save_order(db, moved)
+
+
 _PAST_STATES: Final = (State.RUNNING, State.PAUSED, State.RELEASED)
 
 
@@ -782,6 +835,25 @@ def _open_count(db: Connection, ident: str, operation: int) -> tuple[Order, Prod
         raise Denied(f"{what} is {order.state} and nothing of it can be counted now", "wrong_state")
     run = runs[-1]
     return order, _product(db, order), _counts(db, order).get(run.operation, Count()), run
+
+
+def _within(run: Run, moment_ns: int) -> int:
+    """A moment as far as a run reaches, at its last one from its end on."""
+    return max(run.start_ns, moment_ns if run.end_ns is None else min(moment_ns, run.end_ns - 1))
+
+
+def _left(run: Run, loss: Happening) -> bool:
+    """Whether a run was moved away from what was said to be scrap or rework of it."""
+    moment_ns = int(loss.detail["moment_ns"])
+    return _within(run, moment_ns) != moment_ns
+
+
+def _loss_entry(plant: Plant, run: Run, kind: str, count: int, why: str, moment_ns: int, by: str, now_ns: int) -> Entry:
+    values: dict[str, str | int] = {
+        "count": count, "reason": why, "order": run.order, "operation": run.operation, "product": run.product,
+    }  # fmt: skip
+    counter = place_of(plant, run.asset).counter
+    return Entry(EntryKind(kind), counter, moment_ns, moment_ns + 1, values, by, now_ns)
 
 
 def _add(db: Connection, run: Run, more: Count) -> None:

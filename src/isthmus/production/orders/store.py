@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
@@ -45,6 +46,8 @@ from isthmus.production.orders.model import (
 )
 
 metadata = MetaData()
+FIRST: Final = (State.RUNNING, State.PAUSED, State.RELEASED, State.PLANNED)
+"""What is under way stands before what waits."""
 _COUNTS = ("total", "good", "reject", "rework")
 
 PRODUCT = Table(
@@ -255,7 +258,10 @@ def orders(
             or_(*(c.like(word) for c in (ORDER.c.id, ORDER.c.product, ORDER.c.reference, ORDER.c.lot)))
         )
     ended = ORDER.c.state.in_([*ENDED])
-    ranked = wanted.order_by(ended, ORDER.c.ended_ns.desc(), ORDER.c.priority, ORDER.c.due_ns.nulls_last(), ORDER.c.id)
+    rank = case({str(state): place for place, state in enumerate(FIRST)}, value=ORDER.c.state, else_=len(FIRST))
+    ranked = wanted.order_by(
+        ended, ORDER.c.ended_ns.desc(), rank, ORDER.c.priority, ORDER.c.due_ns.nulls_last(), ORDER.c.id
+    )
     return _orders(db, list(db.execute(ranked.limit(limit))))
 
 
@@ -400,6 +406,19 @@ def add_event(db: Connection, one: Happening) -> None:
     values = asdict(one) | {"detail": dump(one.detail)}
     del values["seq"]
     db.execute(insert(EVENT).values(values))
+
+
+def losses(db: Connection, run: Run) -> list[Happening]:
+    """What people said to be scrap or rework of a run and its machine's accounts were told, oldest first."""
+    wanted = select(EVENT).where(EVENT.c.order == run.order, EVENT.c.operation == run.operation)
+    rows = db.execute(wanted.where(EVENT.c.kind.in_(("scrap", "rework"))).order_by(EVENT.c.seq))
+    found = [Happening(**values_of(row) | {"detail": orjson.loads(row.detail)}) for row in rows]
+    return [one for one in found if one.detail.get("run") == run.id and one.detail.get("entry")]
+
+
+def save_event(db: Connection, one: Happening) -> None:
+    """Where a line of the journal stands in the accounts now."""
+    db.execute(update(EVENT).where(EVENT.c.seq == one.seq).values(detail=dump(one.detail)))
 
 
 def events(db: Connection, ident: str, limit: int = 500) -> list[Happening]:

@@ -141,12 +141,13 @@ TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "labeller": _machine("140/min", "11/min"),
     "palletiser": _machine("146/min", "12/min"),
     "wrapper": {
-        "pulse": {"tag": "current", "on": 2.5, "idle_after": "20 s", "stopped_after": "15 min"},
+        "pulse": {"tag": "current", "on": 2.5, "idle_after": "6 min", "stopped_after": "15 min"},
         "micro_stop": "2 min",
         "cost": "3/min",
     },
 }
-"""How each type is counted. The wrapper is an old machine without a controller: a clamp on its supply says all there is."""
+"""How each type is counted. The wrapper is an old machine without a controller: a clamp on its supply says all there is.
+A pallet comes every five minutes or so; only when none came for longer it stands."""
 
 
 def of_type(name: str) -> dict[str, Any]:

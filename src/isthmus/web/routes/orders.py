@@ -88,6 +88,9 @@ class OrderPast(BaseModel):
     start: str = Field("", max_length=40, description="when it began; of what runs it may stay as it is")
     end: str = Field("", max_length=40, description="when it ended; empty: it goes on")
     complete: bool = Field(False, description="it was complete at its end; else it pauses from then on")
+    run: int = Field(
+        0, ge=0, le=2**31 - 1, description="a run that is over, at other times; 0: of what is completed the last"
+    )
     reason: str = Field(min_length=1, max_length=1000, pattern=r"\S")
 
 
@@ -185,6 +188,7 @@ class OrderList(BaseModel):
 
 
 class OrderRun(BaseModel):
+    id: int
     operation: int
     asset: str
     start: str
@@ -380,17 +384,23 @@ async def enter_past_of_order(
     sight: Seen,
     http: Request,
 ) -> OrderRow:
-    """Say afterwards when an operation ran, with a reason; figures of that time are restated.
+    """Say afterwards when an operation ran, or that it ran at other times, with a reason; figures of that time are restated.
 
     409 `machine_busy` names the order that ran there then.
     """
-    await _act(services, principal, sight, id, body.operation, body.asset, Action.PRODUCTION_CORRECT)
+    operation, asset = body.operation, body.asset
+    if body.run:
+        run = await room_of(services).orders.run_of(id, body.run)
+        if run is None:
+            raise unknown("run", body.run)
+        operation, asset = run.operation, asset or run.asset
+    await _act(services, principal, sight, id, operation, asset, Action.PRODUCTION_CORRECT)
     now_ns = services.clock.now_ns()
     start_ns = parse_time(body.start, now_ns, "start") if body.start else None
     end_ns = parse_time(body.end, now_ns, "end") if body.end else None
     entered = room_of(services).orders.enter_past(
-        id, body.base, hand_of(principal), Past(start_ns, end_ns, body.complete, body.reason), operation=body.operation,
-        asset=body.asset,
+        id, body.base, hand_of(principal), Past(start_ns, end_ns, body.complete, body.reason, body.run),
+        operation=operation, asset=body.asset,
     )  # fmt: skip
     answer = await _moved(services, id, http, entered, body.reason)
     told(http)["new"] = {"state": str(answer.state), "start": body.start, "end": body.end, "complete": body.complete}
@@ -597,10 +607,14 @@ async def labour_on_order(
 # people
 
 
-@router.get("/people/skills", dependencies=allow(Action.PRODUCTION_PLAN))
-async def list_skills(services: Room) -> SkillList:
+@router.get("/people/skills", dependencies=allow(Action.PRODUCTION_PLAN), response_model=SkillList, responses=FILES)
+async def list_skills(services: Room, form: Form = "json") -> SkillList | Response:
     """Who was taught what, until when."""
-    return _people(await room_of(services).people.skills())
+    found = _people(await room_of(services).people.skills())
+    if form == "json":
+        return found
+    rows = [{"person": one.person, "skill": s.skill, "until": s.until} for one in found.people for s in one.skills]
+    return await sheet(form, "skills", rows, ("person", "skill", "until"))
 
 
 @router.put("/people/skills", dependencies=allow(Action.PRODUCTION_PLAN))
@@ -711,6 +725,11 @@ def _fields(order: Order, product: Product, counts: Mapping[int, Count]) -> dict
     }  # fmt: skip
 
 
+def _of_people(detail: Mapping[str, str | int]) -> dict[str, str | int]:
+    """What a line of the journal tells, without where it stands in the accounts."""
+    return {key: value for key, value in detail.items() if key not in ("run", "moment_ns")}
+
+
 def _detail(found: Detail, signed: list[tuple[Signature, bool]], now_ns: int) -> OrderDetail:
     return OrderDetail(
         **_fields(found.order, found.product, found.counts),
@@ -722,7 +741,9 @@ def _detail(found: Detail, signed: list[tuple[Signature, bool]], now_ns: int) ->
         labour=[_labour(one) for one in found.labour],
         change_overs=[_change_over(one, now_ns) for one in found.change_overs],
         events=[
-            OrderEvent(operation=one.operation, kind=one.kind, at=iso(one.at_ns), by=one.by, detail=one.detail)
+            OrderEvent(
+                operation=one.operation, kind=one.kind, at=iso(one.at_ns), by=one.by, detail=_of_people(one.detail)
+            )
             for one in found.events
         ],
     )
@@ -735,7 +756,13 @@ def _count(one: Count) -> OrderCount:
 def _run(one: Run) -> OrderRun:
     end = None if one.end_ns is None else iso(one.end_ns)
     return OrderRun(
-        operation=one.operation, asset=one.asset, start=iso(one.start_ns), end=end, by=one.by, count=_count(one.count)
+        id=one.id,
+        operation=one.operation,
+        asset=one.asset,
+        start=iso(one.start_ns),
+        end=end,
+        by=one.by,
+        count=_count(one.count),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
@@ -614,10 +614,34 @@ def _given(asked: BaseModel, services: Services) -> dict[str, Any]:
 # --- plans and checks ----------------------------------------------------------------------------------------------------
 
 
-@router.get("/quality/plans", dependencies=allow(Action.READ, part=True))
-async def list_quality_plans(services: Room, sight: Seen, under: Under = "") -> QualityPlans:
-    """Inspection plans in their newest version, by title."""
-    return QualityPlans(plans=[_plan(p) for p in _room(services).plans(under) if sight.path(p.asset)])
+@router.get("/quality/plans", dependencies=allow(Action.READ, part=True), response_model=QualityPlans, responses=FILES)
+async def list_quality_plans(
+    services: Room,
+    sight: Seen,
+    under: Under = "",
+    format: Form = "json",  # noqa: A002  as every table calls it
+) -> QualityPlans | Response:
+    """Inspection plans in their newest version, by title; as a file a row for each characteristic."""
+    plans = [_plan(p) for p in _room(services).plans(under) if sight.path(p.asset)]
+    if format == "json":
+        return QualityPlans(plans=plans)
+    return await sheet(format, "inspection-plans", [row for plan in plans for row in _plan_rows(plan)])
+
+
+def _plan_rows(plan: QualityPlanOut) -> Iterator[dict[str, str | int | float | None]]:
+    """A row for each of its characteristics; what is a list is one text."""
+    whole = {
+        "plan": plan.id,
+        "version": plan.version,
+        "plan_title": plan.title,
+        "asset": plan.asset,
+        "product": plan.product,
+    }
+    for one in plan.characteristics:
+        told = one.model_dump(mode="json")
+        sampling = told.pop("sampling") or {}
+        cells = told | {f"sampling_{key}": value for key, value in sampling.items()}
+        yield whole | {key: ", ".join(map(str, v)) if isinstance(v, list) else v for key, v in cells.items()}
 
 
 @router.post("/quality/plans", dependencies=allow(Action.PRODUCTION_PLAN, part=True))

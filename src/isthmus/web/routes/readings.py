@@ -80,11 +80,16 @@ class ReadingList(BaseModel):
     readings: list[ReadingOut]
 
 
-@router.get("/readings/points", dependencies=allow(Action.READ, part=True))
-async def list_reading_points(services: Room, sight: Seen) -> ReadingPoints:
+@router.get(
+    "/readings/points", dependencies=allow(Action.READ, part=True), response_model=ReadingPoints, responses=FILES
+)
+async def list_reading_points(services: Room, sight: Seen, form: Form = "json") -> ReadingPoints | Response:
     """What is read by hand, by number."""
     found = await room_of(services).readings.points()
-    return ReadingPoints(points=[_point(one) for one in found if _seen(sight, one)])
+    points = [_point(one) for one in found if _seen(sight, one)]
+    if form == "json":
+        return ReadingPoints(points=points)
+    return await sheet(form, "reading-points", [one.model_dump(mode="json") for one in points])
 
 
 @router.put("/readings/points/{id}", dependencies=allow(Action.PRODUCTION_PLAN))

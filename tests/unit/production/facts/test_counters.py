@@ -49,6 +49,14 @@ def test_an_absurd_rate_counts_nothing_and_neither_does_its_way_back():
     assert read((0, 100), (1, 1_000_000), (2, 102), limit=FAST) == ([0, 0], ["absurd", "jump_back"])
 
 
+def test_where_no_rate_is_declared_what_no_machine_makes_is_absurd_too():
+    assert read((0, 100), (1, 4_000_000_000), (2, 90_000)) == ([0, 0], ["absurd", "jump_back"])
+    assert read((0, 1_000_000), (1, 400_000), (2, 400_001)) == ([0, 1], ["jump_back"])
+    assert read((0, 1_000_000), (1, 3)) == ([3], ["reset"])
+    assert read((0, 1_000), (1, 990)) == ([0], ["jump_back"]), "not much less than before: it did not begin again"
+    assert read((0, 100), (1, 9_000)) == ([8_900], []), "fast, and possible"
+
+
 def test_after_an_hour_of_silence_much_is_not_absurd():
     assert read((0, 0), (3_600, 7_000), limit=FAST) == ([7_000], [])
 

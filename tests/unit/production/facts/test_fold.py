@@ -204,6 +204,20 @@ def test_what_no_counter_tells_follows_from_the_others(tags, expected):
 
 
 @pytest.mark.mission("M39")
+def test_a_sensor_that_is_not_read_tells_nothing_until_it_is_heard_again():
+    bad = 0x80000000
+    wrapper = Machine("line/wrapper", pulse=9, idle_after_s=20, stopped_after_s=60, micro_stop_s=120)
+    beam = series((0, 0), (30, 1), (60, 2), (70, 0, bad), (400, 0, bad), (600, 2), (700, 3))
+    assert times(folded(wrapper, {9: beam}, 1)) == {
+        "idle": 30 + 10 + 40, "running": 20 + 10 + 20, "unknown": 530, "stopped": 100 + 3600 - 760,
+    }, "not idle and stopped while nobody knows; when it is heard again, no pulse has come for long"  # fmt: skip
+    oven = Machine("line/oven", pulse=9, pulse_on=2.5, idle_after_s=20, stopped_after_s=60)
+    amps = series((0, 3.0), (100, 0.0, bad), (3000, 3.0))
+    assert times(folded(oven, {9: amps}, 1)) == {"running": 700, "unknown": 2900}
+    assert times(folded(oven, {9: series((0, 0.0, bad), (100, 3.0))}, 1)) == {"unknown": 100, "running": 3500}
+
+
+@pytest.mark.mission("M39")
 def test_a_pulse_alone_tells_running_idle_and_stopped_and_counts():
     wrapper = Machine("line/wrapper", pulse=9, idle_after_s=20, stopped_after_s=60, micro_stop_s=120)
     samples = {9: series((0, 0), (100, 1), (110, 2), (120, 4), (1000, 5))}

@@ -363,6 +363,7 @@ async def test_every_way_to_ask_adds_up_to_the_whole(hall):
         "shift",
         "day",
         "order",
+        "operation",
         "product",
         "team",
         "reason",
@@ -380,6 +381,25 @@ async def test_every_way_to_ask_adds_up_to_the_whole(hall):
     assert len({tuple(one.key.values()) for one in crossed}) == len(crossed) == 6
     with pytest.raises(ConfigError, match="by: known are"):
         await sums(hall, by=("moon",))
+
+
+async def test_two_operations_of_one_order_at_one_machine_are_two_rows(hall):
+    hall.now(T0)
+    await lived(hall)
+    spans = ((8, 10, "10"), (10, 11, "20"), (30, 31, "10"))
+    for begin, end, operation in spans:
+        values = {"order": "JO-1", "operation": operation, "product": "cola"}
+        await hall.room.enter(
+            Entry(EntryKind.ORDER, A, T0 + begin * H, T0 + end * H, values, "sue", hall.clock.now_ns())
+        )
+    await hall.settle()
+    found = {tuple(one.key.values()): one for one in await sums(hall, by=("order", "operation"))}
+    assert {key: one.all_ns // H for key, one in found.items() if key[0]} == {("JO-1", "10"): 3, ("JO-1", "20"): 1}
+    whole = {one.key["order"]: one for one in await sums(hall, by=("order",))}
+    assert whole["JO-1"].total_u == sum(one.total_u for key, one in found.items() if key[0])
+    assert whole["JO-1"].total_u > 0
+    told = await hall.room.intervals(A, T0 + 9 * H, T0 + 11 * H)
+    assert {one.order for one in told} == {"JO-1"}, "people read the order's own number"
 
 
 async def test_a_line_is_its_constraint_with_the_counts_of_where_it_is_counted(engine):

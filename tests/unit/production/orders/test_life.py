@@ -352,6 +352,11 @@ async def test_a_released_order_keeps_the_version_of_its_product(works: Works) -
         ({"operations": (Operation(10, "Fill", ("hall/nowhere",)),)}, "operations.0.assets"),
         ({"operations": (Operation(10, "Fill", ()),)}, "operations.0.assets"),
         ({"operations": (Operation(20, "B", (FILLER,)), Operation(10, "A", (FILLER,)))}, "must grow"),
+        (
+            {"operations": (Operation(10, "A", (FILLER,), ideal_count=10**9, ideal_ns=NS_PER_S),)},
+            "no machine makes that",
+        ),
+        ({"operations": (Operation(10, "A", (FILLER,), ideal_count=60),)}, "operations.0.ideal_s"),
     ],
 )
 async def test_a_product_that_cannot_be_made_here_is_refused_by_its_place(works: Works, wrong: dict, says: str) -> None:
@@ -365,3 +370,16 @@ async def test_a_product_that_cannot_be_made_here_is_refused_by_its_place(works:
         await works.room.products.save(simple("a/b"), 0, SUE)
     with pytest.raises(LookupError):
         await works.room.products.get("water")
+
+
+async def test_what_is_under_way_is_listed_before_what_waits(works: Works) -> None:
+    await works.products(simple("water"))
+    for ident in ("planned", "waiting", "running"):
+        made = await works.room.orders.create(
+            Order(ident, "water", 0, ONE, due_ns=1 if ident == "waiting" else None), SUE
+        )
+        if ident != "planned":
+            made = await works.room.orders.release(ident, made.rev, SUE)
+        if ident == "running":
+            await works.room.orders.start(ident, made.rev, ANA)
+    assert [row[0].id for row in await works.room.orders.listed()] == ["running", "waiting", "planned"]

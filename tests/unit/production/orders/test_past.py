@@ -44,7 +44,7 @@ async def test_an_order_that_ran_this_morning_is_entered_with_its_end_and_counte
     event = (await orders.detail("JO-1")).events[0]
     assert (event.kind, event.by, event.detail["reason"]) == ("past", "sue", "tablet was off")
     with pytest.raises(Denied, match="completed") as no:
-        await orders.enter_past(order.id, order.rev, SUE, Past(start_ns, end_ns, True, "again"), operation=10)
+        await orders.enter_past(order.id, order.rev, SUE, Past(start_ns, end_ns, True, "again"))
     assert no.value.code == "wrong_state"
 
 
@@ -139,3 +139,89 @@ async def test_a_closed_day_is_restated_by_an_order_that_is_entered_afterwards(t
     assert found.counts[10].total == after[order.id].total_u
     assert found.counts[10].total > 100 * ONE
     engine.dispose()
+
+
+async def test_a_completed_operation_is_moved_with_a_reason_and_its_counts_follow(works: Works) -> None:
+    await works.products(simple("water"))
+    works.make(FILLER, 4)  # of the order, which was started late
+    order = await works.started("water", 10)
+    works.make(FILLER, 6)
+    works.make(FILLER, 5)  # of the next: completed late
+    end_ns = works.clock.now_ns() - 10 * NS_PER_S
+    orders = works.room.orders
+    order = await orders.complete(order.id, order.rev, ANA, reason="more came")
+    assert await works.counts("JO-1") == {10: (11, 11, 0)}
+    works.clock.advance(60)
+    start_ns = works.clock.now_ns() - 90 * NS_PER_S
+    past = Past(start_ns, end_ns, False, "pressed late twice")
+    order = await orders.enter_past(order.id, order.rev, SUE, past, operation=10)
+    assert (order.state, order.ended_ns) == (State.COMPLETED, end_ns)
+    assert await works.counts("JO-1") == {10: (10, 10, 0)}
+    (said,) = [one for one in works.shop.holding() if one.kind is EntryKind.ORDER]
+    assert (said.start_ns, said.end_ns) == (start_ns, end_ns)
+    event = (await orders.detail("JO-1")).events[0]
+    assert (event.kind, event.by, event.detail["reason"]) == ("correct", "sue", "pressed late twice")
+    assert event.detail["was_start"] > event.detail["start"]
+    assert event.detail["was_end"] > event.detail["end"]
+
+
+async def test_any_run_that_is_over_is_corrected_by_its_number(works: Works) -> None:
+    await works.products(simple("water"))
+    order = await works.started("water", 10)
+    works.make(FILLER, 3)
+    orders = works.room.orders
+    order = await orders.pause(order.id, order.rev, ANA)
+    works.make(FILLER, 2)
+    paused_ns = works.clock.now_ns()
+    order = await orders.resume(order.id, order.rev, ANA)
+    works.make(FILLER, 5)
+    first, second = (await orders.detail("JO-1")).runs
+    order = await orders.enter_past(order.id, order.rev, SUE, Past(None, paused_ns, False, "x", first.id))
+    assert order.state is State.RUNNING, "what runs goes on"
+    assert await works.counts("JO-1") == {10: (10, 10, 0)}
+    for past, asset, problem in (
+        (Past(None, paused_ns, False, "x", second.id), "", "goes on"),
+        (Past(None, paused_ns, True, "x", first.id), "", "complete: "),
+        (Past(None, paused_ns, False, "x", first.id), "hall/bench", "stays there"),
+        (Past(None, first.start_ns, False, "x", first.id), "", "must be after"),
+        (Past(None, works.clock.now_ns(), False, "x", first.id), "", "cannot have run"),
+        (Past(None, paused_ns, False, "x", 99), "", "no such run"),
+    ):
+        with pytest.raises((ConfigError, Denied), match=problem):
+            await orders.enter_past(order.id, order.rev, SUE, past, operation=10, asset=asset)
+    assert await works.rev("JO-1") == order.rev, "nothing is half done"
+
+
+async def test_what_was_thrown_away_stays_with_the_run_that_is_moved(works: Works) -> None:
+    await works.products(simple("water"))
+    order = await works.started("water", 10)
+    works.make(FILLER, 10)
+    end_ns = works.clock.now_ns()
+    works.make(FILLER, 5)
+    orders = works.room.orders
+    await orders.throw_away("scrap", "JO-1", 2 * ONE, "scrap/dent", ANA)
+    order = await orders.complete("JO-1", await works.rev("JO-1"), ANA, reason="x")
+    await orders.throw_away("rework", "JO-1", ONE, "rework/label", ANA)
+    works.clock.advance(5)
+    order = await orders.enter_past("JO-1", order.rev, SUE, Past(None, end_ns, False, "went home"), operation=10)
+    count = (await orders.detail("JO-1")).counts[10]
+    assert (count.total, count.good, count.reject, count.rework) == (10 * ONE, 7 * ONE, 2 * ONE, ONE)
+    order = await orders.enter_past(
+        "JO-1", order.rev, SUE, Past(None, end_ns + 5 * NS_PER_S, False, "not so soon"), operation=10
+    )
+    count = (await orders.detail("JO-1")).counts[10]
+    assert (count.total, count.reject, count.rework) == (13 * ONE, 2 * ONE, ONE), "once, and not twice"
+
+
+async def test_the_books_of_a_closed_order_are_final(works: Works) -> None:
+    await works.products(simple("water"))
+    order = await works.started("water", 10)
+    works.make(FILLER, 10)
+    orders = works.room.orders
+    order = await orders.complete(order.id, order.rev, ANA)
+    run = (await orders.detail("JO-1")).runs[0]
+    order = await orders.close(order.id, order.rev, ANA)
+    for past in (Past(None, works.clock.now_ns(), False, "x"), Past(None, works.clock.now_ns(), False, "x", run.id)):
+        with pytest.raises(Denied, match="closed") as no:
+            await orders.enter_past(order.id, order.rev, SUE, past, operation=10)
+        assert no.value.code == "wrong_state"

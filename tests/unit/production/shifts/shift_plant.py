@@ -160,6 +160,11 @@ class FakeProduction:
                     minor=True,
                 )
             )
+        waited, cleaned = START + 70 * MINUTE_NS, START + 80 * MINUTE_NS
+        found += [
+            Stop(stop_id(CAPPER, waited), CAPPER, waited, waited + 20 * MINUTE_NS, StateClass.STARVED, 20 * MINUTE_NS),
+            Stop(stop_id(CAPPER, cleaned), CAPPER, cleaned, cleaned + 9, StateClass.STOPPED, 0, reason="planned/clean"),
+        ]
         return found  # fmt: skip
 
     async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]:

@@ -68,7 +68,9 @@ async def test_losses_add_up_to_what_did_not_run_and_stops_are_the_longest_first
         (MINOR, 30, 24, 0.0),
     ]
     assert sum(loss.ns for loss in facts.losses) == facts.whole.down_ns
-    assert [s.ns // MINUTE_NS for s in facts.stops] == [17, 16, 15]
+    assert [s.ns // MINUTE_NS for s in facts.stops] == [17, 16, 15], (
+        "who waited asks for no reason, and what was planned is no loss"
+    )
     assert facts.uncoded == 1
     filler = facts.strips[0]
     assert filler.asset == FILLER
