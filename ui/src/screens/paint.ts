@@ -23,6 +23,12 @@ interface Painted {
   marks: string
 }
 
+interface Read {
+  path: string
+  tag: Tag | undefined
+  reading: Reading
+}
+
 /** A number with its unit and what is said of it. */
 interface Figure {
   node: globalThis.Element
@@ -41,6 +47,7 @@ export class Painter {
   private painted: Painted[] = []
   private changed = new Set<Painted>()
   private renamed = new Set<Painted>()
+  private words = new Map<string, { of: number | string | undefined; word: string }>()
   private asked = false
   private labels: ReturnType<typeof setInterval> | undefined
   private alarms: ReadonlyMap<string, AlarmMark> = new Map()
@@ -140,9 +147,9 @@ export class Painter {
     this.changed.clear()
   }
 
-  private read(one: Painted, slot: string): { tag: Tag | undefined; reading: Reading } | undefined {
+  private read(one: Painted, slot: string): Read | undefined {
     const path = one.paths.get(slot)
-    return path === undefined ? undefined : { tag: this.tags.get(path), reading: this.store.read(path) }
+    return path === undefined ? undefined : { path, tag: this.tags.get(path), reading: this.store.read(path) }
   }
 
   private paintOne(one: Painted): void {
@@ -170,7 +177,7 @@ export class Painter {
     let worst: Reading['quality'] = one.paths.size ? 'good' : 'none'
     let note = ''
     for (const slot of one.paths.keys()) {
-      const { reading } = this.read(one, slot) as { reading: Reading }
+      const { reading } = this.read(one, slot) as Read
       if (RANK[reading.quality] > RANK[worst]) {
         worst = reading.quality
         note = noteOf(reading)
@@ -206,16 +213,26 @@ export class Painter {
     const text = one.figures.get(part)
     const got = this.read(one, slot)
     if (!text || !got) return
-    this.write(text, got.tag, got.reading)
+    this.write(text, got)
     if (frame) set(one.node, 'q', got.reading.quality)
     const out = isOut(got.tag, got.reading)
     set(text.node, 'out', out ? '1' : '0')
     if (frame) set(one.node, 'out', out ? '1' : '0')
   }
 
-  private write({ node, num, unit, said }: Figure, tag: Tag | undefined, reading: Reading): void {
+  /** What is read of a value, last good or now; the same word until the value is another. */
+  private word(path: string, tag: Tag | undefined, reading: Reading): string {
     const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
-    const number = tag ? formatValue(tag, shown) : plain(shown)
+    let last = this.words.get(path)
+    if (!last || !Object.is(last.of, shown)) {
+      last = { of: shown, word: tag ? formatValue(tag, shown) : plain(shown) }
+      this.words.set(path, last)
+    }
+    return last.word
+  }
+
+  private write({ node, num, unit, said }: Figure, { path, tag, reading }: Read): void {
+    const number = this.word(path, tag, reading)
     say(num, number)
     say(unit, tag && tag.states === null && number !== '–' ? tag.unit : '')
     say(said, noteOf(reading))
@@ -255,7 +272,7 @@ export class Painter {
     const got = this.read(one, at)
     const text = one.figures.get(`row-${at}`)
     if (!got || !text) return
-    this.write(text, got.tag, got.reading)
+    this.write(text, got)
     set(text.node, 'out', isOut(got.tag, got.reading) ? '1' : '0')
   }
 
@@ -288,9 +305,8 @@ export class Painter {
       const base = one.node.dataset['name'] ?? nameOf(one.element)
       const parts: string[] = [base]
       for (const [slot, path] of one.paths) {
-        const { tag, reading } = this.read(one, slot) as { tag: Tag | undefined; reading: Reading }
-        const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
-        const value = `${tag ? formatValue(tag, shown) : plain(shown)} ${tag?.unit ?? ''}`.trim()
+        const { tag, reading } = this.read(one, slot) as Read
+        const value = `${this.word(path, tag, reading)} ${tag?.unit ?? ''}`.trim()
         const why = tag && reading.quality !== 'good' ? ` (${describe(tag, reading)})` : ''
         parts.push(`${human(tag?.name ?? path.split('/').at(-1) ?? '')} ${value}${why}`)
       }
