@@ -14,7 +14,7 @@ import psutil
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from .conftest import AXE, BOTH_WAYS, PATIENCE_S, Screen
+from .conftest import AXE, BOTH_WAYS, PATIENCE_S, Screen, until
 from .test_pages import CUT, SERIOUS, WIDER
 
 pytestmark = [
@@ -92,10 +92,11 @@ async def test_a_pump_is_drawn_bound_reviewed_published_and_seen_live(demo, chro
     await page.get_by_role("link", name="Water supply", exact=True).click()
     filler = await element(page, "filler1")
     await expect(filler).to_have_attribute("data-q", "good")
-    await expect(filler.locator(".el-num")).to_have_text(re.compile(r"\d"))
+    number = page.locator("[data-of=filler1] .el-num")
+    await expect(number).to_have_text(re.compile(r"\d"))
     await expect(filler).to_have_attribute("aria-label", re.compile(r"Filler.*Vibration [\d.,]+"))
-    first = await filler.locator(".el-num").text_content()
-    await expect(filler.locator(".el-num")).not_to_have_text(first or "")
+    first = await number.text_content()
+    await expect(number).not_to_have_text(first or "")
     await filler.focus()
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile(r"/screens/water-supply\?open=packaging.*filler"))
@@ -180,6 +181,33 @@ async def test_screens_shut_nobody_out_and_fit(demo, signed_in, opens, size, the
         if size == "desk":
             found += [f"{path}: cut off: {cut}" for cut in await page.evaluate(CUT)]
     assert not found, "\n".join(found)
+
+
+HEIGHTS = """(trend) => ({ lanes: [...trend.querySelectorAll('.lane')].map((lane) => lane.offsetHeight),
+    curves: [...trend.querySelectorAll('.lane')].map((lane) => lane.querySelector('canvas')?.clientHeight ?? 0),
+    cut: trend.scrollHeight - trend.clientHeight })"""
+
+
+async def test_a_trend_has_the_height_it_was_drawn_with(demo, signed_in, opens):
+    """Its lanes share it, and the curves fill them; without their styles they were once four pixels high."""
+    tags = (await demo.ask("GET", "tags?limit=5000"))["tags"]
+    paths = [t["path"] for t in tags if t["kind"] == "value" and t["path"].startswith(f"{LINE}/filler/")][:3]
+    assert len(paths) == 3
+    drawn = [
+        {"id": f"trend{n}", "kind": "trend", "x": 16, "y": 16 + 256 * i, "w": 480, "h": 240, "label": "Filler", "pens": paths[:n], "span_s": 600}
+        for i, n in enumerate((1, 3))
+    ]  # fmt: skip
+    await demo.ask("POST", "screens", {"id": "heights", "document": {"schema": 1, "title": "Heights", "width": 512, "height": 528, "elements": drawn}})  # fmt: skip
+    page = await (await quiet(await opens(demo.origin, signed_in))).go("/screens/heights")
+    for one in drawn:
+        n, room = len(one["pens"]), one["h"] - 20  # its label stands above the lanes
+
+        def fills(found: dict[str, Any], n: int = n, room: int = room) -> bool:
+            whole = len(found["lanes"]) == n and 0.9 * room <= sum(found["lanes"]) <= room and found["cut"] <= 0
+            return whole and all(c >= 0.9 * lane for c, lane in zip(found["curves"], found["lanes"], strict=True))
+
+        trend = page.locator(f"[data-el={one['id']}] .el-trend")
+        await until(lambda trend=trend: trend.evaluate(HEIGHTS), fills, f"{n} lanes and their curves fill {room} px")
 
 
 def chromium_cpu_s() -> float:

@@ -1,24 +1,22 @@
 import type { Tag } from '../api/types'
-import { locale, t } from '../i18n'
+import { language, locale, t, type Language } from '../i18n'
 
 /** U+2212, because a hyphen is too easily missed. */
 export const MINUS = '\u2212'
 export const THIN = '\u2009'
 
-const numbers = new Map<string, Intl.NumberFormat>()
+let formats: Intl.NumberFormat[] = [] // by decimals
+let formatsOf: Language | undefined
 
+/** Asked some thousand times a second: the locale is looked up once for a language. */
 function numberFormat(decimals: number): Intl.NumberFormat {
-  const key = `${locale()}/${decimals}`
-  let format = numbers.get(key)
-  if (!format) {
-    format = new Intl.NumberFormat(locale(), {
-      minimumFractionDigits: decimals,
-      maximumFractionDigits: decimals,
-      useGrouping: 'always',
-    })
-    numbers.set(key, format)
-  }
-  return format
+  const shown = language()
+  if (shown !== formatsOf) [formats, formatsOf] = [[], shown]
+  return (formats[decimals] ??= new Intl.NumberFormat(locale(), {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+    useGrouping: 'always',
+  }))
 }
 
 export function formatNumber(value: number, decimals: number): string {

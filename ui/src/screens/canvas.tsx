@@ -1,7 +1,7 @@
 import { memo, useRef, useState, type DragEvent, type KeyboardEvent, type PointerEvent } from 'react'
 import { t } from '../i18n'
 import { elbow, grouped, guides, inside, move, reshape, snap, type Guide, type Ids } from './edit'
-import { ElementView, type TagMap } from './elements'
+import { ElementView, Figures, type TagMap } from './elements'
 import { boxOf, port, unionOf, type Doc, type Element, type End, type Place, type Point, type Side } from './model'
 import { elementName } from './runtime'
 import { Patterns } from './symbols'
@@ -205,39 +205,42 @@ export function Canvas(props: CanvasProps) {
       onDragOver={(event) => event.preventDefault()}
       onDrop={drop}
     >
-      <svg
-        ref={drawing}
-        className="screen ed-sheet"
-        data-tool={tool}
-        width={doc.width * zoom}
-        height={doc.height * zoom}
-        viewBox={`0 0 ${doc.width} ${doc.height}`}
-        onPointerDown={down}
-        onPointerMove={moved}
-        onPointerUp={up}
-        onPointerCancel={up}
-        onDoubleClick={() => {
-          if (pipe && pipe.points.length > 1) props.onPipe(pipe.points, pipe.from, undefined)
-          setPipe(undefined)
-        }}
-      >
-        <Patterns />
-        <Grid grid={doc.grid ?? 8} w={doc.width} h={doc.height} shown={snapping && (doc.grid ?? 8) * zoom >= 4} />
-        {doc.elements.map((element) => (
-          <Placed key={element.id} element={element} asset={asset} tags={tags} />
-        ))}
-        <Chosen doc={doc} chosen={chosen} zoom={zoom} />
-        {one?.kind === 'pipe' && !one.locked ? one.points.map((p, i) => <circle key={i} className="ed-handle" data-bend={i} cx={p[0]} cy={p[1]} r={5 / zoom} />) : null}
-        {lines.map((line) => (
-          <path key={line.axis} className="ed-guide" d={line.axis === 'x' ? `M${line.at} 0V${doc.height}` : `M0 ${line.at}H${doc.width}`} />
-        ))}
-        {band ? <rect className="ed-band" x={band.x} y={band.y} width={band.w} height={band.h} /> : null}
-        {pipe ? <path className="el-pipe ed-new" data-line="main" d={`M${joined(pipe.points, pipe.at).map((p) => p.join(' ')).join('L')}`} /> : null}
-        {tool === 'pipe' ? doc.elements.filter((element) => element.kind === 'symbol').flatMap((element) => SIDES.map((side) => {
-          const [x, y] = port(element as Place, side)
-          return <circle key={`${element.id} ${side}`} className="ed-port" cx={x} cy={y} r={4 / zoom} />
-        })) : null}
-      </svg>
+      <div className="sheet-of" style={{ width: doc.width * zoom }}>
+        <svg
+          ref={drawing}
+          className="screen ed-sheet"
+          data-tool={tool}
+          width={doc.width * zoom}
+          height={doc.height * zoom}
+          viewBox={`0 0 ${doc.width} ${doc.height}`}
+          onPointerDown={down}
+          onPointerMove={moved}
+          onPointerUp={up}
+          onPointerCancel={up}
+          onDoubleClick={() => {
+            if (pipe && pipe.points.length > 1) props.onPipe(pipe.points, pipe.from, undefined)
+            setPipe(undefined)
+          }}
+        >
+          <Patterns />
+          <Grid grid={doc.grid ?? 8} w={doc.width} h={doc.height} shown={snapping && (doc.grid ?? 8) * zoom >= 4} />
+          {doc.elements.map((element) => (
+            <Placed key={element.id} element={element} asset={asset} tags={tags} />
+          ))}
+          <Chosen doc={doc} chosen={chosen} zoom={zoom} />
+          {one?.kind === 'pipe' && !one.locked ? one.points.map((p, i) => <circle key={i} className="ed-handle" data-bend={i} cx={p[0]} cy={p[1]} r={5 / zoom} />) : null}
+          {lines.map((line) => (
+            <path key={line.axis} className="ed-guide" d={line.axis === 'x' ? `M${line.at} 0V${doc.height}` : `M0 ${line.at}H${doc.width}`} />
+          ))}
+          {band ? <rect className="ed-band" x={band.x} y={band.y} width={band.w} height={band.h} /> : null}
+          {pipe ? <path className="el-pipe ed-new" data-line="main" d={`M${joined(pipe.points, pipe.at).map((p) => p.join(' ')).join('L')}`} /> : null}
+          {tool === 'pipe' ? doc.elements.filter((element) => element.kind === 'symbol').flatMap((element) => SIDES.map((side) => {
+            const [x, y] = port(element as Place, side)
+            return <circle key={`${element.id} ${side}`} className="ed-port" cx={x} cy={y} r={4 / zoom} />
+          })) : null}
+        </svg>
+        <Figures doc={doc} asset={asset} editing />
+      </div>
     </div>
   )
 }

@@ -529,7 +529,7 @@ function useFit(scroller: React.RefObject<HTMLDivElement | null>, doc: Doc, setZ
 function usePreview(drawing: React.RefObject<SVGSVGElement | null>, doc: Doc, asset: string, tags: ReturnType<typeof useScreenTags>['tags'], on: boolean): void {
   const painter = useMemo(() => (on ? new Painter(store, tags, asset) : undefined), [on, tags, asset])
   useEffect(() => {
-    const root = drawing.current
+    const root = drawing.current?.parentElement
     if (!painter || !root) return
     painter.start(root, doc.elements)
     return () => {

@@ -1,11 +1,11 @@
-import { lazy, memo, Suspense } from 'react'
+import { lazy, memo, Suspense, type CSSProperties } from 'react'
 import type { Tag } from '../api/types'
 import { Sparkline } from '../components/sparkline'
 import { t } from '../i18n'
 import { formatValue } from '../model/format'
 import { bandOf, fraction, rangeOf } from '../model/scale'
 import { human } from '../model/tree'
-import { baseOf, pathsOf, resolve, type Element, type IndicatorElement, type PipeElement, type TableElement } from './model'
+import { baseOf, pathsOf, resolve, type Doc, type Element, type IndicatorElement, type PipeElement, type TableElement, type ValueElement } from './model'
 import { Drawn, placed } from './symbols'
 
 const MiniTrend = lazy(() => import('../components/mini-trend').then((mod) => ({ default: mod.MiniTrend })))
@@ -36,18 +36,15 @@ export const ElementView = memo(function ElementView({ element, asset, tags, edi
   const { w, h } = element
   switch (element.kind) {
     case 'symbol': {
-      const shows = element.bind?.value ?? element.bind?.position
       return (
         <>
           <Drawn id={element.id} symbol={element.symbol} w={w} h={h} x={x} y={y} rotate={element.rotate ?? 0} flip={element.flip ?? false} />
           <path className="sy-cross" d={placed(`M${w * 0.2} ${h * 0.2}L${w * 0.8} ${h * 0.8}M${w * 0.8} ${h * 0.2}L${w * 0.2} ${h * 0.8}`, 1, x, y)} />
-          {element.bind?.level && (element.symbol === 'tank' || element.symbol === 'vessel') ? <Figure part="level-text" x={x + w / 2} y={y + h / 2 + 5} size={14} /> : null}
           {label ? (
             <text className="el-label" x={x + w / 2} y={y + h + 15} textAnchor="middle">
               {label}
             </text>
           ) : null}
-          {shows ? <Figure part="figure" x={x + w / 2} y={y + h + (label ? 31 : 16)} size={12} /> : null}
           <text className="el-note" data-part="note" x={x + w / 2} y={y - 4} textAnchor="middle" />
         </>
       )
@@ -62,20 +59,17 @@ export const ElementView = memo(function ElementView({ element, asset, tags, edi
           ))}
         </text>
       )
-    case 'value': {
-      const size = element.size ?? 16
+    case 'value':
       return (
         <>
-          <rect className="el-frame" width={w} height={Math.max(h, size * 1.5)} />
+          <rect className="el-frame" width={w} height={frameHeight(element)} />
           {label ? (
             <text className="el-label muted" x="4" y="-4">
               {label}
             </text>
           ) : null}
-          <Figure part="figure" x={4} y={Math.max(h, size * 1.5) / 2 + size * 0.36} size={size} anchor="start" empty={editing && !element.bind?.value ? t('no tag') : ''} />
         </>
       )
-    }
     case 'state':
       return (
         <>
@@ -134,15 +128,75 @@ export const ElementView = memo(function ElementView({ element, asset, tags, edi
   }
 })
 
-function Figure({ part, x, y, size, anchor = 'middle', empty = '' }: { part: string; x: number; y: number; size: number; anchor?: 'start' | 'middle'; empty?: string }) {
+const frameHeight = (element: ValueElement): number => Math.max(element.h, (element.size ?? 16) * 1.5)
+
+/** Where a number stands on the sheet: its baseline, and which of its sides is at `x`. */
+interface FigureAt {
+  part: string
+  x: number
+  y: number
+  size: number
+  side: 'left' | 'middle' | 'right'
+}
+
+/** The numbers of an element. */
+export function figuresOf(element: Element, asset: string): FigureAt[] {
+  switch (element.kind) {
+    case 'symbol': {
+      const { x, y, w, h, bind } = element
+      const figures: FigureAt[] = []
+      if (bind?.level && (element.symbol === 'tank' || element.symbol === 'vessel')) figures.push({ part: 'level-text', x: x + w / 2, y: y + h / 2 + 5, size: 14, side: 'middle' })
+      if (bind?.value ?? bind?.position) figures.push({ part: 'figure', x: x + w / 2, y: y + h + (element.label ? 31 : 16), size: 12, side: 'middle' })
+      return figures
+    }
+    case 'value': {
+      const size = element.size ?? 16
+      return [{ part: 'figure', x: element.x + 4, y: element.y + frameHeight(element) / 2 + size * 0.36, size, side: 'left' }]
+    }
+    case 'indicator':
+      return [{ part: 'figure', x: element.x + 36, y: element.y + Math.min(40, element.h - 4), size: 16, side: 'left' }]
+    case 'table': {
+      const top = element.y + (element.label ? ROW : 0) + 19
+      return [...pathsOf(element, asset).keys()].map((at, i) => ({ part: `row-${at}`, x: element.x + element.w - 8, y: top + i * ROW, size: 14, side: 'right' }))
+    }
+    default:
+      return []
+  }
+}
+
+/** The baseline of a figure's line, in em: of Inter, and near enough of what stands in for it. */
+const BASELINE = 0.98
+const FIGURE_WIDTH = 320
+
+/**
+ * All numbers of a drawing, above it, as boxes of a fixed size each: what changes in one is laid out alone, while text within an
+ * SVG costs three times the work. They are not read out: their elements have names that say the value.
+ */
+export function Figures({ doc, asset, editing = false }: { doc: Doc; asset: string; editing?: boolean }) {
   return (
-    <text className="el-figure" data-part={part} x={x} y={y} fontSize={size} textAnchor={anchor}>
-      <tspan className="el-num">{empty || '–'}</tspan>
-      <tspan className="el-unit" dx="3" />
-      <tspan className="el-said" dx="4" />
-    </text>
+    <div className="figures" aria-hidden="true" style={{ width: doc.width, height: doc.height, '--sheet': `${doc.width}px` } as CSSProperties}>
+      {doc.elements.map((element) => (
+        <FiguresOfOne key={element.id} element={element} asset={asset} editing={editing} />
+      ))}
+    </div>
   )
 }
+
+const FiguresOfOne = memo(function FiguresOfOne({ element, asset, editing }: { element: Element; asset: string; editing: boolean }) {
+  const none = editing && element.kind === 'value' && !element.bind?.value ? t('no tag') : '–'
+  return figuresOf(element, asset).map(({ part, x, y, size, side }) => {
+    const said = <span className="el-said" />
+    const left = x - FIGURE_WIDTH * (side === 'left' ? 0 : side === 'middle' ? 0.5 : 1)
+    return (
+      <div key={part} className="el-figure" data-of={element.id} data-part={part} data-side={side} style={{ left, top: y - BASELINE * size, fontSize: size }}>
+        {side === 'right' ? said : null}
+        <span className="el-num">{none}</span>
+        <span className="el-unit" />
+        {side === 'right' ? null : said}
+      </div>
+    )
+  })
+})
 
 function Unbound({ w, h, what }: { w: number; h: number; what: string }) {
   return (
@@ -196,7 +250,6 @@ function IndicatorView({ element, tag, label, editing }: { element: IndicatorEle
       <text className="el-label muted" x="36" y={Math.min(18, h / 2 - 4)}>
         {name}
       </text>
-      <Figure part="figure" x={36} y={Math.min(40, h - 4)} size={16} anchor="start" />
       {tag && range ? <title>{t('Scale {{low}} to {{high}} {{unit}}', { low: formatValue(tag, range[0]), high: formatValue(tag, range[1]), unit: tag.unit })}</title> : null}
     </>
   )
@@ -220,15 +273,10 @@ function TableView({ element, asset, tags, label, editing }: { element: TableEle
       {rows.map(([at, path], i) => {
         const tag = tags.get(path)
         return (
-          <g key={at} transform={`translate(0 ${top + i * ROW})`} data-part={`row-${at}`}>
+          <g key={at} transform={`translate(0 ${top + i * ROW})`}>
             <path className="el-rule" d={`M0 0H${w}`} />
             <text className="el-label muted" x="8" y="19">
               {tag ? human(tag.name) : path.split('/').at(-1)}
-            </text>
-            <text className="el-figure" data-part="figure" x={w - 8} y="19" fontSize="14" textAnchor="end">
-              <tspan className="el-said" />
-              <tspan className="el-num" dx="4">–</tspan>
-              <tspan className="el-unit" dx="3" />
             </text>
           </g>
         )

@@ -23,12 +23,18 @@ interface Painted {
   marks: string
 }
 
+interface Read {
+  path: string
+  tag: Tag | undefined
+  reading: Reading
+}
+
 /** A number with its unit and what is said of it. */
 interface Figure {
   node: globalThis.Element
-  num: globalThis.Element | undefined
-  unit: globalThis.Element | undefined
-  said: globalThis.Element | undefined
+  num: globalThis.Element
+  unit: globalThis.Element
+  said: globalThis.Element
 }
 
 /** A level that moves by less than a quarter of a pixel is left alone. */
@@ -41,6 +47,7 @@ export class Painter {
   private painted: Painted[] = []
   private changed = new Set<Painted>()
   private renamed = new Set<Painted>()
+  private words = new Map<string, { of: number | string | undefined; word: string }>()
   private asked = false
   private labels: ReturnType<typeof setInterval> | undefined
   private alarms: ReadonlyMap<string, AlarmMark> = new Map()
@@ -54,14 +61,14 @@ export class Painter {
     this.asset = asset
   }
 
-  /** Takes over the elements drawn below a node; `data-el` names them. */
+  /** Takes over the elements drawn below a node, and their figures: `data-el` and `data-of` name them. */
   start(root: globalThis.Element, elements: readonly Element[]): void {
     const byId = new Map(elements.map((one) => [one.id, one]))
+    const figures = figuresBelow(root)
     for (const node of root.querySelectorAll<SVGGElement>('[data-el]')) {
       const element = byId.get(node.dataset['el'] ?? '')
       if (!element || element.kind === 'trend' || element.kind === 'spark') continue
-      const parts = partsOf(node)
-      this.painted.push({ element, node, paths: pathsOf(element, this.asset), parts, figures: figuresOf(parts), marks: node.hasAttribute('data-alarm') ? 'of before' : '' })
+      this.painted.push({ element, node, paths: pathsOf(element, this.asset), parts: partsOf(node), figures: figures.get(element.id) ?? new Map<string, Figure>(), marks: node.hasAttribute('data-alarm') ? 'of before' : '' })
     }
     for (const [path, ones] of this.onesByPath()) {
       this.stops.push(
@@ -71,7 +78,10 @@ export class Painter {
         }),
       )
     }
-    for (const one of this.painted) this.paintOne(one)
+    for (const one of this.painted) {
+      this.paintOne(one)
+      this.mark(one)
+    }
     this.labels = setInterval(() => this.rename(), 1000)
     this.rename()
   }
@@ -110,8 +120,9 @@ export class Painter {
       for (const name of ['run', 'out', 'alarm']) delete one.node.dataset[name]
       if (one.node.dataset['shape']) one.node.dataset['shape'] = 'none'
       if (!one.paths.size) continue
-      for (const num of one.node.querySelectorAll('.el-num, .el-state')) say(num, '–')
-      for (const rest of one.node.querySelectorAll('.el-unit, .el-said, .el-note')) say(rest, '')
+      for (const figure of one.figures.values()) blank(figure)
+      for (const word of one.node.querySelectorAll('.el-state')) say(word, '–')
+      for (const note of one.node.querySelectorAll('.el-note')) say(note, '')
       for (const moving of one.node.querySelectorAll('.mai-pointer, .mai-set')) moving.classList.add('hidden')
       one.parts.get('level')?.setAttribute('height', '0')
     }
@@ -136,9 +147,9 @@ export class Painter {
     this.changed.clear()
   }
 
-  private read(one: Painted, slot: string): { tag: Tag | undefined; reading: Reading } | undefined {
+  private read(one: Painted, slot: string): Read | undefined {
     const path = one.paths.get(slot)
-    return path === undefined ? undefined : { tag: this.tags.get(path), reading: this.store.read(path) }
+    return path === undefined ? undefined : { path, tag: this.tags.get(path), reading: this.store.read(path) }
   }
 
   private paintOne(one: Painted): void {
@@ -160,14 +171,13 @@ export class Painter {
         for (const at of one.paths.keys()) this.row(one, at)
         break
     }
-    this.mark(one)
   }
 
   private symbol(one: Painted): void {
     let worst: Reading['quality'] = one.paths.size ? 'good' : 'none'
     let note = ''
     for (const slot of one.paths.keys()) {
-      const { reading } = this.read(one, slot) as { reading: Reading }
+      const { reading } = this.read(one, slot) as Read
       if (RANK[reading.quality] > RANK[worst]) {
         worst = reading.quality
         note = noteOf(reading)
@@ -178,7 +188,7 @@ export class Painter {
     set(one.node, 'run', run)
     set(one.node, 'q', worst)
     const noted = one.parts.get('note')
-    if (noted) say(noted, one.paths.has('value') || one.paths.has('position') || one.parts.has('level-text') ? '' : note)
+    if (noted) say(noted, one.paths.has('value') || one.paths.has('position') || one.figures.has('level-text') ? '' : note)
     this.figure(one, 'figure', one.paths.has('value') ? 'value' : 'position', false)
     const level = this.read(one, 'level')
     if (level) {
@@ -203,18 +213,29 @@ export class Painter {
     const text = one.figures.get(part)
     const got = this.read(one, slot)
     if (!text || !got) return
-    this.write(text, got.tag, got.reading)
+    this.write(text, got)
     if (frame) set(one.node, 'q', got.reading.quality)
     const out = isOut(got.tag, got.reading)
-    if (frame || out || one.node.hasAttribute('data-out')) set(one.node, 'out', out ? '1' : '0')
+    set(text.node, 'out', out ? '1' : '0')
+    if (frame) set(one.node, 'out', out ? '1' : '0')
   }
 
-  private write({ node, num, unit, said }: Figure, tag: Tag | undefined, reading: Reading): void {
+  /** What is read of a value, last good or now; the same word until the value is another. */
+  private word(path: string, tag: Tag | undefined, reading: Reading): string {
     const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
-    const number = tag ? formatValue(tag, shown) : plain(shown)
-    if (num) say(num, number)
-    if (unit) say(unit, tag && tag.states === null && number !== '–' ? tag.unit : '')
-    if (said) say(said, noteOf(reading))
+    let last = this.words.get(path)
+    if (!last || !Object.is(last.of, shown)) {
+      last = { of: shown, word: tag ? formatValue(tag, shown) : plain(shown) }
+      this.words.set(path, last)
+    }
+    return last.word
+  }
+
+  private write({ node, num, unit, said }: Figure, { path, tag, reading }: Read): void {
+    const number = this.word(path, tag, reading)
+    say(num, number)
+    say(unit, tag && tag.states === null && number !== '–' ? tag.unit : '')
+    say(said, noteOf(reading))
     set(node, 'q', reading.quality)
   }
 
@@ -251,7 +272,7 @@ export class Painter {
     const got = this.read(one, at)
     const text = one.figures.get(`row-${at}`)
     if (!got || !text) return
-    this.write(text, got.tag, got.reading)
+    this.write(text, got)
     set(text.node, 'out', isOut(got.tag, got.reading) ? '1' : '0')
   }
 
@@ -268,11 +289,13 @@ export class Painter {
     one.marks = key
     this.renamed.add(one)
     one.node.querySelector(':scope > .alarm-mark')?.remove()
-    if (!worst) {
-      delete one.node.dataset['alarm']
-      return
+    // A value stands on the fill of its alarm.
+    const marked = one.element.kind === 'value' ? [one.node, ...Array.from(one.figures.values(), (figure) => figure.node)] : [one.node]
+    for (const node of marked) {
+      if (worst) set(node, 'alarm', String(worst.priority))
+      else node.removeAttribute('data-alarm')
     }
-    set(one.node, 'alarm', String(worst.priority))
+    if (!worst) return
     if (one.element.kind !== 'pipe') one.node.append(alarmMark(worst, ...cornerOf(one.element, one.node), one.node.ownerDocument))
   }
 
@@ -282,9 +305,8 @@ export class Painter {
       const base = one.node.dataset['name'] ?? nameOf(one.element)
       const parts: string[] = [base]
       for (const [slot, path] of one.paths) {
-        const { tag, reading } = this.read(one, slot) as { tag: Tag | undefined; reading: Reading }
-        const shown = reading.quality === 'bad' ? reading.lastGood : reading.value
-        const value = `${tag ? formatValue(tag, shown) : plain(shown)} ${tag?.unit ?? ''}`.trim()
+        const { tag, reading } = this.read(one, slot) as Read
+        const value = `${this.word(path, tag, reading)} ${tag?.unit ?? ''}`.trim()
         const why = tag && reading.quality !== 'good' ? ` (${describe(tag, reading)})` : ''
         parts.push(`${human(tag?.name ?? path.split('/').at(-1) ?? '')} ${value}${why}`)
       }
@@ -305,16 +327,24 @@ function partsOf(node: globalThis.Element): Map<string, globalThis.Element> {
   return parts
 }
 
-/** Each figure by the name of its part, in a table by that of its row. */
-function figuresOf(parts: ReadonlyMap<string, globalThis.Element>): Map<string, Figure> {
-  const figures = new Map<string, Figure>()
-  for (const [name, part] of parts) {
-    const node = name.startsWith('row-') ? part.querySelector('.el-figure') : part
-    if (!node?.classList.contains('el-figure')) continue
-    const child = (of: string): globalThis.Element | undefined => node.querySelector(`.${of}`) ?? undefined
-    figures.set(name, { node, num: child('el-num'), unit: child('el-unit'), said: child('el-said') })
+/** The figures below a node by their element and the name of their part. */
+function figuresBelow(root: globalThis.Element): Map<string, Map<string, Figure>> {
+  const found = new Map<string, Map<string, Figure>>()
+  for (const node of root.querySelectorAll<HTMLElement>('.el-figure')) {
+    const [of, part] = [node.dataset['of'] ?? '', node.dataset['part'] ?? '']
+    const child = (name: string): globalThis.Element => node.querySelector(`.${name}`) as globalThis.Element
+    const figures = found.get(of) ?? new Map<string, Figure>()
+    found.set(of, figures.set(part, { node, num: child('el-num'), unit: child('el-unit'), said: child('el-said') }))
   }
-  return figures
+  return found
+}
+
+function blank({ node, num, unit, said }: Figure): void {
+  for (const name of ['data-out', 'data-alarm']) node.removeAttribute(name)
+  set(node, 'q', 'none')
+  say(num, '–')
+  say(unit, '')
+  say(said, '')
 }
 
 /** The upper right of an element, in a drawing that is moved to its place or stands there. */

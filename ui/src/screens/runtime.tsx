@@ -5,7 +5,7 @@ import { t } from '../i18n'
 import { human } from '../model/tree'
 import { useAlarmMarks } from './alarms'
 import { commonOf, questionsFor, useScreenTags } from './api'
-import { ElementView, labelOf, type TagMap } from './elements'
+import { ElementView, Figures, labelOf, type TagMap } from './elements'
 import { baseOf, nameOf, openedBy, pathsOf, resolve, type Doc, type Element, type Target } from './model'
 import { Painter } from './paint'
 import { Patterns } from './symbols'
@@ -29,7 +29,7 @@ interface Props {
 
 /** A screen with live values. */
 export function ScreenView({ doc, asset, onOpenAsset, zoom }: Props) {
-  const root = useRef<SVGSVGElement>(null)
+  const root = useRef<HTMLDivElement>(null)
   const { tags, ready } = useScreenTags(doc, asset)
   const open = useOpener(asset, doc, onOpenAsset)
   usePainter(root, doc, asset, tags, ready)
@@ -43,20 +43,13 @@ export function ScreenView({ doc, asset, onOpenAsset, zoom }: Props) {
     chosen(event)
   }
   return (
-    <svg
-      ref={root}
-      className="screen"
-      role="group"
-      aria-label={doc.title}
-      viewBox={`0 0 ${doc.width} ${doc.height}`}
-      {...(zoom ? { width: doc.width * zoom, height: doc.height * zoom } : { style: { maxWidth: doc.width * MOST_FIT } })}
-      data-ready={ready ? '1' : '0'}
-      onClick={chosen}
-      onKeyDown={key}
-    >
-      <Patterns />
-      <Elements doc={doc} asset={asset} tags={tags} />
-    </svg>
+    <div ref={root} className="sheet-of" style={zoom ? { width: doc.width * zoom } : { maxWidth: doc.width * MOST_FIT }}>
+      <svg className="screen" role="group" aria-label={doc.title} viewBox={`0 0 ${doc.width} ${doc.height}`} data-ready={ready ? '1' : '0'} onClick={chosen} onKeyDown={key}>
+        <Patterns />
+        <Elements doc={doc} asset={asset} tags={tags} />
+      </svg>
+      <Figures doc={doc} asset={asset} />
+    </div>
   )
 }
 
