@@ -65,12 +65,14 @@ async def isthmus(*words: str | Path) -> Done:
     return Done(process.returncode or 0, out.decode(), err.decode())
 
 
-async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], what: str) -> Any:
+async def until(
+    ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], what: str, patience_s: float = PATIENCE_S
+) -> Any:
     """The first answer that holds; fails with the last one when patience ends."""
     last: object = "nothing"
     answers = 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             while True:
                 answer = await ask()
                 if holds(answer):
@@ -78,7 +80,7 @@ async def until(ask: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool],
                 last = answer
                 answers += 1
                 await asyncio.sleep(0.1)
-    pytest.fail(f"{what}: not within {PATIENCE_S} s; the last of {answers} answers was {last!r}")
+    pytest.fail(f"{what}: not within {patience_s} s; the last of {answers} answers was {last!r}")
 
 
 class Demo:
@@ -108,7 +110,7 @@ class Demo:
                 pytest.fail(f"the demo ended with {self._process.returncode}:\n{self.log()[-3000:]}")
             return READY.search(self.log()[said:])
 
-        found = await until(ready, bool, "the demo says it is ready")
+        found = await until(ready, bool, "the demo says it is ready", 3 * PATIENCE_S)  # a dozen processes begin
         assert found is not None
         self.origin, self.link = found[1], found[2]
 
@@ -181,6 +183,7 @@ async def demo(own_folder) -> AsyncIterator[Demo]:
             lambda: running.ask("GET", "connections"),
             lambda a: len(a["connections"]) == 8 and {c["state"] for c in a["connections"]} == {"Good"},
             "all PLCs of the demo are connected",
+            3 * PATIENCE_S,
         )
         yield running
         assert await running.stop() == 0
