@@ -3298,7 +3298,7 @@ export interface paths {
         };
         /**
          * List Quality Plans
-         * @description Inspection plans in their newest version, by title.
+         * @description Inspection plans in their newest version, by title; as a file a row for each characteristic.
          */
         get: operations["list_quality_plans"];
         put?: never;
@@ -20064,7 +20064,10 @@ export interface operations {
     };
     list_skills: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -20078,6 +20081,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SkillList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */
@@ -20091,6 +20096,15 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -24070,6 +24084,8 @@ export interface operations {
     list_quality_plans: {
         parameters: {
             query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
                 /** @description at or below this path; empty: everything */
                 under?: string;
             };
@@ -24086,6 +24102,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QualityPlans"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */
@@ -24316,7 +24334,10 @@ export interface operations {
     };
     list_reading_points: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -24330,6 +24351,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadingPoints"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */
@@ -24343,6 +24366,15 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
