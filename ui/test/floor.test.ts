@@ -1,3 +1,4 @@
+import { toldApart } from '../src/shift/charts'
 import { describe, expect, it } from 'vitest'
 import { groupsOf, likeliest, progress, stopwatch, type Reason } from '../src/floor/data'
 
@@ -40,4 +41,11 @@ describe('how long it stands', () => {
     [3868, '1:04:28'],
     [-3, '0:00'],
   ])('%d s is %s', (seconds, text) => expect(stopwatch(seconds)).toBe(text))
+})
+
+describe('names of machines in a report', () => {
+  it('are as short as they can be, and never the same for two', () => {
+    expect(toldApart(['hall/l1/filler', 'hall/l1/capper'])).toEqual(['filler', 'capper'])
+    expect(toldApart(['hall/l1/filler', 'hall/l2/filler', 'hall/wrapper'])).toEqual(['l1/filler', 'l2/filler', 'wrapper'])
+  })
 })

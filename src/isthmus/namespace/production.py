@@ -315,6 +315,7 @@ class _Machines:
             self._note(path, "", "tells no state, rules or pulse: all its time is unknown", "", warning=True)
         count, per_ns = ideal_rate(section.ideal_rate) if section.ideal_rate else (0, 0)
         pulse = section.pulse
+        self._check_stale(path, section, self._draft.tags.get(tags.get("state", "")))
         machine = Machine(
             asset=path,
             line=line,
@@ -366,6 +367,15 @@ class _Machines:
             self._note(path, role, f"must be a number; this is a tag of kind {tag.kind}", tag.name)
         elif head == "pulse" and section.pulse is not None:
             self._check_pulse(path, role, section.pulse.on, tag)
+
+    def _check_stale(self, path: str, section: ProductionSection, state: DraftTag | None) -> None:
+        """A state that stands is sent again after its max_gap only: one forgotten sooner is unknown most of the time."""
+        if state is not None and section.stale_after and section.stale_after <= state.common.max_gap_s:
+            problem = (
+                f"a state that stands is sent again every {state.common.max_gap_s:g} s (its max_gap): "
+                "the machine would be unknown in between"
+            )
+            self._note(path, "stale_after", problem, f"{section.stale_after:g} s", warning=True)
 
     def _check_unit(self, path: str, role: str, head: str, tag: DraftTag) -> None:
         """Energy and material add up over machines: each has one unit in the whole plant."""

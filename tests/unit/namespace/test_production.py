@@ -168,6 +168,10 @@ def test_a_warning_for_what_is_counted_as_unknown(namespace):
     assert any("all its time is unknown" in str(w) for w in namespace.plan(mute).warnings)
     poor = WHOLE.replace(", currency: EUR", "")
     assert any("a cost without a currency" in str(w) for w in namespace.plan(poor).warnings)
+    found = [str(w) for w in namespace.plan(WHOLE).warnings]
+    assert any("stale_after: a state that stands is sent again every 600 s" in w for w in found)
+    often = WHOLE.replace("stale_after: 30 s", "stale_after: 20 min")
+    assert not any("stale_after" in str(w) for w in namespace.plan(often).warnings)
 
 
 BAD = {

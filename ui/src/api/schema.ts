@@ -3318,7 +3318,7 @@ export interface paths {
         };
         /**
          * List Quality Plans
-         * @description Inspection plans in their newest version, by title.
+         * @description Inspection plans in their newest version, by title; as a file a row for each characteristic.
          */
         get: operations["list_quality_plans"];
         put?: never;
@@ -20191,7 +20191,10 @@ export interface operations {
     };
     list_skills: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -20205,6 +20208,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SkillList"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */
@@ -20218,6 +20223,15 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -24260,6 +24274,8 @@ export interface operations {
     list_quality_plans: {
         parameters: {
             query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
                 /** @description at or below this path; empty: everything */
                 under?: string;
             };
@@ -24276,6 +24292,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QualityPlans"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */
@@ -24506,7 +24524,10 @@ export interface operations {
     };
     list_reading_points: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -24520,6 +24541,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReadingPoints"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */
@@ -24533,6 +24556,15 @@ export interface operations {
             };
             /** @description Problem */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

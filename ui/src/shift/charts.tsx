@@ -54,26 +54,37 @@ function Hours({ hours, width: W }: { hours: readonly Hour[]; width: number }) {
   )
 }
 
+/** Paths as short as they can be: the last name, with as many before it as tell it from the others. */
+export function toldApart(paths: readonly string[]): string[] {
+  return paths.map((path) => {
+    const parts = path.split('/')
+    const tail = (count: number): string => parts.slice(-count).join('/')
+    let count = 1
+    while (count < parts.length && paths.some((other) => other !== path && `/${other}`.endsWith(`/${tail(count)}`))) count += 1
+    return tail(count)
+  })
+}
+
 /** What each machine did over the shift: filled runs, hollow stands, hatched waits for a neighbour. */
 export function Strips({ report }: { report: Report }) {
   const start = Date.parse(report.shift.start)
   const whole = Date.parse(report.shift.end) - start
+  const names = toldApart(report.strips.map((strip) => strip.asset))
   return (
     <div className="shift-strips">
-      {report.strips.map((strip) => (
-        <OneStrip key={strip.asset} strip={strip} start={start} whole={whole} area={report.area} />
+      {report.strips.map((strip, n) => (
+        <OneStrip key={strip.asset} strip={strip} start={start} whole={whole} name={names[n] ?? strip.asset} />
       ))}
     </div>
   )
 }
 
-function OneStrip({ strip, start, whole, area }: { strip: Strip; start: number; whole: number; area: string }) {
-  const name = area && strip.asset.startsWith(`${area}/`) ? strip.asset.slice(area.length + 1) : strip.asset
+function OneStrip({ strip, start, whole, name }: { strip: Strip; start: number; whole: number; name: string }) {
   const at = (iso: string): number => ((Date.parse(iso) - start) / whole) * 1000
   const ran = strip.pieces.filter((piece) => piece.state === 'running').reduce((sum, piece) => sum + at(piece.end) - at(piece.start), 0)
   return (
     <div className="shift-strip">
-      <b>{name}</b>
+      <b title={strip.asset}>{name}</b>
       <svg viewBox="0 0 1000 16" preserveAspectRatio="none" role="img" aria-label={t('{{name}} ran {{percent}} % of the shift', { name, percent: formatCount(ran / 10) })}>
         {strip.pieces.map((piece) => (
           <rect key={piece.start} x={at(piece.start)} width={Math.max(0.5, at(piece.end) - at(piece.start))} y="1" height="14" data-state={piece.state}>

@@ -628,9 +628,9 @@ async def list_quality_plans(
     return await sheet(format, "inspection-plans", [row for plan in plans for row in _plan_rows(plan)])
 
 
-def _plan_rows(plan: QualityPlanOut) -> Iterator[dict[str, str | int | float | None]]:
+def _plan_rows(plan: QualityPlanOut) -> Iterator[dict[str, Any]]:
     """A row for each of its characteristics; what is a list is one text."""
-    whole = {
+    whole: dict[str, Any] = {
         "plan": plan.id,
         "version": plan.version,
         "plan_title": plan.title,
