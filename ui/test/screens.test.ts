@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { marksOf } from '../src/screens/alarms'
 import { questionsFor } from '../src/screens/api'
 import { add, align, begin, change, copies, distribute, elbow, group, grouped, guides, inside, lock, move, order, redo, remove, reshape, settle, snap, step, tie, undo, ungroup } from '../src/screens/edit'
+import { figuresOf } from '../src/screens/elements'
 import { placed } from '../src/screens/symbols'
 import { baseOf, boxOf, EMPTY, freshId, KIND_NAMES, make, openedBy, pathsOf, port, relativeTo, resolve, SYMBOLS, unionOf, type Doc, type Element, type PipeElement, type Place } from '../src/screens/model'
 
@@ -218,5 +219,29 @@ describe('a path drawn where it stands', () => {
       const [r, , , , , across] = (d.split('a')[1] ?? '').split(' ').map(Number) as number[]
       expect(Math.abs((across as number) - 2 * (r as number))).toBeLessThan(1e-5)
     }
+  })
+})
+
+describe('the numbers of an element', () => {
+  const parts = (element: Element): string[] => figuresOf(element, 'hall').map((one) => one.part)
+  it('are where what they tell is bound', () => {
+    const tank = { ...make('tank', 't', 100, 40), bind: { level: './level', state: './state' } } as Element
+    expect(figuresOf(tank, 'hall')).toEqual([{ part: 'level-text', x: 148, y: 117, size: 14, side: 'middle' }])
+    expect(parts({ ...make('mixer', 'm', 0, 0), bind: { level: './level' } } as Element)).toEqual([]) // it is drawn, not written
+    expect(parts({ ...make('pump', 'p', 0, 0), bind: { state: './state' } } as Element)).toEqual([])
+    expect(parts({ ...make('control_valve', 'v', 0, 0), bind: { position: './position' } } as Element)).toEqual(['figure'])
+  })
+  it('stand below a label, and on the sheet where their element does', () => {
+    const pump = { ...make('pump', 'p', 10, 20), bind: { value: './speed' } } as Element
+    expect(figuresOf(pump, 'hall')[0]).toMatchObject({ x: 34, y: 84, side: 'middle' })
+    expect(figuresOf({ ...pump, label: 'Pump' } as Element, 'hall')[0]).toMatchObject({ y: 99 })
+    expect(figuresOf(make('value', 'v', 10, 20), 'hall')[0]).toMatchObject({ x: 14, side: 'left' })
+    expect(figuresOf(make('indicator', 'i', 10, 20), 'hall')[0]).toMatchObject({ x: 46, y: 60, side: 'left' })
+  })
+  it('are one a row in a table, at its right edge', () => {
+    const table = { ...make('table', 't', 10, 20), rows: ['./a', './b'] } as Element
+    expect(figuresOf(table, 'hall').map(({ part, x, y }) => [part, x, y])).toEqual([['row-0', 282, 39], ['row-1', 282, 67]])
+    expect(figuresOf({ ...table, label: 'Rows' } as Element, 'hall')[0]).toMatchObject({ y: 67 })
+    expect(parts(make('text', 'x', 0, 0))).toEqual([])
   })
 })
