@@ -14,7 +14,7 @@ import select
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import isthmus
@@ -23,22 +23,26 @@ from isthmus.app.process import die_with_parent
 OPTION = "--spare"
 _GO = b"go"
 _LOOK_S = 30.0
+_END = object()
 
 
 # In the spare.
 
 
-def stand_by(load: Callable[[], None], more: Callable[[], None], *, waits: bool) -> None:
+def stand_by(load: Callable[[], None], more: Callable[[], Iterable[None]], *, waits: bool) -> None:
     """Load the modules; if it waits, return at the word, or end the process when that cannot come any more.
 
-    ``more`` is what the part would load at its work, and has time for while nobody needs it.
+    ``more`` is what the part would load at its work, and has time for while nobody needs it; the word is looked for between its steps.
     """
-    _load(load)
+    with _no_search():
+        load()
     if not waits:
         return
     with socket.socket(fileno=os.dup(0)) as supervisor:
-        if not _has_word(supervisor):
-            _load(more)
+        with _no_search():
+            steps = iter(more())
+            while not _has_word(supervisor) and next(steps, _END) is not _END:
+                pass
         try:
             word = supervisor.recv(len(_GO))
         except OSError:
@@ -56,11 +60,12 @@ def _has_word(supervisor: socket.socket) -> bool:
     return bool(watch.poll(0))
 
 
-def _load(load: Callable[[], None]) -> None:
+@contextlib.contextmanager
+def _no_search() -> Iterator[None]:
     """What imports make stays, so looking for garbage meanwhile finds none: a tenth of their time."""
     gc.disable()
     try:
-        load()
+        yield
     finally:
         gc.enable()
 

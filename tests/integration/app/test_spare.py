@@ -108,7 +108,7 @@ def test_an_upgrade_is_seen_and_a_compiled_file_is_none(tmp_path: Path, monkeypa
 
 def test_nobody_waits_without_being_asked_to():
     loaded = []
-    stand_by(lambda: loaded.append(1), lambda: loaded.append(2), waits=False)
+    stand_by(lambda: loaded.append(1), lambda: [loaded.append(2)], waits=False)
     assert loaded == [1]
 
 
