@@ -16,6 +16,7 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.exposure import refuse
 from isthmus.app.frozen import clear_snapshot
 from isthmus.app.logs import log_to_files
+from isthmus.app.process import settle_collector, without_search
 from isthmus.app.settings import Settings
 from isthmus.bus.tasks import end
 from isthmus.historian.service import Historian
@@ -108,7 +109,8 @@ class Core:
 
     async def _lay(self) -> Ground:
         """What the record and all rooms stand on."""
-        await asyncio.to_thread(load_ground)
+        with without_search():
+            await asyncio.to_thread(load_ground)
         from isthmus.app.ground import Ground
 
         ground = Ground.of(self._data, self._settings, self._port, self._clock, self._historian, self._log)
@@ -118,12 +120,13 @@ class Core:
 
     async def _open(self, ground: Ground, opening: asyncio.Task[None]) -> None:
         """Live values and bus, and what serves, while the record opens."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(asyncio.to_thread(load_first), name="load")
-            group.create_task(asyncio.to_thread(self._restore_live, ground), name="live")
-            await ground.bus.connect()
-            self._stream_limit = await ground.bus.ensure_stream(self._data.root)
-            await opening
+        with without_search():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.to_thread(load_first), name="load")
+                group.create_task(asyncio.to_thread(self._restore_live, ground), name="live")
+                await ground.bus.connect()
+                self._stream_limit = await ground.bus.ensure_stream(self._data.root)
+                await opening
         plant = ground.namespace.current()
         await self._historian.describe(plant.tags, plant.retention)
 
@@ -153,7 +156,9 @@ class Core:
         if ground.namespace.current().edges:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ground.pump.current.wait(), ALONE_S)
-        await asyncio.to_thread(lambda: list(load_rooms()))
+        with without_search():
+            await asyncio.to_thread(lambda: list(load_rooms()))
+        settle_collector()
         from isthmus.app.rooms import Rooms
         from isthmus.web.api import create_app
 
@@ -236,6 +241,7 @@ def load_ground() -> None:
 
 def load_first() -> None:
     """What serves the history is loaded while the record opens, which is work outside of Python."""
+    import isthmus.web.deferred
     import isthmus.web.first
     import isthmus.web.server  # noqa: F401  loading it is all that is wanted
 

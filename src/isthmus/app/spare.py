@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import select
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import isthmus
-from isthmus.app.process import die_with_parent
+from isthmus.app.process import die_with_parent, without_search
 
 OPTION = "--spare"
 _GO = b"go"
@@ -34,12 +33,12 @@ def stand_by(load: Callable[[], None], more: Callable[[], Iterable[None]], *, wa
 
     ``more`` is what the part would load at its work, and has time for while nobody needs it; the word is looked for between its steps.
     """
-    with _no_search():
+    with without_search():
         load()
     if not waits:
         return
     with socket.socket(fileno=os.dup(0)) as supervisor:
-        with _no_search():
+        with without_search():
             steps = iter(more())
             while not _has_word(supervisor) and next(steps, _END) is not _END:
                 pass
@@ -58,16 +57,6 @@ def _has_word(supervisor: socket.socket) -> bool:
     watch = select.poll()
     watch.register(supervisor, select.POLLIN)
     return bool(watch.poll(0))
-
-
-@contextlib.contextmanager
-def _no_search() -> Iterator[None]:
-    """What imports make stays, so looking for garbage meanwhile finds none: a tenth of their time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 # In the supervisor.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from isthmus.web.api import ROUTERS
+from isthmus.web.api import ROUTERS, openapi_document
 from isthmus.web.late import LateRoute
 
 _REPORTS = {"reportlab", "openpyxl", "scipy", "pandas", "pyarrow", "chdb", "apprise"}
@@ -76,3 +77,13 @@ def test_an_edge_with_one_driver_loads_no_other():
     loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
     assert "isthmus.drivers.modbus_tcp" in loaded
     assert not loaded & {"isthmus.drivers.opcua", "isthmus.drivers.sparkplug", "isthmus.drivers.mqtt"}
+
+
+@pytest.mark.timeout(600)  # it makes every route whole, twice: some seconds of processor time
+def test_the_contract_is_the_same_when_models_are_made_late():
+    program = (
+        "import json; from isthmus.app.core import load_first; load_first()\n"
+        "from isthmus.web.api import openapi_document; print(json.dumps(openapi_document()))"
+    )
+    said = json.loads(subprocess.check_output([sys.executable, "-c", program], text=True))
+    assert said == openapi_document()
