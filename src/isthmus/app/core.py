@@ -16,6 +16,7 @@ from isthmus.app.datadir import DataDir
 from isthmus.app.exposure import refuse
 from isthmus.app.frozen import clear_snapshot
 from isthmus.app.logs import log_to_files
+from isthmus.app.migrate import refuse_newer
 from isthmus.app.process import settle_collector, without_search
 from isthmus.app.settings import Settings
 from isthmus.bus.tasks import end
@@ -81,7 +82,6 @@ class Core:
             serving = asyncio.create_task(_serve(ground, gate, shown, stop), name="serve")
             rest = asyncio.create_task(self._open_rooms(ground, gate, shown), name="rooms")
             stopping = asyncio.create_task(stop.wait(), name="stop")
-            self._start("historian", ground.pump.run)
             self._start("rollups", self._historian.run)
             try:
                 await asyncio.wait({serving, rest, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,6 +98,7 @@ class Core:
                 if self._rooms is not None:
                     await self._rooms.close()
         finally:
+            await end(self._works)
             await ground.bus.close()
 
     # the record
@@ -119,16 +120,18 @@ class Core:
         return ground
 
     async def _open(self, ground: Ground, opening: asyncio.Task[None]) -> None:
-        """Live values and bus, and what serves, while the record opens."""
+        """Bus and live values while the record opens; it takes frames at once, also while what serves is loaded."""
         with without_search():
             async with asyncio.TaskGroup() as group:
+                live = group.create_task(asyncio.to_thread(self._restore_live, ground), name="live")
                 group.create_task(asyncio.to_thread(load_first), name="load")
-                group.create_task(asyncio.to_thread(self._restore_live, ground), name="live")
                 await ground.bus.connect()
                 self._stream_limit = await ground.bus.ensure_stream(self._data.root)
                 await opening
-        plant = ground.namespace.current()
-        await self._historian.describe(plant.tags, plant.retention)
+                await live
+                plant = ground.namespace.current()
+                await self._historian.describe(plant.tags, plant.retention)
+                self._start("historian", ground.pump.run)
 
     def _restore_live(self, ground: Ground) -> None:
         ground.live.describe(ground.namespace.current())
@@ -279,6 +282,7 @@ async def run_core(data: DataDir, settings: Settings, port: int, stop: asyncio.E
     log_to_files(data.logs, "core", settings.log)
     lock = data.lock("core")
     try:
+        refuse_newer(data.records)
         await Core(data, settings, port, log).run(stop)
     finally:
         lock.release()
