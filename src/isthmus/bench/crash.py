@@ -56,7 +56,7 @@ async def _kill(system: System, victim: str) -> None:
             process.kill()
 
 
-async def _back(system: System, after_ns: int, path: str, timeout_s: float = 60) -> None:
+async def _back(system: System, after_ns: int, path: str, timeout_s: float = 180) -> None:
     """Wait until a sample taken after this moment is in the record, as the API tells it."""
     deadline = time.monotonic() + timeout_s
     start = np.datetime64(after_ns, "ns")
@@ -209,7 +209,7 @@ async def measure(kills: int, pause_s: float, sample: int) -> dict[str, float]:
     return figures
 
 
-async def settled(system: System, timeout_s: float = 60) -> None:
+async def settled(system: System, timeout_s: float = 180) -> None:
     """Wait until the record has caught up with the bus."""
     deadline = time.monotonic() + timeout_s
     calm = 0

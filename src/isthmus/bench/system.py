@@ -33,7 +33,7 @@ class System:
         self._process: asyncio.subprocess.Process | None = None
         self._log_file = folder.parent / f"{folder.name}.log"
 
-    async def start(self, timeout_s: float = 60) -> None:
+    async def start(self, timeout_s: float = 180) -> None:
         """Start (again, on the same port)."""
         await self.begin()
         await self.ready(timeout_s)
@@ -51,7 +51,7 @@ class System:
                 env=environment(),
             )
 
-    async def ready(self, timeout_s: float = 60) -> None:
+    async def ready(self, timeout_s: float = 180) -> None:
         """Wait until every room of core is open.
 
         Raises: NotConnected if it ends before, or the time is over

@@ -19,7 +19,7 @@ from isthmus.app.spare import Spare, code_state, stand_by
 from isthmus.app.up import Child, Supervisor, core_answers
 from isthmus.bench.system import System, environment
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 async def until(look, what: str):
