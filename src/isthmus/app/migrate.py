@@ -8,10 +8,12 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-
-from sqlalchemy import Engine, inspect, text
+from typing import TYPE_CHECKING
 
 from isthmus.values.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 HEAD = "0020"
 """Revision this build writes; held against the migrations by a test."""
@@ -51,8 +53,32 @@ class Chain:
 OURS = Chain()
 
 
+def refuse_newer(file: Path, chain: Chain = OURS) -> None:
+    """Look before anything is opened or changed, and before what opens records is loaded.
+
+    Raises: ConfigError if the records were written by a newer build
+    """
+    if not file.exists():
+        return
+    with closing(sqlite3.connect(file, timeout=20)) as records:
+        known = records.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        found = records.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+    if found:
+        _refuse_unknown(str(found[0]), file, chain)
+
+
+def _refuse_unknown(current: str, file: Path, chain: Chain) -> None:
+    if current and current not in chain.known:
+        raise ConfigError(
+            f"{file}: records are of revision {current}, which this build does not know: they were written by a "
+            "newer Isthmus; install that version, nothing was changed"
+        )
+
+
 def revision(engine: Engine) -> str:
     """What schema the records have; empty where there are none yet."""
+    from sqlalchemy import inspect, text
+
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return ""
@@ -67,11 +93,7 @@ def migrate(engine: Engine, file: Path, log: logging.Logger, chain: Chain = OURS
     current = revision(engine)
     if current == chain.head:
         return
-    if current and current not in chain.known:
-        raise ConfigError(
-            f"{file}: records are of revision {current}, which this build does not know: they were written by a "
-            "newer Isthmus; install that version, nothing was changed"
-        )
+    _refuse_unknown(current, file, chain)
     if current:
         aside = copy_aside(file, f"before-{chain.head}")
         log.info("records are copied to %s before their schema changes from %s to %s", aside.name, current, chain.head)
@@ -125,6 +147,8 @@ def copy_aside(file: Path, suffix: str) -> Path:
 
 
 def _check(engine: Engine, file: Path) -> None:
+    from sqlalchemy import text
+
     with engine.connect() as connection:
         problem = connection.execute(text("PRAGMA integrity_check")).scalar()
         loose = connection.execute(text("PRAGMA foreign_key_check")).first()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,34 +117,40 @@ def _load_up() -> None:
 
 
 def _load_core() -> None:
-    """What core imports to begin; not the historian's engine, which begins to run when it is imported."""
+    """What core imports to open its record; not the historian's engine, which begins to run when it is imported."""
     import clickhouse_connect.driver.httputil  # noqa: F401  the historian would load it when it opens
 
     import isthmus.app.core  # noqa: F401  loading it is all that is wanted
 
 
-def _load_more_of_core() -> None:
-    """What core loads while the record opens, and the drivers, whose settings it knows."""
-    from isthmus.app.core import load_web
+def _load_more_of_core() -> Iterator[None]:
+    """What core loads while the record opens and when it goes on, and the drivers, whose settings it knows."""
+    from isthmus.app.core import load_first, load_ground, load_rooms
     from isthmus.ports.drivers import drivers
 
-    load_web()
+    load_ground()
+    yield
+    load_first()
+    yield
+    yield from load_rooms()
     drivers()
 
 
-def _nothing() -> None:
+def _nothing() -> Iterator[None]:
     """The others load all they need at once."""
+    yield from ()
 
 
 def _load_edge() -> None:
     import isthmus.app.edge  # noqa: F401  loading it is all that is wanted
 
 
-def _load_more_of_edge() -> None:
+def _load_more_of_edge() -> Iterator[None]:
     """All drivers; an edge that is awaited loads those of its own connections only."""
     from isthmus.ports.drivers import drivers
 
     drivers()
+    yield
 
 
 def _load_listener() -> None:
@@ -152,7 +158,7 @@ def _load_listener() -> None:
 
 
 _Work = Callable[[Wish, DataDir, Settings, asyncio.Event, logging.Logger], Awaitable[None]]
-_PARTS: dict[str, tuple[Callable[[], None], Callable[[], None], _Work]] = {
+_PARTS: dict[str, tuple[Callable[[], None], Callable[[], Iterator[None]], _Work]] = {
     "up": (_load_up, _nothing, _up),
     "core": (_load_core, _load_more_of_core, _core),
     "edge": (_load_edge, _load_more_of_edge, _edge),

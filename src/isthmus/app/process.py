@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvloop
 
@@ -114,6 +114,18 @@ def run(
     settle_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(wrapped())
+
+
+@contextlib.contextmanager
+def without_search() -> Iterator[None]:
+    """What imports make stays, so looking for garbage meanwhile finds none: a tenth of their time."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searched:
+            gc.enable()
 
 
 def settle_collector() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import nats.js.errors
@@ -22,6 +23,8 @@ from isthmus.values.messages.historian import GapFound, Restated
 ACK_WAIT_S = 600.0
 """Frames stay unacknowledged until the record has them."""
 ACKNOWLEDGE_S = 2.0
+MOST_BEFORE = 1000
+"""Of what the historian finds before production has begun, the newest are kept for it."""
 
 
 class SampleRecord:
@@ -68,6 +71,7 @@ class ProductionPump:
         self._bus, self._production, self._record, self._log = bus, production, record, log
         self.reader = FrameReader(bus, production.name, log, ack_wait_s=ACK_WAIT_S)
         self.begun = False
+        self._before: deque[Restated | GapFound] = deque(maxlen=MOST_BEFORE)
 
     async def run(self) -> None:
         """Until cancelled. The first time of all it begins behind what the record has already."""
@@ -78,6 +82,8 @@ class ProductionPump:
         self.reader = FrameReader(self._bus, self._production.name, self._log, begin, ack_wait_s=ACK_WAIT_S)
         await self._production.begin()
         self.begun = True
+        while self._before:
+            self.found(self._before.popleft())
         await self.reader.open()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hear(), name="production-hear")
@@ -92,8 +98,8 @@ class ProductionPump:
     def found(self, event: Restated | GapFound) -> None:
         """The historian found that the record changed, or that something is missing in it."""
         if not self.begun:
-            return
-        if isinstance(event, GapFound):
+            self._before.append(event)
+        elif isinstance(event, GapFound):
             self._production.gap_found(event.edge, event.start_ns, event.end_ns)
         else:
             self._production.restated(event.tags, event.since_ns)

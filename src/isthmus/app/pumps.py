@@ -10,14 +10,17 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from isthmus.analytics.service import Rules
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant
 from isthmus.ports.frames import Arrived, FrameSink
 from isthmus.values.frame import Lane
+
+if TYPE_CHECKING:
+    from isthmus.analytics.service import Rules
 
 GROUP_S = 0.5
 GROUP_ROWS = 100_000
@@ -63,6 +66,9 @@ class HistorianPump:
         self.committed_rows = 0
         self.committed_sealed_ns = 0
         self.committed_seq = 0  # number of the newest frame that is in the record; 0 before this run's first one
+        self._began_ns = time.time_ns()
+        self.current = asyncio.Event()
+        """Set once something is in the record that was sent after this began: what was left from before is stored."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -136,6 +142,8 @@ class HistorianPump:
             self.committed_rows += sum(a.frame.rows for a in group)
             self.committed_sealed_ns = group[-1].frame.sealed_ns
             self.committed_seq = group[-1].stream_seq
+            if self.committed_sealed_ns >= self._began_ns:
+                self.current.set()
             await self.reader.acknowledge(group[-1].stream_seq)
             if self._groups.empty():
                 self._idle.set()

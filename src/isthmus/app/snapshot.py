@@ -9,11 +9,9 @@ stored already it ignores when the frame comes again. Records come last, so they
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -22,13 +20,13 @@ from typing import Any
 import isthmus
 from isthmus.app.datadir import FORMAT, DataDir
 from isthmus.app.disk import DiskReserve
+from isthmus.app.frozen import clear_snapshot, snapshot_folder
 from isthmus.app.migrate import HEAD
 from isthmus.bus.client import Bus
 from isthmus.historian import schema
-from isthmus.historian.freeze import FrozenTable, freeze, thaw
+from isthmus.historian.freeze import FrozenTable, freeze
 from isthmus.historian.service import Historian
 from isthmus.values.errors import Denied, TryLater
-from isthmus.web.problems import NotFound
 
 
 class Snapshots:
@@ -53,13 +51,11 @@ class Snapshots:
     @property
     def folder(self) -> Path:
         """Where copies lie that cannot be links."""
-        return self._data.run / "snapshot"
+        return snapshot_folder(self._data)
 
     def clear(self) -> None:
         """Remove what a killed core or command left."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._embedded:
-            thaw(self._data.history)
+        clear_snapshot(self._data, embedded=self._embedded)
 
     async def hold(self, owner: int) -> dict[str, Any]:
         """Take a snapshot; where its parts lie.
@@ -110,8 +106,13 @@ class Snapshots:
 
         Raises: NotFound
         """
+        from isthmus.web.problems import NotFound  # what serves is loaded after the record goes on
+
         if not self._held or ident != self._held:
             raise NotFound("there is no such snapshot; core may have been started again since", "unknown_snapshot")
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         self._held = ""
         await asyncio.to_thread(self.clear)
 
@@ -119,8 +120,7 @@ class Snapshots:
         """Let the snapshot of an owner go that died."""
         if self._held and not _lives(self._owner):
             self._log.warning("a backup was cut off; its snapshot is let go")
-            with contextlib.suppress(NotFound):
-                await self.release(self._held)
+            await self._let_go()
 
 
 def _copy_records(source: Path, target: Path) -> None:

@@ -8,37 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import select
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import isthmus
-from isthmus.app.process import die_with_parent
+from isthmus.app.process import die_with_parent, without_search
 
 OPTION = "--spare"
 _GO = b"go"
 _LOOK_S = 30.0
+_END = object()
 
 
 # In the spare.
 
 
-def stand_by(load: Callable[[], None], more: Callable[[], None], *, waits: bool) -> None:
+def stand_by(load: Callable[[], None], more: Callable[[], Iterable[None]], *, waits: bool) -> None:
     """Load the modules; if it waits, return at the word, or end the process when that cannot come any more.
 
-    ``more`` is what the part would load at its work, and has time for while nobody needs it.
+    ``more`` is what the part would load at its work, and has time for while nobody needs it; the word is looked for between its steps.
     """
-    _load(load)
+    with without_search():
+        load()
     if not waits:
         return
     with socket.socket(fileno=os.dup(0)) as supervisor:
-        if not _has_word(supervisor):
-            _load(more)
+        with without_search():
+            steps = iter(more())
+            while not _has_word(supervisor) and next(steps, _END) is not _END:
+                pass
         try:
             word = supervisor.recv(len(_GO))
         except OSError:
@@ -54,15 +57,6 @@ def _has_word(supervisor: socket.socket) -> bool:
     watch = select.poll()
     watch.register(supervisor, select.POLLIN)
     return bool(watch.poll(0))
-
-
-def _load(load: Callable[[], None]) -> None:
-    """What imports make stays, so looking for garbage meanwhile finds none: a tenth of their time."""
-    gc.disable()
-    try:
-        load()
-    finally:
-        gc.enable()
 
 
 # In the supervisor.

@@ -437,7 +437,7 @@ async def _at_once() -> None:
     """An edge begins within a moment, and nobody can ask it."""
 
 
-async def core_answers(socket: Path, timeout_s: float = 60.0) -> None:
+async def core_answers(socket: Path, timeout_s: float = 180.0) -> None:
     """Wait until the core of this data directory answers; on its own socket, as its port may be somebody else's.
 
     Raises: NotConnected when the time is over

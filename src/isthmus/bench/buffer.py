@@ -99,7 +99,7 @@ async def measure(size: int, kills: int) -> dict[str, float]:
             await fill(BusAddress.load(BrokerFiles(folder / "bus").address_file("core")), size)
             await settled(system, 600)
             await trimmed(folder)
-            took = await cycles(system, paths[0], ["all", "nats-server", "core"] * kills, 4.0)
+            took, _ = await cycles(system, paths[0], ["all", "nats-server", "core"] * kills, 4.0)
             figures = {
                 "passed_gib": size / 2**30,
                 "kept_gib": _stored(folder) / 2**30,

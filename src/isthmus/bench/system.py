@@ -33,8 +33,13 @@ class System:
         self._process: asyncio.subprocess.Process | None = None
         self._log_file = folder.parent / f"{folder.name}.log"
 
-    async def start(self, timeout_s: float = 60) -> None:
+    async def start(self, timeout_s: float = 180) -> None:
         """Start (again, on the same port)."""
+        await self.begin()
+        await self.ready(timeout_s)
+
+    async def begin(self) -> None:
+        """Start, and wait for nothing."""
         with self._log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -45,6 +50,13 @@ class System:
                 start_new_session=True,
                 env=environment(),
             )
+
+    async def ready(self, timeout_s: float = 180) -> None:
+        """Wait until every room of core is open.
+
+        Raises: NotConnected if it ends before, or the time is over
+        """
+        assert self._process is not None  # noqa: S101  it was begun
         ready = asyncio.ensure_future(core_answers(DataDir(self.folder).socket, timeout_s))
         gone = asyncio.ensure_future(self._process.wait())
         try:

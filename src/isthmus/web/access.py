@@ -18,7 +18,7 @@ from isthmus.namespace.model import Tag
 from isthmus.security.model import Action, Principal
 from isthmus.security.policy import Policy
 from isthmus.web.doors import API, PRINCIPAL, PUBLIC
-from isthmus.web.services import Services
+from isthmus.web.services import First, Services
 
 
 class Allow:
@@ -33,13 +33,17 @@ class Allow:
 
     async def __call__(self, request: Request) -> None:
         principal = request.scope.get(PRINCIPAL)
-        policy = _services(request).policies.current()
+        policy = _first(request).policies.current()
         policy.decide(principal, self.action, kind=self.kind, part=self.part).check()
 
 
 def allow(action: Action, kind: str = "", *, part: bool = False) -> list[Dependency]:
     """For ``dependencies=`` of a route."""
     return [cast("Dependency", Depends(Allow(action, kind, part=part)))]
+
+
+def _first(request: Request) -> First:
+    return cast("First", request.app.state.services)
 
 
 def _services(request: Request) -> Services:
@@ -49,7 +53,7 @@ def _services(request: Request) -> Services:
 def _principal(request: Request) -> Principal:
     principal: Principal | None = request.scope.get(PRINCIPAL)
     if principal is None:
-        _services(request).policies.current().decide(principal, Action.READ).check()
+        _first(request).policies.current().decide(principal, Action.READ).check()
     return cast("Principal", principal)
 
 
@@ -90,12 +94,13 @@ def among(seen: NDArray[np.bool_], ids: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 def _looks(kind: str) -> Any:
     def sight(request: Request) -> Sight:
-        return Sight(_services(request).policies.current(), _principal(request), kind)
+        return Sight(_first(request).policies.current(), _principal(request), kind)
 
     return Depends(sight)
 
 
 Room = Annotated[Services, Depends(_services)]
+Ground = Annotated[First, Depends(_first)]
 Who = Annotated[Principal, Depends(_principal)]
 Seen = Annotated[Sight, _looks("read")]
 SeenBefore = Annotated[Sight, _looks("history")]

@@ -8,13 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute
 
-import isthmus
 from isthmus.security.model import Action
-from isthmus.web import problems
 from isthmus.web.access import action_of, allow, check_closed
 from isthmus.web.audited import Audited, RefusalNotes, Refusals
 from isthmus.web.compress import Compress
 from isthmus.web.doors import API, COOKIE, PUBLIC, Doors
+from isthmus.web.first import application
 from isthmus.web.late import below, routes_of
 from isthmus.web.live import LiveHub, Streams
 from isthmus.web.problems import MEDIA_TYPE, Problem, Refused
@@ -145,18 +144,7 @@ def create_app(services: Services) -> FastAPI:
 
 def _routes() -> FastAPI:
     check_closed((*ROUTERS, system.scraped))
-    app = FastAPI(
-        title="Isthmus",
-        version=isthmus.__version__,
-        description="Reads and guards machines, records what they do, and tells what it means.",
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
-    problems.install(app)
-    for router in ROUTERS:
-        app.router.routes.extend(below(API, router))
+    app = application(*ROUTERS)
     app.router.routes.extend(below("", system.scraped))
     return app
 

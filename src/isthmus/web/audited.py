@@ -24,7 +24,7 @@ from isthmus.security.names import name_key
 from isthmus.values.clock import NS_PER_S
 from isthmus.web.doors import API, PRINCIPAL, PUBLIC
 from isthmus.web.problems import MEDIA_TYPE
-from isthmus.web.services import Services
+from isthmus.web.services import First
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN: Final = frozenset({("POST", "/audit/intents"), ("PUT", "/audit/intents/{ident}")})
@@ -96,7 +96,7 @@ class _Answer:
 class Audited:
     """ASGI middleware next to the routes: an intent before each that may change something, an outcome after it."""
 
-    def __init__(self, app: ASGIApp, services: Services, routers: Sequence[APIRouter], refusals: RefusalNotes) -> None:
+    def __init__(self, app: ASGIApp, services: First, routers: Sequence[APIRouter], refusals: RefusalNotes) -> None:
         self._app, self._services, self._refusals = app, services, refusals
         self._routes = [
             r for router in routers for r in cast("Iterable[Any]", router.routes) if isinstance(r, APIRoute)
@@ -226,7 +226,7 @@ class RefusalNotes:
     kind from one address, then their number.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: First) -> None:
         self._audit, self._clock = services.audit, services.clock
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str], tuple[int, int, dict[str, str]]] = {}  # began, so many, who

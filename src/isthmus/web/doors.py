@@ -23,7 +23,7 @@ from isthmus.security.service import Security, looks_like_token
 from isthmus.values.errors import Denied, IsthmusError
 from isthmus.values.plant.policy import SITE
 from isthmus.web.problems import Refused, answer, internal
-from isthmus.web.services import Services
+from isthmus.web.services import First
 
 COOKIE: Final = "isthmus_session"
 STATION_COOKIE: Final = "isthmus_station"
@@ -102,7 +102,7 @@ class LocalDoor:
 class Doors:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp, services: Services, log: logging.Logger | None = None) -> None:
+    def __init__(self, app: ASGIApp, services: First, log: logging.Logger | None = None) -> None:
         self._app, self._services = app, services
         self._hosts = _LOOPBACK | {host.casefold() for host in services.hosts}
         self._log = log or logging.getLogger("isthmus.web")

@@ -10,15 +10,17 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from isthmus.values.errors import ConfigError
-from isthmus.web.live import LiveHub
 from isthmus.web.tls import Front, server_context
+
+if TYPE_CHECKING:
+    from isthmus.web.live import LiveHub
 
 _GRACE_S = 2.0
 _FAREWELL_S = 0.3
@@ -44,9 +46,9 @@ _REFUSALS = _Refusals()
 class _Server(uvicorn.Server):
     """uvicorn as a guest: signals are the host's, and viewers that do not read hold up no shutdown."""
 
-    def __init__(self, config: uvicorn.Config, hub: LiveHub | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, config: uvicorn.Config, app: ASGIApp, tls: ssl.SSLContext | None) -> None:
         super().__init__(config)
-        self._hub, self._tls = hub, tls
+        self._app, self._tls = app, tls
         self._fronts: list[Front] = []
         self.ready, self._stop = asyncio.Event(), asyncio.Event()
         self.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # else it re-raises SIGTERM when done
@@ -76,10 +78,11 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for front in self._fronts:
             await front.close()
-        if self._hub is not None:
-            self._hub.close()
+        hub: LiveHub | None = getattr(getattr(self._app, "state", None), "live", None)
+        if hub is not None:
+            hub.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hub.empty.wait(), _FAREWELL_S)
+                await asyncio.wait_for(hub.empty.wait(), _FAREWELL_S)
             self._abort(WebSocketsSansIOProtocol)  # these do not read what we send
         await super().shutdown(sockets)
         self._abort(asyncio.Protocol)  # slow downloads, after their grace
@@ -180,7 +183,7 @@ async def running(
     )
     config.load()
     logging.getLogger("uvicorn.error").addFilter(_REFUSALS)
-    server = _Server(config, getattr(getattr(app, "state", None), "live", None), context)
+    server = _Server(config, app, context)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web server")
     ready = asyncio.create_task(server.ready.wait())
     try:

@@ -1,24 +1,15 @@
-"""What web needs from the rest of core, handed in by app."""
+"""What web needs from the rest of core, handed in by app.
+
+The rooms are named here, not loaded: history is served before they are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
-from isthmus.acquisition.replay import ReplayReport
-from isthmus.alarms.callout.service import CallOut
-from isthmus.alarms.model import AlarmRow, Definition, Entry, Occurrence
-from isthmus.alarms.model import Counts as AlarmCounts
-from isthmus.analytics.model import Counts
-from isthmus.analytics.store import Event
-from isthmus.control.lines import Lines
-from isthmus.control.recipes import Recipes
-from isthmus.control.service import Control
-from isthmus.control.trip_list import TripList
-from isthmus.control.watch import Watch
-from isthmus.namespace.changes import ChangeRequests
 from isthmus.namespace.control import NO_CONSENT, Consent, Demands
 from isthmus.namespace.doing import Doing
 from isthmus.namespace.listing import TagList
@@ -27,27 +18,41 @@ from isthmus.namespace.model import Plant, Tag
 from isthmus.ports.drivers import DriverSpec, drivers
 from isthmus.ports.history import HistoryReader
 from isthmus.ports.imports import HistoryImports
-from isthmus.production.exceptions import CalendarRoom
-from isthmus.production.kpi.service import KpiRoom
-from isthmus.production.orders.room import OrderRoom
-from isthmus.production.service import Production
-from isthmus.production.shiftlog import ShiftLog
-from isthmus.production.shiftreport import ShiftDesk
-from isthmus.production.stops.service import StopRoom
-from isthmus.quality.service import Quality
-from isthmus.screens.service import Screens
 from isthmus.security.audit.service import Trail
 from isthmus.security.model import Principal
-from isthmus.security.oidc import SignOn
-from isthmus.security.passkeys import Passkeys
 from isthmus.security.policy import Lockouts, Policies
-from isthmus.security.privacy import Privacy
 from isthmus.security.service import Security
 from isthmus.values.clock import Clock, SystemClock
 from isthmus.values.errors import ConfigError, Finding
-from isthmus.values.messages.alarms import State
 from isthmus.web.brake import Brake
-from isthmus.web.system import BackupOutcome, System
+
+if TYPE_CHECKING:
+    from isthmus.acquisition.replay import ReplayReport
+    from isthmus.alarms.callout.service import CallOut
+    from isthmus.alarms.model import AlarmRow, Definition, Entry, Occurrence
+    from isthmus.alarms.model import Counts as AlarmCounts
+    from isthmus.analytics.model import Counts
+    from isthmus.analytics.store import Event
+    from isthmus.control.lines import Lines
+    from isthmus.control.recipes import Recipes
+    from isthmus.control.service import Control
+    from isthmus.control.trip_list import TripList
+    from isthmus.control.watch import Watch
+    from isthmus.namespace.changes import ChangeRequests
+    from isthmus.production.exceptions import CalendarRoom
+    from isthmus.production.kpi.service import KpiRoom
+    from isthmus.production.orders.room import OrderRoom
+    from isthmus.production.service import Production
+    from isthmus.production.shiftlog import ShiftLog
+    from isthmus.production.shiftreport import ShiftDesk
+    from isthmus.production.stops.service import StopRoom
+    from isthmus.quality.service import Quality
+    from isthmus.screens.service import Screens
+    from isthmus.security.oidc import SignOn
+    from isthmus.security.passkeys import Passkeys
+    from isthmus.security.privacy import Privacy
+    from isthmus.values.messages.alarms import State
+    from isthmus.web.system import BackupOutcome, System
 
 
 class Change(Protocol):
@@ -324,7 +329,7 @@ class AlarmDesk(Protocol):
     def definitions(self, under: str = "") -> Sequence[Definition]: ...
 
 
-RuleEvents = Callable[[str, int, int, str | None, int], Awaitable[Sequence[Event]]]
+RuleEvents: TypeAlias = "Callable[[str, int, int, str | None, int], Awaitable[Sequence[Event]]]"
 """(under, start_ns, end_ns, rule, limit) -> events that held at some time in the range, newest first."""
 
 
@@ -345,14 +350,29 @@ Raises: TryLater when the edge does not answer; ConfigError for wrong settings, 
 """
 
 
-@dataclass(slots=True)
-class Services:
-    """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
+@dataclass(slots=True, kw_only=True)
+class First:
+    """What a request may reach while the rooms are not open yet: the history, and who may see it."""
 
     namespace: NamespaceService
     live: LiveTable
     history: HistoryReader
     security: Security
+    audit: Trail
+    clock: Clock = field(default_factory=SystemClock)
+    hosts: tuple[str, ...] = ()
+    """Names beside localhost under which browsers may reach us; any IP address is fine."""
+    lockouts: Lockouts = field(default_factory=Lockouts)
+    policies: Policies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.policies = Policies(self.namespace.current, self.lockouts, Doing(self.live).at)
+
+
+@dataclass(slots=True, kw_only=True)
+class Services(First):
+    """Everything a request may reach. ``outages(connection, limit)``: newest first, every connection when None."""
+
     sign_on: SignOn
     passkeys: Passkeys
     site_status: Callable[[], SiteStatus]
@@ -362,7 +382,6 @@ class Services:
     browse: Browse
     on_applied: Callable[[int], Awaitable[None]]
     operations: Operations
-    audit: Trail
     privacy: Privacy
     imports: HistoryImports | None = None
     alarms: AlarmDesk | None = None
@@ -386,13 +405,5 @@ class Services:
     rule_events: RuleEvents = no_events
     rule_counts: Callable[[], Mapping[str, Counts]] = dict
     replay: Callable[[Tag, int, int], Awaitable[ReplayReport]] = no_replay
-    clock: Clock = field(default_factory=SystemClock)
     drivers: Callable[[], Mapping[str, DriverSpec]] = drivers
-    hosts: tuple[str, ...] = ()
-    """Names beside localhost under which browsers may reach us; any IP address is fine."""
     static: Path = Path(__file__).parent / "static"
-    lockouts: Lockouts = field(default_factory=Lockouts)
-    policies: Policies = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.policies = Policies(self.namespace.current, self.lockouts, Doing(self.live).at)

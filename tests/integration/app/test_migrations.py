@@ -33,7 +33,7 @@ import isthmus.security.oidc_store  # its tables stand in the metadata of the ro
 import isthmus.security.passkey_store
 import isthmus.security.store
 from isthmus.app import migrate as module
-from isthmus.app.migrate import HEAD, KNOWN, migrate
+from isthmus.app.migrate import HEAD, KNOWN, migrate, refuse_newer
 from isthmus.app.records import open_records
 from isthmus.values.errors import ConfigError
 
@@ -83,6 +83,19 @@ def test_the_head_is_the_one_the_build_names() -> None:
     assert {s.revision for s in scripts.walk_revisions()} == set(KNOWN)
 
 
+@pytest.mark.real("sqlite")
+def test_records_that_are_not_there_or_known_are_let_pass(tmp_path: Path) -> None:
+    file = tmp_path / "records.db"
+    refuse_newer(file)
+    assert not file.exists()
+    sqlite3.connect(file).close()
+    refuse_newer(file)  # empty
+    engine = open_records(file)
+    migrate(engine, file, LOG)
+    engine.dispose()
+    refuse_newer(file)
+
+
 @pytest.mark.mission("M82")
 @pytest.mark.real("sqlite")
 def test_records_of_a_newer_build_are_refused_and_left_alone(tmp_path: Path) -> None:
@@ -94,6 +107,8 @@ def test_records_of_a_newer_build_are_refused_and_left_alone(tmp_path: Path) -> 
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     before = file.read_bytes()
+    with pytest.raises(ConfigError, match="newer Isthmus"):
+        refuse_newer(file)
     engine = open_records(file)
     with pytest.raises(ConfigError, match="newer Isthmus"):
         migrate(engine, file, LOG)

@@ -19,7 +19,7 @@ from isthmus.app.spare import Spare, code_state, stand_by
 from isthmus.app.up import Child, Supervisor, core_answers
 from isthmus.bench.system import System, environment
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 async def until(look, what: str):
@@ -108,7 +108,7 @@ def test_an_upgrade_is_seen_and_a_compiled_file_is_none(tmp_path: Path, monkeypa
 
 def test_nobody_waits_without_being_asked_to():
     loaded = []
-    stand_by(lambda: loaded.append(1), lambda: loaded.append(2), waits=False)
+    stand_by(lambda: loaded.append(1), lambda: [loaded.append(2)], waits=False)
     assert loaded == [1]
 
 

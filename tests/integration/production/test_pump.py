@@ -30,6 +30,7 @@ from isthmus.production.service import Production
 from isthmus.production.store import metadata
 from isthmus.values.clock import NS_PER_S, SystemClock
 from isthmus.values.frame import Frame, Lane, encode
+from isthmus.values.messages.historian import GapFound, Restated
 from isthmus.values.sample import SampleBatch, ValueType
 
 LOG = logging.getLogger("test")
@@ -159,6 +160,31 @@ async def test_the_record_hands_over_whole_numbers_floats_and_words(tmp_path: Pa
         assert await record.oldest([2]) is None
     finally:
         await historian.close()
+
+
+@pytest.mark.leaks("chdb keeps two pipes of its own until the process ends")
+@pytest.mark.real("nats-server", "chdb")
+async def test_what_was_found_before_production_began_reaches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Restated | GapFound] = []
+    early, late, gap = Restated((1,), (NS_PER_S,)), Restated((2,), (NS_PER_S,)), GapFound("edge-1", 1, 2, "lost")
+    async with LocalBroker(tmp_path / "bus") as broker:
+        core = Bus(broker.addresses["core"], LOG)
+        await core.connect()
+        await core.ensure_stream(tmp_path)
+        try:
+            part = Part(tmp_path, core)
+            monkeypatch.setattr(part.production, "restated", lambda tags, since: heard.append(Restated(tags, since)))
+            monkeypatch.setattr(part.production, "gap_found", lambda *what: heard.append(GapFound(*what, "lost")))
+            part.pump.found(early)
+            part.pump.found(gap)
+            assert heard == []
+            async with part.runs():
+                part.pump.found(late)
+                assert heard == [early, gap, late]
+        finally:
+            await core.close()
 
 
 def _position():

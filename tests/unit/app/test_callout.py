@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.alarms.callout.store import metadata as callout_tables
 from isthmus.app.callout import KEY, call_out, link_key
-from isthmus.app.core import known_hosts
+from isthmus.app.ground import known_hosts
 from isthmus.app.records import open_records
 from isthmus.app.sealing import Sealer
 from isthmus.app.secrets import Secrets

@@ -16,10 +16,10 @@ from isthmus.namespace.model import Tag
 from isthmus.ports.history import Format, Function, HistoryAnswer, HistoryQuery, Shape
 from isthmus.security.model import Action
 from isthmus.values.errors import ConfigError
-from isthmus.web.access import Room, SeenBefore, Sight, allow
+from isthmus.web.access import Ground, SeenBefore, Sight, allow
 from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound, Refused
-from isthmus.web.services import Services
+from isthmus.web.services import First
 from isthmus.web.times import iso, parse_time
 
 router = routes_of("history")
@@ -84,7 +84,7 @@ def choose_format(accept: str) -> Format:
     return max(wanted, key=lambda pair: pair[0])[1]
 
 
-def _tags(services: Services, sight: Sight, paths: list[str]) -> list[Tag]:
+def _tags(services: First, sight: Sight, paths: list[str]) -> list[Tag]:
     by_path = services.live.plant.by_path
     unknown = [path for path in paths if path not in by_path or not sight.tag(by_path[path])]
     if unknown:
@@ -102,7 +102,7 @@ def _functions(shape: Shape, given: list[str]) -> tuple[Function, ...]:
         raise ConfigError(f"functions: known are {', '.join(Function)}, was {','.join(names)[:80]!r}") from None
 
 
-def _range(services: Services, start: str, end: str) -> tuple[int, int]:
+def _range(services: First, start: str, end: str) -> tuple[int, int]:
     now_ns = services.clock.now_ns()
     start_ns, end_ns = parse_time(start, now_ns, "start"), parse_time(end, now_ns, "end")
     if start_ns >= end_ns:
@@ -174,7 +174,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     "/history", dependencies=allow(Action.READ, "history", part=True), response_model=History, responses=_ANSWERS
 )
 async def get_history(
-    services: Room,
+    services: Ground,
     sight: SeenBefore,
     tag: Annotated[list[str], Query(min_length=1, max_length=MOST_TAGS, description="path; may be given again")],
     start: Start = "now-1h",
@@ -206,7 +206,7 @@ async def get_history(
 
 
 @router.get("/gaps", dependencies=allow(Action.READ, "history", part=True))
-async def list_gaps(services: Room, sight: SeenBefore, start: Start = "now-1h", end: Start = "now") -> Gaps:
+async def list_gaps(services: Ground, sight: SeenBefore, start: Start = "now-1h", end: Start = "now") -> Gaps:
     """Times in which samples are known to be missing, by edge."""
     plant = services.live.plant
     edges = plant.edges
