@@ -27,6 +27,7 @@ import uvloop
 from isthmus.bench.latency import tags
 from isthmus.bench.load import TAGS, LoadServers, plant_yaml
 from isthmus.bench.system import System
+from isthmus.bus import subjects
 from isthmus.bus.broker import BrokerFiles, BusAddress
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
@@ -210,8 +211,9 @@ async def measure(kills: int, pause_s: float, sample: int) -> dict[str, float]:
 
 
 async def settled(system: System, timeout_s: float = 180) -> None:
-    """Wait until the record has caught up with the bus."""
+    """Wait until the record has caught up with the bus: with what is there now, and then with all that core knows of."""
     deadline = time.monotonic() + timeout_s
+    await _caught_up(system.folder, deadline)
     calm = 0
     while calm < 4:
         lag = (await asyncio.to_thread(system.get, "site"))["historian"]["lag_s"]
@@ -219,6 +221,23 @@ async def settled(system: System, timeout_s: float = 180) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the record is still {lag} s behind")
         await asyncio.sleep(0.5)
+
+
+async def _caught_up(folder: Path, deadline: float) -> None:
+    """Until the historian has acknowledged what is on the bus now; core itself may not have seen the last of it yet."""
+    bus = Bus(BusAddress.load(BrokerFiles(folder / "bus").address_file("core")), logging.getLogger("bench"))
+    await bus.connect()
+    try:
+        _, last, _ = await bus.stream_state()
+        while True:
+            info = await bus.js.consumer_info(subjects.FRAME_STREAM, "historian")
+            if (info.ack_floor.stream_seq if info.ack_floor else 0) >= last:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the record has not taken the frames up to {last}")
+            await asyncio.sleep(0.1)
+    finally:
+        await bus.close()
 
 
 def run(*, quick: bool) -> dict[str, Any]:
