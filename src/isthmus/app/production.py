@@ -18,11 +18,13 @@ from isthmus.ports.history import Gap
 from isthmus.production.service import Production
 from isthmus.production.states import Series
 from isthmus.values.clock import NS_PER_S, Clock
+from isthmus.values.errors import TryLater
 from isthmus.values.messages.historian import GapFound, Restated
 
 ACK_WAIT_S = 600.0
 """Frames stay unacknowledged until the record has them."""
 ACKNOWLEDGE_S = 2.0
+NOTED_AGAIN_S = 1.0
 MOST_BEFORE = 1000
 """Of what the historian finds before production has begun, the newest are kept for it."""
 
@@ -103,6 +105,15 @@ class ProductionPump:
             self._production.gap_found(event.edge, event.start_ns, event.end_ns)
         else:
             self._production.restated(event.tags, event.since_ns)
+
+    async def noted(self) -> None:
+        """What the historian has told so far of imports is on disk.
+
+        Raises: TryLater while production is not open
+        """
+        if not self.begun:
+            raise TryLater("what machines did is still being read: the block is asked for again", NOTED_AGAIN_S)
+        await self._production.note()
 
     async def _place(self, durable: str) -> int | None:
         """Up to where a reader acknowledged; None if there is no such reader."""

@@ -131,6 +131,7 @@ class Rooms:
         self._quality.requests = self._stops.requests
         self._production.helps = self._stops.requests.calls
         self._production_pump = ProductionPump(bus, self._production, record, log)
+        ground.historian.noted = self._production_pump.noted
         self._snapshots = Snapshots(
             data, bus, ground.historian, ground.reserve, embedded=not settings.historian.url, log=log
         )

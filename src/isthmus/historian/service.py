@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,6 +52,10 @@ _IMPORT_REST_NS = 10 * NS_PER_S
 _TAGS_TOLD = 5_000  # in one event, so that it fits into a message
 
 
+async def _noted() -> None:
+    """Nobody derives anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class HistorianStatus:
     """How the record is doing.
@@ -85,6 +89,8 @@ class Historian:
         log: logging.Logger | None = None,
     ) -> None:
         self._store, self._clock, self._say = Store(config), clock, say
+        self.noted: Callable[[], Awaitable[None]] = _noted
+        """Waits until what was said of an import is kept by whoever derives something from it."""
         self._log = log or logging.getLogger("isthmus.historian")
         self._tags, self._dirty = TagTable(), Dirty()
         self._infos: dict[int, TagInfo] = {}
@@ -183,7 +189,8 @@ class Historian:
     async def take_import(self, key: str, position: Position, batches: Sequence[SampleBatch]) -> bool:
         """Store a block of an import: rows, then marks of what they touched, then the position. Repeating is harmless.
 
-        False if the block was stored before, and nothing was done.
+        False if the block was stored before, and nothing was done. Whoever derives something has noted it before the position
+        is stored: a block that is cut off by a kill comes again, and is told of again.
         Raises: Malformed if a time is no measurement's; TryLater, NotConnected or the engine's error as ``take``
         """
         async with self._importing:
@@ -198,13 +205,16 @@ class Historian:
                 facts = await self._store.write(lambda _: importer.Facts.of(self._tags, ids))
                 touched = await self._store.bulk(lambda store: importer.insert(store, rows, facts))
                 codes = facts.code
+            if touched is not None:
+                known_of = touched
+                for event in await self._store.write(lambda _: self._restated(known_of)):
+                    self._say(event)
+                await self.noted()
             async with self._taking:
-                restated = await self._store.write(
+                await self._store.write(
                     lambda store: self._commit_import(store, key, position, touched, codes if rows else None)
                 )
             self._imported_ns = self._clock.monotonic_ns()
-        for event in restated:
-            self._say(event)
         return True
 
     async def roll(self) -> int:
@@ -340,14 +350,10 @@ class Historian:
         position: Position,
         touched: importer.Touched | None,
         codes: NDArray[np.int8] | None,
-    ) -> list[Restated]:
+    ) -> None:
         """Marks, then the position, then what is known of the tags."""
-        restated: list[Restated] = []
         if touched is not None and codes is not None:
             rows = self._tags.rows(touched.id)
-            late = np.flatnonzero(touched.first_ns < self._tags.newest_ns[rows])
-            parts = (late[i : i + _TAGS_TOLD] for i in range(0, len(late), _TAGS_TOLD))
-            restated = [Restated(tuple(touched.id[p].tolist()), tuple(touched.first_ns[p].tolist())) for p in parts]
             if touched.stretch is not None:
                 self._store_stretches(store, [touched.stretch])
                 self._dirty.stretch(touched.stretch)
@@ -361,7 +367,12 @@ class Historian:
         if touched is not None:
             self._tags.seen(self._tags.rows(touched.id), touched.last_ns)
             self._oldest_ns = min(self._oldest_ns, int(touched.first_ns.min()))
-        return restated
+
+    def _restated(self, touched: importer.Touched) -> list[Restated]:
+        """What an import stored behind the newest of its tag."""
+        late = np.flatnonzero(touched.first_ns < self._tags.newest_ns[self._tags.rows(touched.id)])
+        parts = (late[i : i + _TAGS_TOLD] for i in range(0, len(late), _TAGS_TOLD))
+        return [Restated(tuple(touched.id[p].tolist()), tuple(touched.first_ns[p].tolist())) for p in parts]
 
     def _store_stretches(self, store: Store, stretches: Sequence[Stretch]) -> None:
         n = len(stretches)

@@ -171,6 +171,10 @@ class Production:
         self._entries: dict[str, list[Entry]] = {}
         self._dirty: dict[tuple[int, int], str] = {}
         self._dirty_at: dict[tuple[int, int], int] = {}  # frames that must be in the record first
+        self._mark_number = 0
+        self._marked: dict[
+            tuple[int, int], int
+        ] = {}  # the last mark of a day: what comes while it is computed is another
         self._unsaved: dict[tuple[int, int], str] = {}
         self._seen_late: dict[tuple[int, int], None] = {}
         self._newest_seq = 0
@@ -423,9 +427,15 @@ class Production:
 
     def _mark(self, live: LiveMachine, day: int, why: str, seq: int = 0) -> None:
         key = live.code, day
-        if key not in self._dirty:
-            self._dirty[key] = self._unsaved[key] = why
+        self._unsaved[key] = self._dirty.setdefault(key, why)  # also where it is: it may just have been computed
         self._dirty_at[key] = max(self._dirty_at.get(key, 0), seq)
+        self._mark_number += 1
+        self._marked[key] = self._mark_number
+
+    def _done(self, key: tuple[int, int]) -> None:
+        """A day is computed, or need not be."""
+        for marks in (self._dirty, self._dirty_at, self._marked):
+            marks.pop(key, None)
 
     async def _save_dirty(self) -> None:
         if self._unsaved:
@@ -440,6 +450,10 @@ class Production:
             self._store.add_names(fresh)
             del self._names.fresh[: len(fresh)]
             self._store.mark_dirty(marks)
+
+    async def note(self) -> None:
+        """Days that are to be computed again are on disk."""
+        await self._save_dirty()
 
     async def acknowledgeable(self) -> int:
         """The newest frame that need not come again: its effect is stored, or the record has it and marks are durable."""
@@ -590,21 +604,21 @@ class Production:
                 await self._forget_dirty(live, first, last)
                 return 0
             beyond_ns = end_ns + round(live.machine.micro_stop_s * NS_PER_S)
+            seen = self._mark_number
             carry = await self._carry_at(live, start_ns)
             samples = await self._record.samples(live.tags, start_ns, beyond_ns)
             gaps = await self._gaps(live, start_ns, beyond_ns)
-            before = dict(self._dirty_at)
             segments = self._planner.segments(asset, start_ns, end_ns)
             ground = replace(live.ground(), gaps=gaps)
             follows = await asyncio.to_thread(
-                self._compute_now, live, ground, segments, samples, carry, beyond_ns, job.why, first, last
+                self._compute_now, live, ground, segments, samples, carry, beyond_ns, job.why, first, last, seen
             )
+            again = self._marked_since(seen, live, first, last)
             for d in range(first, last + 1):
                 key = live.code, d
-                if self._dirty_at.get(key, 0) <= before.get(key, 0):
-                    self._dirty.pop(key, None)
-                    self._dirty_at.pop(key, None)
-                elif key in self._dirty:  # more came meanwhile
+                if d not in again:
+                    self._done(key)
+                elif key in self._dirty:
                     self._unsaved[key] = self._dirty[key]
             self._blocks.forget(range(first, last + 1))
             if follows and last == job.last and await asyncio.to_thread(self._store.has_day, live.code, last + 1):
@@ -617,16 +631,19 @@ class Production:
         self._say()
         return sum(len(s) for s in samples.values())
 
+    def _marked_since(self, seen: int, live: LiveMachine, first: int, last: int) -> set[int]:
+        """Days of which more was heard after a mark of that number: what is computed from before may not have it."""
+        return {d for d in range(first, last + 1) if self._marked.get((live.code, d), 0) > seen}
+
     async def _forget_dirty(self, live: LiveMachine, first: int, last: int) -> None:
         keys = [(live.code, d) for d in range(first, last + 1)]
         await asyncio.to_thread(self._store.forget_dirty, keys)
         for key in keys:
-            self._dirty.pop(key, None)
-            self._dirty_at.pop(key, None)
+            self._done(key)
 
     def _compute_now(
         self, live: LiveMachine, ground: Ground, segments: Segments, samples: Mapping[int, Series], carry: Carry,
-        known_ns: int, why: str, first: int, last: int,
+        known_ns: int, why: str, first: int, last: int, seen: int,
     ) -> bool:  # fmt: skip
         """In a thread: fold, compare, write. Whether the last day hands on something else than before."""
         work, folders = Work(live.code, ground, segments, samples, carry, known_ns), self._folders
@@ -636,7 +653,8 @@ class Production:
         versions = {day: one.version for day, one in known.items()}
         with self._writing:
             fresh = list(self._names.fresh)
-            self._store.write_days(days, fresh, restated, self._clock.now_ns(), versions)
+            again = self._marked_since(seen, live, first, last)
+            self._store.write_days(days, fresh, restated, self._clock.now_ns(), versions, again)
             del self._names.fresh[: len(fresh)]
         return last not in known or known[last].carry != days[-1].carry
 

@@ -170,10 +170,11 @@ class ProductionStore:
         restated: Sequence[Restatement],
         made_ns: int,
         versions: Mapping[int, int],
+        again: Iterable[int] = (),
     ) -> None:
         """Days of one machine in a row, with their words and differences, and no more dirty: all of it or nothing.
 
-        ``versions`` are those of the days that are there already, which are replaced.
+        ``versions`` are those of the days that are there already, which are replaced; days ``again`` stay dirty.
         """
         if not days:
             return
@@ -181,7 +182,8 @@ class ProductionStore:
             _add_names(c, fresh)
             first, last, machine = days[0].day, days[-1].day, days[0].machine
             for table in (DAY_ROW, SLOT_ROW, DIRTY) if versions else (DIRTY,):
-                c.execute(delete(table).where(table.c.day.between(first, last), table.c.machine == machine))
+                gone = table.c.day.between(first, last) & (table.c.machine == machine)
+                c.execute(delete(table).where(gone & table.c.day.not_in(list(again)) if table is DIRTY else gone))
             version = {d.day: versions.get(d.day, 0) + 1 for d in days}
             _insert(c, DAY_ROW, [
                 (d.day, d.machine, d.start_ns, d.end_ns, version[d.day], made_ns, d.intervals, d.facts, d.carry, d.marks)

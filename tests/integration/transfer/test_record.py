@@ -26,7 +26,7 @@ from isthmus.transfer.export import Ask, Column, export
 from isthmus.transfer.model import Layout, Target
 from isthmus.transfer.run import Import, State
 from isthmus.values.clock import NS_PER_S, ManualClock
-from isthmus.values.errors import Findings, Malformed
+from isthmus.values.errors import Findings, Malformed, TryLater
 from isthmus.values.frame import Frame, Lane
 from isthmus.values.messages.historian import Restated
 from isthmus.values.sample import SampleBatch, ValueType
@@ -114,6 +114,25 @@ async def test_late_rows_are_restated_and_rolled_up_again(tmp_path):
         assert await historian.roll()
         assert await rows(historian, shape=Shape.BOUNDED, points=20) == dirty
         assert (await historian.status()).dirty_buckets == 0
+
+
+async def test_a_block_counts_as_stored_when_whoever_derives_has_noted_it(tmp_path):
+    """A kill in between: the block comes again, and is told of again."""
+
+    async def not_yet() -> None:
+        raise TryLater("not open")
+
+    live, late = [T0 + i * 60 * NS_PER_S for i in range(100)], [T0 + NS_PER_S]
+    async with record(tmp_path) as historian:
+        await historian.take([Arrived("e1", Frame(Lane.LIVE, 1, 1, 0, 1, (floats(1, live, [10.0] * 100),)), 1)])
+        historian.noted = not_yet
+        with pytest.raises(TryLater):
+            await historian.take_import("ab", Position(1, 1), [floats(1, late, [30.0])])
+        assert await historian.import_position("ab") is None
+    async with record(tmp_path) as historian:
+        assert await historian.take_import("ab", Position(1, 1), [floats(1, late, [30.0])])
+        assert historian.said == [Restated((1,), (late[0],))]
+        assert await historian.count() == 101
 
 
 @pytest.mark.parametrize("restarted", [False, True])

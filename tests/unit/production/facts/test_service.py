@@ -709,3 +709,48 @@ async def test_a_machine_is_accountable_from_its_first_sample_on(hall):
     hall.send({1: series((D / S + 7000, 1))})
     await hall.settle()  # the day is closed, from the record
     assert (await sums(hall, 0, 8)) == [told]
+
+
+@pytest.mark.parametrize("when", ["read", "write"])
+async def test_rows_imported_while_their_day_is_computed_are_counted_as_well(engine, when):
+    """The record is read, then more of that day is imported: the mark of it must outlive the day that was computed without."""
+    samples = machines.day(3, days=2)
+    early = {tag: some.between(T0 - 1, T0 + 2 * H) for tag, some in samples.items()}
+    hall = machines.Room(engine, machines.plant(FILLER), now_ns=T0 + 2 * D + H)
+    for tag, some in early.items():
+        hall.record.store(tag, some)
+    await hall.room.begin()
+    room, record = hall.room, hall.record
+    read, write = record.samples, room._compute_now
+    imported = []
+
+    def rest() -> None:
+        if not imported:
+            imported.append(True)
+            for tag, some in samples.items():
+                record.store(tag, some)
+            room.restated([1, 2, 3], [T0 + 2 * H] * 3)
+
+    async def reading(*asked):
+        found = await read(*asked)
+        if when == "read":
+            rest()
+        return found
+
+    def writing(*asked):
+        if when == "write":
+            rest()
+        return write(*asked)
+
+    record.samples, room._compute_now = reading, writing
+    await hall.settle()
+    assert imported
+    record.samples, room._compute_now = read, write
+    again = machines.Room(engine, machines.plant(FILLER), now_ns=T0 + 2 * D + H, record=record)
+    await again.room.begin()  # what is marked is kept, also by a core that follows
+    await again.settle(8)
+    (told,) = await again.room.replay("", T0, T0 + 2 * D)
+    assert told.days == 2
+    assert not told.differences
+    (one,) = await again.room.facts("", T0, T0 + D, ())
+    assert one.ns[StateClass.RUNNING] > 3 * H
