@@ -21,7 +21,7 @@ import pytest
 from isthmus.bench.crash import holes, read_stream
 from isthmus.bench.floor import RUN, STOP, Machines
 from isthmus.bench.system import System, environment
-from isthmus.values.errors import IsthmusError
+from isthmus.values.errors import IsthmusError, TryLater
 
 pytestmark = [
     pytest.mark.mission("M50", "M51", "M63", "M82"),
@@ -40,6 +40,8 @@ async def asked(system: System, method: str, path: str, body: dict[str, Any] | N
     for _ in range(600):
         try:
             return await asyncio.to_thread(system.call, method, path, body)
+        except TryLater:  # it has begun, and is not open yet
+            pass
         except IsthmusError as error:
             if "No Isthmus" not in str(error) and "no Isthmus" not in str(error) and "does not run" not in str(error):
                 raise

@@ -12,7 +12,7 @@ from isthmus.app.migrate import migrate
 from isthmus.app.records import open_records
 from isthmus.security.audit.service import Trail, account
 from isthmus.values.clock import SystemClock
-from isthmus.values.errors import NotConnected
+from isthmus.values.errors import NotConnected, TryLater
 
 _WAIT_S = 30.0
 
@@ -34,7 +34,7 @@ def audited(data: DataDir, action: str, target: str) -> Iterator[None]:
         yield
         result = "ok"
     finally:
-        with contextlib.suppress(NotConnected):
+        with contextlib.suppress(NotConnected, TryLater):
             call(data.root, "PUT", f"audit/intents/{ident}", {"result": result})
 
 

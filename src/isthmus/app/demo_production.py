@@ -14,7 +14,7 @@ import numpy as np
 
 from isthmus.app.local import call
 from isthmus.simulators.bottling.production import LINE
-from isthmus.values.errors import Denied, Findings
+from isthmus.values.errors import Denied, Findings, TryLater
 
 Ask = Callable[[str, str, dict[str, Any] | None], Any]
 """(method, path, body) to the running core."""
@@ -122,7 +122,7 @@ def furnish(ask: Ask, log: logging.Logger, now: datetime | None = None, seed: in
         try:
             if enter():
                 done.append(name)
-        except (Denied, Findings) as error:  # the room is not there, or people made it their own
+        except (Denied, Findings, TryLater) as error:  # the room is not there, or people made it their own
             log.info("the demo goes on without %s: %s", name, error)
     if done:
         log.info("the hall has %s", ", ".join(done))

@@ -36,7 +36,7 @@ def call(
 ) -> Any:
     """Ask the core of a data directory; the parsed answer, or bytes when something else than JSON was asked for.
 
-    Raises: NotConnected when no core runs there, Findings and Denied as core said them
+    Raises: NotConnected when no core runs there; TryLater, Findings and Denied as core said them
     """
     connection = _SocketConnection(DataDir(data).socket)
     try:
@@ -148,4 +148,5 @@ def _raise(status: int, content: bytes) -> None:
     if findings:
         names = Finding.__dataclass_fields__
         raise Findings(tuple(Finding(**{k: v for k, v in f.items() if k in names}) for f in findings))
-    raise Denied(problem.get("detail") or problem.get("title", str(status)), problem.get("code", "refused"))
+    reason, code = problem.get("detail") or problem.get("title", str(status)), problem.get("code", "refused")
+    raise TryLater(reason) if code == "try_later" else Denied(reason, code)
