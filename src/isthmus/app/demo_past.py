@@ -26,6 +26,7 @@ from isthmus.namespace.changes import Hand
 from isthmus.namespace.model import Plant
 from isthmus.ports.production import Running
 from isthmus.production.model import Entry, EntryKind, FactSum, Interval, StateClass, Stop, stop_id
+from isthmus.production.orders.floor import NoShop
 from isthmus.production.orders.model import Component, Lot, Operation, Order, Point, Product, Step
 from isthmus.production.orders.quantity import ONE, quantity
 from isthmus.production.orders.room import OrderRoom
@@ -182,22 +183,10 @@ class _Accounts:
         return self._store.add_entries(entries)
 
 
-class NoFacts:
+class NoFacts(NoShop):
     """Actions of the past are put down, not measured: that is done by who looks at them."""
 
     async def stops(self, under: str, start_ns: int, end_ns: int) -> list[Stop]:
-        return []
-
-    async def intervals(self, asset: str, start_ns: int, end_ns: int) -> list[Interval]:
-        return []
-
-    async def facts(self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()) -> list[FactSum]:
-        return []
-
-    async def enter(self, entry: Entry) -> int:
-        return 0
-
-    async def enter_all(self, entries: Sequence[Entry]) -> list[int]:
         return []
 
     async def entries(self, asset: str, start_ns: int, end_ns: int) -> list[Entry]:

@@ -130,7 +130,10 @@ def _receive(pipe: IO[bytes]) -> Any:
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
-    data = pipe.read(_LENGTH.unpack(head)[0])
+    size = _LENGTH.unpack(head)[0]
+    data = pipe.read(size)
+    if len(data) < size:  # whoever spoke was killed in the middle of it
+        return None
     return pickle.loads(data)  # noqa: S301  of our own child or parent
 
 

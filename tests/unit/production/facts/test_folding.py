@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from isthmus.app.records import open_records
-from isthmus.production import service
+from isthmus.production import folding, service
 from isthmus.production.facts import Names
 from isthmus.production.fold import Carry, Ground
 from isthmus.production.folding import Folders, Work
@@ -59,6 +60,15 @@ def test_a_folder_that_is_gone_is_done_without(folders):
         one._process.kill()
         one._process.wait()
     assert folders.done(job, names) == job.done(names)
+
+
+def test_an_answer_that_was_cut_off_is_none():
+    whole = io.BytesIO()
+    folding._send(whole, ["days"])
+    data = whole.getvalue()
+    assert folding._receive(io.BytesIO(data)) == ["days"]
+    for size in range(len(data)):
+        assert folding._receive(io.BytesIO(data[:size])) is None
 
 
 def test_what_a_fold_raises_is_raised_here(folders):
