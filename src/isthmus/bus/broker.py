@@ -34,6 +34,8 @@ from isthmus.values.mqtt import to_field
 PINNED_VERSION = "2.15.1"
 _MODULE = b"github.com/nats-io/nats-server/v2"
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+MAX_PENDING_BYTES = 256 * 1024**2
+"""What may be under way to one link: what all readers of a busy core have asked for at once. One that has more is cut off."""
 MAX_FILE_STORE_BYTES = 64 * 1024**3
 """Never reached, as each stream has a limit of its own. Left to itself the server allows three quarters of what is free
 when it starts: started on a full disk it would refuse its streams even after there is room again."""
@@ -487,6 +489,7 @@ def _common(files: BrokerFiles, server_name: str) -> dict[str, object]:
         "pid_file": str(files.pid),
         "ping_interval": "5s",
         "write_deadline": "10s",
+        "max_pending": MAX_PENDING_BYTES,
         "lame_duck_duration": "30s",
         "log_file": str(files.log),
         "logfile_size_limit": 10 * 1024 * 1024,

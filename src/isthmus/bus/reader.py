@@ -2,6 +2,8 @@
 
 Whoever takes up a durable consumer with AckPolicy ALL rewinds it first: what a dead process held is not sent again
 before its acknowledgement is overdue, and the first group the new one acknowledges would acknowledge that too, unseen.
+For the same reason each beginning has an inbox of its own, and the server's count of what it gave has no hole: what a broken
+link took with it comes again before anything behind it counts.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from isthmus.bus import subjects
@@ -27,7 +30,13 @@ from isthmus.values.frame import decode
 BATCH = 256
 EXPIRES_S = 2.0
 """A pull request that a restarting server forgot costs at most this and a second more."""
-MAX_IN_HAND_BYTES = 16 * 1024 * 1024
+IN_HAND_BYTES = 2 * 1024 * 1024
+"""What one pull request may bring. Core has a dozen readers on one link: what all have asked for must get over it within the
+server's write deadline, also while core is busy.
+"""
+LARGEST_BYTES = 10 * 1024 * 1024
+"""More than the bus carries in one message: asked for when the next one is larger than a request may bring."""
+_TOO_LARGE = "409"
 AT_ONCE_BYTES = 512 * 1024
 """Frames of this size are taken apart in some 5 ms."""
 
@@ -41,6 +50,15 @@ class ReaderCounts:
     bytes: int = 0
     refused: int = 0
     missed: int = 0  # frames that the stream dropped before we read them
+
+
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """Where the server's deliveries arrive. What was under way to another one is not seen."""
+
+    inbox: str
+    queue: asyncio.Queue[Msg]
+    subscription: Subscription
 
 
 def _portions(messages: list[Msg]) -> Iterator[list[Msg]]:
@@ -73,6 +91,8 @@ class FrameReader:
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
         self._stream_seq = 0
+        self._given = 0  # what the server has given since the last rewind, by its own count
+        self._torn = False  # something it gave did not arrive
         self._refused_in_a_row = 0
         self._replies: dict[int, str] = {}  # where to acknowledge each frame in hand; void after a rewind
 
@@ -96,6 +116,7 @@ class FrameReader:
         if "error" in reply:
             raise nats.js.errors.APIError.from_error(reply["error"])
         self._stream_seq = max(0, (config.opt_start_seq or 0) - 1) if fresh else 0
+        self._given, self._torn = 0, False
         self._replies.clear()
 
     async def _forget_place(self, config: ConsumerConfig) -> bool:
@@ -116,66 +137,80 @@ class FrameReader:
 
     async def frames(self) -> AsyncIterator[list[Arrived]]:
         """Groups of frames as they arrive, for ever. A frame that does not parse is counted, said and passed over."""
-        inbox = self._bus.nc.new_inbox()
-        queue: asyncio.Queue[Msg] = asyncio.Queue(maxsize=BATCH * 4)
-
-        async def receive(message: Msg) -> None:
-            await queue.put(message)
-
-        subscription = await self._bus.nc.subscribe(
-            inbox, cb=receive, pending_msgs_limit=BATCH * 4, pending_bytes_limit=MAX_IN_HAND_BYTES * 4
-        )
-        try:
-            with self._bus.reconnects() as returned:
-                async for messages in self._pulls(queue, inbox, returned):
+        with self._bus.reconnects() as returned:
+            async with contextlib.aclosing(self._pulls(returned)) as pulls:
+                async for messages in pulls:
                     for some in _portions(messages):
                         arrived = [a for a in map(self._open_message, some) if a is not None]
                         if arrived:
                             yield arrived
                         await asyncio.sleep(0)
-        finally:
-            with contextlib.suppress(Exception):
-                await subscription.unsubscribe()
 
-    async def _pulls(self, queue: asyncio.Queue[Msg], inbox: str, returned: asyncio.Event) -> AsyncIterator[list[Msg]]:
-        """Keep one pull request standing; a new one when it is used up, over, or the link came back."""
-        standing = 0
+    async def _pulls(self, returned: asyncio.Event) -> AsyncGenerator[list[Msg], None]:
+        """Keep one pull request standing; a new one when it is used up or over. All anew when the link came back, or when
+        something did not arrive.
+        """
+        post = await self._subscribe()
+        standing, most = 0, IN_HAND_BYTES
         asked_at = 0.0
         loop = asyncio.get_running_loop()
-        while True:
-            if returned.is_set():
-                # the server may have restarted with deliveries of ours under way: begin again behind what was acknowledged
-                returned.clear()
-                while not queue.empty():
-                    queue.get_nowait()
-                await self._reopen()
-                standing = 0
-            if standing <= 0 or loop.time() - asked_at > EXPIRES_S + 1:
-                request = {"batch": BATCH, "max_bytes": MAX_IN_HAND_BYTES, "expires": int(EXPIRES_S * 1e9)}
-                with contextlib.suppress(nats.errors.Error, OSError):
-                    await self._bus.nc.publish(
-                        f"$JS.API.CONSUMER.MSG.NEXT.{subjects.FRAME_STREAM}.{self._durable}",
-                        json.dumps(request).encode(),
-                        reply=inbox,
-                    )
-                standing, asked_at = BATCH, loop.time()
-            try:
-                async with asyncio.timeout(1.0):
-                    message = await queue.get()
-            except TimeoutError:
-                continue
-            messages = []
+        try:
             while True:
-                if message.headers and "Status" in message.headers and not message.data:
-                    standing = 0  # the request is over: expired, byte limit, or the consumer went away
-                else:
-                    messages.append(message)
-                    standing -= 1
-                if queue.empty():
-                    break
-                message = queue.get_nowait()
-            if messages:
-                yield messages
+                if returned.is_set() or self._torn:
+                    # deliveries of ours may have been under way: begin again behind what was acknowledged
+                    returned.clear()
+                    await _forget(post)
+                    await self._reopen()
+                    post = await self._subscribe()
+                    standing = 0
+                if standing <= 0:
+                    await self._ask(post, most)
+                    standing, asked_at = BATCH, loop.time()
+                try:
+                    async with asyncio.timeout(1.0):
+                        message = await post.queue.get()
+                except TimeoutError:
+                    if loop.time() - asked_at > EXPIRES_S + 1:
+                        standing = 0
+                    continue
+                messages: list[Msg] = []
+                while True:
+                    if message.headers and "Status" in message.headers and not message.data:
+                        # the request is over: expired, byte limit, or the consumer went away
+                        large = message.headers["Status"] == _TOO_LARGE and standing == BATCH and not messages
+                        most = LARGEST_BYTES if large else IN_HAND_BYTES
+                        standing = 0
+                    else:
+                        messages.append(message)
+                        standing -= 1
+                    if post.queue.empty():
+                        break
+                    message = post.queue.get_nowait()
+                if messages:
+                    yield messages
+        finally:
+            await _forget(post)
+
+    async def _subscribe(self) -> _Post:
+        queue: asyncio.Queue[Msg] = asyncio.Queue(maxsize=BATCH * 4)
+
+        async def receive(message: Msg) -> None:
+            await queue.put(message)
+
+        inbox = self._bus.nc.new_inbox()
+        subscription = await self._bus.nc.subscribe(
+            inbox, cb=receive, pending_msgs_limit=BATCH * 4, pending_bytes_limit=LARGEST_BYTES * 4
+        )
+        return _Post(inbox, queue, subscription)
+
+    async def _ask(self, post: _Post, most: int) -> None:
+        request = {"batch": BATCH, "max_bytes": most, "expires": int(EXPIRES_S * 1e9)}
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._bus.nc.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{subjects.FRAME_STREAM}.{self._durable}",
+                json.dumps(request).encode(),
+                reply=post.inbox,
+            )
 
     async def _reopen(self) -> None:
         while True:
@@ -188,6 +223,10 @@ class FrameReader:
 
     def _open_message(self, message: Msg) -> Arrived | None:
         metadata = message.metadata
+        self._given += 1
+        self._torn = self._torn or int(metadata.sequence.consumer) != self._given
+        if self._torn:
+            return None
         stream_seq = int(metadata.sequence.stream)
         self.pending = int(metadata.num_pending)
         if stream_seq <= self._stream_seq:
@@ -226,3 +265,8 @@ class FrameReader:
             return
         await self._bus.nc.publish(reply, b"+ACK")
         self._replies = {seq: where for seq, where in self._replies.items() if seq > stream_seq}
+
+
+async def _forget(post: _Post) -> None:
+    with contextlib.suppress(Exception):
+        await post.subscription.unsubscribe()
