@@ -13,6 +13,7 @@ from isthmus.acquisition.model import Heartbeats
 from isthmus.alarms.service import Alarms
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
+from isthmus.bus.turns import Urgency
 from isthmus.namespace.live import FORMS, LiveTable
 from isthmus.namespace.model import Plant
 from isthmus.values.clock import NS_PER_S, Clock
@@ -55,7 +56,7 @@ class AlarmPump:
     def __init__(
         self, bus: Bus, alarms: Alarms, plant: Callable[[], Plant], live: LiveTable, log: logging.Logger
     ) -> None:
-        self.reader = FrameReader(bus, alarms.name, log, ack_wait_s=ACK_WAIT_S)
+        self.reader = FrameReader(bus, alarms.name, log, ack_wait_s=ACK_WAIT_S, urgency=Urgency.JUDGES)
         self._bus, self._alarms, self._plant, self._live = bus, alarms, plant, live
         self.begun = False
 

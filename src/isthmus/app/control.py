@@ -13,6 +13,7 @@ from isthmus.acquisition.model import Heartbeats
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
 from isthmus.bus.tasks import together
+from isthmus.bus.turns import Urgency
 from isthmus.control.lines import Lines
 from isthmus.control.link import EdgeLink
 from isthmus.control.model import Answer, Asker, EdgeState
@@ -136,7 +137,7 @@ class ControlRoom:
     async def _take(self) -> None:
         created, newest = await self._bus.stream_place()
         begin = await self.watch.begin(zlib.crc32(created.encode()), newest)
-        reader = FrameReader(self._bus, self.watch.name, self._log, begin)
+        reader = FrameReader(self._bus, self.watch.name, self._log, begin, urgency=Urgency.JUDGES)
         await reader.open()
         incoming = reader.frames()
         acknowledged = self._clock.monotonic_ns()

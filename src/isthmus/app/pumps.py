@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.bus.client import Bus
 from isthmus.bus.reader import FrameReader
+from isthmus.bus.turns import Urgency
 from isthmus.namespace.live import LiveTable
 from isthmus.namespace.model import Plant
 from isthmus.ports.frames import Arrived, FrameSink
@@ -58,7 +59,7 @@ class HistorianPump:
     """
 
     def __init__(self, bus: Bus, sink: FrameSink, hold: Callable[[], str], log: logging.Logger) -> None:
-        self.reader = FrameReader(bus, sink.name, log)
+        self.reader = FrameReader(bus, sink.name, log, urgency=Urgency.RECORD)
         self._sink, self._hold, self._log = sink, hold, log
         self._complaint = _Complaint(log, sink.name)
         self._groups: asyncio.Queue[list[Arrived]] = asyncio.Queue(maxsize=max(1, MAX_IN_HAND_ROWS // GROUP_ROWS - 1))
@@ -158,7 +159,7 @@ class LivePump:
     def __init__(
         self, bus: Bus, live: LiveTable, sinks: Sequence[FrameSink], snapshot: Path, log: logging.Logger
     ) -> None:
-        self.reader = FrameReader(bus, "live", log)
+        self.reader = FrameReader(bus, "live", log, urgency=Urgency.LIVE)
         self._live, self._sinks, self._snapshot, self._log = live, sinks, snapshot, log
         self._complaint = _Complaint(log, "live pump")
         self._pending: list[Arrived] = []

@@ -190,7 +190,7 @@ async def drain(samples: int) -> dict[str, float]:
         "drain_samples_s": samples / took,
         "drain_over_realtime_ratio": samples / took / REAL_TIME_S,
         "live_current_s": live.current_s,
-        "live_asked_p95_ms": float(np.percentile(live.asked_s, 95)) * 1000,
+        "live_asked_p95_ms": float(np.percentile(live.asked_s, 95)) * 1000 if live.asked_s else float("inf"),
         "core_rss_max_mib": peak.rss / 2**20,
         "lost_samples": float(samples - recorded),
     }

@@ -31,6 +31,7 @@ from nats.js.api import (
 
 from isthmus.bus import subjects
 from isthmus.bus.broker import BusAddress, inbox_prefix
+from isthmus.bus.turns import Turns
 from isthmus.values.errors import NotConnected, TryLater
 
 
@@ -57,6 +58,7 @@ class Bus:
         self._waiters: set[asyncio.Event] = set()
         self._answering: set[asyncio.Task[None]] = set()
         self._lost = self._refused = False
+        self.turns = Turns()
 
     @property
     def connected(self) -> bool:

@@ -23,6 +23,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from isthmus.bus import subjects
 from isthmus.bus.client import Bus
+from isthmus.bus.turns import Urgency
 from isthmus.ports.frames import Arrived
 from isthmus.values.errors import Malformed
 from isthmus.values.frame import decode
@@ -83,10 +84,11 @@ class FrameReader:
     """
 
     def __init__(
-        self, bus: Bus, durable: str, log: logging.Logger, begin: int | None = None, *, ack_wait_s: float = 60
-    ) -> None:
+        self, bus: Bus, durable: str, log: logging.Logger, begin: int | None = None, *, ack_wait_s: float = 60,
+        urgency: Urgency = Urgency.OTHERS,
+    ) -> None:  # fmt: skip
         self._bus, self._durable, self._log, self._begin = bus, durable, log, begin
-        self._ack_wait_s = ack_wait_s
+        self._ack_wait_s, self._urgency = ack_wait_s, urgency
         self._begun = False
         self.counts = ReaderCounts()
         self.pending = 0  # messages the server holds for us, by the latest delivery
@@ -141,10 +143,10 @@ class FrameReader:
             async with contextlib.aclosing(self._pulls(returned)) as pulls:
                 async for messages in pulls:
                     for some in _portions(messages):
+                        await self._bus.turns.mine(self._urgency)
                         arrived = [a for a in map(self._open_message, some) if a is not None]
                         if arrived:
                             yield arrived
-                        await asyncio.sleep(0)
 
     async def _pulls(self, returned: asyncio.Event) -> AsyncGenerator[list[Msg], None]:
         """Keep one pull request standing; a new one when it is used up or over. All anew when the link came back, or when
@@ -164,6 +166,7 @@ class FrameReader:
                     post = await self._subscribe()
                     standing = 0
                 if standing <= 0:
+                    await self._bus.turns.room(self._urgency)
                     await self._ask(post, most)
                     standing, asked_at = BATCH, loop.time()
                 try:
@@ -188,7 +191,9 @@ class FrameReader:
                     message = post.queue.get_nowait()
                 if messages:
                     yield messages
+                    self._bus.turns.waits(self, self._urgency, self.pending)
         finally:
+            self._bus.turns.waits(self, self._urgency, 0)
             await _forget(post)
 
     async def _subscribe(self) -> _Post:

@@ -10,8 +10,8 @@ import { t } from '../i18n'
 
 /**
  * Paints live values onto a drawn screen by writing attributes and text nodes. It listens once to each path that is bound; an
- * element of which several values changed is painted once, whole, within the frame in which they came: spread over several, each
- * frame would draw the same squares of the screen anew. React renders nothing.
+ * element of which several values changed is painted once, whole. Where very many changed, they are painted over a few frames from
+ * top to bottom: each frame draws other squares of the screen anew, and none takes long. React renders nothing.
  */
 
 interface Painted {
@@ -37,6 +37,8 @@ interface Figure {
   said: globalThis.Element
 }
 
+/** So many elements are painted within one frame. */
+const A_FRAME = 70
 /** A level that moves by less than a quarter of a pixel is left alone. */
 const LEVEL_STEPS = 4
 const SVG = 'http://www.w3.org/2000/svg'
@@ -49,6 +51,8 @@ export class Painter {
   private renamed = new Set<Painted>()
   private words = new Map<string, { of: number | string | undefined; word: string }>()
   private asked = false
+  private next: number | undefined
+  private at = 0
   private labels: ReturnType<typeof setInterval> | undefined
   private alarms: ReadonlyMap<string, AlarmMark> = new Map()
   private readonly store: LiveStore
@@ -70,6 +74,7 @@ export class Painter {
       if (!element || element.kind === 'trend' || element.kind === 'spark') continue
       this.painted.push({ element, node, paths: pathsOf(element, this.asset), parts: partsOf(node), figures: figures.get(element.id) ?? new Map<string, Figure>(), marks: node.hasAttribute('data-alarm') ? 'of before' : '' })
     }
+    this.painted.sort((a, b) => topOf(a.element) - topOf(b.element))
     for (const [path, ones] of this.onesByPath()) {
       this.stops.push(
         this.store.listen(path, this.tags.get(path)?.edge ?? '', () => {
@@ -106,6 +111,8 @@ export class Painter {
   stop(): void {
     for (const stop of this.stops) stop()
     clearInterval(this.labels)
+    if (this.next !== undefined) cancelAnimationFrame(this.next)
+    this.next = undefined
     this.stops = []
     this.painted = []
     this.changed.clear()
@@ -136,15 +143,26 @@ export class Painter {
 
   /** The store tells its listeners within an animation frame; a microtask is still in that frame. */
   private soon(): void {
-    if (this.asked) return
+    if (this.asked || this.next !== undefined) return
     this.asked = true
     queueMicrotask(() => this.paint())
   }
 
+  /** From where the frame before stopped, so that each has its turn also while new values come in every frame. */
   private paint(): void {
     this.asked = false
-    for (const one of this.changed) this.paintOne(one)
-    this.changed.clear()
+    this.next = undefined
+    const all = this.painted.length
+    let left = A_FRAME
+    for (let seen = 0; seen < all && left > 0 && this.changed.size; seen++) {
+      const one = this.painted[this.at] as Painted
+      this.at = (this.at + 1) % all
+      if (!this.changed.delete(one)) continue
+      this.paintOne(one)
+      left--
+    }
+    if (this.changed.size) this.next = requestAnimationFrame(() => this.paint())
+    else this.at = 0
   }
 
   private read(one: Painted, slot: string): Read | undefined {
@@ -317,6 +335,8 @@ export class Painter {
     this.renamed.clear()
   }
 }
+
+const topOf = (element: Element): number => (element.kind === 'pipe' ? 0 : element.y)
 
 function partsOf(node: globalThis.Element): Map<string, globalThis.Element> {
   const parts = new Map<string, globalThis.Element>()
