@@ -245,3 +245,27 @@ async def test_the_list_shuts_nobody_out(demo, signed_in, opens, size, theme):
     await expect(page.locator(".adetail")).to_be_visible()
     assert await page.evaluate(WIDER) <= 1
     assert await page.evaluate(SERIOUS) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_what_was_last_heard_is_grey_and_as_easy_to_read_when_the_link_is_lost(demo, signed_in, opens, theme):
+    """Beside other work the link is lost for a moment now and then: that bar was see-through, and too faint to read."""
+    states = ("Unacknowledged", "Acknowledged", "ReturnedUnacknowledged", "Latched", "Shelved")
+    desk = Desk(*(row(5 * i + j, p, s) for i, p in enumerate(PRIORITIES) for j, s in enumerate(states)))
+    page = await desk_at(opens, demo, signed_in, desk, "/alarms", "desk", theme, AXE)
+    await expect(page.locator(".aitem").first).to_be_visible()
+    desk.cut()
+    for lost in (".abar[data-lost]", ".alist[data-lost]"):
+        await expect(page.locator(lost)).to_have_css("opacity", "1")
+        await expect(page.locator(lost)).to_have_css("filter", "grayscale(1)")
+    await expect(page.locator(".abar .amark-ring").first).to_have_css("animation-name", "none")
+    assert await page.evaluate(SERIOUS) == []
+
+
+async def test_the_value_of_a_state_is_a_word_and_an_alarm_of_nothing_smaller_is_of_the_site(demo, signed_in, opens):
+    desk = Desk(row(1, value=11, word="Held", unit="", limit=None), row(2, "low", asset="", path=""))
+    page = await desk_at(opens, demo, signed_in, desk, "/alarms")
+    await expect(line(page, 1).locator(".avalue")).to_have_text("Held")
+    desk.rows = desk.rows[1:]
+    desk.news()
+    await expect(page.get_by_role("region", name="Alarms", exact=True).locator(".abar-text b")).to_have_text("site")

@@ -11,7 +11,7 @@ function row(alarm: string, more: Partial<Alarm> = {}): Alarm {
   return {
     occurrence: 1, alarm, path: alarm.split('#')[0] ?? '', asset: 'hall/line1/filler', name: 'high', kind: 'high', message: `${alarm} too high`, priority: 'medium', state: 'Unacknowledged',
     value: 1, unit: '', limit: 2, raised_at: iso(0), changed_at: iso(0), returned_at: null, cleared_at: null, acknowledged_at: null, by: '', comment: '', shelved_until: null, reason: '',
-    cause: '', consequence: '', response: '', response_s: null, latched: false, ...more,
+    cause: '', consequence: '', response: '', response_s: null, latched: false, word: '', ...more,
   }
 }
 

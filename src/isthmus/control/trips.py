@@ -305,7 +305,7 @@ class Trips:
     def _words(self, vote: _Vote, status: int) -> str:
         """What a condition looked at."""
         held = {tag: self._field.held(tag) for tag in vote.tags.values()}
-        looked = ", ".join(f"{self._path(tag)} {one.value if one else ''}" for tag, one in held.items())
+        looked = ", ".join(f"{self._path(tag)} {_shown(one.value) if one else ''}" for tag, one in held.items())
         return f"{name(status)}: {looked}" if status & SEVERITY_MASK else looked
 
     # --- firing ------------------------------------------------------------------------------------------------------
@@ -553,6 +553,11 @@ def _places(model: EdgeModel) -> dict[int, _Place]:
 def _cancel(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
         task.cancel()
+
+
+def _shown(value: Written | None) -> str:
+    """A value in a sentence: six figures say enough, and a float of 32 bits has no more."""
+    return f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else f"{value}"
 
 
 def _lost(held: HeldValue | None, fresh_s: float) -> str:

@@ -110,6 +110,21 @@ async def test_who_sees_a_part_sees_and_counts_that_part(desk: FakeDesk, works: 
         assert desk.held[0].state is State.UNACKNOWLEDGED  # nothing of it was done
 
 
+async def test_the_value_of_a_state_is_told_by_its_word(works: Any, as_: Any) -> None:
+    state = "hall/line1/filler/state"
+    rows = [alarm_at(state, "state", n, value=value) for n, value in enumerate((6, 6.0, 7, 6.5, None), 1)]
+    works.services.alarms = made = FakeDesk(*rows, alarm_at(SPEED, "high", 9))
+    change = AlarmChange(1, 1, f"{state}#state", state, "hall/line1/filler", "", "low", "runs", State.NORMAL,
+                         State.UNACKNOWLEDGED, NOW, 6, "", None, "", False)  # fmt: skip
+    made.entries = [Entry(change)]
+    found = {row["occurrence"]: row["word"] for row in (await as_.viewer.get("alarms")).json()["alarms"]}
+    assert found == {1: "Execute", 2: "Execute", 3: "", 4: "", 5: "", 9: ""}
+    lines = (await as_.viewer.get("alarms/journal", params={"end": "2030-01-01"})).json()["changes"]
+    assert [line["word"] for line in lines] == ["Execute"]
+    told = await as_.viewer.get("alarms/journal/export", params={"end": "2030-01-01"})
+    assert [line["word"] for line in csv.DictReader(io.StringIO(told.text))] == ["Execute"]
+
+
 async def test_acknowledging_is_recorded_and_says_what_was_done(desk: FakeDesk, works: Any, as_: Any) -> None:
     answer = await as_.operator.post("alarms/acknowledge", json={"occurrences": [1, 2, 7, 99], "comment": "on my way"})
     assert answer.json() == {"version": desk.version, "done": [1, 7]}

@@ -51,11 +51,11 @@ async def test_a_hazard_writes_its_actions_in_order_and_tells_the_first_cause(ed
     edge.field.set(LEVEL, 89.0)
     await edge.settle()
     assert edge.field.frames == []
-    edge.field.set(LEVEL, 91.0)
+    edge.field.set(LEVEL, 91.16969299316406)  # a float of 32 bits, as controllers have them
     await edge.settle()
     assert edge.field.frames == [(VALVE, 0), (SPEED, 0.0)]
     assert edge.outbox.of(STATE) == [0, 1]
-    assert edge.outbox.of(CAUSE) == ["", "level > 90 (hall/tank/level 91.0)"]
+    assert edge.outbox.of(CAUSE) == ["", "level > 90 (hall/tank/level 91.1697)"]
     edge.field.set(LEVEL, 99.0)
     edge.field.set(LEVEL, 10.0)
     edge.field.set(LEVEL, 99.0)

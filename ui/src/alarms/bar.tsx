@@ -102,7 +102,7 @@ function Newest({ row, session, lost }: { row: Alarm; session: Session; lost: bo
         <time className="muted" dateTime={row.raised_at ?? ''} title={utcText(since)}>
           {timeOrDay(since, store.now())}
         </time>
-        <b>{shortPath(row.asset)}</b>
+        <b>{shortPath(row.asset) || t('site')}</b>
         <span className="abar-message">{row.message}</span>
       </Link>
       <span ref={age} className="abar-age muted" />

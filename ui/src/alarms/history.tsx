@@ -112,6 +112,7 @@ export function History({ search, set }: { search: AlarmsSearch; set: (change: A
 
 function valueOf(line: JournalLine): string {
   if (line.value === null) return '–'
+  if (line.word) return line.word
   const text = typeof line.value === 'number' ? formatNumber(line.value, Number.isInteger(line.value) ? 0 : 2) : line.value
   return line.unit ? `${text} ${formatUnit(line.unit)}` : text
 }

@@ -310,7 +310,7 @@ const figures = (value: number): string => {
 function Value({ row, hot }: { row: Alarm; hot: boolean }) {
   const { value, limit } = row
   if (value === null) return <span className="muted">–</span>
-  const text = typeof value === 'number' ? figures(value) : value.replace(/^-(?=\d)/, MINUS)
+  const text = row.word || (typeof value === 'number' ? figures(value) : value.replace(/^-(?=\d)/, MINUS))
   return (
     <>
       <b className="avalue" data-hot={hot && row.state === 'Unacknowledged' ? row.priority : undefined}>

@@ -51,7 +51,7 @@ export function OutOfServiceSheet({ row, onClose }: { row: Alarm; onClose: () =>
 function Which({ row }: { row: Alarm }) {
   return (
     <p>
-      <b>{shortPath(row.asset)}</b> {row.message}
+      <b>{shortPath(row.asset) || t('site')}</b> {row.message}
     </p>
   )
 }

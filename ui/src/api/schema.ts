@@ -4710,6 +4710,11 @@ export interface components {
             unit: string;
             /** Value */
             value: number | string | null;
+            /**
+             * Word
+             * @description what the plant calls the value of a state; empty for a measured one
+             */
+            word: string;
         };
         /** AlarmCountsAnswer */
         AlarmCountsAnswer: {
@@ -6913,6 +6918,11 @@ export interface components {
             unit: string;
             /** Value */
             value: number | string | null;
+            /**
+             * Word
+             * @description what the plant calls the value of a state; empty for a measured one
+             */
+            word: string;
             /** Zone */
             zone: string;
         };

@@ -122,7 +122,7 @@ function Filters({ search, set }: { search: AlarmsSearch; set: (change: AlarmsSe
     <>
       <label className="asearch">
         <span className="sr">{t('Search alarms')}</span>
-        <input type="search" placeholder={t('Search alarms')} value={text} maxLength={200} onChange={(event) => setText(event.target.value)} />
+        <input type="search" placeholder={t('Search')} value={text} maxLength={200} onChange={(event) => setText(event.target.value)} />
       </label>
       <Select hideLabel label={t('Area')} value={search.under ?? ''} onChange={(under) => set({ under })} options={[['', t('Area: all')], ...areas.map((a) => [a.path, a.path] as const), ...(search.under && !areas.some((a) => a.path === search.under) ? [[search.under, search.under] as const] : [])]} />
       <Select

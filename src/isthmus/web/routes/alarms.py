@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -84,6 +84,7 @@ class AlarmAnswer(BaseModel):
     priority: str
     state: State
     value: float | int | str | None
+    word: str = Field(description="what the plant calls the value of a state; empty for a measured one")
     unit: str
     limit: float | None
     raised_at: str | None
@@ -163,6 +164,7 @@ class JournalLine(BaseModel):
     before: State
     after: State
     value: float | int | str | None
+    word: str = Field(description="what the plant calls the value of a state; empty for a measured one")
     unit: str
     limit: float | None
     by: str
@@ -360,7 +362,24 @@ class News:
         return orjson.dumps({"alarms": {"version": desk.version, "counts": counts_answer(desk, _eyes(sight))}}).decode()
 
 
-def row_answer(row: AlarmRow) -> dict[str, Any]:
+Words = Callable[[str, float | str | None], str]
+"""What the plant calls a value of a tag, by the tag's path; empty where it has no word for it."""
+
+
+def _words(services: Services) -> Words:
+    """The words of states of the plant as it is now."""
+    tags = services.namespace.current().by_path
+
+    def word(path: str, value: float | str | None) -> str:
+        tag = tags.get(path)
+        if tag is None or not tag.states or isinstance(value, str | None):
+            return ""
+        return tag.states.get(int(value), "") if value == int(value) else ""
+
+    return word
+
+
+def row_answer(row: AlarmRow, words: Words) -> dict[str, Any]:
     """A row as it is sent."""
     return {
         "occurrence": row.occurrence,
@@ -373,6 +392,7 @@ def row_answer(row: AlarmRow) -> dict[str, Any]:
         "priority": row.priority,
         "state": row.state.value,
         "value": row.value,
+        "word": words(row.path, row.value),
         "unit": row.unit,
         "limit": row.limit,
         "raised_at": _at(row.raised_ns),
@@ -424,7 +444,8 @@ async def list_alarms(
     if total == limit:
         total = desk.total(under=under, states=state, priorities=priority, sight=eyes)
     head = {"version": version, "counts": counts, "total": total, "most_shelve_minutes": MOST_SHELVE_MINUTES}
-    body = await asyncio.to_thread(_list, head, "alarms", map(row_answer, rows))
+    words = _words(services)
+    body = await asyncio.to_thread(_list, head, "alarms", (row_answer(row, words) for row in rows))
     return Response(body, media_type="application/json")
 
 
@@ -583,7 +604,7 @@ class _Wanted:
         return all(word in said for word in self._words)
 
 
-def journal_line(entry: Entry) -> dict[str, Any]:
+def journal_line(entry: Entry, words: Words) -> dict[str, Any]:
     """A change as it is sent."""
     change = entry.change
     return {
@@ -599,6 +620,7 @@ def journal_line(entry: Entry) -> dict[str, Any]:
         "before": change.before.value,
         "after": change.after.value,
         "value": change.value,
+        "word": words(change.path, change.value),
         "unit": change.unit,
         "limit": change.limit,
         "by": change.by,
@@ -639,7 +661,8 @@ async def search_alarm_journal(
                 before = 0
                 break
         looked += len(page)
-    return Journal(changes=[JournalLine(**journal_line(one)) for one in found], before=before)
+    words = _words(services)
+    return Journal(changes=[JournalLine(**journal_line(one, words)) for one in found], before=before)
 
 
 CHANGE_COLUMNS: Final = (
@@ -653,6 +676,7 @@ CHANGE_COLUMNS: Final = (
     "before",
     "after",
     "value",
+    "word",
     "unit",
     "limit",
     "by",
@@ -693,14 +717,14 @@ def _cell(value: Any) -> Any:
 
 
 async def _changes(
-    desk: AlarmDesk, wanted: _Wanted, start_ns: int, end_ns: int, under: str, alarm: str
+    desk: AlarmDesk, wanted: _Wanted, words: Words, start_ns: int, end_ns: int, under: str, alarm: str
 ) -> AsyncIterator[bytes]:
     """The journal as CSV, page by page: nothing grows with the range."""
     yield _csv(CHANGE_COLUMNS, [dict(zip(CHANGE_COLUMNS, CHANGE_COLUMNS, strict=True))])
     before = 2**53
     while True:
         page = await desk.journal(start_ns, end_ns, under=under, alarm=alarm, limit=_PAGE, before=before)
-        rows = [journal_line(entry) for entry in page if wanted(entry)]
+        rows = [journal_line(entry, words) for entry in page if wanted(entry)]
         if rows:
             yield await asyncio.to_thread(_csv, CHANGE_COLUMNS, rows)
         if len(page) < _PAGE:
@@ -768,7 +792,7 @@ async def export_alarm_journal(
     desk, (start_ns, end_ns) = _desk(services), _range(services, start, end)
     headers = {"content-disposition": f'attachment; filename="alarm-{shape}.csv"'}
     if shape == "changes":
-        blocks = _changes(desk, _Wanted(sight, priority, by, text), start_ns, end_ns, under, alarm)
+        blocks = _changes(desk, _Wanted(sight, priority, by, text), _words(services), start_ns, end_ns, under, alarm)
         return StreamingResponse(blocks, media_type="text/csv", headers=headers)
     found, complete = await _occurrences(desk, sight, start_ns, end_ns, under, alarm, MOST_OCCURRENCES)
     if not complete:

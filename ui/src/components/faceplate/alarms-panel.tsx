@@ -19,7 +19,7 @@ export const MOST_LISTED = 200
 const figure = (v: number | string | null): string => (typeof v === 'number' ? formatNumber(v, Number.isInteger(v) ? 0 : 1) : (v ?? ''))
 
 /** "8.2 / 10.0 N": the value beside the limit it broke. */
-export const againstLimit = (row: Alarm): string => [[figure(row.value), row.limit === null ? '' : figure(row.limit)].filter(Boolean).join(' / '), row.unit].filter(Boolean).join(' ')
+export const againstLimit = (row: Alarm): string => [[row.word || figure(row.value), row.limit === null ? '' : figure(row.limit)].filter(Boolean).join(' / '), row.unit].filter(Boolean).join(' ')
 
 export function useAcknowledge(): { busy: boolean; error: unknown; acknowledge: (rows: readonly Alarm[]) => void } {
   const act = useAct()
