@@ -348,7 +348,8 @@ def test_what_grows_with_time_is_known_of_every_formula(room):
         room.put(own(name, formula, unit), "", 0, "Ann")
     told = {name: entry.sum for name, entry in room.catalogue().items()}
     assert {name for name, is_sum in told.items() if is_sum} == {
-        "downtime", "downtime_cost", "good", "reject", "stops", "minor_stops", "lost", "more",
+        "downtime", "downtime_cost", "labour_cost", "material_cost", "order_cost", "good", "reject", "stops",
+        "minor_stops", "lost", "more",
     }  # fmt: skip
 
 

@@ -449,6 +449,13 @@ def labour(db: Connection, *, order: str = "", person: str = "", open_only: bool
     return [Labour(**values_of(row)) for row in db.execute(wanted)]
 
 
+def labour_between(db: Connection, start_ns: int, end_ns: int) -> list[Labour]:
+    """Time worked that lies in [start, end) at least in part."""
+    wanted = select(LABOUR).where(LABOUR.c.start_ns < end_ns)
+    wanted = wanted.where(or_(LABOUR.c.end_ns.is_(None), LABOUR.c.end_ns > start_ns))
+    return [Labour(**values_of(row)) for row in db.execute(wanted.order_by(LABOUR.c.start_ns, LABOUR.c.id))]
+
+
 def skills(db: Connection, person: str = "") -> list[Skill]:
     """Of everybody, or of one person."""
     wanted = select(SKILL).order_by(SKILL.c.person, SKILL.c.skill)

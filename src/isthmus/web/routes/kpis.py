@@ -213,7 +213,8 @@ async def get_kpi_values(
         entries = [room.get(one) for one in names]
     except LookupError as error:
         raise NotFound(f"name: there is no KPI {str(error.args[0])[:60]}", "unknown_kpi") from None
-    rows = await room.values(services.production, names, under, start_ns, end_ns, parts)
+    costs = None if services.orders is None else services.orders.costs
+    rows = await room.values(services.production, names, under, start_ns, end_ns, parts, costs)
     seen = [r for r in rows if not sight.narrowed or sight.path(r.path)]
     answer = KpiValues(
         under=under,
