@@ -199,6 +199,7 @@ def product_of(body: Mapping[str, Any]) -> Product:
         Operation(
             one["number"], one["name"], tuple(one["assets"]), one["counted"], one["ideal_count"], one["ideal_s"] * NS_PER_S,
             one["setup_s"], steps=tuple(Step(**step) for step in one["steps"]),
+            labour_per_h=quantity(one["labour_per_h"], "labour_per_h"),
         )
         for one in body["operations"]
     )  # fmt: skip
@@ -264,7 +265,8 @@ class _People:
         clock, accounts = ManualClock(self._start_ns), _Accounts(self._engine)
         room = OrderRoom(self._engine, clock, lambda: self._plant, str, accounts)
         for key, (name, unit, _) in hall.MATERIALS.items():
-            await room.products.save(Product(key, 0, name, unit, reason=hall.REASON), 0, HAND)
+            cost = quantity(hall.UNIT_COSTS[key], "cost")
+            await room.products.save(Product(key, 0, name, unit, reason=hall.REASON, cost=cost), 0, HAND)
         for key, (name, label) in hall.PRODUCTS.items():
             await room.products.save(product_of(hall.product_body(key, name, label)), 0, HAND)
         products = list(hall.PRODUCTS)
