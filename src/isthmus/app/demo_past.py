@@ -227,8 +227,12 @@ class _Executions:
 
     def running(self, asset: str) -> Running:
         """What a machine made then."""
+        return self.ran(asset, self.now_ns)
+
+    def ran(self, asset: str, at_ns: int) -> Running:
+        """The same of any moment."""
         for number, run in enumerate(self._runs, 1):
-            if run.start_ns <= self.now_ns < run.end_ns and run.good >= LEAST_MADE:
+            if run.start_ns <= at_ns < run.end_ns and run.good >= LEAST_MADE:
                 product = list(hall.PRODUCTS)[run.recipe - 1]
                 return Running(asset, order_name(number), "10", product, order_name(number), run.start_ns)
         return Running(asset)

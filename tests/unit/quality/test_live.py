@@ -48,6 +48,16 @@ async def test_every_sample_a_check_with_what_follows(bench: Bench) -> None:
     assert await bench.quality.due() == []
 
 
+async def test_samples_that_come_after_the_change_of_orders_belong_to_the_one_before(bench: Bench) -> None:
+    await live(bench)
+    bench.orders.before = ((bench.clock.now_ns() + 90 * NS_PER_S, Running(FILLER, "J1", lot="L1")),)
+    bench.orders.now = Running(FILLER, "J2", lot="L2")
+    await bench.quality.take([bench.frame((WEIGHT, 1, 515.0), (WEIGHT, 100, 500.0))])
+    drawn = await bench.quality.chart("bottle.weight", 0, bench.clock.now_ns() + MONTH_NS)
+    assert [check.order for check in drawn.checks] == ["J1", "J2"]
+    assert set(await bench.quality.held(["L1", "L2"])) == {"L1"}
+
+
 async def test_by_time_the_first_of_each_period_in_subgroups(bench: Bench) -> None:
     await live(bench, chart="xbar_r", size=3, sampling=Sampling(every_s=10))
     begin = -(bench.clock.now_ns() // NS_PER_S % 10) + 10  # the next period

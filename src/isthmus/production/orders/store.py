@@ -378,6 +378,14 @@ def run_before(db: Connection, asset: str, start_ns: int) -> Run | None:
     return _run(row) if row else None
 
 
+def run_at(db: Connection, assets: Sequence[str], at_ns: int) -> Run | None:
+    """What ran at one of some places at a time; the last that began."""
+    wanted = select(RUN).where(RUN.c.asset.in_(assets), RUN.c.start_ns <= at_ns)
+    wanted = wanted.where(or_(RUN.c.end_ns.is_(None), RUN.c.end_ns > at_ns))
+    row = db.execute(wanted.order_by(RUN.c.start_ns.desc(), RUN.c.id.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
 def counts(db: Connection, idents: Iterable[str]) -> dict[tuple[str, int], Count]:
     """What was counted by order and operation."""
     sums = (func.sum(RUN.c[name]) for name in _COUNTS)
