@@ -29,6 +29,7 @@ from isthmus.production.kpi.catalogue import (
     elements,
 )
 from isthmus.production.kpi.growth import degree
+from isthmus.production.kpi.sense import check_sense
 from isthmus.production.kpi.spans import SPANS, spans_of
 from isthmus.production.kpi.store import Target
 from isthmus.production.model import MILLION, MINUTE_NS, FactSum
@@ -231,6 +232,7 @@ class KpiRoom:
             raise Denied(f"there are {MAX_OWN} KPIs of the plant's own; remove some first", "conflict")
         kpis = {name: e.kpi for name, e in entries.items()} | {kpi.name: kpi}
         expression = compiled(kpi, kpis)
+        check_sense(expression)
         reads = {name: e.reads for name, e in entries.items()}
         reads[kpi.name] = expression.names - ELEMENTS.keys()
         check_circle(kpi.name, reads)

@@ -25,6 +25,8 @@ from isthmus.values.clock import NS_PER_S, Clock
 from isthmus.values.ids import is_under
 
 HOUR_NS: Final = 3_600 * NS_PER_S
+LONG_UNKNOWN_NS: Final = 60 * NS_PER_S
+"""So much unknown time of a place's machines makes what down time cost unknown; less is told beside it."""
 
 
 class CostKind(StrEnum):
@@ -37,7 +39,7 @@ class CostKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CostPart:
-    """One part of what an order cost. Where ``why`` says something, ``cost`` is None: nobody knows it.
+    """One part of what an order cost. Where ``cost`` is None nobody knows it, and ``why`` says why; else that is a remark.
 
     Units: amount in ns of work or of down time, in millionths of the material's unit; rate in millionths of the currency
     for an hour, a minute or a unit; cost in millionths
@@ -75,7 +77,12 @@ class Spent:
 
     def why(self, *kinds: CostKind) -> tuple[str, ...]:
         """What is missing, each once."""
-        return tuple(dict.fromkeys(one.why for one in self.parts if one.why and (not kinds or one.kind in kinds)))
+        mine = [one for one in self.parts if one.cost is None and (not kinds or one.kind in kinds)]
+        return tuple(dict.fromkeys(one.why for one in mine))
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is missing, and what is to be said of the rest."""
+        return (*self.why(), *dict.fromkeys(one.why for one in self.parts if one.why and one.cost is not None))
 
 
 def money(cost: Fraction) -> str:
@@ -113,11 +120,16 @@ def unpriced(plant: Plant, place: str) -> tuple[str, ...]:
 
 def machine_gap(said: Figures, missing: Sequence[str]) -> str:
     """Why nobody knows what down time cost; "" where somebody does."""
-    if said.unknown_ns:
-        return f"for {said.unknown_ns / NS_PER_S:,.0f} s nobody knows what machines did"
+    if said.unknown_ns >= LONG_UNKNOWN_NS:
+        return unknown_text(said)
     if said.down_ns and missing:
         return f"no cost of down time is declared for {', '.join(missing)}"
     return ""
+
+
+def unknown_text(said: Figures) -> str:
+    """Of how much time nobody knows."""
+    return f"for {said.unknown_ns / NS_PER_S:,.1f} s nobody knows what machines did"
 
 
 class Costs:
@@ -165,7 +177,9 @@ class Costs:
         said = figures(add(rows))
         cost = Fraction(sum(row.cost_u for row in rows), MINUTE_NS)
         why = machine_gap(said, unpriced(plant, part.place))
-        return replace(part, amount=said.down_ns, cost=None if why else cost, why=why)
+        if why:
+            return replace(part, amount=said.down_ns, why=why)
+        return replace(part, amount=said.down_ns, cost=cost, why=unknown_text(said) if said.unknown_ns else "")
 
     async def between(self, under: str, start_ns: int, end_ns: int) -> list[CostPart]:
         """Work and material of all orders over [start, end), and, with a ``why``, machines that ran one and have no cost.

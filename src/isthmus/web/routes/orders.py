@@ -280,7 +280,7 @@ class OrderCostPart(BaseModel):
         description="of an hour, or of a unit; null: not known, and of down time, where each machine has its own"
     )
     cost: str | None = Field(description="null: not known")
-    why: str = Field(description="why it is not known")
+    why: str = Field(description="why it is not known; else what is to be said of it")
 
 
 class OrderCost(BaseModel):
@@ -292,7 +292,7 @@ class OrderCost(BaseModel):
     total: str | None
     known: str = Field(description="sum of all that is known: it cost that at least")
     per_good: str | None = Field(description="the total by good pieces of the last operation")
-    unknown: list[str] = Field(description="what is missing")
+    unknown: list[str] = Field(description="what is missing, and time nobody knows of that is too short to count")
     parts: list[OrderCostPart]
 
 
@@ -401,7 +401,7 @@ def _cost(ident: str, spent: Spent, good: int, units: Mapping[str, str], currenc
         total=told(),
         known=money(spent.known),
         per_good=None if whole is None or not good else money(whole * ONE / good),
-        unknown=list(spent.why()),
+        unknown=list(spent.remarks()),
         parts=[_cost_part(one, units) for one in spent.parts],
     )
 

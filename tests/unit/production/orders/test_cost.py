@@ -133,7 +133,7 @@ async def test_what_nobody_said_is_unknown_and_said_later_it_is_known(hall: Hall
 async def test_a_machine_without_a_cost_and_time_nobody_knows_leave_the_sum_unknown(tmp_path: Path) -> None:
     for name, machine, states, problem in (
         ("bare", replace(machines.FILLER, reject=0, cost_per_min=0.0), RUNS_AND_STOPS, "no cost of down time is declared for line/filler"),
-        ("gap", replace(machines.FILLER, reject=0), (*RUNS_AND_STOPS, (5000, 1, 0x80000000), (5060, 1)), "for 60 s nobody knows"),
+        ("gap", replace(machines.FILLER, reject=0), (*RUNS_AND_STOPS, (5000, 1, 0x80000000), (5060, 1)), "for 60.0 s nobody knows"),
     ):  # fmt: skip
         (tmp_path / name).mkdir()
         hall = Hall(tmp_path / name, machine)
@@ -145,6 +145,14 @@ async def test_a_machine_without_a_cost_and_time_nobody_knows_leave_the_sum_unkn
         assert (row["order_cost"].value, row["downtime_cost"].value) == (None, None)
         assert problem in row["order_cost"].why
         hall.engine.dispose()
+
+
+async def test_a_moment_nobody_knows_of_is_told_beside_the_cost(hall: Hall) -> None:
+    await hall.ran(*RUNS_AND_STOPS, (5000, 1, 0x80000000), (5002, 1))
+    spent = await hall.room.costs.of_order("O1")
+    assert (spent.of(MACHINE), spent.why()) == (100 * ONE, ())
+    assert spent.remarks() == ("for 2.0 s nobody knows what machines did",)
+    assert (await hall.told(("order",)))["O1"]["order_cost"].value == 162.5
 
 
 async def test_what_the_machine_used_and_no_lot_covers_has_no_cost_yet(works: Works) -> None:
