@@ -2674,7 +2674,7 @@ export interface paths {
          * Read Oee
          * @description Times, counts and figures of ISO 22400 over a range, one row for each thing asked by. Sums come before divisions.
          *
-         *     The range is cut at quarters of an hour, and where shifts change.
+         *     The range is cut at quarters of an hour, and where shifts change; less than 15 minutes of the past is refused (422).
          */
         get: operations["read_oee"];
         put?: never;
@@ -8516,7 +8516,7 @@ export interface components {
             total: string | null;
             /**
              * Unknown
-             * @description what is missing
+             * @description what is missing, and time nobody knows of that is too short to count
              */
             unknown: string[];
         };
@@ -8551,7 +8551,7 @@ export interface components {
             what: string;
             /**
              * Why
-             * @description why it is not known
+             * @description why it is not known; else what is to be said of it
              */
             why: string;
         };
