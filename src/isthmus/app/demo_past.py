@@ -199,6 +199,7 @@ def product_of(body: Mapping[str, Any]) -> Product:
         Operation(
             one["number"], one["name"], tuple(one["assets"]), one["counted"], one["ideal_count"], one["ideal_s"] * NS_PER_S,
             one["setup_s"], steps=tuple(Step(**step) for step in one["steps"]),
+            labour_per_h=quantity(one["labour_per_h"], "labour_per_h"),
         )
         for one in body["operations"]
     )  # fmt: skip
@@ -226,8 +227,12 @@ class _Executions:
 
     def running(self, asset: str) -> Running:
         """What a machine made then."""
+        return self.ran(asset, self.now_ns)
+
+    def ran(self, asset: str, at_ns: int) -> Running:
+        """The same of any moment."""
         for number, run in enumerate(self._runs, 1):
-            if run.start_ns <= self.now_ns < run.end_ns and run.good >= LEAST_MADE:
+            if run.start_ns <= at_ns < run.end_ns and run.good >= LEAST_MADE:
                 product = list(hall.PRODUCTS)[run.recipe - 1]
                 return Running(asset, order_name(number), "10", product, order_name(number), run.start_ns)
         return Running(asset)
@@ -264,7 +269,8 @@ class _People:
         clock, accounts = ManualClock(self._start_ns), _Accounts(self._engine)
         room = OrderRoom(self._engine, clock, lambda: self._plant, str, accounts)
         for key, (name, unit, _) in hall.MATERIALS.items():
-            await room.products.save(Product(key, 0, name, unit, reason=hall.REASON), 0, HAND)
+            cost = quantity(hall.UNIT_COSTS[key], "cost")
+            await room.products.save(Product(key, 0, name, unit, reason=hall.REASON, cost=cost), 0, HAND)
         for key, (name, label) in hall.PRODUCTS.items():
             await room.products.save(product_of(hall.product_body(key, name, label)), 0, HAND)
         products = list(hall.PRODUCTS)

@@ -36,6 +36,17 @@ MATERIALS: Final[Mapping[str, tuple[str, str, float]]] = {
 }
 """What is bought: name, unit, what lies in stock."""
 
+UNIT_COSTS: Final[Mapping[str, str]] = {
+    "bottle-075": "0.21",
+    "cap-28": "0.018",
+    "label-still": "0.011",
+    "label-lemon": "0.013",
+    "label-mint": "0.013",
+}
+"""What a unit of each costs."""
+LABOUR_PER_H: Final = "34"
+"""What an hour of somebody's work at the line costs."""
+
 PRODUCTS: Final[Mapping[str, tuple[str, str]]] = {
     "still-075": ("Still 0.75 L glass", "label-still"),
     "lemon-075": ("Lemon 0.75 L glass", "label-lemon"),
@@ -133,7 +144,7 @@ def _orders(ask: Ask, now: datetime) -> bool:
     if ask("GET", "products", None)["products"]:
         return False
     for key, (name, unit, stock) in MATERIALS.items():
-        ask("POST", "products", {"id": key, "name": name, "unit": unit, "reason": REASON})
+        ask("POST", "products", {"id": key, "name": name, "unit": unit, "cost": UNIT_COSTS[key], "reason": REASON})
         ask("POST", "lots", {"id": f"{key}-1", "product": key, "quantity": str(stock), "supplier": SUPPLIER})
     for key, (name, label) in PRODUCTS.items():
         ask("POST", "products", product_body(key, name, label))
@@ -158,6 +169,7 @@ def product_body(key: str, name: str, label: str) -> dict[str, Any]:
         "ideal_count": 125,
         "ideal_s": 60,
         "setup_s": 300,
+        "labour_per_h": LABOUR_PER_H,
         "steps": [
             {
                 "key": "labels",

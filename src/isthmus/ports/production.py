@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a machine makes right now. Empty fields are not known.
+    """What a machine makes, now or at a time of the past. Empty fields are not known.
 
     Units: UTC ns
     """
@@ -27,6 +27,10 @@ class Executions(Protocol):
 
     def running(self, asset: str) -> Running:
         """Now; fields stay empty where no order runs."""
+        ...
+
+    def ran(self, asset: str, at_ns: int) -> Running:
+        """At a time of the past; may read the records, so it is asked from a thread and outside of their transactions."""
         ...
 
     async def pieces(self, asset: str, start_ns: int, end_ns: int) -> int:

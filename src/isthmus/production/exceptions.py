@@ -156,6 +156,8 @@ class CalendarRoom:
             raise ConfigError("crew: say which crew comes")
         if wish.crew and wish.kind not in {"crew", "shift"}:
             raise ConfigError(f"crew: only a shift has a crew, was {wish.crew!r}")
+        if wish.crew:
+            _check_crew(plant, wish)
 
     def _check_fit(self, wish: Wish, standing: tuple[Kept, ...]) -> None:
         plant = self._plant()
@@ -190,6 +192,16 @@ class CalendarRoom:
             raise ConfigError("start: there is no shift in this time whose crew could be another")
         if wish.kind == "open" and not any(p.kind in {"break", "planned"} for p in pieces):
             raise ConfigError("start: no break and no planned stop lies in this time; where no shift is, add one")
+
+
+def _check_crew(plant: Plant, wish: Wish) -> None:
+    """Figures are told by crew: a crew nobody knows would be one more, and its figures nobody's. Any of the plant may step in."""
+    known = sorted({crew for calendar in plant.calendars for shift in calendar.shifts for crew in shift.crews})
+    if wish.crew not in known:
+        place, named = wish.path or "the whole site", ", ".join(known) or "none"
+        raise ConfigError(
+            f"crew: no calendar of this plant has a crew {wish.crew!r}, asked for {place}; there are: {named}"
+        )
 
 
 def _schedules(calendars: Calendars, plant: Plant, path: str) -> Iterator[Schedule]:

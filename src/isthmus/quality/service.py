@@ -73,6 +73,9 @@ class NothingRuns:
     def running(self, asset: str) -> Running:
         return Running(asset)
 
+    def ran(self, asset: str, at_ns: int) -> Running:
+        return Running(asset)
+
     async def pieces(self, asset: str, start_ns: int, end_ns: int) -> int:
         return 0
 
@@ -236,14 +239,16 @@ class Quality:
                 self._store([])
 
     def _store(self, made: Sequence[Gathered]) -> None:
+        made = sorted(made, key=lambda g: (g.time_ns, g.characteristic))
+        ran = [self.executions.ran(self._find(one.characteristic)[0].asset, one.time_ns) for one in made]
         with self._engine.begin() as db:
-            for one in sorted(made, key=lambda g: (g.time_ns, g.characteristic)):
+            for one, then in zip(made, ran, strict=True):
                 plan, characteristic = self._find(one.characteristic)
                 size = characteristic.size if characteristic.is_measured else one.size
                 entered = Entered(
                     one.characteristic, one.time_ns, one.values, one.defects, size, source="tag", by=SYSTEM
                 )
-                self._keep(db, plan, characteristic, entered)
+                self._keep(db, plan, characteristic, entered, then)
             store.save_samplers(db, [(key, sampler.carried()) for key, sampler in self._samplers.items()])
             store.save_cursor(db, self._taken)
         self._done |= self._taken
@@ -378,19 +383,20 @@ class Quality:
                 if one.tag:
                     raise Denied(f"{one.title} is measured live by {one.tag}", "wrong_state")
                 whole = take_entered(entered, one, self._clock.now_ns())
+                then = self.executions.ran(plan.asset, whole.time_ns)
                 with self._engine.begin() as db:
                     before = store.answered(db, whole.due) if whole.due else None
                     if before is not None:
                         raise Denied(f"{before.by} recorded this check meanwhile, as number {before.id}", "conflict")
-                    return self._keep(db, plan, one, whole)
+                    return self._keep(db, plan, one, whole, then)
 
         done = await asyncio.to_thread(work)
         await self.ask_owed()
         return done
 
-    def _keep(self, db: Connection, plan: Plan, one: Characteristic, entered: Entered) -> Recorded:
+    def _keep(self, db: Connection, plan: Plan, one: Characteristic, entered: Entered, running: Running) -> Recorded:
+        """``running`` is what ran when it was measured, which may be another order than the one that runs now."""
         key = entered.characteristic
-        running = self.executions.running(plan.asset)
         check = Check(
             0, key, plan.asset, entered.time_ns, entered.values, entered.defects, entered.size,
             passes(one, entered.values, entered.defects), fault=entered.fault, comment=entered.comment, source=entered.source,

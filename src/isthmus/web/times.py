@@ -38,6 +38,28 @@ def parse_time(text: str, now_ns: int, name: str) -> int:
     return ns
 
 
+QUARTER_NS = 900 * NS_PER_S
+_LATE_NS = 300 * NS_PER_S  # clocks of screens that ask until now are not quite right
+
+
+def check_quarters(start_ns: int, end_ns: int, now_ns: int, *, told: bool) -> None:
+    """Facts are kept by quarters of an hour, which belong to where they begin: less than one cannot be told.
+
+    What began on a quarter and lasts until now can; so can what has rows until now, as where a shift has just begun. ``told``:
+    there are some.
+    Raises: ConfigError naming the range that can be told
+    """
+    running = end_ns >= now_ns - _LATE_NS
+    whole = start_ns % QUARTER_NS == 0 and (running or end_ns % QUARTER_NS == 0)
+    if end_ns - start_ns >= QUARTER_NS or whole or (running and told):
+        return
+    first, last = start_ns // QUARTER_NS * QUARTER_NS, -(-end_ns // QUARTER_NS) * QUARTER_NS
+    raise ConfigError(
+        "start: figures are kept by quarters of an hour, so less than 15 minutes cannot be told; "
+        f"ask for {iso(first)} to {iso(last)}, or for the intervals of this time"
+    )
+
+
 def iso(time_ns: int) -> str:
     """ISO 8601 with Z, to the millisecond or as fine as needed."""
     seconds, rest = divmod(time_ns, NS_PER_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
@@ -160,6 +161,35 @@ async def test_an_order_from_plan_to_close_with_a_signature(desk: Any) -> None:
     found = (await asyncio.to_thread(desk.services.audit.search, Question(action="POST orders", limit=50)))[0]
     assert any(signed["hash"] in str(record) for record in found.records)
     assert PASSWORD not in str(found.records)
+
+
+@pytest.mark.mission("M15", "M58")
+async def test_the_cost_of_an_order_over_http_and_as_a_file(desk: Any) -> None:
+    body = copy.deepcopy(PRODUCT)
+    body["operations"][0] |= {"labour_per_h": "36.5", "steps": []}
+    async with as_token(desk, "supervisor") as sue, as_token(desk, "operator") as ana:
+        for one in ({**BOTTLE, "cost": "0.125"}, body):
+            made = await sue.post("products", json=one)
+            assert made.status_code == 201, made.text
+        assert made.json()["operations"][0]["labour_per_h"] == "36.5"
+        assert (await sue.post("products", json={**BOTTLE, "id": "cap", "cost": "-1"})).status_code == 422
+        assert (await sue.get("products/bottle")).json()["cost"] == "0.125"
+        await ana.post("lots", json={"id": "B1", "product": "bottle", "quantity": "10"})
+        order = (await sue.post("orders", json={"product": "water", "quantity": "3"})).json()
+        order = (await sue.post(f"orders/{order['id']}/release", json={"base": 1})).json()
+        order = (await ana.post(f"orders/{order['id']}/start", json={"base": order["rev"]})).json()
+        at = f"orders/{order['id']}"
+        assert (await ana.post(f"{at}/consume", json={"lot": "B1", "quantity": "4"})).status_code == 200
+        assert (await ana.post(f"{at}/labour", json={"do": "begin"})).status_code == 200
+        desk.services.clock.advance(1800)
+        assert (await ana.post(f"{at}/labour", json={"do": "end"})).status_code == 200
+        told = (await ana.get(f"{at}/cost")).json()
+        assert (told["labour"], told["material"], told["known"]) == ("18.25", "0.5", "18.75"), told
+        labour = next(one for one in told["parts"] if one["kind"] == "labour")
+        assert (labour["amount"], labour["unit"], labour["rate"]) == ("0.5", "h", "36.5")
+        file = (await ana.get(f"{at}/cost", params={"format": "csv"})).text
+        assert "B1,bottle,4,pcs,0.125,0.5" in file
+        assert (await ana.get("orders/none/cost")).json()["code"] == "unknown_order"
 
 
 @pytest.mark.mission("M33")

@@ -71,6 +71,30 @@ async def test_figures_have_their_times_and_say_what_is_missing(works: Any, as_:
     assert empty["rows"] == []
 
 
+@pytest.mark.parametrize("route", ["production/oee", "production/losses", "kpis/values"])
+async def test_less_than_a_quarter_of_an_hour_is_answered_or_refused_in_words(
+    works: Any, as_: Any, room: Any, route: str
+) -> None:
+    from isthmus.web.times import iso
+
+    minute, more = 60 * NS_PER_S, {"name": "downtime"} if route == "kpis/values" else {}
+
+    async def asked(start_ns: int, end_ns: int) -> Any:
+        return await as_.viewer.get(f"/{route}", params={"start": iso(start_ns), "end": iso(end_ns), **more})
+
+    t0, now_ns = works.start, works.clock.now_ns()
+    for start, end in ((3, 9), (0, 5), (-7, 4), (61, 62)):
+        no = await asked(t0 + start * minute, t0 + end * minute)
+        assert no.status_code == 422, (start, end)
+        assert "quarters of an hour" in no.json()["detail"]
+    assert f"{iso(t0 + 60 * minute)} to {iso(t0 + 75 * minute)}" in no.json()["detail"]
+    whole = await asked(t0 + 60 * minute, t0 + 75 * minute)
+    assert whole.status_code == 200
+    assert whole.json()["rows"]
+    quarter_ns = now_ns // (15 * minute) * 15 * minute
+    assert (await asked(quarter_ns, now_ns + 1)).status_code == 200, "what has just begun can be told"
+
+
 async def test_losses_add_up_to_the_waterfall(works: Any, as_: Any, room: Any) -> None:
     found = (await as_.viewer.get("/production/losses", params=span(works))).json()
     assert [(r["key"], r["text"], r["s"], r["count"], r["cost"]) for r in found["rows"]] == [

@@ -30,6 +30,9 @@ class Orders:
     def running(self, asset: str) -> Running:
         return Running(asset, "J7", "op10", "cola", "L1")
 
+    def ran(self, asset: str, at_ns: int) -> Running:
+        return self.running(asset)
+
     async def pieces(self, asset: str, start_ns: int, end_ns: int) -> int:
         return 0
 

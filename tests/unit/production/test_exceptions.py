@@ -119,6 +119,14 @@ def test_two_people_do_not_make_the_same_exception(room):
         (wish("crew", "2026-03-07T08:00", "2026-03-07T09:00", crew="B"), "start: there is no shift in this time"),
         (wish("open", "2026-03-04T08:00", "2026-03-04T09:00"), "start: no break and no planned stop"),
         (wish("open", "2026-03-04T08:00", "2026-03-04T16:00", crew="B"), "crew: only a shift has a crew"),
+        (
+            wish("shift", "2026-03-07T08:00", "2026-03-07T09:00", name="x", crew="Z"),
+            "crew: no calendar of this plant has a crew 'Z', asked for hall; there are: A, B",
+        ),
+        (
+            wish("crew", "2026-03-04T08:00", "2026-03-04T09:00", crew="b", path="hall/line1"),
+            "crew 'b', asked for hall/line1; there are: A, B",
+        ),
         (wish("closed", "2026-03-04T08:00", "2026-03-04T09:00", name="x", path="hal"), "path: no area, line or asset"),
     ],
 )

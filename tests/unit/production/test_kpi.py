@@ -348,7 +348,8 @@ def test_what_grows_with_time_is_known_of_every_formula(room):
         room.put(own(name, formula, unit), "", 0, "Ann")
     told = {name: entry.sum for name, entry in room.catalogue().items()}
     assert {name for name, is_sum in told.items() if is_sum} == {
-        "downtime", "downtime_cost", "good", "reject", "stops", "minor_stops", "lost", "more",
+        "downtime", "downtime_cost", "labour_cost", "material_cost", "order_cost", "good", "reject", "stops",
+        "minor_stops", "lost", "more",
     }  # fmt: skip
 
 
@@ -392,3 +393,26 @@ def test_a_formula_of_another_build_does_not_take_the_others_down(room):
 def test_what_grows_with_time_is_told_by_its_form(formula, grows):
     names = {name: Symbol("number") for name in (*ELEMENTS, "oee")}
     assert degree(compile_expression(formula, names), lambda name: int(name != "oee")) == grows
+
+
+@pytest.mark.parametrize(
+    ("formula", "told"),
+    [
+        ("1 / 0", "gives no number"), ("sqrt(0 - 1)", "gives no number"), ("0 / 0", "gives no number"),
+        ("good / 0", "column 6: it divides by nothing"), ("good / (2 - 2)", "it divides by nothing"),
+        ("good + total / (3 * 0)", "it divides by nothing"),
+    ],
+)  # fmt: skip
+def test_a_formula_that_never_has_a_value_is_refused_with_the_reason(room, formula, told):
+    with pytest.raises(ConfigError, match=told):
+        room.put(own("nonsense", formula), "", 0, "Ann")
+    assert "nonsense" not in room.catalogue()
+
+
+def test_a_constant_is_one_that_others_read(room):
+    room.put(own("price", "0.35"), "", 0, "Ann")
+    room.put(own("scrap_value", "price * reject"), "", 0, "Ann")
+    (row,) = asyncio.run(
+        room.values(Production(facts("x", 1, 0, 1, 20)), ["price", "scrap_value"], "", 0, 1, ("line",))
+    )
+    assert (row.values["price"].value, row.values["scrap_value"].value) == (0.35, pytest.approx(7.0))

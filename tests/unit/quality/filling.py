@@ -41,9 +41,14 @@ class Orders:
 
     now: Running = field(default_factory=lambda: Running(FILLER))
     made: int = 0
+    before: tuple[tuple[int, Running], ...] = ()  # until when, what
 
     def running(self, asset: str) -> Running:
         return self.now if asset == FILLER else Running(asset)
+
+    def ran(self, asset: str, at_ns: int) -> Running:
+        past = next((what for until_ns, what in self.before if at_ns < until_ns), self.now)
+        return past if asset == FILLER else Running(asset)
 
     async def pieces(self, asset: str, start_ns: int, end_ns: int) -> int:
         return self.made

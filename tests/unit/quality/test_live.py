@@ -48,6 +48,43 @@ async def test_every_sample_a_check_with_what_follows(bench: Bench) -> None:
     assert await bench.quality.due() == []
 
 
+async def test_samples_that_come_after_the_change_of_orders_belong_to_the_one_before(bench: Bench) -> None:
+    await live(bench)
+    bench.orders.before = ((bench.clock.now_ns() + 90 * NS_PER_S, Running(FILLER, "J1", lot="L1")),)
+    bench.orders.now = Running(FILLER, "J2", lot="L2")
+    await bench.quality.take([bench.frame((WEIGHT, 1, 515.0), (WEIGHT, 100, 500.0))])
+    drawn = await bench.quality.chart("bottle.weight", 0, bench.clock.now_ns() + MONTH_NS)
+    assert [check.order for check in drawn.checks] == ["J1", "J2"]
+    assert set(await bench.quality.held(["L1", "L2"])) == {"L1"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "at"),
+    [
+        ("western1", (500.2, 499.8, 506.5), 3),  # beyond three sigma
+        ("western2", (500.2, 504.5, 499.9, 504.5), 4),  # two of three beyond two
+        ("western3", (502.5, 502.5, 499.9, 502.5, 502.5), 5),  # four of five beyond one
+        ("western4", (500.1,) * 8, 8),  # eight on one side
+    ],
+)
+async def test_western_electric_rules_fire_from_samples_of_a_tag(
+    bench: Bench, rule: str, values: tuple[float, ...], at: int
+) -> None:
+    await live(bench, rules=("western1", "western2", "western3", "western4"))
+    bench.orders.now = Running(FILLER, "J1", product="cola", lot="L1")
+    for n, value in enumerate(values, 1):  # each by itself, as they come; across a new beginning, too
+        if n == at:
+            bench.again()._begin(make_plant())
+        await bench.quality.take([bench.frame((WEIGHT, 1, value))])
+        bench.clock.advance(10)
+        found = await bench.quality.nonconformances()
+        assert len(found) == (n == at), (n, found)
+    checks = (await bench.quality.chart("bottle.weight", 0, bench.clock.now_ns() + MONTH_NS)).checks
+    assert [check.signals for check in checks[:-1]] == [()] * (at - 1)
+    assert rule in checks[-1].signals
+    assert (found[0].order, found[0].lot, found[0].check, found[0].opened_by) == ("J1", "L1", checks[-1].id, "Isthmus")
+
+
 async def test_by_time_the_first_of_each_period_in_subgroups(bench: Bench) -> None:
     await live(bench, chart="xbar_r", size=3, sampling=Sampling(every_s=10))
     begin = -(bench.clock.now_ns() // NS_PER_S % 10) + 10  # the next period

@@ -12,7 +12,7 @@ from isthmus.ports.production import Holds, Running
 from isthmus.production.stops import store as stop_store
 from isthmus.production.stops.model import Verb
 from isthmus.production.stops.requests import HelpDesk
-from isthmus.quality.model import OWED, Nonconformance, Sampling, Violation
+from isthmus.quality.model import OWED, Entered, Nonconformance, Sampling, Violation
 from isthmus.values.clock import NS_PER_S
 from isthmus.values.errors import ConfigError, Denied, Findings
 
@@ -87,6 +87,21 @@ async def test_a_good_check_is_only_a_point_on_its_chart(bench: Bench) -> None:
     assert drawn.chart.tracks[0].value.tolist() == [500.4]
     assert drawn.chart.tracks[0].upper.tolist() == [506.0]
     assert drawn.trial == (False,)
+
+
+async def test_a_check_of_earlier_belongs_to_the_order_that_ran_then(bench: Bench) -> None:
+    await bench.quality.save_plan(plan(), 0, "Eva", "x")
+    change_ns = bench.clock.now_ns() + 60 * NS_PER_S
+    bench.orders.before = ((change_ns, Running(FILLER, "J7", "10", "cola", "L7")),)
+    bench.orders.now = Running(FILLER, "J8", "10", "fanta", "L8")
+    bench.clock.advance(3600)
+    then = await bench.quality.record(Entered("bottle.weight", change_ns - NS_PER_S, (515.0,), by="Otto"))
+    assert (then.check.order, then.check.product, then.check.lot) == ("J7", "cola", "L7")
+    hold = await bench.quality.one_hold(then.hold)
+    assert (hold.order, hold.lot) == ("J7", "L7")
+    assert set(await bench.quality.held(["L7", "L8"])) == {"L7"}, "the lot that runs now is not to blame"
+    now = await bench.measure(500.0)
+    assert now.check.order == "J8"
 
 
 async def test_out_of_specification_holds_the_lot_and_opens_one_nonconformance(bench: Bench) -> None:
@@ -245,7 +260,6 @@ async def test_a_check_that_comes_late_is_judged_at_its_own_time(bench: Bench) -
     for _ in range(9):
         await bench.measure(500.5)
     early = bench.clock.now_ns() - 3600 * NS_PER_S
-    from isthmus.quality.model import Entered
 
     late = await bench.quality.record(Entered("bottle.weight", early, (500.5,), by="Otto"))
     assert late.check.signals == ()
@@ -331,7 +345,6 @@ async def test_absurd_counts_are_refused(bench: Bench, defects, size) -> None:
 
 
 async def test_a_check_from_the_future_or_of_last_month_is_refused(bench: Bench) -> None:
-    from isthmus.quality.model import Entered
 
     await bench.quality.save_plan(plan(), 0, "Eva", "x")
     for seconds, why in ((3600, "future"), (-8 * 86_400, "seven days")):

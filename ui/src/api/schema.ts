@@ -1818,6 +1818,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/orders/{id}/cost": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Cost Of Order
+         * @description What it cost by now: people's time, lots that were taken and machines that stood, each part with amount and rate.
+         *
+         *     What nobody knows is null and says why, never 0.
+         */
+        get: operations["get_cost_of_order"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/orders/{id}/labour": {
         parameters: {
             query?: never;
@@ -2652,7 +2674,7 @@ export interface paths {
          * Read Oee
          * @description Times, counts and figures of ISO 22400 over a range, one row for each thing asked by. Sums come before divisions.
          *
-         *     The range is cut at quarters of an hour, and where shifts change.
+         *     The range is cut at quarters of an hour, and where shifts change; less than 15 minutes of the past is refused (422).
          */
         get: operations["read_oee"];
         put?: never;
@@ -5647,6 +5669,11 @@ export interface components {
             base: number;
             /** Components */
             components?: components["schemas"]["ComponentBody"][];
+            /**
+             * Cost
+             * @description of one unit, in the plant's currency; null: not known
+             */
+            cost?: number | string | null;
             /** Name */
             name: string;
             /**
@@ -6067,6 +6094,12 @@ export interface components {
             /** Text */
             text: string;
         };
+        /**
+         * CostKind
+         * @description What money went into.
+         * @enum {string}
+         */
+        CostKind: "labour" | "material" | "machine";
         /** CreatedStation */
         CreatedStation: {
             /**
@@ -7900,6 +7933,11 @@ export interface components {
             /** Components */
             components?: components["schemas"]["ComponentBody"][];
             /**
+             * Cost
+             * @description of one unit, in the plant's currency; null: not known
+             */
+            cost?: number | string | null;
+            /**
              * Id
              * @description letters, digits and . _ -
              */
@@ -8316,6 +8354,11 @@ export interface components {
              * @default 60
              */
             ideal_s: number;
+            /**
+             * Labour Per H
+             * @description cost of an hour of somebody's work on it; null: not known
+             */
+            labour_per_h?: number | string | null;
             /** Name */
             name: string;
             /** Number */
@@ -8362,6 +8405,11 @@ export interface components {
              * @default 60
              */
             ideal_s: number;
+            /**
+             * Labour Per H
+             * @description cost of an hour of somebody's work on it; null: not known
+             */
+            labour_per_h?: string | null;
             /** Name */
             name: string;
             /** Number */
@@ -8443,6 +8491,79 @@ export interface components {
              * @description exact: a number, or its decimal text
              */
             quantity: number | string;
+        };
+        /** OrderCost */
+        OrderCost: {
+            /** Currency */
+            currency: string;
+            /**
+             * Known
+             * @description sum of all that is known: it cost that at least
+             */
+            known: string;
+            /**
+             * Labour
+             * @description decimal text, rounded to millionths; null where a part of it is not known
+             */
+            labour: string | null;
+            /**
+             * Machine
+             * @description of machines that stood while they ran it
+             */
+            machine: string | null;
+            /** Material */
+            material: string | null;
+            /** Order */
+            order: string;
+            /** Parts */
+            parts: components["schemas"]["OrderCostPart"][];
+            /**
+             * Per Good
+             * @description the total by good pieces of the last operation
+             */
+            per_good: string | null;
+            /** Total */
+            total: string | null;
+            /**
+             * Unknown
+             * @description what is missing, and time nobody knows of that is too short to count
+             */
+            unknown: string[];
+        };
+        /** OrderCostPart */
+        OrderCostPart: {
+            /**
+             * Amount
+             * @description hours worked, minutes of down time, or units of the material; decimal text
+             */
+            amount: string;
+            /**
+             * Cost
+             * @description null: not known
+             */
+            cost: string | null;
+            kind: components["schemas"]["CostKind"];
+            /** Material */
+            material: string;
+            /** Operation */
+            operation: number;
+            /**
+             * Rate
+             * @description of an hour, or of a unit; null: not known, and of down time, where each machine has its own
+             */
+            rate: string | null;
+            /** Unit */
+            unit: string;
+            /**
+             * What
+             * @description the lot, or the machine or line
+             */
+            what: string;
+            /**
+             * Why
+             * @description why it is not known; else what is to be said of it
+             */
+            why: string;
         };
         /** OrderCount */
         OrderCount: {
@@ -9499,6 +9620,11 @@ export interface components {
             by: string;
             /** Components */
             components: components["schemas"]["ComponentOut"][];
+            /**
+             * Cost
+             * @description of one unit, in the plant's currency; null: not known
+             */
+            cost: string | null;
             /** Id */
             id: string;
             /** Name */
@@ -9521,6 +9647,11 @@ export interface components {
         };
         /** ProductRow */
         ProductRow: {
+            /**
+             * Cost
+             * @description of one unit, in the plant's currency; null: not known
+             */
+            cost: string | null;
             /** Id */
             id: string;
             /**
@@ -19220,6 +19351,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OrderNeed"];
+                };
+            };
+            /** @description Problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_cost_of_order: {
+        parameters: {
+            query?: {
+                /** @description the same rows as a workbook (xlsx) or as comma-separated values */
+                format?: "json" | "xlsx" | "csv";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderCost"];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem */

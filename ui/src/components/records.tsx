@@ -128,7 +128,7 @@ export function TextField(props: {
   minLength?: number
   maxLength?: number
   pattern?: string
-  inputMode?: 'numeric'
+  inputMode?: 'numeric' | 'decimal'
   placeholder?: string
   defaultValue?: string
 }) {

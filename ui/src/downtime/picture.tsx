@@ -82,7 +82,7 @@ function Row({ machine, stops, from, to, ticks, open, onOpen }: RowProps) {
     for (const span of spans) sum.set(span.state_class, (sum.get(span.state_class) ?? 0) + (Math.min(to, span.b) - Math.max(from, span.a)) / 1000)
     return [...sum].map(([name, s]) => `${classWord(name)} ${howLong(s)}`).join(', ')
   }, [spans, from, to])
-  const asking = machine.spans.filter((span) => span.stop && stops.get(span.stop)?.asks)
+  const asking = [...new Map(machine.spans.filter((span) => span.stop && stops.get(span.stop)?.asks).map((span) => [span.stop, span])).values()] // a stop of several states is one
   const first = asking.at(-1)
   return (
     <div className="dt-row">

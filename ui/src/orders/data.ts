@@ -8,6 +8,8 @@ import { formatNumber } from '../model/format'
 type S = components['schemas']
 export type OrderRow = S['OrderRow']
 export type OrderDetail = S['OrderDetail']
+export type OrderCost = S['OrderCost']
+export type CostPart = S['OrderCostPart']
 export type OrderJob = S['OrderJob']
 export type OrderState = OrderRow['state']
 export type Product = S['ProductOut']
@@ -33,6 +35,13 @@ const decimals = (text: string): number => text.split('.')[1]?.length ?? 0
 /** Decimal text as people read it; the text itself is what is sent. */
 export const amount = (text: string): string => formatNumber(Number(text), decimals(text))
 
+/** Money as people read it: two decimals, more where a unit costs less than a cent tells. */
+export const money = (text: string, currency: string): string => {
+  const value = Number(text)
+  const short = Math.abs(value) < 1 ? Math.min(decimals(text), 6) : 2
+  return `${formatNumber(value, Math.max(2, short))} ${currency}`.trim()
+}
+
 const PLANS = new Set(['supervisor', 'engineer', 'admin'])
 const RECORDS = new Set(['operator', 'supervisor', 'maintainer', 'admin'])
 const CORRECTS = new Set(['supervisor', 'admin'])
@@ -57,6 +66,9 @@ export const useOrders = (ended: boolean, search: string): UseQueryResult<OrderR
 
 export const useOrder = (id: string): UseQueryResult<OrderDetail> =>
   useQuery({ queryKey: ['orders', 'one', id], queryFn: ({ signal }) => get<OrderDetail>(`orders/${encodeURIComponent(id)}`, {}, signal), refetchInterval: 2000 })
+
+export const useCost = (id: string): UseQueryResult<OrderCost> =>
+  useQuery({ queryKey: ['orders', 'cost', id], queryFn: ({ signal }) => get<OrderCost>(`orders/${encodeURIComponent(id)}/cost`, {}, signal), refetchInterval: 15_000 })
 
 export const useProducts = (): UseQueryResult<ProductRow[]> =>
   useQuery({ queryKey: ['orders', 'products'], queryFn: async ({ signal }) => (await get<{ products: ProductRow[] }>('products', {}, signal)).products, staleTime: 5000 })

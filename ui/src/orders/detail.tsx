@@ -1,10 +1,12 @@
 import { useState } from 'react'
 import { Link } from '@tanstack/react-router'
+import { url } from '../api/client'
 import { Records, When } from '../components/records'
 import { Button, Fact, Loading, Panel, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { formatSpan } from '../model/time'
-import { amount, useAgain, useMay, useOrder, type OrderDetail, type OrderJob } from './data'
+import { formatNumber } from '../model/format'
+import { amount, money, useAgain, useCost, useMay, useOrder, type CostPart, type OrderDetail, type OrderJob } from './data'
 import { ConsumeForm, LabourForm, LossForm, MoveForm, PastForm, SerialForm, StepForm, verbWord, type Verb } from './forms'
 import { Progress, StateMark } from './parts'
 
@@ -94,6 +96,7 @@ export function OrderPanel({ id, reasons }: { id: string; reasons: Record<'scrap
       ))}
       <Changes one={one} />
       <Work one={one} act={may.record && under} ask={setAsk} />
+      <Cost id={id} />
       <Signatures one={one} />
       <Journal one={one} />
       {ask ? <TheForm one={one} ask={ask} reasons={reasons} shut={shut} /> : null}
@@ -305,6 +308,65 @@ function Work({ one, act, ask }: { one: OrderDetail; act: boolean; ask: (ask: As
       ) : (
         <p className="order-none muted">{t('Nobody works on it')}</p>
       )}
+    </Panel>
+  )
+}
+
+const COST_WORDS: Record<CostPart['kind'], string> = { labour: m('Labour'), material: m('Material'), machine: m('Down time') }
+
+/** What it cost by now: the sum, what it is made of, and what nobody knows of it. */
+function Cost({ id }: { id: string }) {
+  const found = useCost(id)
+  if (found.data === undefined) return <Panel title={t('Cost')}>{found.error ? <Trouble error={found.error} retry={() => void found.refetch()} /> : <Loading what={t('Cost')} />}</Panel>
+  const one = found.data
+  const sums = [
+    [t('Labour'), one.labour],
+    [t('Material'), one.material],
+    [t('Down time'), one.machine],
+    [t('Per good piece'), one.per_good],
+  ] as const
+  return (
+    <Panel
+      title={t('Cost')}
+      aside={
+        <a className="button quiet" href={url(`orders/${encodeURIComponent(id)}/cost`, { format: 'xlsx' })} download>
+          {t('Export')}
+        </a>
+      }
+    >
+      <dl className="facts">
+        <Fact name={t('Total')}>{one.total === null ? t('not known, at least {{cost}}', { cost: money(one.known, one.currency) }) : money(one.total, one.currency)}</Fact>
+        {sums.map(([name, cost]) => (
+          <Fact key={name} name={name}>
+            {cost === null ? <span className="muted">{t('not known')}</span> : money(cost, one.currency)}
+          </Fact>
+        ))}
+      </dl>
+      {one.unknown.length ? (
+        <ul className="order-unknown">
+          {one.unknown.map((why) => (
+            <li key={why}>{why}</li>
+          ))}
+        </ul>
+      ) : null}
+      {one.parts.length ? (
+        <Records label={t('Cost')} heads={[t('What'), t('Operation'), t('Of'), t('How much'), t('Price'), t('Cost')]}>
+          {one.parts.map((part) => (
+            <tr key={`${part.kind}-${part.operation}-${part.what}-${part.material}`}>
+              <th scope="row">{t(COST_WORDS[part.kind])}</th>
+              <td data-head={t('Operation')}>{part.operation}</td>
+              <td data-head={t('Of')} className="wrap">
+                {[part.material, part.what].filter(Boolean).join(' · ') || '–'}
+              </td>
+              <td data-head={t('How much')}>
+                {formatNumber(Number(part.amount), part.kind === 'material' ? (part.amount.split('.')[1]?.length ?? 0) : 2)} {part.unit}
+              </td>
+              <td data-head={t('Price')}>{part.rate === null ? '–' : `${money(part.rate, one.currency)}/${part.unit}`}</td>
+              <td data-head={t('Cost')}>{part.cost === null ? <span title={part.why}>{t('not known')}</span> : money(part.cost, one.currency)}</td>
+            </tr>
+          ))}
+        </Records>
+      ) : null}
     </Panel>
   )
 }

@@ -245,6 +245,7 @@ export function ProductForm({ one, shut }: Shut & { one?: Product }) {
       over_percent: written(form, 'over') || '0',
       under_percent: written(form, 'under') || '0',
       note: written(form, 'note'),
+      cost: written(form, 'cost') || null,
       reason: written(form, 'reason'),
       ...draft,
     }
@@ -258,6 +259,7 @@ export function ProductForm({ one, shut }: Shut & { one?: Product }) {
         <TextField name="unit" label={t('Unit')} defaultValue={one?.unit ?? 'pcs'} />
         <ChoiceField name="tracking" label={t('Tracked by')} options={[['lot', t('lot')], ['serial', t('serial number')], ['none', t('not at all')]]} defaultValue={one?.tracking ?? 'lot'} />
       </Pair>
+      <TextField name="cost" label={t('Cost of a unit')} hint={t('In the plant’s currency; empty: not known')} inputMode="decimal" defaultValue={one?.cost ?? ''} required={false} />
       <fieldset className="order-set">
         <legend>{t('Operations')}</legend>
         {draft.operations.map((op, at) => (
@@ -281,11 +283,12 @@ export function ProductForm({ one, shut }: Shut & { one?: Product }) {
               <Field label={t('Pieces a minute at best')} type="number" value={String(op.ideal_count ?? 0)} set={(text) => operation(at, { ideal_count: Number(text), ideal_s: 60 })} />
               <Field label={t('Change-over target, minutes')} type="number" value={String(Math.round((op.setup_s ?? 0) / 60))} set={(text) => operation(at, { setup_s: Number(text) * 60 })} />
             </Pair>
+            <Field label={t('Labour, cost an hour')} value={String(op.labour_per_h ?? '')} set={(text) => operation(at, { labour_per_h: text.trim() || null })} />
             <Field label={t('Skills, with commas')} value={(op.skills ?? []).join(', ')} set={(text) => operation(at, { skills: text.split(',').map((skill) => skill.trim()).filter(Boolean) })} />
             <Steps steps={op.steps ?? []} set={(steps) => operation(at, { steps })} />
           </div>
         ))}
-        <Button icon="plus" onPress={() => change({ ...draft, operations: [...draft.operations, { number: nextNumber(draft.operations), name: '', assets: [], counted: true, ideal_count: 0, ideal_s: 60, setup_s: 0, setup_from: {}, skills: [], steps: [] }] })}>
+        <Button icon="plus" onPress={() => change({ ...draft, operations: [...draft.operations, { number: nextNumber(draft.operations), name: '', assets: [], counted: true, ideal_count: 0, ideal_s: 60, setup_s: 0, setup_from: {}, skills: [], steps: [], labour_per_h: null }] })}>
           {t('Operation')}
         </Button>
       </fieldset>

@@ -53,12 +53,13 @@ export function ProductPanel({ id }: { id: string }) {
           <Fact name={t('Tracked by')}>{one.tracking === 'lot' ? t('lot') : one.tracking === 'serial' ? t('serial number') : t('not at all')}</Fact>
           <Fact name={t('More allowed, %')}>{amount(one.over_percent)}</Fact>
           <Fact name={t('Less allowed, %')}>{amount(one.under_percent)}</Fact>
+          <Fact name={t('Cost of a unit')}>{one.cost === null ? <span className="muted">{t('not known')}</span> : amount(one.cost)}</Fact>
           {one.note ? <Fact name={t('Note')}>{one.note}</Fact> : null}
         </dl>
       </Panel>
       {one.operations.length ? (
         <Panel title={t('Operations')} flush>
-          <Records label={t('Operations')} heads={[t('Operation'), t('Where'), t('Pieces a minute at best'), t('Skills'), t('Steps')]}>
+          <Records label={t('Operations')} heads={[t('Operation'), t('Where'), t('Pieces a minute at best'), t('Labour, cost an hour'), t('Skills'), t('Steps')]}>
             {one.operations.map((op) => (
               <tr key={op.number}>
                 <th scope="row">
@@ -68,6 +69,7 @@ export function ProductPanel({ id }: { id: string }) {
                   {op.assets.join(', ')}
                 </td>
                 <td data-head={t('Pieces a minute at best')}>{op.ideal_count ? amount(String((op.ideal_count * 60) / (op.ideal_s ?? 60))) : '–'}</td>
+                <td data-head={t('Labour, cost an hour')}>{op.labour_per_h == null ? '–' : amount(String(op.labour_per_h))}</td>
                 <td data-head={t('Skills')} className="wrap">
                   {(op.skills ?? []).join(', ') || '–'}
                 </td>

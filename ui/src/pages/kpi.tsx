@@ -6,6 +6,7 @@ import { Records } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Segmented, Select, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
 import { setKiosk, IDLE_S } from '../kiosk'
+import { dayMonth } from '../model/time'
 import { formatAge } from '../model/format'
 import { ahead, changed, DEFAULTS, fileOf, linesOf, numberOf, scaleOf, targetText, useCatalogue, useValues, WALL, withUnit, type Catalogue, type Cell, type Kpi, type Line, type Question, type Values } from '../kpi/data'
 import { OwnerForm, OwnForm, RemoveForm, TargetsForm } from '../kpi/forms'
@@ -153,6 +154,9 @@ function Compare({ all, places }: { all: Catalogue; places: readonly (readonly [
   )
 }
 
+/** Names in their order; what has none comes last. */
+const byName = (a: string, b: string): number => Number(a === '') - Number(b === '') || a.localeCompare(b)
+
 const nameOf = (key: string, by: string, under: string): string => {
   if (key === '') return by === 'line' ? t('in no line') : by === 'shift' ? t('no shift') : by === 'team' ? t('no crew') : t('not known')
   return under && key.startsWith(`${under}/`) ? key.slice(under.length + 1) : key
@@ -161,7 +165,7 @@ const nameOf = (key: string, by: string, under: string): string => {
 function Table({ rows, total, by, trend, onTrend }: { rows: Values; total: Values | undefined; by: string; trend: string; onTrend: (name: string) => void }) {
   const title = t(BYS.find(([key]) => key === by)?.[1] ?? 'Line')
   const scales = new Map(rows.kpis.map((kpi) => [kpi.name, scaleOf(rows.rows, kpi.name, kpi.unit)]))
-  const sorted = [...rows.rows].sort((a, b) => (a.key[by] ?? '').localeCompare(b.key[by] ?? ''))
+  const sorted = [...rows.rows].sort((a, b) => byName(a.key[by] ?? '', b.key[by] ?? ''))
   const all = total?.rows[0]
   return (
     <div className="records-scroll" tabIndex={0} role="region" aria-label={t('Comparison')}>
@@ -250,7 +254,7 @@ function Trend({ all, question, name }: { all: Catalogue; question: Question; na
   const kpi = all.kpis.find((one) => one.name === name)
   const days = useValues({ ...question, names: [name], by: `${question.by},day`, start: question.start === 'now-1d' ? 'now-7d' : question.start }, true, 300_000)
   if (!kpi || !days.data?.rows.length) return null
-  const lines = linesOf(days.data.rows, question.by, name).sort((a, b) => a.key.localeCompare(b.key))
+  const lines = linesOf(days.data.rows, question.by, name).sort((a, b) => byName(a.key, b.key))
   const most = scaleOf(days.data.rows, name, kpi.unit)
   return (
     <Panel title={t('{{name}} by day', { name: kpi.title })} aside={<span className="muted small">{kpi.description}</span>}>
@@ -266,6 +270,9 @@ function Trend({ all, question, name }: { all: Catalogue; question: Question; na
   )
 }
 
+/** A production day as people of the plant write it. */
+const dayWord = (day: string): string => dayMonth(Date.parse(`${day}T12:00:00Z`))
+
 const WIDTH = 240
 const HEIGHT = 64
 
@@ -275,7 +282,7 @@ function Days({ line, kpi, most }: { line: Line; kpi: Kpi; most: number }) {
   const target = line.points.findLast((point) => point.cell?.target !== undefined && point.cell?.target !== null)?.cell?.target ?? null
   const known = line.points.filter((point) => point.cell?.value !== null && point.cell !== undefined)
   const last = known.at(-1)
-  const text = known.map((point) => `${point.day}: ${withUnit(kpi.name, point.cell?.value ?? 0, kpi.unit)}`).join('; ')
+  const text = known.map((point) => `${dayWord(point.day)}: ${withUnit(kpi.name, point.cell?.value ?? 0, kpi.unit)}`).join('; ')
   return (
     <>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} className="kpi-days" role="img" aria-label={text || t('no value')}>
@@ -285,13 +292,13 @@ function Days({ line, kpi, most }: { line: Line; kpi: Kpi; most: number }) {
           if (value === null || value === undefined) return null
           return (
             <rect key={point.day} className="kpi-fill" data-missed={point.cell?.met === false || undefined} x={i * step + step * 0.15} width={step * 0.7} y={y(value)} height={Math.max(1, HEIGHT - y(value))}>
-              <title>{`${point.day}: ${withUnit(kpi.name, value, kpi.unit)}`}</title>
+              <title>{`${dayWord(point.day)}: ${withUnit(kpi.name, value, kpi.unit)}`}</title>
             </rect>
           )
         })}
         {target !== null ? <line className="kpi-target" x1="0" x2={WIDTH} y1={y(target)} y2={y(target)} /> : null}
       </svg>
-      <span className="muted small">{last?.cell ? `${last.day}: ${withUnit(kpi.name, last.cell.value ?? 0, kpi.unit)}` : t('no value')}</span>
+      <span className="muted small">{last?.cell ? `${dayWord(last.day)}: ${withUnit(kpi.name, last.cell.value ?? 0, kpi.unit)}` : t('no value')}</span>
     </>
   )
 }
@@ -360,7 +367,7 @@ function Wallboard({ all }: { all: Catalogue }) {
       ) : (
         <div className="kpi-boards">
           {[...rows.data.rows]
-            .sort((a, b) => (a.key[question.by] ?? '').localeCompare(b.key[question.by] ?? ''))
+            .sort((a, b) => byName(a.key[question.by] ?? '', b.key[question.by] ?? ''))
             .map((row) => (
               <section key={row.key[question.by] ?? ''} className="panel kpi-board" aria-label={nameOf(row.key[question.by] ?? '', question.by, question.under)}>
                 <h2>{nameOf(row.key[question.by] ?? '', question.by, question.under)}</h2>

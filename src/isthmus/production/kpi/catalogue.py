@@ -40,6 +40,10 @@ class Kpi:
     sum: bool = False  # grows with the time it is looked at: a count, hours, money
 
 
+ORDER: Final = "order:"
+"""Begins the name of a figure that comes from what was booked on orders, and not from what machines did."""
+MONEY: Final = frozenset({"downtime_cost", "labour_cost", "material_cost", "order_cost", "order_cost_per_good"})
+"""KPIs in the plant's currency."""
 _ISO = "ISO 22400-2:2014, "
 _OURS = "not in ISO 22400"
 _PERCENT = 100.0
@@ -84,6 +88,15 @@ STANDARD: Final[tuple[Kpi, ...]] = (
         "Planned time in which it did not run.", "down_ns", _HOUR, sum=True),
     Kpi("downtime_cost", "Cost of downtime", "cost", "", "down", _OURS,
         "What standing still cost, in the plant's currency.", "cost", sum=True),
+    Kpi("labour_cost", "Cost of labour", "time people worked on orders * what an hour of the operation costs", "", "down", _OURS,
+        "What work on orders cost, in the plant's currency; asked by order, operation or product.", ORDER + "labour", sum=True),
+    Kpi("material_cost", "Cost of material", "material orders took * what a unit of the lot costs", "", "down", _OURS,
+        "What orders took of lots cost, in the plant's currency; asked by order, operation or product.", ORDER + "material", sum=True),
+    Kpi("order_cost", "Cost of orders", "labour_cost + material_cost + downtime_cost", "", "down", _OURS,
+        "Labour, material and standing still of orders, in the plant's currency; empty where one of them is not known.",
+        ORDER + "all", sum=True),
+    Kpi("order_cost_per_good", "Cost per good piece", "order_cost / good", "", "down", _OURS,
+        "What one good piece of orders cost, in the plant's currency."),
     Kpi("unknown_share", "Unknown time", "100 * unknown_time / planned_time", "%", "down", _OURS,
         "Planned time of which nobody knows what happened; no other figure counts it as run."),
     Kpi("good", "Good pieces", "good", "", "up", _ISO + "good quantity", "Pieces counted good.", "good", sum=True),

@@ -6,16 +6,19 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Final, Protocol, cast
 
 from sqlalchemy import Engine
 
 from isthmus.namespace.model import Plant
-from isthmus.production.figures import NO_RATE, NOT_COUNTED, Figures
+from isthmus.production.figures import NO_RATE, NOT_COUNTED, Figures, figures
 from isthmus.production.fold import Planner
 from isthmus.production.kpi import store
 from isthmus.production.kpi.catalogue import (
     ELEMENTS,
+    MONEY,
+    ORDER,
     PIECES,
     STANDARD,
     Better,
@@ -26,9 +29,11 @@ from isthmus.production.kpi.catalogue import (
     elements,
 )
 from isthmus.production.kpi.growth import degree
+from isthmus.production.kpi.sense import check_sense
 from isthmus.production.kpi.spans import SPANS, spans_of
 from isthmus.production.kpi.store import Target
-from isthmus.production.model import FactSum
+from isthmus.production.model import MILLION, MINUTE_NS, FactSum
+from isthmus.production.orders.cost import CostKind, CostPart, Spent, machine_gap
 from isthmus.values import status
 from isthmus.values.clock import Clock
 from isthmus.values.errors import ConfigError, Denied
@@ -38,6 +43,8 @@ from isthmus.values.units import check_unit
 
 MAX_OWN: Final = 500
 MAX_TARGETS: Final = 1_000
+OF_ORDERS: Final = frozenset({"order", "operation", "product"})
+"""What work and material are known by."""
 LEVELS: Final = ("machine", "line", "shift", "day", "order", "operation", "product", "team", "hour")
 """What values may be asked by."""
 
@@ -48,6 +55,12 @@ class Facts(Protocol):
     async def figures(
         self, under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
     ) -> list[tuple[FactSum, Figures]]: ...
+
+
+class OrderCosts(Protocol):
+    """What was booked on orders; `orders.cost` tells it."""
+
+    async def between(self, under: str, start_ns: int, end_ns: int) -> Sequence[CostPart]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +232,7 @@ class KpiRoom:
             raise Denied(f"there are {MAX_OWN} KPIs of the plant's own; remove some first", "conflict")
         kpis = {name: e.kpi for name, e in entries.items()} | {kpi.name: kpi}
         expression = compiled(kpi, kpis)
+        check_sense(expression)
         reads = {name: e.reads for name, e in entries.items()}
         reads[kpi.name] = expression.names - ELEMENTS.keys()
         check_circle(kpi.name, reads)
@@ -267,7 +281,7 @@ class KpiRoom:
     def unit(self, kpi: Kpi) -> str:
         """The unit its values have in this plant: what is counted in a tag's unit or in money has it from there."""
         plant = self._plant()
-        if kpi.name == "downtime_cost":
+        if kpi.name in MONEY:
             return plant.currency
         role = kpi.name.removesuffix("_per_good")
         if role not in {"energy", "material"} or kpi.own:
@@ -278,23 +292,35 @@ class KpiRoom:
     # --- values ------------------------------------------------------------------------------------------------------
 
     async def values(
-        self, facts: Facts, names: Sequence[str], under: str, start_ns: int, end_ns: int, by: Sequence[str] = ()
-    ) -> list[ValueRow]:
-        """The values of some KPIs, a row for each sum of facts.
+        self, facts: Facts, names: Sequence[str], under: str, start_ns: int, end_ns: int, by: Sequence[str] = (),
+        costs: OrderCosts | None = None,
+    ) -> list[ValueRow]:  # fmt: skip
+        """The values of some KPIs, a row for each sum of facts. ``costs`` tells what was booked on orders.
 
         Raises: LookupError naming what is no KPI
         """
         entries = [self.get(name) for name in names]
-        found = await facts.figures(under, start_ns, end_ns, by)
+        found = list(await facts.figures(under, start_ns, end_ns, by))
+        parts: Sequence[CostPart] | None = None
+        if costs is not None and by and set(by) <= OF_ORDERS and any(self._of_orders(name) for name in names):
+            parts = await costs.between(under, start_ns, end_ns)
+            found += without_facts(parts, by, [sums.key for sums, _ in found])
         until_ns = min(end_ns, self._clock.now_ns())
-        return [self._row(entries, sums, said, under, start_ns, until_ns) for sums, said in found]
+        return [self._row(entries, sums, said, under, start_ns, until_ns, parts) for sums, said in found]
+
+    def _of_orders(self, name: str) -> bool:
+        """Whether a KPI is computed from what was booked on orders, itself or through others."""
+        entry = self.catalogue().get(name)
+        return entry is not None and (entry.kpi.figure.startswith(ORDER) or any(map(self._of_orders, entry.reads)))
 
     def _row(
-        self, entries: Sequence[Entry], sums: FactSum, said: Figures, under: str, start_ns: int, until_ns: int
-    ) -> ValueRow:
+        self, entries: Sequence[Entry], sums: FactSum, said: Figures, under: str, start_ns: int, until_ns: int,
+        parts: Sequence[CostPart] | None,
+    ) -> ValueRow:  # fmt: skip
         path = sums.key.get("machine") or sums.key.get("line") or under
         known: dict[str, Value] = {}
         base = elements(sums, said)
+        known |= order_values(parts, sums, said)
         known |= {name: Value(None, "nothing counts it here") for name in self._not_counted(path)}
         asset = next((m.asset for m in self._plant().machines if is_under(m.asset, path)), path)
 
@@ -354,6 +380,51 @@ def _of_figure(kpi: Kpi, said: Figures) -> Value:
     if kpi.figure in PIECES and not said.counted:
         return Value(None, NOT_COUNTED)
     return Value(float(figure) * kpi.scale)
+
+
+def order_values(parts: Sequence[CostPart] | None, sums: FactSum, said: Figures) -> dict[str, Value]:
+    """What orders of a row cost, with the reason where nobody knows."""
+    key = sums.key
+    if parts is None:
+        no = Value(None, "what orders cost is told by order, operation or product")
+        return dict.fromkeys(("labour_cost", "material_cost", "order_cost"), no)
+    if not (key.get("order") or key.get("product")):
+        return dict.fromkeys(("labour_cost", "material_cost", "order_cost"), Value(None, "no order ran"))
+    mine = [one for one in parts if _is_of(one, key)]
+    spent = Spent(tuple(one for one in mine if one.kind is not CostKind.MACHINE))
+    missing = list(dict.fromkeys(one.why for one in mine if one.kind is CostKind.MACHINE and one.why))
+    gap = machine_gap(said, ()) or (missing[0] if missing and said.down_ns else "")
+    found = {f"{kind}_cost": _spent(spent.of(kind), spent.why(kind)) for kind in (CostKind.LABOUR, CostKind.MATERIAL)}
+    whole, whys = spent.of(), (*spent.why(), *([gap] if gap else []))
+    if whole is not None and not gap:
+        whole += Fraction(sums.cost_u, MINUTE_NS)
+    found["order_cost"] = _spent(None if whys else whole, whys)
+    if gap:
+        found["downtime_cost"] = Value(None, gap)
+    return found
+
+
+def _spent(cost: Fraction | None, whys: Sequence[str]) -> Value:
+    return Value(None, "; ".join(whys[:3])) if cost is None else Value(float(cost / MILLION))
+
+
+def _is_of(part: CostPart, key: Mapping[str, str]) -> bool:
+    told = {"order": part.order, "operation": str(part.operation), "product": part.product}
+    return all(told[name] == value for name, value in key.items() if name in told)
+
+
+def without_facts(
+    parts: Sequence[CostPart], by: Sequence[str], told: Sequence[Mapping[str, str]]
+) -> list[tuple[FactSum, Figures]]:
+    """Rows of orders on which something was booked, but which no machine ran in that time."""
+    seen = {tuple(key.get(name, "") for name in by) for key in told}
+    found: dict[tuple[str, ...], FactSum] = {}
+    for one in parts:
+        values = {"order": one.order, "operation": str(one.operation), "product": one.product}
+        key = tuple(values[name] for name in by)
+        if one.kind is not CostKind.MACHINE and key not in seen:
+            found[key] = FactSum(dict(zip(by, key, strict=True)), counted=False)
+    return [(sums, figures(sums)) for sums in found.values()]
 
 
 def _judged(entry: Entry, value: Value, path: str, spans: Callable[[str], float | None]) -> Value:

@@ -140,6 +140,22 @@ def moves(db: Connection, *, lot: str = "", order: str = "", limit: int = 1000) 
     return [Move(**values_of(row)) for row in db.execute(wanted)]
 
 
+def consumed(
+    db: Connection, *, order: str = "", start_ns: int | None = None, end_ns: int | None = None
+) -> list[tuple[Move, Lot]]:
+    """What orders took and gave back, each with its lot: of one order, or of all over [start, end)."""
+    wanted = select(MOVE, LOT).join(LOT, LOT.c.id == MOVE.c.lot).where(MOVE.c.kind.in_(["consume", "give_back"]))
+    wanted = wanted.where(MOVE.c.order == order) if order else wanted.where(MOVE.c.order != "")
+    wanted = wanted if start_ns is None else wanted.where(MOVE.c.at_ns >= start_ns)
+    wanted = wanted if end_ns is None else wanted.where(MOVE.c.at_ns < end_ns)
+    width = len(MOVE.c)
+    names, more = [column.name for column in MOVE.c], [column.name for column in LOT.c]
+    return [
+        (Move(**dict(zip(names, row[:width], strict=True))), Lot(**dict(zip(more, row[width:], strict=True))))
+        for row in db.execute(wanted.order_by(MOVE.c.seq))
+    ]
+
+
 def booked(db: Connection, order: str) -> dict[tuple[str, int, str], int]:
     """What an order took of each lot so far, by (product of the lot, operation, lot)."""
     wanted = select(LOT.c.product, MOVE.c.operation, MOVE.c.lot, -func.sum(MOVE.c.quantity))

@@ -154,6 +154,7 @@ class Operation:
     setup_from: tuple[tuple[str, int], ...] = ()  # the product before, and its target
     skills: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    labour_per_h: int | None = None  # what an hour of somebody's work on it costs; None: nobody said
 
     def setup_target_s(self, before: str) -> int:
         """What a change-over from a product should take."""
@@ -187,6 +188,7 @@ class Product:
     by: str = ""
     at_ns: int = 0
     reason: str = ""
+    cost: int | None = None  # of one unit, in millionths of the plant's currency; None: nobody said
 
     def operation(self, number: int) -> Operation:
         """One of the routing. Raises: LookupError"""

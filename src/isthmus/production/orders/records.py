@@ -25,12 +25,12 @@ class Records:
 
         Raises: whatever the work raises; TryLater where the records take nothing
         """
+        return await asyncio.to_thread(self.do_here, work)
 
-        def run() -> T:
+    def do_here(self, work: Callable[[Connection], T]) -> T:
+        """The same in the thread of who asks; never on the loop. Raises: as ``do``"""
+        try:
             with self._engine.begin() as db:
                 return work(db)
-
-        try:
-            return await asyncio.to_thread(run)
         except SQLAlchemyError as error:
             raise TryLater(f"the records take nothing ({str(error.__cause__ or error)[:200]})", 5.0) from error

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from isthmus.namespace.model import Plant
 from isthmus.ports.production import Holds
 from isthmus.production.orders import lot_store  # noqa: F401  its tables stand in the metadata of the store
+from isthmus.production.orders.cost import Costs
 from isthmus.production.orders.floor import Shop
 from isthmus.production.orders.lots import Lots
 from isthmus.production.orders.people import People
@@ -40,11 +41,12 @@ class OrderRoom:
         self.signing = Signing(records, clock, pseudonym)
         self.readings = Readings(records, clock, plant)
         self.orders = Orders(records, clock, plant, self.lots, shop, log)
+        self.costs = Costs(records, clock, plant, shop)
 
     def attach(self, shop: Shop | None = None, holds: Holds | None = None) -> None:
         """Give it the machines' accounts, and what quality holds back; both are made after it."""
         if shop is not None:
-            self.orders.shop = shop
+            self.orders.shop = self.costs.shop = shop
         if holds is not None:
             self.lots.holds = holds
 

@@ -104,6 +104,7 @@ class Orders:
         self._log = log or logging.getLogger("isthmus.orders")
         self._lock = asyncio.Lock()  # what is told to the accounts is told in the order in which it happened
         self._now: dict[str, Running] = {}
+        self._last_end_ns: int | None = None  # of all runs; since then only what is in `_now` ran
         self._untold: set[int] = set()  # runs of which it was said that nobody took them
 
     # what others ask
@@ -111,6 +112,23 @@ class Orders:
     def running(self, asset: str) -> Running:
         """What a machine makes now."""
         return self._now.get(asset, Running(asset))
+
+    def ran(self, asset: str, at_ns: int) -> Running:
+        """What a machine or line made at a time; blocking, but for what runs still and what nothing can have run since."""
+        now, last_end_ns = self._now.get(asset), self._last_end_ns
+        if now is not None and now.since_ns <= at_ns:
+            return now
+        if now is None and last_end_ns is not None and at_ns >= last_end_ns:
+            return Running(asset)
+        lines = [line.path for line in self._plant().lines if asset in place_of(self._plant(), line.path).machines]
+
+        def load(db: Connection) -> Running:
+            run = store.run_at(db, [asset, *lines], at_ns)
+            if run is None:
+                return Running(asset)
+            return Running(asset, run.order, str(run.operation), run.product, _order(db, run.order).lot, run.start_ns)
+
+        return self._records.do_here(load)
 
     async def pieces(self, asset: str, start_ns: int, end_ns: int) -> int:
         """Whole pieces a machine or line counted over [start, end), good and bad."""
@@ -587,22 +605,23 @@ class Orders:
         """Tell the accounts what is not told yet, and remember what runs. Said twice after a crash it is the same time twice."""
         plant, now_ns = self._plant(), self._clock.now_ns()
 
-        def load(db: Connection) -> list[tuple[Run, Order, Product]]:
+        def load(db: Connection) -> tuple[list[tuple[Run, Order, Product]], int]:
             found = []
             for run in store.open_runs(db):
                 order = _order(db, run.order)
                 found.append((run, order, _product(db, order)))
-            return found
+            return found, store.last_end(db)
 
         now: dict[str, Running] = {}
-        for run, order, product in await self._records.do(load):
+        found, last_end_ns = await self._records.do(load)
+        for run, order, product in found:
             if not run.told:
                 await self._tell_one(run, product, plant, now_ns)
             if run.end_ns is None:
                 what = Running("", order.id, str(run.operation), order.product, order.lot, run.start_ns)
                 for machine in (*place_of(plant, run.asset).machines, run.asset):
                     now[machine] = replace(what, asset=machine)
-        self._now = now
+        self._now, self._last_end_ns = now, last_end_ns
 
     async def _tell_one(self, run: Run, product: Product, plant: Plant, now_ns: int) -> None:
         """What the accounts do not take now they are told later; the order goes on, and is not counted until then."""

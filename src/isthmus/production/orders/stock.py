@@ -31,7 +31,10 @@ class Taking:
 def obstacle(db: Connection, lot: Lot, into: str, held: HELD, now_ns: int) -> Denied | None:
     """Why nothing may be taken of a lot for another."""
     if lot.id in held:
-        return Denied(f"lot {lot.id} is held: {held[lot.id]}", "lot_held")
+        return Denied(
+            f"lot {lot.id} is held: {held[lot.id]}; it is used again when quality releases it (/quality, On hold)",
+            "lot_held",
+        )
     if lot.expires_ns is not None and lot.expires_ns <= now_ns:
         return Denied(f"lot {lot.id} of {lot.product} has expired", "lot_expired")
     if into and store.leads_to(db, into, lot.id):

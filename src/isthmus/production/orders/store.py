@@ -378,6 +378,14 @@ def run_before(db: Connection, asset: str, start_ns: int) -> Run | None:
     return _run(row) if row else None
 
 
+def run_at(db: Connection, assets: Sequence[str], at_ns: int) -> Run | None:
+    """What ran at one of some places at a time; the last that began."""
+    wanted = select(RUN).where(RUN.c.asset.in_(assets), RUN.c.start_ns <= at_ns)
+    wanted = wanted.where(or_(RUN.c.end_ns.is_(None), RUN.c.end_ns > at_ns))
+    row = db.execute(wanted.order_by(RUN.c.start_ns.desc(), RUN.c.id.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
 def counts(db: Connection, idents: Iterable[str]) -> dict[tuple[str, int], Count]:
     """What was counted by order and operation."""
     sums = (func.sum(RUN.c[name]) for name in _COUNTS)
@@ -447,6 +455,13 @@ def labour(db: Connection, *, order: str = "", person: str = "", open_only: bool
     wanted = wanted.where(LABOUR.c.person == person) if person else wanted
     wanted = wanted.where(LABOUR.c.end_ns.is_(None)) if open_only else wanted
     return [Labour(**values_of(row)) for row in db.execute(wanted)]
+
+
+def labour_between(db: Connection, start_ns: int, end_ns: int) -> list[Labour]:
+    """Time worked that lies in [start, end) at least in part."""
+    wanted = select(LABOUR).where(LABOUR.c.start_ns < end_ns)
+    wanted = wanted.where(or_(LABOUR.c.end_ns.is_(None), LABOUR.c.end_ns > start_ns))
+    return [Labour(**values_of(row)) for row in db.execute(wanted.order_by(LABOUR.c.start_ns, LABOUR.c.id))]
 
 
 def skills(db: Connection, person: str = "") -> list[Skill]:

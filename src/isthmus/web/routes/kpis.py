@@ -23,7 +23,7 @@ from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
-from isthmus.web.times import iso, parse_time
+from isthmus.web.times import check_quarters, iso, parse_time
 
 router = routes_of("kpis")
 
@@ -213,7 +213,9 @@ async def get_kpi_values(
         entries = [room.get(one) for one in names]
     except LookupError as error:
         raise NotFound(f"name: there is no KPI {str(error.args[0])[:60]}", "unknown_kpi") from None
-    rows = await room.values(services.production, names, under, start_ns, end_ns, parts)
+    costs = None if services.orders is None else services.orders.costs
+    rows = await room.values(services.production, names, under, start_ns, end_ns, parts, costs)
+    check_quarters(start_ns, end_ns, now_ns, told=bool(rows))
     seen = [r for r in rows if not sight.narrowed or sight.path(r.path)]
     answer = KpiValues(
         under=under,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 from pydantic import Field
 
+from isthmus.production.orders.cost import CostKind, CostPart, Spent, money
 from isthmus.production.orders.model import (
     ChangeOver,
     Count,
@@ -24,7 +26,7 @@ from isthmus.production.orders.model import (
     State,
 )
 from isthmus.production.orders.past import Past
-from isthmus.production.orders.quantity import quantity, shown
+from isthmus.production.orders.quantity import ONE, quantity, shown
 from isthmus.production.orders.service import Detail, places, wip
 from isthmus.security.model import Action, Principal
 from isthmus.security.names import MAX_NAME_CHARS
@@ -267,6 +269,33 @@ class OrderDetail(OrderRow):
     events: list[OrderEvent] = Field(description="newest first")
 
 
+class OrderCostPart(BaseModel):
+    kind: CostKind
+    operation: int
+    what: str = Field(description="the lot, or the machine or line")
+    material: str
+    amount: str = Field(description="hours worked, minutes of down time, or units of the material; decimal text")
+    unit: str
+    rate: str | None = Field(
+        description="of an hour, or of a unit; null: not known, and of down time, where each machine has its own"
+    )
+    cost: str | None = Field(description="null: not known")
+    why: str = Field(description="why it is not known; else what is to be said of it")
+
+
+class OrderCost(BaseModel):
+    order: str
+    currency: str
+    labour: str | None = Field(description="decimal text, rounded to millionths; null where a part of it is not known")
+    material: str | None
+    machine: str | None = Field(description="of machines that stood while they ran it")
+    total: str | None
+    known: str = Field(description="sum of all that is known: it cost that at least")
+    per_good: str | None = Field(description="the total by good pieces of the last operation")
+    unknown: list[str] = Field(description="what is missing, and time nobody knows of that is too short to count")
+    parts: list[OrderCostPart]
+
+
 class SkillBody(BaseModel):
     skill: str = Field(min_length=1, max_length=80)
     until: str | None = Field(None, max_length=40)
@@ -330,6 +359,69 @@ async def get_order(id: Ident, services: Room, sight: Seen) -> OrderDetail:  # n
     found = await room.orders.detail(id)
     signed = await room.signing.signatures(order=id)
     return _detail(found, signed, services.clock.now_ns())
+
+
+@router.get("/orders/{id}/cost", dependencies=allow(Action.READ, part=True), response_model=OrderCost, responses=FILES)
+async def get_cost_of_order(
+    id: Ident,  # noqa: A002  the word of the path
+    services: Room,
+    sight: Seen,
+    form: Form = "json",
+) -> OrderCost | Response:
+    """What it cost by now: people's time, lots that were taken and machines that stood, each part with amount and rate.
+
+    What nobody knows is null and says why, never 0.
+    """
+    await _order(services, sight, id)
+    room = room_of(services)
+    order, _, counts = await room.orders.row(id)
+    good = counts.get(order.jobs[-1].operation, Count()).good if order.jobs else 0
+    spent = await room.costs.of_order(id)
+    materials = {one.material for one in spent.parts if one.material}
+    units = {name: (await room.products.get(name)).unit for name in sorted(materials)}
+    answer = _cost(id, spent, good, units, services.namespace.current().currency)
+    if form == "json":
+        return answer
+    rows = [{"order": id, **part.model_dump(mode="json"), "currency": answer.currency} for part in answer.parts]
+    return await sheet(form, f"cost-{id}", rows, ("order", *OrderCostPart.model_fields, "currency"))
+
+
+def _cost(ident: str, spent: Spent, good: int, units: Mapping[str, str], currency: str) -> OrderCost:
+    def told(*kinds: CostKind) -> str | None:
+        found = spent.of(*kinds)
+        return None if found is None else money(found)
+
+    whole = spent.of()
+    return OrderCost(
+        order=ident,
+        currency=currency,
+        labour=told(CostKind.LABOUR),
+        material=told(CostKind.MATERIAL),
+        machine=told(CostKind.MACHINE),
+        total=told(),
+        known=money(spent.known),
+        per_good=None if whole is None or not good else money(whole * ONE / good),
+        unknown=list(spent.remarks()),
+        parts=[_cost_part(one, units) for one in spent.parts],
+    )
+
+
+_COST_UNITS = {CostKind.LABOUR: ("h", 3_600 * NS_PER_S), CostKind.MACHINE: ("min", 60 * NS_PER_S)}
+
+
+def _cost_part(one: CostPart, units: Mapping[str, str]) -> OrderCostPart:
+    unit, each = _COST_UNITS.get(one.kind, (units.get(one.material, ""), ONE))
+    return OrderCostPart(
+        kind=one.kind,
+        operation=one.operation,
+        what=one.what,
+        material=one.material,
+        amount=money(Fraction(one.amount * ONE, each)),
+        unit=unit,
+        rate=None if one.rate is None else shown(one.rate),
+        cost=None if one.cost is None else money(one.cost),
+        why=one.why,
+    )
 
 
 # its life

@@ -23,7 +23,7 @@ from isthmus.web.late import BaseModel, routes_of
 from isthmus.web.problems import NotFound
 from isthmus.web.services import Services
 from isthmus.web.sheets import FILES, Form, sheet
-from isthmus.web.times import iso, parse_time
+from isthmus.web.times import check_quarters, iso, parse_time
 
 router = routes_of("production")
 
@@ -344,12 +344,13 @@ async def read_oee(
 ) -> OeeOut | Response:
     """Times, counts and figures of ISO 22400 over a range, one row for each thing asked by. Sums come before divisions.
 
-    The range is cut at quarters of an hour, and where shifts change.
+    The range is cut at quarters of an hour, and where shifts change; less than 15 minutes of the past is refused (422).
     """
     start_ns, end_ns = _range(services, start, end)
     names = _by(by)
     production = _production(services)
     found = await production.figures(under, start_ns, end_ns, names, sees=sight.path)
+    check_quarters(start_ns, end_ns, services.clock.now_ns(), told=bool(found))
     rows = [_oee_row(facts, said) for facts, said in found]
     if form != "json":
         flat = [row.key | row.model_dump(exclude={"key", "why"}) for row in rows]
@@ -375,6 +376,7 @@ async def read_losses(
     production = _production(services)
     names = (by,) if by in ("machine", "class") else (by, "class")
     found = await production.facts(under, start_ns, end_ns, names, sees=sight.path)
+    check_quarters(start_ns, end_ns, services.clock.now_ns(), told=bool(found))
     rows = _loss_rows(services, found, by)
     if form != "json":
         return await sheet(form, "losses", rows)

@@ -39,6 +39,8 @@ MOST_TEXT = 4000
 Ident = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 NewIdent = Annotated[str, Field(max_length=64, description="letters, digits and . _ -")]
 Amount = Annotated[Decimal, Field(max_digits=18, decimal_places=6, description="exact: a number, or its decimal text")]
+Money = Annotated[Decimal | None, Field(ge=0, le=10**9, max_digits=15, decimal_places=6)]
+"""In the plant's currency, exact; null: nobody said, which is not the same as nothing."""
 Number = Annotated[int, Field(ge=1, le=9999)]
 Version = Annotated[int, Query(ge=0, le=2**31 - 1, description="0 is the newest")]
 
@@ -68,6 +70,7 @@ class OperationBody(BaseModel):
     )
     skills: list[Annotated[str, Field(min_length=1, max_length=80)]] = Field(default_factory=list, max_length=20)
     steps: list[OrderStepBody] = Field(default_factory=list, max_length=MOST_STEPS)
+    labour_per_h: Money = Field(None, description="cost of an hour of somebody's work on it; null: not known")
 
 
 class ComponentBody(BaseModel):
@@ -86,6 +89,7 @@ class ProductBody(BaseModel):
     over_percent: Amount = Field(Decimal(0), ge=0, le=1000)
     under_percent: Amount = Field(Decimal(0), ge=0, le=100)
     note: str = Field("", max_length=MOST_TEXT)
+    cost: Money = Field(None, description="of one unit, in the plant's currency; null: not known")
     reason: str = Field("", max_length=500, description="why it changes")
 
 
@@ -116,6 +120,7 @@ class ProductRow(BaseModel):
     tracking: Tracking
     made: bool = Field(description="it has a routing; else it is bought")
     on_hand: str = Field(description="of all lots, decimal text")
+    cost: str | None = Field(description="of one unit, in the plant's currency; null: not known")
 
 
 class ProductList(BaseModel):
@@ -133,6 +138,7 @@ class ProductOut(BaseModel):
     over_percent: str
     under_percent: str
     note: str
+    cost: str | None = Field(description="of one unit, in the plant's currency; null: not known")
     by: str
     at: str
     reason: str
@@ -177,6 +183,7 @@ async def list_products(
             tracking=one.tracking,
             made=bool(one.operations),
             on_hand=shown(stock),
+            cost=_said(one.cost),
         )
         for one, stock in found
     ]
@@ -245,7 +252,16 @@ def _product(ident: str, body: ProductBody) -> Product:
         quantity(body.under_percent, "under_percent", least=0),
         body.note,
         reason=body.reason,
+        cost=_money(body.cost, "cost"),
     )
+
+
+def _money(given: Decimal | None, name: str) -> int | None:
+    return None if given is None else quantity(given, name, least=0)
+
+
+def _said(millionths: int | None) -> str | None:
+    return None if millionths is None else shown(millionths)
 
 
 def _operation(one: OperationBody) -> Operation:
@@ -263,6 +279,7 @@ def _operation(one: OperationBody) -> Operation:
             Step(step.key, step.title, step.text, step.kind, step.required, step.meaning, step.point)
             for step in one.steps
         ),
+        _money(one.labour_per_h, f"operations.{one.number}.labour_per_h"),
     )
 
 
@@ -284,6 +301,7 @@ def product_out(one: Product) -> ProductOut:
         over_percent=shown(one.over),
         under_percent=shown(one.under),
         note=one.note,
+        cost=_said(one.cost),
         by=one.by,
         at=iso(one.at_ns),
         reason=one.reason,
@@ -314,4 +332,5 @@ def operation_out(one: Operation) -> OperationOut:
             )
             for step in one.steps
         ],
+        labour_per_h=None if one.labour_per_h is None else Decimal(shown(one.labour_per_h)),
     )

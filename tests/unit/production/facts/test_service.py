@@ -14,6 +14,9 @@ import pytest
 from isthmus.app.records import open_records
 from isthmus.namespace.model import ProductionLine
 from isthmus.ports.history import Gap
+from isthmus.production import service
+from isthmus.production.kpi import store as kpi_store
+from isthmus.production.kpi.service import KpiRoom
 from isthmus.production.model import CODE, Entry, EntryKind, MarkKind, StateClass
 from isthmus.values.errors import ConfigError, TryLater
 from isthmus.values.frame import Lane
@@ -756,3 +759,108 @@ async def test_rows_imported_while_their_day_is_computed_are_counted_as_well(eng
     assert not told.differences
     (one,) = await hall.room.facts("", T0, T0 + D, ())
     assert one.ns[StateClass.RUNNING] > 3 * H
+
+
+async def test_figures_by_team_product_and_order_in_one_question_add_up_to_the_whole(hall, engine):
+    """KPIs over the real accounts: two orders of two products across three crews."""
+    kpi_store.metadata.create_all(engine)
+    hall.now(T0)
+    await lived(hall)
+    for begin, end, order, product in ((2, 10, "JO-1", "cola"), (10, 20, "JO-2", "fanta"), (26, 30, "JO-1", "cola")):
+        values = {"order": order, "operation": "10", "product": product}
+        await hall.room.enter(
+            Entry(EntryKind.ORDER, A, T0 + begin * H, T0 + end * H, values, "sue", hall.clock.now_ns())
+        )
+    await hall.settle()
+    names = ("oee", "availability", "good", "downtime", "unknown_share", "order_cost")
+    kpis = KpiRoom(engine, lambda: hall.plant, hall.clock)
+    asked = ("team", "product", "order")
+    rows = await kpis.values(hall.room, names, "", T0, T0 + 2 * D, asked)
+    found = {tuple(row.key[name] for name in asked): row.values for row in rows}
+    assert {key for key in found if key[2]} == {
+        ("A", "cola", "JO-1"), ("B", "cola", "JO-1"), ("B", "fanta", "JO-2"), ("C", "fanta", "JO-2"),
+    }  # fmt: skip
+    (whole,) = await kpis.values(hall.room, names, "", T0, T0 + 2 * D)
+    for name in ("good", "downtime"):
+        assert sum(row[name].value or 0 for row in found.values()) == pytest.approx(whole.values[name].value)
+    one = next(
+        f
+        for s, f in await hall.room.figures("", T0, T0 + 2 * D, asked)
+        if tuple(s.key.values()) == ("B", "fanta", "JO-2")
+    )
+    assert found["B", "fanta", "JO-2"]["oee"].value == one.oee * 100
+    mean = sum(row["oee"].value or 0 for row in found.values()) / len(found)
+    assert whole.values["oee"].value != pytest.approx(mean), "a mean of figures is none"
+    assert all(row["order_cost"].value is None and row["order_cost"].why for row in found.values())
+
+
+async def test_an_hour_without_states_is_unknown_in_every_figure_and_averaged_away_in_none(engine):
+    silent = replace(FILLER, stale_after_s=60)
+    hall = machines.Room(engine, machines.plant(silent), planner=machines.Always())
+    kpi_store.metadata.create_all(engine)
+    await hall.room.begin()
+    hall.now(T0 + 6 * H)
+    minutes = [*range(180), *range(240, 360)]  # nothing from three o'clock to four
+    hall.send({1: series(*((60 * m - 30 if m else 0, 1) for m in minutes)), 2: series((0, 0), (6 * 3600 - 60, 700))})
+    await hall.settle()
+    kpis = KpiRoom(engine, lambda: hall.plant, hall.clock)
+    names = ("availability", "unknown_share", "downtime", "oee", "mtbf")
+    by_hour = await kpis.values(hall.room, names, A, T0, T0 + 6 * H, ("hour",))
+    found = {row.key["hour"][11:13]: {n: v.value for n, v in row.values.items()} for row in by_hour}
+    assert found["03"]["unknown_share"] == pytest.approx(100, abs=1)
+    assert found["03"]["availability"] == pytest.approx(0, abs=1), "what nobody knows did not run"
+    assert found["03"]["downtime"] == pytest.approx(0, abs=0.02), "and did not stand either"
+    others = [row["availability"] for hour, row in found.items() if hour not in ("03", "04")]
+    assert len(others) == 4
+    assert min(others) > 99
+    (whole,) = await kpis.values(hall.room, names, A, T0, T0 + 6 * H)
+    ((sums_of, said),) = await hall.room.figures(A, T0, T0 + 6 * H)
+    assert sums_of.ns[StateClass.UNKNOWN] == said.unknown_ns == pytest.approx(H, rel=0.02)
+    assert said.planned_ns == 6 * H, "the hour stays in what was planned"
+    assert whole.values["availability"].value == pytest.approx(100 * (6 * H - said.unknown_ns) / (6 * H))
+    assert whole.values["unknown_share"].value == pytest.approx(100 / 6, rel=0.02)
+
+
+@pytest.mark.real("multiprocessing")
+async def test_days_folded_in_processes_while_samples_come_are_equal_to_a_replay(engine, monkeypatch):
+    """Everything is asked for again; while folders compute it, samples of now, late ones and duplicates come."""
+    monkeypatch.setattr(service, "WORTH_DAYS", 3)
+    used = []
+
+    class Told(service.Folders):
+        def __init__(self, count):
+            used.append(count)
+            super().__init__(min(count, 2))
+
+    monkeypatch.setattr(service, "Folders", Told)
+    hall = machines.Room(engine, machines.plant(FILLER), now_ns=T0)
+    await lived(hall, days=4)
+    before = await sums(hall, 0, 96)
+    used.clear()
+    assert await hall.room.recompute("", T0, T0 + 4 * D) == 4
+    more = machines.day(9)
+    sent = 0
+    working = asyncio.create_task(hall.room.tick())
+    while not working.done() or sent < 12:  # minutes of the day that runs, some again, while days are folded
+        sent += 1
+        a, b = 4 * D + 600 * (sent - 1) * S, 4 * D + 600 * sent * S
+        hall.now(max(hall.clock.now_ns(), T0 + b))
+        batch = {tag: machines.shifted(some, 4 * D).between(T0 + a - 1, T0 + b - 1) for tag, some in more.items()}
+        hall.send(batch)
+        if sent % 3 == 0:
+            hall.send(batch)
+        await asyncio.sleep(0.01)
+        if sent >= 120:
+            break
+    await working
+    assert used, "folders were used"
+    hall.send({1: series((3600, 2), (3605, 1))})  # late, for the first day
+    await hall.settle(8)
+    (told,) = await hall.room.replay("", T0, hall.clock.now_ns())
+    assert (told.days, told.differences, told.notes) == (4, (), ())
+    assert told.kept == told.computed
+    after = await sums(hall, 24, 96)
+    (untouched,) = await hall.room.facts("", T0 + D, T0 + 4 * D)
+    assert after == [untouched]
+    assert (await sums(hall, 0, 96))[0].total_u == before[0].total_u
+    assert any(one.why for one in await hall.room.restatements()), "the late sample is a restatement"

@@ -165,6 +165,30 @@ async def test_a_completed_operation_is_moved_with_a_reason_and_its_counts_follo
     assert event.detail["was_end"] > event.detail["end"]
 
 
+@pytest.mark.mission("M30")
+async def test_what_ran_at_a_time_of_the_past_is_known_to_whoever_asks(works: Works) -> None:
+    await works.products(simple("water"), replace(simple("juice"), operations=(Operation(10, "Pack", (LINE,)),)))
+    orders, start_ns = works.room.orders, works.clock.now_ns()
+    order = await works.started("water", 10, "O1")
+    works.clock.advance(60)
+    order = await orders.complete("O1", order.rev, ANA, reason="none came")
+    works.clock.advance(60)
+    await works.started("juice", 10, "O2")
+    works.clock.advance(60)
+
+    def ran(asset: str, second: int) -> tuple[str, str, str]:
+        found = orders.ran(asset, start_ns + second * NS_PER_S)
+        return found.order, found.product, found.lot
+
+    for room in (works.room, works.again()):  # another core asks its records until it knows what runs
+        orders = room.orders
+        assert ran(FILLER, -1) == ("", "", "")
+        assert ran(FILLER, 30) == ("O1", "water", "O1")
+        assert ran(FILLER, 60) == ran(FILLER, 100) == ("", "", "")
+        assert ran(FILLER, 150) == ran(LINE, 150) == ("O2", "juice", "O2")
+        assert ran("hall/bench", 150) == ran(LINE, 30) == ("", "", "")
+
+
 async def test_any_run_that_is_over_is_corrected_by_its_number(works: Works) -> None:
     await works.products(simple("water"))
     order = await works.started("water", 10)
