@@ -38,7 +38,7 @@ interface Figure {
 }
 
 /** So many elements are painted within one frame. */
-const A_FRAME = 70
+const A_FRAME = 100
 /** A level that moves by less than a quarter of a pixel is left alone. */
 const LEVEL_STEPS = 4
 const SVG = 'http://www.w3.org/2000/svg'
