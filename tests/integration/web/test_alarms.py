@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fake_alarms import NOW, Alarm, Definition, Entry, FakeDesk, Occurrence, Spec, alarm_at
+from settled import settled
 from websockets.asyncio.client import connect
 
 from isthmus.namespace.control import Consent
@@ -55,7 +56,7 @@ async def narrowed(works: Any, port: int, role: str = "operator") -> AsyncIterat
 
 async def trail(works: Any, action: str) -> dict[str, Any]:
     """The last outcome of an action that was carried out, once everything that waited has been written."""
-    await works.services.audit.intent({"proof": "system"}, "settle", "test")
+    await settled(works.services.audit)
     found, _ = works.services.audit.search(Question(action=action, limit=50), "", "")
     return next(r for r in found.records if r["kind"] == "outcome" and r["result"].startswith("ok"))
 

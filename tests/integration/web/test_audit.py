@@ -10,6 +10,7 @@ import httpx
 import orjson
 import pytest
 from fastapi.routing import APIRoute
+from settled import settled
 
 from isthmus.app.migrate import migrate
 from isthmus.app.records import open_records
@@ -28,10 +29,8 @@ PLANT = "plant: {enterprise: acme, site: lyon}\n"
 
 async def written(works: Any) -> list[dict[str, Any]]:
     """What is in the log, once everything that waited has been written."""
-    await works.services.audit.intent({"proof": "system"}, "settle", "test")
-    lines = [line for _, data in works.services.audit.files.contents() for line in data.splitlines()]
-    records = [orjson.loads(line) for line in lines]
-    return [r for r in records if r["kind"] != "checkpoint" and r["action"] not in ("settle", "audit.open")]
+    records = await settled(works.services.audit)
+    return [r for r in records if r["kind"] != "checkpoint" and r["action"] != "audit.open"]
 
 
 def changing() -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from settled import settled
 
 from isthmus.namespace.model import OwnRole, Plant
 from isthmus.security.model import Proof
@@ -121,7 +122,7 @@ async def test_select_write_and_the_journal(desk: Any, monkeypatch: pytest.Monke
         assert (await viewer.get(f"control/writes/{done['id']}")).json()["own"] is False
         journal = (await viewer.get("control/journal", params={"text": "order 7"})).json()["lines"]
         assert [(line["kind"], line["path"], line["by"]) for line in journal] == [("write", SPEED, "ana")]
-    await desk.services.audit.intent({"proof": "system"}, "settle", "test")  # what waited is written now
+    await settled(desk.services.audit)
     found, _ = await asyncio.to_thread(desk.services.audit.search, question("control.write"))
     assert {r["kind"] for r in found.records} == {"intent", "outcome"}
 

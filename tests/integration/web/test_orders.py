@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from settled import settled
 
 from isthmus.namespace.model import Machine, OwnRole
 from isthmus.production.orders.room import OrderRoom
@@ -157,7 +158,7 @@ async def test_an_order_from_plan_to_close_with_a_signature(desk: Any) -> None:
         assert family["links"][0]["quantity"] == "4"
     from isthmus.security.audit.search import Question
 
-    await desk.services.audit.intent({"proof": "system"}, "settle", "test")  # what waited is written now
+    await settled(desk.services.audit)
     found = (await asyncio.to_thread(desk.services.audit.search, Question(action="POST orders", limit=50)))[0]
     assert any(signed["hash"] in str(record) for record in found.records)
     assert PASSWORD not in str(found.records)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from settled import settled
 
 from isthmus.security.model import Role
 from isthmus.security.model import Scope as Narrowed
@@ -82,7 +83,7 @@ async def test_the_audit_trail_tells_who_published_what(works: Any, people: Any,
     await eva.post("/screens", json={"id": "a", "document": drawn()})
     await eva.post("/screens/a/review", json={"base": 1, "note": "ready"})
     await sam.post("/screens/a/publish", json={"base": 2})
-    await works.services.audit.intent({"proof": "system"}, "settle", "test")  # what waited is written now
+    await settled(works.services.audit)
     found = (await as_.security.get("/audit", params={"target": "screens/a/publish"})).json()["records"]
     outcome = next(r for r in found if r["kind"] == "outcome")
     intent = next(r for r in found if r["kind"] == "intent")

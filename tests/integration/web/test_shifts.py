@@ -10,6 +10,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from settled import settled
 
 from isthmus.app.records import open_records
 from isthmus.namespace.model import Asset
@@ -152,7 +153,7 @@ async def test_a_station_sees_and_writes_its_own_place_alone(works: Any, as_: An
 
 async def test_the_audit_trail_has_the_note_and_not_its_text(works: Any, as_: Any) -> None:
     await as_.operator.post("/shifts/log", json={"path": FILLER, "text": "Bo was late"})
-    await works.services.audit.intent({"proof": "system"}, "settle", "test")  # everything that waited has been written
+    await settled(works.services.audit)
     found = (await as_.security.get("/audit", params={"target": "shifts/log"})).json()["records"]
     outcome = next(r for r in found if r["kind"] == "outcome")
     assert outcome["new"] == {"note": 1, "version": 1, "path": FILLER, "kind": "note", "open": False}

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "production" / "stops"))
 from line import CAPPER, FILLER, LABELLER, T0, floor
+from settled import settled
 
 from isthmus.security.audit.search import Question
 from isthmus.security.model import Role, Scope
@@ -32,7 +33,7 @@ async def hall(works: Any, tmp_path: Path) -> Any:
 
 async def trail(works: Any, action: str) -> dict[str, Any]:
     """The outcome of the newest of an action that says what it changed."""
-    await works.services.audit.intent({"proof": "system"}, "settle", "test")  # what waited is written now
+    await settled(works.services.audit)
     found = (await asyncio.to_thread(works.services.audit.search, Question(limit=200)))[0].records
     return next(r for r in found if action in str(r.get("action", "")) and r.get("old") and r.get("new"))
 
