@@ -190,7 +190,7 @@ function Actions({ role }: { role: string }) {
             <tr key={action.id}>
               <th scope="row">{action.title}</th>
               <td data-head={t('Against')} className="wrap">
-                {action.loss_text} {action.under ? <span className="muted">· {action.under}</span> : null}
+                {action.loss_text} {action.under ? <span className="muted">{action.under}</span> : null}
               </td>
               <td data-head={t('Owner')}>{action.owner}</td>
               <td data-head={t('Due')}>
@@ -201,7 +201,7 @@ function Actions({ role }: { role: string }) {
               <td data-head={t('Expected')} className="num">
                 {t('{{minutes}} min a week', { minutes: formatNumber(action.expected_min, 0) })}
               </td>
-              <td data-head={t('Before and after')}>
+              <td data-head={t('Before and after')} className="wrap">
                 <Brought action={action} />
               </td>
               <td className="acts">
