@@ -117,10 +117,13 @@ async def test_a_drawing_is_made_by_keys_alone_and_nothing_is_lost(demo, chromiu
         await symbols.get_by_role("button", name=name, exact=True).focus()
         await page.keyboard.press("Enter")
         await expect(sheet).to_be_focused()
-        for _ in range(4 if name == "Tank" else 0):
-            await page.keyboard.press("ArrowRight")
+    await expect(await element(page, "tank1")).to_be_attached()
     x = page.get_by_label("X", exact=True)
-    before = float(await x.input_value())
+    placed = float(await x.input_value())
+    for _ in range(4):
+        await page.keyboard.press("ArrowRight")
+    before = placed + 32  # by the grid
+    await expect(x).to_have_value(f"{before:g}")
     await page.keyboard.press("ArrowRight")
     await page.keyboard.press("Alt+ArrowRight")
     await expect(x).to_have_value(f"{before + 9:g}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Role(StrEnum):
@@ -48,6 +50,36 @@ class Action(StrEnum):
     PRIVACY = "privacy"  # what is kept about a person: export and erase
     BACKUP = "backup"
 
+
+DOING: Final[Mapping[Action, str]] = {
+    Action.READ: "looking at this",
+    Action.WRITE: "writing to a machine",
+    Action.CONTROL_APPROVE: "confirming a write as its second person",
+    Action.CONTROL_MODE: "halting a zone or letting it run again",
+    Action.CONTROL_LOCKOUT: "locking out",
+    Action.ALARM_ACKNOWLEDGE: "acknowledging alarms",
+    Action.ALARM_SHELVE: "shelving alarms",
+    Action.ALARM_CHANGE: "changing alarms",
+    Action.CALLOUT_CHANGE: "changing the call-out",
+    Action.RECIPE_CHANGE: "changing recipes",
+    Action.RECIPE_APPROVE: "approving recipes",
+    Action.SCREEN_CHANGE: "drawing screens",
+    Action.SCREEN_PUBLISH: "publishing screens",
+    Action.PRODUCTION_RECORD: "recording production",
+    Action.PRODUCTION_CORRECT: "correcting what was recorded",
+    Action.PRODUCTION_PLAN: "planning production",
+    Action.PRODUCTION_SIGN: "signing",
+    Action.PLANT_CHANGE: "changing the plant",
+    Action.PLANT_APPROVE: "approving changes to the plant",
+    Action.CONNECTION_TEST: "testing a connection",
+    Action.ACCOUNT_OWN: "changing one's own account",
+    Action.ACCOUNTS: "looking after accounts",
+    Action.SECURITY: "changing security",
+    Action.AUDIT_READ: "reading the audit log",
+    Action.PRIVACY: "looking after personal data",
+    Action.BACKUP: "making backups",
+}
+"""What a person calls it: a refusal is read on the shop floor."""
 
 _VIEWER = frozenset({Action.READ, Action.ACCOUNT_OWN})
 _OPERATOR = _VIEWER | {

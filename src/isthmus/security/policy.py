@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.namespace.model import EMPTY, Lockout, Plant, Tag
-from isthmus.security.model import ALLOWED, Action, Principal, Proof, Role, Scope
+from isthmus.security.model import ALLOWED, DOING, Action, Principal, Proof, Role, Scope
 from isthmus.values.errors import ConfigError, Denied
 from isthmus.values.ids import check_path, is_under
 from isthmus.values.plant.policy import OUTSIDE, SITE
@@ -400,7 +400,7 @@ class Policy:
         roles = [name for name in self.role_names if self._roles[name].has(action)]
         needs = f"role {' or '.join(roles)}" if roles else "a right that no role has"
         return _no(
-            f"{action.value} needs {needs}; {principal.name} has role {principal.role}",
+            f"{DOING[action]} ({action.value}) needs {needs}; {principal.name} has role {principal.role}",
             "role_missing",
             f"role {role.name}",
         )

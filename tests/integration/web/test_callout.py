@@ -237,7 +237,7 @@ async def test_links_that_do_nothing_say_so_in_the_readers_language(works, set_u
     works.security.change_user("ana", role="viewer")
     refused = await as_.nobody.post(link)
     assert refused.status_code == 403
-    assert "alarm.acknowledge needs role" in refused.text
+    assert "acknowledging alarms (alarm.acknowledge) needs role" in refused.text
     works.clock.advance(13 * 3600)
     assert (await as_.nobody.get(link)).status_code == 410
     assert (await as_.nobody.post(link)).status_code == 410

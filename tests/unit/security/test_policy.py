@@ -11,7 +11,7 @@ import pytest
 
 from isthmus.namespace.compiled import make_plant
 from isthmus.namespace.model import EMPTY, Asset, Conduit, Connection, Lockout, OwnRole, Plant, Tag, Zone
-from isthmus.security.model import Action, Principal, Proof, Role, Scope
+from isthmus.security.model import DOING, Action, Principal, Proof, Role, Scope
 from isthmus.security.policy import KIND_OF, WITHOUT_PLANT, Lockouts, Policies, compile_policy
 from isthmus.values.errors import ConfigError
 from isthmus.values.plant.policy import BUILT_IN_ROLES, ActionName, MessageKind
@@ -86,6 +86,7 @@ def test_the_plant_file_knows_the_same_actions_kinds_and_roles_as_the_policy() -
     assert set(get_args(ActionName)) == {action.value for action in Action}
     assert set(get_args(MessageKind)) >= set(KIND_OF.values()) | {"live", "history"}
     assert KIND_OF.keys() == set(Action)
+    assert DOING.keys() == set(Action)
     assert list(BUILT_IN_ROLES) == [role.value for role in Role]
 
 

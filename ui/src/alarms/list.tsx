@@ -58,7 +58,7 @@ export function AlarmList({ rows, role, open, lost, onOpen, onSeen, label }: Lis
     return () => phone.removeEventListener('change', change)
   }, [])
   const openAt = open ? shown.findIndex(({ row }) => row.alarm === open) : -1
-  const line = (cards ? 7 : coarse.matches ? 3 : 2.5) * root // of an open row this is its first line
+  const line = (cards ? 8.25 : coarse.matches ? 3 : 2.5) * root // of an open row this is its first line
   const virtual = useVirtualizer({
     count: shown.length,
     getScrollElement: () => scroller.current,
