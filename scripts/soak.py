@@ -1,6 +1,7 @@
 """The long forms of everything: measurements in full length and the tests marked `soak`; writes docs/proof/.
 
-`--only crash,latency` runs a part, `--quick` the short forms. Names are those of `isthmus bench`, and `tests`.
+`--only crash,latency` runs a part, `--quick` the short forms. Names are those of `isthmus bench`, `screens` (the long tests
+in the browser, whose frames want a machine with nothing else to do) and `tests` (all other long tests).
 A page tells the machine, the figures, their budgets and the verdict. A missed budget is written down as such and makes the
 exit code 1; nothing is written for a part that did not end.
 """
@@ -14,20 +15,23 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 PROOF = ROOT / "docs" / "proof"
-TESTS = "tests"
+# name of a part -> which of the tests marked `soak` it runs
+LONG_TESTS = {"screens": ("tests/e2e",), "tests": ("tests", "--ignore=tests/e2e")}
 
 
 def parts() -> tuple[str, ...]:
     """Everything that can be run, in order."""
     from isthmus.cli.bench import NAMES
 
-    return (TESTS, *NAMES)
+    return (*LONG_TESTS, *NAMES)
 
 
 def machine() -> dict[str, Any]:
@@ -48,18 +52,37 @@ def busy() -> float:
     return round(os.getloadavg()[0], 1)
 
 
-def tests() -> dict[str, Any]:
-    """The tests that only run here."""
-    report = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "soak", "-p", "no:cacheprovider"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    last = (report.stdout.strip().splitlines() or [""])[-1]
-    print(report.stdout[-4000:], report.stderr[-2000:], sep="\n", file=sys.stderr)
-    return {"name": TESTS, "figures": {}, "budget": {}, "ok": report.returncode == 0, "note": last}
+def tests(name: str) -> dict[str, Any]:
+    """The long tests of a part, each with its outcome, how long it took and the figures it recorded.
+
+    Raises: RuntimeError when none was run
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "junit.xml"
+        words = [sys.executable, "-m", "pytest", "-q", "-m", "soak", "-p", "no:cacheprovider", f"--junitxml={told}"]
+        report = subprocess.run([*words, *LONG_TESTS[name]], cwd=ROOT, capture_output=True, text=True, check=False)
+        print(report.stdout[-4000:], report.stderr[-2000:], sep="\n", file=sys.stderr)
+        cases = list(ET.parse(told).iter("testcase")) if told.exists() else []  # noqa: S314  written by our own run
+    if not cases:
+        raise RuntimeError(f"pytest ended with code {report.returncode}, and no test was run")
+    runs = [
+        {
+            "test": f"{case.get('classname', '').removeprefix('tests.')}.{case.get('name')}",
+            "took_s": float(case.get("time", 0)),
+            "outcome": next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed"),
+            "figures": {str(p.get("name")): str(p.get("value")) for p in case.iter("property")},
+        }
+        for case in cases
+    ]
+    missed = [run["test"] for run in runs if run["outcome"] != "passed"]
+    return {
+        "name": name,
+        "figures": {},
+        "budget": {},
+        "ok": not missed and not report.returncode,
+        "missed": missed,
+        "tests": runs,
+    }
 
 
 def measure(name: str, *, quick: bool) -> dict[str, Any]:
@@ -96,6 +119,11 @@ def page(result: dict[str, Any]) -> str:
         sign, bound = result["budget"].get(figure, ("", None))
         held = "" if bound is None else "no" if figure in result.get("missed", []) else "yes"
         lines.append(f"| {figure} | {value:,.3f} | {'' if bound is None else f'{sign} {bound:,g}'} | {held} |")
+    if runs := result.get("tests", []):
+        lines += ["| long test | outcome | s | figures |", "|---|---|---:|---|"]
+    for one in runs:
+        figures = ", ".join(f"{name} {value}" for name, value in one["figures"].items())
+        lines.append(f"| {one['test']} | {one['outcome']} | {one['took_s']:.0f} | {figures} |")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -104,7 +132,7 @@ def run(name: str, *, quick: bool) -> bool:
     print(f"{name} …", flush=True)
     before, began = busy(), time.monotonic()
     try:
-        result = tests() if name == TESTS else measure(name, quick=quick)
+        result = tests(name) if name in LONG_TESTS else measure(name, quick=quick)
     except RuntimeError as error:
         print(f"{name}: {error}; nothing is written", file=sys.stderr)
         return False
@@ -133,7 +161,7 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
     if words.quick:
-        chosen = [name for name in chosen if name != TESTS]
+        chosen = [name for name in chosen if name not in LONG_TESTS]
     held = [run(name, quick=words.quick) for name in chosen]
     return 0 if all(held) else 1
 

@@ -229,8 +229,8 @@ FRAMES = """(ms) => new Promise((done) => { const gaps = []; let last = performa
 
 
 @pytest.mark.soak
-async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
-    """Every one of 200 symbols changes state and value five times a second; the figure is printed."""
+async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens, record_property):
+    """Every one of 200 symbols changes state and value five times a second; the figures are recorded, not judged."""
     tags = (await demo.ask("GET", "tags?limit=5000"))["tags"]
     paths = [t["path"] for t in tags if t["kind"] == "value" and t["type"] == "float"][:200]
     symbols = ("pump", "motor", "tank", "valve", "fan", "filler", "conveyor", "mixer")
@@ -294,4 +294,9 @@ async def test_two_hundred_live_symbols_at_five_hertz(demo, signed_in, opens):
     of = [gaps[int(len(gaps) * share)] for share in (0.5, 0.95, 0.99)]
     late = sum(gap > 33.4 for gap in gaps) / len(gaps)  # longer than two frames of the display
     dropped = 1 - len(gaps) * frame / sum(gaps)
-    print(f"\n{len(paths)} live symbols at 5 Hz: {len(gaps)} frames in 10 s, p50 {of[0]:.1f} ms, p95 {of[1]:.1f} ms, p99 {of[2]:.1f} ms, worst {gaps[-1]:.1f} ms; {late:.1%} over 33.4 ms, {dropped:.1%} of the display's frames dropped; {each:.1f} ms of CPU an update in all of Chromium")  # noqa: T201  the figure  # fmt: skip
+    figures = {
+        "symbols": len(paths), "p50 ms": f"{of[0]:.1f}", "p95 ms": f"{of[1]:.1f}", "p99 ms": f"{of[2]:.1f}", "worst ms": f"{gaps[-1]:.1f}",
+        "over 33.4 ms": f"{late:.1%}", "dropped frames": f"{dropped:.1%}", "CPU ms an update in all of Chromium": f"{each:.1f}",
+    }  # fmt: skip
+    for name, value in figures.items():
+        record_property(name, value)
