@@ -61,7 +61,7 @@ def _drawn(element: Element, ident: str, asset: str) -> Iterator[dict[str, Any]]
             middle = element.y + element.height / 2
             points = [[element.x, middle], [element.x + element.width, middle]]
             yield {"id": ident, "kind": "pipe", "points": points, "line": "main", "arrow": True}
-            below = {"x": element.x, "y": middle + 14, "w": element.width, "h": 24}
+            below = {"x": element.x + 16, "y": middle + 24, "w": element.width - 16, "h": 24}
             yield {"id": f"{ident}v", "kind": "value", **below, "label": element.label, "bind": {"value": tags[0]}}
         case "state" if element.height >= _ROW:  # room for its name above it
             yield {**place, "id": f"{ident}n", "kind": "text", "text": element.label, "size": 12, "h": 16, "label": ""}
@@ -72,8 +72,8 @@ def _drawn(element: Element, ident: str, asset: str) -> Iterator[dict[str, Any]]
             yield {**place, "kind": "indicator", "bind": {"value": tags[0]}}
         case "bar" | "value" if element.height < _ROW:  # no room for a name above it: one row
             name = max(element.width * 9 // 20, min(_LETTER * len(element.label), element.width - _FIGURE))
-            text = {"text": element.label, "size": 14, "h": element.height, "w": name, "label": ""}
-            yield {**place, **text, "id": f"{ident}n", "kind": "text"}
+            text = {"text": element.label, "size": 14, "h": 20, "w": name, "label": ""}
+            yield {**place, **text, "y": element.y + (element.height - 20) / 2, "id": f"{ident}n", "kind": "text"}
             beside = {"x": element.x + name, "w": element.width - name, "label": ""}
             yield {**place, **beside, "kind": "value", "bind": {"value": tags[0]}}
         case "bar" | "value":

@@ -121,7 +121,7 @@ class BackupOutcome(BaseModel):
     """What `isthmus backup` says about a backup that succeeded."""
 
     file: str = Field(max_length=4096)
-    bytes: int = Field(ge=0)
+    bytes: int = Field(ge=0, le=2**53)
     took_s: float = Field(ge=0)
     encrypted: bool
     verified: bool

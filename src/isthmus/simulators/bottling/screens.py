@@ -11,8 +11,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One thing on a screen. ``kind`` is a symbol (tank, pump, valve, motor, conveyor, mixer, exchanger, compressor, fan, robot, pipe)
-    or value, bar, state, trend, table, alarms, button (opens what stands in ``to``).
+    """One thing on a screen. ``kind`` is a symbol (tank, pump, valve, motor, conveyor, mixer, exchanger, compressor, fan, filler,
+    capper, labeller, palletiser), a pipe, or value, bar, state, trend, table, alarms, button (opens what stands in ``to``).
 
     Units: x, y, width, height on a screen of 1600 by 900
     """
@@ -49,7 +49,7 @@ def _machines() -> tuple[Element, ...]:
         x = 60 + 390 * i
         found += [
             Element(
-                "robot" if name == "palletiser" else "motor",
+                name,  # each machine has a symbol of its own
                 name.capitalize(),
                 x,
                 220,
@@ -139,7 +139,7 @@ SCREENS: Final[tuple[Screen, ...]] = (
                 60,
                 330,
                 760,
-                300,
+                430,
                 (
                     "packaging/line1/filler/speed",
                     "packaging/line1/palletiser/speed",
@@ -152,10 +152,10 @@ SCREENS: Final[tuple[Screen, ...]] = (
                 860,
                 330,
                 680,
-                300,
+                430,
                 ("utilities/boiler/pressure", "utilities/air/pressure", "utilities/chilled/supply"),
             ),
-            Element("alarms", "Alarms", 60, 660, 1480, 200),
+            Element("alarms", "Alarms", 60, 790, 240, 40),
         ),
     ),
     Screen(
@@ -171,8 +171,8 @@ SCREENS: Final[tuple[Screen, ...]] = (
             *_machines(),
             Element("bar", "Accumulation", 450, 140, 330, 44, ("accumulation/level",)),
             Element("value", "Belt speed factor", 800, 140, 200, 44, ("accumulation/speed_factor",)),
-            Element("trend", "Speeds", 60, 570, 980, 300, tuple(f"{m}/speed" for m in _MACHINES)),
-            Element("alarms", "Alarms of the line", 1070, 570, 470, 300),
+            Element("trend", "Speeds", 60, 570, 1480, 300, tuple(f"{m}/speed" for m in _MACHINES)),
+            Element("alarms", "Alarms of the line", 1300, 40, 240, 40),
         ),
         above="hall",
     ),
@@ -207,8 +207,8 @@ SCREENS: Final[tuple[Screen, ...]] = (
             Element("value", "Yield", 1300, 264, 240, 36, ("yield",)),
             Element("button", "Command", 1300, 330, 240, 48, ("command",)),
             Element("button", "Released", 1300, 390, 240, 48, ("enabled",)),
-            Element("trend", "Volume, level and speed", 60, 550, 980, 320, ("volume", "bowl_level", "speed")),
-            Element("alarms", "Alarms of the filler", 1070, 550, 470, 320),
+            Element("trend", "Volume, level and speed", 60, 550, 1480, 320, ("volume", "bowl_level", "speed")),
+            Element("alarms", "Alarms of the filler", 1300, 450, 240, 40),
         ),
         above="line1",
     ),
@@ -220,13 +220,13 @@ SCREENS: Final[tuple[Screen, ...]] = (
         (
             *_tank("water", 220, 60),
             *_tank("syrup", 220, 400),
-            *_tank("product", 660, 200),
+            *_tank("product", 720, 200),
             *_tank("cip", 1100, 60),
-            Element("pipe", "Water to product", 440, 240, 150, 16, ("water/outflow",)),
-            Element("pipe", "Syrup to product", 440, 580, 150, 16, ("syrup/outflow",)),
-            Element("pipe", "Product to the filler", 880, 380, 180, 16, ("product/outflow",), "filler"),
+            Element("pipe", "Water to product", 440, 227, 140, 16, ("water/outflow",)),
+            Element("pipe", "Syrup to product", 440, 588, 140, 16, ("syrup/outflow",)),
+            Element("pipe", "Product to the filler", 942, 387, 150, 16, ("product/outflow",), "filler"),
             Element("state", "Cleaning jacket", 1080, 370, 150, 48, ("cip/jacket",)),
-            Element("state", "Product jacket", 640, 510, 150, 48, ("product/jacket",)),
+            Element("state", "Product jacket", 700, 510, 150, 48, ("product/jacket",)),
             Element("trend", "Levels", 60, 690, 720, 170, ("water/level", "syrup/level", "product/level")),
             Element("trend", "Cleaning temperature", 800, 690, 740, 170, ("cip/temp", "cip/temp_setpoint")),
         ),
@@ -271,11 +271,11 @@ SCREENS: Final[tuple[Screen, ...]] = (
                 "Pressures and supply",
                 60,
                 560,
-                980,
+                1480,
                 300,
                 ("boiler/pressure", "air/pressure", "chilled/supply"),
             ),
-            Element("alarms", "Alarms of the utilities", 1070, 520, 470, 340),
+            Element("alarms", "Alarms of the utilities", 1300, 440, 240, 40),
         ),
         above="hall",
     ),

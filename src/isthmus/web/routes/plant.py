@@ -60,14 +60,18 @@ class TagListAnswer(BaseModel):
 
 class PlanRequest(BaseModel):
     text: str = Field(max_length=MOST_TEXT_CHARS)
-    base: int | None = Field(None, ge=0, description="the version this text was made from; the current one if absent")
+    base: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="the version this text was made from; the current one if absent"
+    )
     files: dict[str, str] = Field(
         {}, description="tag lists beside the plant file, base64, by name; those of the base are kept"
     )
 
 
 class ApplyRequest(PlanRequest):
-    base: int = Field(ge=0, description="the version the plan was made on; refused when another one is current")
+    base: int = Field(
+        ge=0, le=2**31 - 1, description="the version the plan was made on; refused when another one is current"
+    )
     reason: str = Field(max_length=1000)
     emergency: str = Field(
         "", max_length=1000, description="why the rules of change control are passed over; on the local socket only"
@@ -113,7 +117,7 @@ class Applied(BaseModel):
 class NewConnection(BaseModel):
     name: str = Field(max_length=64)
     connection: dict[str, Any]
-    base: int = Field(ge=0)
+    base: int = Field(ge=0, le=2**31 - 1)
 
 
 class PlanWithText(Plan):

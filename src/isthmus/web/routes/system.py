@@ -21,7 +21,7 @@ scraped = routes_of("system")
 
 
 class Snapshot(BaseModel):
-    owner: int = Field(gt=0, description="process id; when it is gone the snapshot is given up")
+    owner: int = Field(gt=0, le=2**31 - 1, description="process id; when it is gone the snapshot is given up")
 
 
 @router.get("/system", dependencies=allow(Action.READ))
