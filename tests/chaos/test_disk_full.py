@@ -33,6 +33,13 @@ def screens(system: System) -> int:
             return error.code
 
 
+async def free(volume, system: System, until) -> None:
+    """Give the space back and wait for the bus to have started anew, as whoever asks it meanwhile is cut off."""
+    before = pids(system)["nats-server"]
+    volume.release()
+    await until(lambda: pids(system).get("nats-server", before) != before, "the bus starts anew")
+
+
 def pids(system: System) -> dict[str, int]:
     return {name: process.pid for name, process in system.processes().items()}
 
@@ -81,14 +88,12 @@ async def test_full_disk_is_said_and_survived(volume, until, left_mb):
         assert pids(system) == before  # nobody died
         assert (await asyncio.to_thread(system.get, "site"))["historian"]["rows"] - rows < 2 * TAGS  # one group at most
 
-        volume.release()
+        await free(volume, system, until)
         await until(lambda: states(system) == ("recording", "running"), "resumes by itself")
         await until(lambda: system.get("site")["edges"][0]["queued"] < TAGS, "what waited has left")
         await until(lambda: system.get("site")["historian"]["rows"] > rows + 3 * TAGS, "records again")
         assert (await asyncio.to_thread(system.get, "site"))["edges"][0]["dropped"] == 0
-        del before[
-            "nats-server"
-        ]  # which must start anew: having met the end of the disk it refuses its stream for good
+        del before["nats-server"]  # having met the end of the disk it refuses its stream for good, until it starts anew
         assert pids(system).items() >= before.items()
         await record_agrees(system)
 
@@ -110,7 +115,7 @@ async def test_core_and_bus_killed_on_a_full_disk_come_back_and_read(volume, unt
             await until(lambda v=victim, p=process.pid: pids(system).get(v, p) != p, f"{victim} started again")
         await until(lambda: all("disk is full" in s for s in states(system)), "still said")
         await reads_go_on(system, path)
-        volume.release()
+        await free(volume, system, until)
         await until(lambda: states(system) == ("recording", "running"), "resumes by itself")
         await until(lambda: system.get("site")["edges"][0]["queued"] < TAGS, "what waited has left")
         await record_agrees(system)
