@@ -23,6 +23,8 @@ from isthmus.values.model import TripModel
 
 STATES = ("armed", "tripped", "test", "cannot judge")
 LOOK_EVERY_S = 0.25
+LOOKS: Final = 20
+LOOK_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class TripList:
             raise Refusal(answer.code, answer.reason)
         if not reason.strip():
             raise Refusal("reason_needed", f"to {do} a trip needs a reason", "say why")
+        before = self._row(trip)
         intent = await self._audit.intent(who(asker), f"control.trip.{do}", f"trips/{name}", reason=reason)
         result = "failed"
         try:
@@ -103,6 +106,14 @@ class TripList:
             await self._audit.outcome(intent, result, target=f"trips/{name}")
         if not told.ok:
             raise Refusal(told.code or "trip_refused", told.reason or "the edge refuses", told.clears)
+        return await self._changed(trip, before)
+
+    async def _changed(self, trip: TripModel, before: TripRow) -> TripRow:
+        """Its row with the edge's next sample, which follows the answer; as it is when none comes within a moment."""
+        for _ in range(LOOKS):
+            if self._row(trip) != before:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
         return self._row(trip)
 
     async def run(self) -> None:

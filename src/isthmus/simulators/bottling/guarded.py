@@ -93,7 +93,7 @@ ALARMS: Final[Mapping[Key, Mapping[str, Mapping[str, Any]]]] = {
         "states": {
             "Aborted": {
                 "priority": "high",
-                "message": "{asset} aborted",
+                "message": "Machine aborted",
                 "response_time": "5 min",
                 "cause": "A guard is open or an emergency stop is pressed",
                 "consequence": "The line stands",
@@ -102,7 +102,7 @@ ALARMS: Final[Mapping[Key, Mapping[str, Mapping[str, Any]]]] = {
             "Held": {
                 "priority": "medium",
                 "on_delay": "20 s",
-                "message": "{asset} held",
+                "message": "Machine held",
                 "response_time": "10 min",
                 "cause": "A jam, an empty hopper or a broken web: see its cause",
                 "consequence": "The accumulation fills, then the filler stops",
@@ -293,7 +293,7 @@ TYPE_ALARMS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "when": "local",
             "priority": "low",
             "on_delay": "30 min",
-            "message": "{asset} has been in local for half an hour",
+            "message": "In local for half an hour",
             "cause": "Somebody works at the machine, or forgot the switch",
             "consequence": "Nobody can operate it from here",
             "response": "Ask at the machine",
@@ -305,7 +305,7 @@ TYPE_ALARMS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "when": "outlet_pump and level < 10",
             "priority": "high",
             "on_delay": "1 s",
-            "message": "{asset}: outlet pump runs though the tank is empty",
+            "message": "Outlet pump runs though the tank is empty",
             "cause": "The tank was not refilled",
             "consequence": "The pump's seal is destroyed within minutes",
             "response": "Stop the outlet pump",
