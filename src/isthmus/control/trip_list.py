@@ -23,8 +23,8 @@ from isthmus.values.model import TripModel
 
 STATES = ("armed", "tripped", "test", "cannot judge")
 LOOK_EVERY_S = 0.25
-LOOKS: Final = 20
-LOOK_AGAIN_S: Final = 0.05
+LOOKS = 20
+LOOK_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
