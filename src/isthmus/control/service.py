@@ -82,6 +82,11 @@ MOST_SELECTIONS = 1000
 MOST_WAITING = 200
 RECENT = 8
 
+_AWAY = frozenset(
+    {status.BAD_COMMUNICATION_ERROR, status.BAD_TIMEOUT, status.BAD_NO_COMMUNICATION, status.BAD_NOT_CONNECTED}
+)
+"""What a point shows while its device does not answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -462,7 +467,19 @@ class Control:
         if self._holds(place.point, place.point.local):
             raise Refusal("local", f"{place.tag.path} is operated at the machine", "switch the machine to remote")
         if place.point.interlock and self._holds(place.point, place.point.interlock) is False:
-            raise Refusal("interlock", f"the interlock of {place.tag.path} does not hold: {place.point.interlock}")
+            seen = self._looked_at(place.point, place.point.interlock)
+            raise Refusal(
+                "interlock",
+                f"the interlock of {place.tag.path} does not hold: {place.point.interlock}; {seen}",
+                "make its condition true",
+            )
+        _, code = self._read(place.tag.id)
+        if code in _AWAY:
+            raise Refusal(
+                "not_connected",
+                f"connection {place.connection.name} does not reach its device: {place.tag.path} is {status.name(code)}",
+                "mend the connection",
+            )
         busy = self._busy.get(place.tag.id)
         if busy is not None:
             raise Refusal(
@@ -529,6 +546,12 @@ class Control:
             InputRow(tag.path, value, code, age)
             for tag, value, code, age in zip(tags, found.python(), found.status.tolist(), ages, strict=True)
         )
+
+    def _looked_at(self, point: WritePoint, text: str) -> str:
+        """Each input of a condition with what core has of it."""
+        compiled = self._index().expression(text)
+        values = {name: self._read(point.inputs.get(name, -1))[0] for name in (compiled.names if compiled else ())}
+        return ", ".join(f"{name} is {'not known' if value is None else value}" for name, value in values.items())
 
     def _holds(self, point: WritePoint, text: str) -> bool | None:
         """Whether a condition of a point holds on core's live values; None where there is none, or it is not known."""

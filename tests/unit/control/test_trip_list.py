@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -66,3 +67,13 @@ async def test_resetting_and_testing_are_recorded_and_asked_of_the_edge(works: W
     with pytest.raises(Refusal, match="let it cool"):
         await trips.command(SUE, "hot", "reset", "r")
     assert works.audit.ended[-1] == ("i2", "refused still_hot")
+
+
+async def test_the_answer_to_a_reset_is_what_the_edge_shows_after_it(works: Works, trips: TripList) -> None:
+    says(works, 1, "speed > 1")
+    asked = asyncio.create_task(trips.command(ANA, "hot", "reset", "cooled down"))
+    while not works.audit.ended:
+        await asyncio.sleep(0)
+    works.clock.advance(1)
+    says(works, 0)
+    assert (await asked).state == "armed"

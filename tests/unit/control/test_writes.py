@@ -15,6 +15,7 @@ from isthmus.control.model import APPROVAL_S, EXPIRES_S, SELECTION_S, EdgeState,
 from isthmus.namespace.model import Lockout
 from isthmus.ports.audit import NotDurable
 from isthmus.security.model import Scope
+from isthmus.values import status
 from isthmus.values.errors import Malformed, NotConnected, TryLater
 from isthmus.values.messages.control import Mode, Result
 from isthmus.values.model import WritePoint
@@ -75,6 +76,7 @@ def durable(works: Works) -> list[Any]:
     [
         (lambda w: w.control.modes._rows.update(line1=mode(Mode.HALTED)), "halted"),
         (lambda w: w.feed({"hall/line1/filler/guard": 0}), "interlock"),
+        (lambda w: w.feed({TARGET: 0}, status.BAD_NO_COMMUNICATION), "not_connected"),
         (lambda w: w.feed({"hall/line1/filler/local": 1}), "local"),
         (lambda w: w.state.update({"edge-1": None}), "edge_silent"),
         (lambda w: w.state.update({"edge-1": EdgeState(False, 9.0, 0.0, 1, 7)}), "edge_silent"),
@@ -573,3 +575,13 @@ async def test_points_tell_what_a_faceplate_shows(works: Works) -> None:
 async def test_an_expression_this_build_cannot_read_is_not_known(works: Works) -> None:
     works.apply(plant(WritePoint(1, "operator", "line1", interlock="guard ==", inputs={"guard": 6}), version=8))
     assert next(r for r in works.control.points(ANA, TARGET)).holds is None
+
+
+async def test_what_stands_against_it_says_what_was_seen_and_what_would_clear_it(works: Works) -> None:
+    works.feed({"hall/line1/filler/guard": 0})
+    (row,) = [row for row in works.control.points(ANA) if row.tag.path == TARGET]
+    assert (row.may.code, row.may.clears) == ("interlock", "make its condition true")
+    assert row.may.reason.endswith("guard is 0")
+    works.feed({"hall/line1/filler/guard": 1, TARGET: 0}, status.BAD_NO_COMMUNICATION)
+    (row,) = [row for row in works.control.points(ANA) if row.tag.path == TARGET]
+    assert (row.may.code, row.may.clears) == ("not_connected", "mend the connection")

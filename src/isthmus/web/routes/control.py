@@ -690,7 +690,7 @@ def _change(change: Change) -> UnexplainedAnswer:
 def _line_of_write(write: Write) -> ControlJournalLine:
     unit = write.unit and f" {write.unit}"
     more = f": {write.detail if write.code else write.why}" if write.detail or write.why else ""
-    text = f"{write.base} → {write.value}{unit} {write.state}{write.code and f' ({write.code})'}{more}"
+    text = f"{_told(write.base)} → {write.value}{unit} {write.state}{write.code and f' ({write.code})'}{more}"
     return ControlJournalLine(
         at=iso(write.requested_ns), kind="write", path=write.path, text=text, by=write.by, edge=write.edge, id=write.id
     )
@@ -698,10 +698,14 @@ def _line_of_write(write: Write) -> ControlJournalLine:
 
 def _line_of_change(change: Change) -> ControlJournalLine:
     unit = change.unit and f" {change.unit}"
-    text = f"{change.before} → {change.value}{unit} {change.state}{change.reason and f': {change.reason}'}"
+    text = f"{_told(change.before)} → {change.value}{unit} {change.state}{change.reason and f': {change.reason}'}"
     return ControlJournalLine(
         at=iso(change.time_ns), kind=change.kind, path=change.path, text=text, by=change.by, edge="", id=str(change.id)
     )
+
+
+def _told(value: object) -> object:
+    return "not known" if value is None else value
 
 
 def _line_of_edge(line: EdgeLine) -> ControlJournalLine:
