@@ -211,7 +211,8 @@ async def test_looking_at_a_link_changes_nothing_and_the_button_acknowledges_onc
     shown = await as_.nobody.get(link)
     assert "ana acknowledged with this link at 2023-11-14" in shown.text
     assert "<form" not in shown.text
-    assert (await as_.viewer.get("/callout")).json()["calls"][0]["answered_by"] == "ana"
+    shown = (await as_.viewer.get("/callout")).json()["calls"][0]
+    assert (shown["answered_by"], shown["path"]) == ("ana", "hall/line1/filler/speed")
 
 
 async def test_who_is_signed_in_answers_by_the_link_like_anybody(works, set_up, as_) -> None:

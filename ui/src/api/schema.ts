@@ -5424,6 +5424,11 @@ export interface components {
              * @description when somebody is told next
              */
             next: string | null;
+            /**
+             * Path
+             * @description of its first alarm
+             */
+            path: string;
             /** Priority */
             priority: string;
             /** Rule */

@@ -8,6 +8,7 @@ import { ChannelForm, ContactForm, RemoveForm, RotaForm, RuleForm, StandInForm }
 import { ChoiceField, Records, SheetForm, When, written } from '../components/records'
 import { Button, Empty, Loading, PageHead, Panel, Trouble } from '../components/ui'
 import { m, t } from '../i18n'
+import { shortPath } from '../model/format'
 import { dayName, formatSpan, hourMinute, startOfDay, timeOrDay, utcText } from '../model/time'
 import '../styles/callout.css'
 
@@ -129,6 +130,7 @@ function Alarms({ call }: { call: Call }) {
   return (
     <>
       <b>{priorityWord(call.priority)}</b> {call.message}
+      {call.path && !call.message.includes(call.path) ? <span className="muted"> {shortPath(call.path, 3)}</span> : null}
       {call.alarms > 1 ? <span className="muted"> {t('and {{count}} more alarms', { count: call.alarms - 1 })}</span> : null}
     </>
   )

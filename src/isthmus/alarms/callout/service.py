@@ -704,6 +704,7 @@ class CallShown:
     alarms: int
     priority: str
     message: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

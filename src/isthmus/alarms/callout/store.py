@@ -665,18 +665,18 @@ def attempts_of(db: Connection, ids: Sequence[int]) -> dict[int, list[tuple[int,
     return found
 
 
-def told_of(db: Connection, ids: Iterable[int]) -> dict[int, tuple[int, str, str]]:
-    """Of calls: how many alarms, the priority and the message of the first."""
-    found: dict[int, tuple[int, str, str]] = {}
+def told_of(db: Connection, ids: Iterable[int]) -> dict[int, tuple[int, str, str, str]]:
+    """Of calls: how many alarms, and of the first its priority, message and path."""
+    found: dict[int, tuple[int, str, str, str]] = {}
     for call in ids:
         count = int(db.scalar(select(func.count()).select_from(MEMBER).where(MEMBER.c.call == call)) or 0)
         first = db.execute(
-            select(MEMBER.c.priority, MEMBER.c.message, MEMBER.c.alarm)
+            select(MEMBER.c.priority, MEMBER.c.message, MEMBER.c.alarm, MEMBER.c.path)
             .where(MEMBER.c.call == call)
             .order_by(MEMBER.c.id)
             .limit(1)
         ).one_or_none()
-        found[call] = (count, first.priority, first.message or first.alarm) if first else (0, "", "")
+        found[call] = (count, first.priority, first.message or first.alarm, first.path) if first else (0, "", "", "")
     return found
 
 

@@ -102,8 +102,12 @@ def line_text(line: Line, language: str, zone: str) -> str:
     limit = f"{word(language, 'limit')} {shown(line.limit, line.unit)}" if line.limit is not None else ""
     fact = ", ".join(filter(None, (value, limit)))
     since = word(language, "since", time=local_time(line.raised_ns, zone))
-    where = "" if line.path in line.message else f" ({line.path})" if line.path else ""
-    return f"{word(language, line.priority)}: {line.message or line.alarm}{where}{': ' + fact if fact else ''}, {since}"
+    return f"{word(language, line.priority)}: {_what(line)}{': ' + fact if fact else ''}, {since}"
+
+
+def _what(line: Line) -> str:
+    where = f" ({line.path})" if line.path and line.path not in line.message else ""
+    return f"{line.message or line.alarm}{where}"
 
 
 def call_message(
@@ -116,7 +120,7 @@ def call_message(
     head = f"{site}: {urgent}, {count}" if len(listed) != 1 else f"{site}: {line_text(listed[0], language, zone)}"
     title = " · ".join(filter(None, (word(language, "again", n=nth) if nth else "", head)))[:200]
     if short:
-        first = f"{title}: {listed[0].message or listed[0].alarm}" if len(listed) > 1 else title
+        first = f"{title}: {_what(listed[0])}" if len(listed) > 1 else title
         tail = "\n" + word(language, "open", link=link) if link else ""
         return Message("", first[: MOST_SHORT_CHARS - len(tail)] + tail)
     body = [line_text(line, language, zone) for line in listed[:MOST_LISTED]]

@@ -179,6 +179,7 @@ class CallAnswer(BaseModel):
     alarms: int
     priority: str
     message: str = Field(description="of its first alarm")
+    path: str = Field(description="of its first alarm")
     began: str
     next: str | None = Field(description="when somebody is told next")
     answered_by: str
@@ -357,6 +358,7 @@ def _call(shown: CallShown) -> CallAnswer:
             "alarms": shown.alarms,
             "priority": shown.priority,
             "message": shown.message,
+            "path": shown.path,
             "began": iso(call.created_ns),
             "next": _iso(call.due_ns),
             "answered_by": call.answered_by,

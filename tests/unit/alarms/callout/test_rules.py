@@ -187,7 +187,7 @@ def test_one_message_lists_many_alarms_the_most_urgent_first() -> None:
     short = texts.call_message(lines, "de", "UTC", site="lyon", nth=2, link="https://x/y", expires_ns=0, short=True)
     assert short.title == ""
     assert len(short.body) <= texts.MOST_SHORT_CHARS
-    assert short.body.startswith("Erinnerung 2 · lyon: Kritisch, 10000 Alarme: Too hot 10000")
+    assert short.body.startswith("Erinnerung 2 · lyon: Kritisch, 10000 Alarme: Too hot 10000 (hall/t10000)")
     assert short.body.endswith("https://x/y")
 
 
