@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from isthmus.app.records import open_records
 from isthmus.security.attempts import ANY_NAME, ANY_PLACE, ONE_PLACE, Attempts, TooManyFailures
 from isthmus.security.codes import key_of
-from isthmus.security.model import Proof, Role
+from isthmus.security.model import Principal, Proof, Role
 from isthmus.security.service import Security
 from isthmus.security.store import metadata
 from isthmus.values.clock import NS_PER_S, ManualClock
@@ -68,9 +68,8 @@ class SignIns(RuleBasedStateMachine):
             with pytest.raises((Denied, TooManyFailures)):
                 self.security.sign_in(name, "a wrong password", place)
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data())
-    def use(self, data: st.DataObject) -> None:
+    def verified(self, data: st.DataObject) -> tuple[str, Principal | None]:
+        """One of the open sessions is shown; one that is over is dead from then on."""
         key = data.draw(st.sampled_from(list(self.open)))
         name, used, opened = self.open[key]
         now = self.clock.now_ns()
@@ -83,23 +82,27 @@ class SignIns(RuleBasedStateMachine):
         else:
             del self.open[key]
             self.dead.add(key)
+        return key, found
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def use(self, data: st.DataObject) -> None:
+        self.verified(data)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def rotate(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(list(self.open)))
-        principal = self.security.verify(Proof.SESSION, key)
+        key, principal = self.verified(data)
         if principal is None:
             return
-        name, _, opened = self.open.pop(key)
+        name, used, opened = self.open.pop(key)
         self.dead.add(key)
-        self.open[key_of(self.security.rotate(principal).secret)] = name, self.clock.now_ns(), opened
+        self.open[key_of(self.security.rotate(principal).secret)] = name, used, opened
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def sign_out(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(list(self.open)))
-        principal = self.security.verify(Proof.SESSION, key)
+        key, principal = self.verified(data)
         if principal is not None:
             self.security.sign_out(principal)
             self.end([key])
