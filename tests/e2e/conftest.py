@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,7 +23,6 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from isthmus.app.local import call
 from isthmus.bench.system import System, environment
-from isthmus.bus.broker import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
@@ -83,11 +84,21 @@ async def until(
     pytest.fail(f"{what}: not within {patience_s} s; the last of {answers} answers was {last!r}")
 
 
+def standing_port() -> int:
+    """A loopback port for a demo that is started anew on it: below all that `free_port` gives to the others, as nobody
+    holds it while the demo is down or still beginning."""
+    for port in random.sample(range(4_000, 10_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("none of a hundred ports from 4000 to 9999 is free")
+
+
 class Demo:
     """`isthmus demo` in processes of its own, as somebody starts it in a terminal."""
 
     def __init__(self, folder: Path) -> None:
-        self.data, self.port = folder / "demo", free_port()
+        self.data, self.port = folder / "demo", standing_port()
         self.origin, self.link = "", ""
         self._log = folder / "demo.log"
         self._process: asyncio.subprocess.Process | None = None

@@ -316,8 +316,8 @@ async def run_up(
         check_port(settings.web.host, port)
         binary = find_binary()
         verify_binary(binary)
-        tls, bus_port = _place_bus(data, settings, log)
-        mqtt_port = _place_listener(data, settings)
+        tls, bus_port = _place_bus(data, settings, port, log)
+        mqtt_port = _place_listener(data, settings, port)
         addresses = configure(
             data.bus,
             bus_port,
@@ -391,21 +391,25 @@ async def _watch_disk(supervisor: Supervisor, data: DataDir, settings: Settings)
         await asyncio.sleep(1)
 
 
-def _place_listener(data: DataDir, settings: Settings) -> int:
-    """Decide where the MQTT listener will be and write it down; nats-server's own port for it, 0 while it is off."""
+def _place_listener(data: DataDir, settings: Settings, web: int) -> int:
+    """Decide where the MQTT listener will be and write it down; nats-server's own port for it, 0 while it is off.
+    `web` is the port that core will take.
+    """
     if not settings.mqtt.listen:
         data.bus.listener.unlink(missing_ok=True)
         return 0
     host, port = settings.mqtt.place
     if port:
         check_port(host, port, "mqtt.listen")
-    address = ListenerAddress(host, port or free_port(), free_port(), free_port())
+    address = ListenerAddress(host, port or free_port(web), free_port(web), free_port(web))
     address.save(data.bus.listener)
     return address.inner_port
 
 
-def _place_bus(data: DataDir, settings: Settings, log: logging.Logger) -> tuple[BusTls | None, int]:
-    """The certificates of this installation, and where the bus listens: on loopback, or by TLS where edges elsewhere reach it."""
+def _place_bus(data: DataDir, settings: Settings, web: int, log: logging.Logger) -> tuple[BusTls | None, int]:
+    """The certificates of this installation, and where the bus listens: on loopback, or by TLS where edges elsewhere reach it.
+    `web` is the port that core will take.
+    """
     from isthmus.app.ca import Authority, wanted_names
 
     authority = Authority(data.tls, SystemClock())
@@ -419,7 +423,7 @@ def _place_bus(data: DataDir, settings: Settings, log: logging.Logger) -> tuple[
             ", ".join(foreign),
         )
     if not settings.bus.listen:
-        return None, free_port()
+        return None, free_port(web)
     host, port = settings.bus.place
     check_port(host, port, "bus.listen")
     return BusTls(host, authority.server_file, authority.root_file, authority.client_file), port

@@ -57,13 +57,16 @@ that tries to reach a server which is just restarting, could take the port befor
 _TURNS = itertools.count(secrets.randbelow(_PORTS))
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on at this moment; the next question gets another one.
+def free_port(but: int = 0) -> int:
+    """A loopback port nobody listens on at this moment; the next question gets another one. Never `but`, which somebody
+    is about to take.
 
     Raises: ConfigError when all of them are taken
     """
     for turn in itertools.islice(_TURNS, _PORTS):
         port = _FIRST_PORT + turn % _PORTS
+        if port == but:
+            continue
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
